@@ -1,0 +1,254 @@
+"""Every error that this library raises, named for what the caller does next.
+
+```text
+RetabError                          anything below
+├── ConfigurationError              key, address, api or auth is wrong: fix the settings
+├── InvalidInputError               an argument was refused before anything was sent: fix the call
+├── ApiError                        a request was made and went wrong; carries status, code, request id, run id
+│   ├── ApiConnectionError          no answer: try again later (`sent` tells whether the request may have arrived)
+│   │   └── ApiTimeoutError         no answer in time
+│   ├── UnreadableAnswerError       a success whose body is not what the API promises: look at the server or a proxy
+│   └── ApiStatusError              the server said no
+│       ├── AuthenticationError     401: fix the key, or the header it is sent in
+│       ├── PermissionDeniedError   403: ask for access
+│       ├── NotFoundError           404: fix the id, or the environment that the key belongs to
+│       ├── UnsupportedRouteError   404, 405 of a route that this server does not have: set `api`
+│       ├── ConflictError           409: look at the present state first
+│       │   └── ReviewConflictError another decision stands, it was not changed
+│       ├── DocumentTooLargeError   413: send a smaller document
+│       ├── RequestRejectedError    400, 422: fix the request
+│       ├── RateLimitedError        429: try again after `retry_after` seconds
+│       └── ServerError             5xx: try again later
+├── CreateOutcomeUnknownError       a create got no readable answer, the run may exist: look before creating again
+├── RunFailedError                  the run ended in error: read why, then run again or fix the workflow
+├── RunCancelledError               the run was cancelled: run again if that was not meant
+├── ReviewRequiredError             the run waits for a human and the caller does not: decide the review
+└── WaitTimeoutError                the deadline passed and the run goes on: wait again, or cancel it
+```
+"""
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "ApiConnectionError",
+    "ApiError",
+    "ApiStatusError",
+    "ApiTimeoutError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConflictError",
+    "CreateOutcomeUnknownError",
+    "DocumentTooLargeError",
+    "InvalidInputError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RequestRejectedError",
+    "RetabError",
+    "ReviewConflictError",
+    "ReviewRequiredError",
+    "RunCancelledError",
+    "RunFailedError",
+    "ServerError",
+    "UnreadableAnswerError",
+    "UnsupportedRouteError",
+    "WaitTimeoutError",
+]
+
+
+class RetabError(Exception):
+    """Anything that this library raises.
+
+    Attributes:
+        run_id: The run that it is about, None when there is none or it is not known.
+    """
+
+    def __init__(self, message: str, *, run_id: str | None = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class ConfigurationError(RetabError, ValueError):
+    """The key, the address, `api` or `auth` is missing or wrong: fix the settings."""
+
+
+class InvalidInputError(RetabError, ValueError):
+    """An argument was refused before anything was sent: fix the call."""
+
+
+class ApiError(RetabError):
+    """A request was made and went wrong.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, without host and query.
+        status: The HTTP status, None when there was no answer.
+        code: The server's own error code, None when it named none.
+        details: What else the server said, as it said it; None when nothing.
+        request_id: The `x-request-id` of the answer, for Retab's support.
+        retry_after: Seconds that the server asked to wait, None when it did not.
+    """
+
+    advice: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        method: str = "",
+        path: str = "",
+        status: int | None = None,
+        code: str | None = None,
+        details: Any = None,
+        request_id: str | None = None,
+        run_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, run_id=run_id)
+        self.message = message
+        self.method = method
+        self.path = path
+        self.status = status
+        self.code = code
+        self.details = details
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        place = f"{self.method} {self.path}: " if self.method else ""
+        facts = [f"HTTP {self.status}" if self.status else "", self.code or ""]
+        facts.append(f"request {self.request_id}" if self.request_id else "")
+        told = ", ".join(fact for fact in facts if fact)
+        return f"{place}{self.message}" + (f" ({told})" if told else "") + (f". {self.advice}" if self.advice else "")
+
+
+class ApiConnectionError(ApiError):
+    """No answer came: try again later.
+
+    Attributes:
+        sent: False if the request provably never left, so that nothing can have happened because of it.
+    """
+
+    def __init__(self, message: str, *, sent: bool = True, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.sent = sent
+
+
+class ApiTimeoutError(ApiConnectionError):
+    """No answer came in time: try again later, or raise `timeout`."""
+
+
+class UnreadableAnswerError(ApiError):
+    """A success whose body is not what the API promises: look at the server, or at a proxy in between."""
+
+    advice = "Check that base_url is Retab's API and that no proxy rewrites its answers"
+
+
+class ApiStatusError(ApiError):
+    """The server answered, and said no."""
+
+
+class AuthenticationError(ApiStatusError):
+    """401: the key is wrong, or in the wrong header."""
+
+    advice = "Check the API key, and that it belongs to this base_url; auth='bearer' or 'api-key' fixes the header"
+
+
+class PermissionDeniedError(ApiStatusError):
+    """403: the key is good but may not do this."""
+
+    advice = "Ask for access, or use a key of the organisation that owns it"
+
+
+class NotFoundError(ApiStatusError):
+    """404: there is no such thing, or not for this key."""
+
+    advice = "Check the id, and that the key belongs to the same organisation and environment"
+
+
+class UnsupportedRouteError(ApiStatusError):
+    """404 or 405: this server has no such route."""
+
+    advice = "The server is older or newer than the routes asked for: set api='classic' or api='current'"
+
+
+class ConflictError(ApiStatusError):
+    """409: the present state does not allow it."""
+
+    advice = "Look at the present state before trying again"
+
+
+class ReviewConflictError(ConflictError):
+    """Another decision stands; it was not changed."""
+
+    advice = "Another decision stands and was not changed: read the run to see what was decided"
+
+
+class DocumentTooLargeError(ApiStatusError):
+    """413: the request with its documents is over the server's limit."""
+
+    advice = "Documents sent with the request may have about 24 MiB in all (32 MiB as base64): send smaller ones"
+
+
+class RequestRejectedError(ApiStatusError):
+    """400 or 422: the server refused the request; nothing was created."""
+
+    advice = "Nothing was created: correct the request"
+
+
+class RateLimitedError(ApiStatusError):
+    """429: too many requests; nothing was created."""
+
+    advice = "Try again later, with fewer requests at once"
+
+
+class ServerError(ApiStatusError):
+    """5xx: the server failed; whether it acted is not known."""
+
+    advice = "Try again later"
+
+
+class CreateOutcomeUnknownError(RetabError):
+    """A create got no readable answer: the run may exist. Look for it before creating it again.
+
+    Attributes:
+        workflow_id: The workflow that the run was to be of.
+        since: The earliest time at which the run can have been created, ISO 8601 in UTC.
+        until: The latest.
+    """
+
+    def __init__(
+        self, message: str, *, workflow_id: str | None = None, since: str | None = None, until: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+        self.since = since
+        self.until = until
+
+
+class _RunStateError(RetabError):
+    """An error that carries the run as it was last seen.
+
+    Attributes:
+        run: The `WorkflowRun` as last seen, None if it was never seen.
+    """
+
+    def __init__(self, message: str, *, run: Any = None, run_id: str | None = None) -> None:
+        super().__init__(message, run_id=run_id if run is None else run.id)
+        self.run = run
+
+
+class RunFailedError(_RunStateError):
+    """The run ended in error: read why, then run it again or fix the workflow."""
+
+
+class RunCancelledError(_RunStateError):
+    """The run was cancelled: run it again if that was not meant."""
+
+
+class ReviewRequiredError(_RunStateError):
+    """The run waits for a human, and the caller said that it does not: decide the review, then go on."""
+
+
+class WaitTimeoutError(_RunStateError):
+    """The deadline passed while the run went on: wait again with its id, or cancel it."""

@@ -1,0 +1,75 @@
+"""How often to look and how often to try again: arithmetic on numbers, never a sleep, never a clock."""
+
+from dataclasses import dataclass
+
+from retab_orchestration.errors import InvalidInputError
+
+__all__ = ["PollPolicy", "RetryPolicy"]
+
+
+def _positive(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise InvalidInputError(f"{type(owner).__name__}.{name} must be more than 0, not {value!r}")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often a request that may be repeated is tried, and how long to wait between: full jitter."""
+
+    attempts: int = 4
+    """Tries in all, the first one included; 1 means never again."""
+    base: float = 0.5
+    """Seconds: the longest wait before the second try. It doubles with every try."""
+    cap: float = 30.0
+    """Seconds: the longest wait of all, except when the server asks for more with `Retry-After`."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "attempts", "base", "cap")
+
+
+@dataclass(frozen=True)
+class PollPolicy:
+    """When to look at a run that is waited for: soon at first, then ever less often.
+
+    The gap between two looks is a share of the time waited so far, so a run of seconds is noticed within a second
+    while a run of hours costs a few looks a minute.
+    """
+
+    first: float = 0.5
+    """Seconds from the start of the wait to the first look; 0 looks at once."""
+    interval: float = 30.0
+    """Seconds: the longest gap while the run is active. Hosts call it poll_interval."""
+    growth: float = 0.25
+    """The gap as a share of the time waited so far."""
+    shortest: float = 0.5
+    """Seconds: the shortest gap."""
+    review_interval: float = 60.0
+    """Seconds: the gap while a human is asked."""
+    jitter: float = 0.1
+    """The share by which a gap is shortened at random, so that many waiters do not look in step."""
+    max_failures: int = 5
+    """Failed looks in a row after which the wait gives up with the last failure."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "interval", "growth", "shortest", "review_interval", "max_failures")
+        if self.first < 0:
+            raise InvalidInputError(f"PollPolicy.first must be 0 or more, not {self.first!r}")
+        if not 0 <= self.jitter < 1:
+            raise InvalidInputError(f"PollPolicy.jitter must be at least 0 and less than 1, not {self.jitter!r}")
+
+    def gap(self, waited: float, *, in_review: bool, chance: float) -> float:
+        """Return the seconds until the next look.
+
+        Args:
+            waited: Seconds waited so far.
+            in_review: Whether the run waits for a human.
+            chance: A random number from 0 to 1, which decides the jitter.
+        """
+        longest = self.review_interval if in_review else min(self.interval, max(self.shortest, self.growth * waited))
+        return longest * (1 - self.jitter * chance)
+
+    def gap_after_failure(self, failures: int, *, chance: float) -> float:
+        """Return the seconds until the next look after this many failed looks in a row."""
+        return min(self.interval, self.shortest * 2.0**failures) * (1 - self.jitter * chance)

@@ -1,0 +1,93 @@
+"""Where Retab is and how to speak to it; the environment is read when a client is made, never on import."""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from retab_orchestration.errors import ConfigurationError
+
+__all__ = ["DEFAULT_BASE_URL", "Api", "Auth", "Settings"]
+
+DEFAULT_BASE_URL = "https://api.retab.com"
+
+Api = Literal["auto", "classic", "current"]
+"""Which routes: `classic` is `POST /v1/workflows/{workflow_id}/run` and its family, `current` is today's."""
+
+Auth = Literal["auto", "api-key", "bearer"]
+"""Which header carries the key: `Api-Key: K` or `Authorization: Bearer K`."""
+
+
+def _chosen(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+def _usable_key(api_key: object) -> str:
+    if not isinstance(api_key, str) or not api_key.strip():
+        raise ConfigurationError("no API key: pass api_key or set RETAB_API_KEY")
+    key = api_key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError("the API key has characters that no key has (spaces, line ends, non-ASCII): copy it again")
+    return key
+
+
+def _usable_url(base_url: object) -> str:
+    url = base_url.strip() if isinstance(base_url, str) else ""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username:
+        raise ConfigurationError(
+            f"base_url must look like {DEFAULT_BASE_URL} (http or https, no user, query or fragment); "
+            "pass base_url or set RETAB_API_BASE_URL"
+        )
+    return re.sub(r"/v\d+$", "", url.rstrip("/"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One account on one server, checked; `Settings.read` fills the gaps from the environment."""
+
+    api_key: str = field(repr=False)
+    base_url: str = DEFAULT_BASE_URL
+    """Scheme, host, port and any prefix, without the `/v1` that every path starts with."""
+    api: Api = "auto"
+    auth: Auth = "auto"
+    timeout: float = 60.0
+    """Seconds that one request may take to connect, to send a piece, or to answer."""
+    verify: bool | str = True
+    """True checks TLS certificates, False does not, a path names a file of certificate authorities."""
+    proxy: str | None = field(default=None, repr=False)
+    """The address of an HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_key", _usable_key(self.api_key))
+        object.__setattr__(self, "base_url", _usable_url(self.base_url))
+        _chosen("api", self.api, get_args(Api))
+        _chosen("auth", self.auth, get_args(Auth))
+        if isinstance(self.timeout, bool) or not isinstance(self.timeout, (int, float)) or not self.timeout > 0:
+            raise ConfigurationError(f"timeout must be seconds, more than 0, not {self.timeout!r}")
+        if not isinstance(self.verify, (bool, str)):
+            raise ConfigurationError(f"verify must be True, False or a path, not {self.verify!r}")
+
+    @classmethod
+    def read(cls, api_key: str | None, base_url: str | None, **rest: object) -> Self:
+        """Check what was given and take the rest from RETAB_API_KEY and RETAB_API_BASE_URL.
+
+        Raises:
+            ConfigurationError: Something is missing or wrong; the message says what to set.
+        """
+        key = os.environ.get("RETAB_API_KEY", "") if api_key is None else api_key
+        url = os.environ.get("RETAB_API_BASE_URL") or DEFAULT_BASE_URL if base_url is None else base_url
+        return cls(api_key=key, base_url=url, **rest)  # type: ignore[arg-type]
+
+    @property
+    def account(self) -> str:
+        """A name for this server and key that does not tell the key."""
+        digest = hashlib.sha256(self.api_key.encode()).hexdigest()
+        return f"{self.base_url}#{digest[:16]}"
