@@ -12,7 +12,7 @@ RetabError                          anything below
 │       ├── AuthenticationError     401: fix the key, or the header it is sent in
 │       ├── PermissionDeniedError   403: ask for access
 │       ├── NotFoundError           404: fix the id, or the environment that the key belongs to
-│       ├── UnsupportedRouteError   404, 405 of a route that this server does not have: set `api`
+│       │   └── UnsupportedRouteError  404, 405 of a route that this server does not have: set `api`
 │       ├── ConflictError           409: look at the present state first
 │       │   └── ReviewConflictError another decision stands, it was not changed
 │       ├── DocumentTooLargeError   413: send a smaller document
@@ -166,7 +166,7 @@ class NotFoundError(ApiStatusError):
     advice = "Check the id, and that the key belongs to the same organisation and environment"
 
 
-class UnsupportedRouteError(ApiStatusError):
+class UnsupportedRouteError(NotFoundError):
     """404 or 405: this server has no such route."""
 
     advice = "The server is older or newer than the routes asked for: set api='classic' or api='current'"

@@ -1,0 +1,93 @@
+"""The values that go to and come from a server, and the outside world as the core sees it; never a socket."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote
+
+__all__ = ["Body", "Call", "Request", "Response", "Runtime", "path"]
+
+T = TypeVar("T")
+
+
+def path(template: str, **ids: str) -> str:
+    """Fill a route template such as `/v1/workflows/runs/{run_id}`, percent-encoding every id."""
+    return template.format(**{name: quote(value, safe="") for name, value in ids.items()})
+
+
+@dataclass(frozen=True)
+class Body:
+    """A request body that is produced piece by piece, as often as it is sent."""
+
+    length: int
+    """Bytes in all; it is sent as Content-Length."""
+    chunks: Callable[[], Iterator[bytes]]
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request; `base_url` and the key are added when it is sent."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Body | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    base_url: str = ""
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP answer, read to its end; header names are lower-case."""
+
+    status: int
+    content: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def json(self) -> Any:
+        """Return the body as JSON, None for an empty body; ValueError if it is something else."""
+        return json.loads(self.content) if self.content else None
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One operation of the API: what to send, and how to read the answer."""
+
+    request: Request
+    read: Callable[[Any], T]
+    """From the body's JSON to a value; anything it raises means that the answer is not readable."""
+    creates: bool = False
+    """Whether it starts something that costs money, so that a lost answer must not be asked for again."""
+    run_id: str | None = None
+    """The run that it is about, for errors."""
+
+
+class Runtime(Protocol):
+    """The outside world: the network, the clocks and chance. The core awaits nothing else."""
+
+    async def send(self, request: Request) -> Response:
+        """Send one request once and read the whole answer, whatever its status.
+
+        Raises:
+            ApiConnectionError: No answer; `sent` tells whether the request may have arrived.
+        """
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    def now(self) -> float:
+        """Return seconds on a clock that never goes back; only differences mean anything."""
+        ...
+
+    def utc(self) -> datetime:
+        """Return the time of day, in UTC."""
+        ...
+
+    def chance(self) -> float:
+        """Return a random number, at least 0 and less than 1."""
+        ...

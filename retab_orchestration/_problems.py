@@ -1,0 +1,147 @@
+"""From an answer that says no to the error that says what to do; one reader for all seven body forms."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from retab_orchestration import errors
+from retab_orchestration._http import Request, Response
+
+__all__ = ["Problem", "error_of", "names_no_route", "read_problem", "retry_after_of"]
+
+_BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
+    400: errors.RequestRejectedError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    413: errors.DocumentTooLargeError,
+    422: errors.RequestRejectedError,
+    429: errors.RateLimitedError,
+}
+
+# What web frameworks answer for a path that they do not serve, to the letter: an unknown id is named in other words.
+_NO_ROUTE = frozenset({"", "Not Found", "404 page not found"})
+
+
+# Seconds. A header that asks for more is taken for a mistake: nobody means a scheduled task to stand still for longer.
+_LONGEST_RETRY_AFTER = 3600.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an error body says."""
+
+    message: str
+    code: str | None = None
+    details: Any = None
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _from_fields(fields: Mapping[str, Any]) -> Problem:
+    code = _text(fields.get("code")) or None
+    message = _text(fields.get("message"))
+    details = fields.get("details", fields.get("errors"))
+    inner = details.get("error") if code == "HTTP_EXCEPTION" and isinstance(details, Mapping) else None
+    if isinstance(inner, Mapping):
+        return Problem(_text(inner.get("message")) or message, _text(inner.get("code")) or code, details)
+    listed = fields.get("errors")
+    if isinstance(listed, list):
+        said = [_text(item.get("message")) for item in listed if isinstance(item, Mapping)]
+        message = "; ".join(filter(None, [message, *said]))
+    return Problem(_text(inner) or message, code, details)
+
+
+def _from_fields_refused(refused: list[Any]) -> Problem:
+    def line(item: Any) -> str:
+        if not isinstance(item, Mapping):
+            return _text(item)
+        place = ".".join(str(part) for part in item.get("loc") or () if part != "body")
+        return f"{place}: {_text(item.get('msg'))}".strip(": ")
+
+    # `input` and `ctx` repeat what was sent, which may be a document: they are left out.
+    kept = [{k: v for k, v in item.items() if k in {"loc", "msg", "type"}} for item in refused if isinstance(item, Mapping)]
+    return Problem("; ".join(filter(None, map(line, refused))), "validation_error", kept)
+
+
+def _from_message(body: Mapping[str, Any]) -> Problem:
+    text = _text(body.get("message"))
+    try:
+        listed = json.loads(text)
+    except ValueError:
+        return Problem(text)
+    return _from_fields_refused(listed) if isinstance(listed, list) else Problem(text)
+
+
+def read_problem(content: bytes) -> Problem:
+    """Find the message, the code and the details in an error body of any of the forms that Retab has used.
+
+    Forms: a text, an object, a list of refused fields or a list of errors under `detail`; `code`, `message`, `details`
+    at the top; `status_code` with JSON inside `message`; anything else, shortened. An empty message means that it says nothing.
+    """
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return Problem(re.sub(r"\s+", " ", content[:200].decode(errors="replace")).strip())
+    if not isinstance(body, Mapping):
+        return Problem(_text(body))
+    detail = body.get("detail")
+    if isinstance(detail, list):
+        return _from_fields_refused(detail)
+    if isinstance(detail, Mapping):
+        return _from_fields(detail)
+    if _text(detail):
+        return Problem(_text(detail), _text(body.get("code")) or None)
+    if "status_code" in body:
+        return _from_message(body)
+    problem = _from_fields(body)
+    return problem if problem.message else Problem(_text(body.get("error")), problem.code, problem.details)
+
+
+def names_no_route(response: Response) -> bool:
+    """Tell whether the server lacks the route, rather than the thing that the path names."""
+    if response.status == 405:
+        return True
+    return response.status == 404 and read_problem(response.content).message in _NO_ROUTE
+
+
+def retry_after_of(response: Response, now: float) -> float | None:
+    """Return the seconds of a `Retry-After` header, which may also be a date; None if there is none that makes sense."""
+    text = response.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - now
+        return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)
+    except ValueError:
+        return None
+
+
+def error_of(request: Request, response: Response, *, run_id: str | None, now: float) -> errors.ApiStatusError:
+    """Return the error for an answer that is not a success.
+
+    Args:
+        request: What was sent.
+        response: What came back.
+        run_id: The run that it was about.
+        now: The time of day in seconds since 1970, for a `Retry-After` that is a date.
+    """
+    problem = read_problem(response.content)
+    kind = _BY_STATUS.get(response.status, errors.ServerError if response.status >= 500 else errors.ApiStatusError)
+    if names_no_route(response):
+        kind = errors.UnsupportedRouteError
+    return kind(
+        problem.message or "the server gave no reason",
+        method=request.method,
+        path=request.path,
+        status=response.status,
+        code=problem.code,
+        details=problem.details,
+        request_id=response.headers.get("x-request-id"),
+        run_id=run_id,
+        retry_after=retry_after_of(response, now),
+    )

@@ -1,0 +1,226 @@
+"""What a caller may give as a document, and how it is read: as a stream, so that memory does not grow with its size."""
+
+import base64
+import io
+import mimetypes
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, cast
+
+from retab_orchestration.errors import InvalidInputError
+
+__all__ = ["Document", "FileReference", "OpenedDocument", "read_document"]
+
+# A multiple of 3, so that the base64 of the pieces is the base64 of the whole.
+_PIECE = 3 * 64 * 1024
+
+_ACCEPTED = (
+    "a pathlib.Path, an object with .open('rb') and a name, (filename, bytes), a binary file that is open, "
+    "a Document around one of these, or a FileReference"
+)
+
+
+@dataclass(frozen=True)
+class FileReference:
+    """A file that Retab already has, as its API names it: by id, or by the `url` that an upload gave."""
+
+    id: str | None = None
+    filename: str | None = None
+    mime_type: str | None = None
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id and not self.url:
+            raise InvalidInputError("a file reference needs an id (file_...) or a url (https://storage.retab.com/...)")
+        for name in ("id", "filename", "mime_type", "url"):
+            if not isinstance(getattr(self, name), str | None):
+                raise InvalidInputError(f"a file reference's {name} must be a string")
+        if self.url and self.url.startswith("data:"):
+            raise InvalidInputError("a file reference's url must not be a data: URI; give the document itself")
+        if self.url and not self.filename:
+            raise InvalidInputError("a file reference by url needs a filename")
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> "FileReference":
+        """Read `{"id" | "file_id", "filename", "mime_type", "url"}`, as runs and uploads give it.
+
+        Raises:
+            InvalidInputError: It has other keys, or neither an id nor a url.
+        """
+        if unknown := set(fields) - {"id", "file_id", "filename", "mime_type", "url"}:
+            raise InvalidInputError(
+                f"a file reference has id or file_id, filename, mime_type, url; not {', '.join(sorted(map(str, unknown)))}"
+            )
+        identity = fields.get("id", fields.get("file_id"))
+        return cls(id=identity, filename=fields.get("filename"), mime_type=fields.get("mime_type"), url=fields.get("url"))
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document with a name or a MIME type of the caller's choice."""
+
+    source: Any = field(repr=False)
+    """A path, an object with `.open("rb")`, bytes or an open binary file."""
+    filename: str | None = None
+    """What Retab shall call it; None takes the source's own name."""
+    mime_type: str | None = None
+    """None goes by the name's ending."""
+
+
+@dataclass(frozen=True)
+class OpenedDocument:
+    """A document that was found, is not empty, and can be read from its start as often as it must be sent."""
+
+    filename: str
+    mime_type: str
+    size: int
+    """Bytes."""
+    open: Callable[[], BinaryIO] = field(repr=False)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the document from its start, in pieces whose length is a multiple of 3 except for the last.
+
+        Raises:
+            InvalidInputError: It is not as long any more as when it was looked at.
+        """
+        sent = 0
+        with self.open() as stream:
+            while piece := stream.read(_PIECE):
+                while len(piece) % 3 and (more := stream.read(3 - len(piece) % 3)):
+                    piece += more
+                sent += len(piece)
+                if sent > self.size:
+                    break
+                yield piece
+        if sent != self.size:
+            raise InvalidInputError(f"{self.filename} changed while it was being sent; nothing was created, send it again")
+
+    def base64(self) -> Iterator[bytes]:
+        """Yield the base64 of the document."""
+        return map(base64.b64encode, self.chunks())
+
+    @property
+    def base64_size(self) -> int:
+        """Bytes of the base64 of the document."""
+        return 4 * -(-self.size // 3)
+
+
+class _Rewound(io.BufferedIOBase):
+    """The caller's open file from where it stood, which stays open when we are done with it."""
+
+    def __init__(self, stream: BinaryIO, start: int) -> None:
+        stream.seek(start)
+        self._stream = stream
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._stream.read(-1 if size is None else size)
+
+
+def _measured(stream: BinaryIO) -> int:
+    start = stream.tell()
+    size = stream.seek(0, os.SEEK_END) - start
+    stream.seek(start)
+    return size
+
+
+def _spooled(stream: BinaryIO) -> BinaryIO:
+    # A pipe can be read once only, and its length is not known before its end: past 1 MiB the copy is on disk.
+    copy = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115  it lives as long as the document
+    shutil.copyfileobj(stream, copy)
+    copy.seek(0)
+    return cast("BinaryIO", copy)
+
+
+def _from_path(path: Path) -> OpenedDocument:
+    try:
+        facts = path.stat()
+        if stat.S_ISDIR(facts.st_mode):
+            raise InvalidInputError(f"{path} is a directory; give one file")
+        path.open("rb").close()
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"there is no file {path}; check the path on the machine that sends it") from error
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    return OpenedDocument(path.name, "", facts.st_size, lambda: path.open("rb"))
+
+
+def _from_openable(source: Any) -> OpenedDocument:
+    def opened() -> BinaryIO:
+        return cast("BinaryIO", source.open("rb"))
+
+    try:
+        with opened() as stream:
+            size = _measured(stream)
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"there is no file {source}; check its address") from error
+    except OSError as error:
+        raise InvalidInputError(f"{source} cannot be read ({error}); check its address and your access") from error
+    return OpenedDocument(PurePath(str(getattr(source, "name", ""))).name, "", size, opened)
+
+
+def _from_stream(stream: Any) -> OpenedDocument:
+    if isinstance(stream, io.TextIOBase):
+        raise InvalidInputError("the document is a file that is open as text; open it with mode 'rb'")
+    if stream.closed:
+        raise InvalidInputError("the document is a file that is closed already; open it, or give its path")
+    if not stream.seekable():
+        stream = _spooled(stream)
+    start = stream.tell()
+    name = getattr(stream, "name", None)
+    filename = PurePath(name).name if isinstance(name, str) else ""
+    return OpenedDocument(filename, "", _measured(stream), lambda: cast("BinaryIO", _Rewound(stream, start)))
+
+
+def _from_source(source: Any) -> OpenedDocument:
+    if isinstance(source, bytes):
+        return OpenedDocument("", "", len(source), lambda: cast("BinaryIO", io.BytesIO(source)))
+    if isinstance(source, Path):
+        return _from_path(source)
+    if callable(getattr(source, "open", None)):
+        return _from_openable(source)
+    if callable(getattr(source, "read", None)) and hasattr(source, "seekable"):
+        return _from_stream(source)
+    if isinstance(source, str):
+        raise InvalidInputError("a document must not be a string; wrap a local path in pathlib.Path(...)")
+    raise InvalidInputError(f"a document must be {_ACCEPTED}, not {type(source).__name__}")
+
+
+def _as_document(given: Any) -> Document:
+    if isinstance(given, Document):
+        return given
+    if isinstance(given, tuple):
+        if len(given) != 2 or not isinstance(given[0], str) or not isinstance(given[1], bytes):
+            raise InvalidInputError("a document given as a pair must be (filename, bytes)")
+        return Document(given[1], filename=given[0])
+    if isinstance(given, bytes):
+        raise InvalidInputError("a document given as bytes needs a name: (filename, bytes)")
+    return Document(given)
+
+
+def read_document(given: Any) -> OpenedDocument | FileReference:
+    """Look at what the caller gave as one document, before anything is sent.
+
+    Args:
+        given: What `create_run` accepts as a document.
+
+    Raises:
+        InvalidInputError: It is missing, empty, a directory, not readable, nameless, or of a type that is no document.
+    """
+    if isinstance(given, FileReference):
+        return given
+    if isinstance(given, Mapping):
+        return FileReference.read(given)
+    document = _as_document(given)
+    opened = _from_source(document.source)
+    filename = document.filename or opened.filename
+    if not isinstance(filename, str) or not filename:
+        raise InvalidInputError("the document has no name; give it one with Document(source, filename=...)")
+    if not opened.size:
+        raise InvalidInputError(f"{filename} is empty; there is nothing to process")
+    mime_type = document.mime_type or mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    return replace(opened, filename=filename, mime_type=mime_type)
