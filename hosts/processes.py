@@ -25,6 +25,7 @@ class Process:
         command: Sequence[str | Path],
         *,
         output: Path,
+        errors: Path | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
@@ -34,19 +35,21 @@ class Process:
             name: What to call it in errors, `scheduler`.
             command: The program, by its path, and its arguments.
             output: The file that its two output streams are appended to.
+            errors: The file for its error stream alone; None is `output` for both.
             env: Its whole environment; None hands ours on.
             cwd: Its working directory; None is ours.
         """
         self.name = name
         self.output = output
         output.parent.mkdir(parents=True, exist_ok=True)
-        with output.open("ab") as stream:
+        self.errors = errors or output
+        with output.open("ab") as stream, self.errors.open("ab") as error_stream:
             # A session of its own: Ctrl-C in the terminal reaches us alone, and we end it in our own order.
             self._popen = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
-                stderr=subprocess.STDOUT,
+                stderr=error_stream,
                 env=None if env is None else dict(env),
                 cwd=cwd,
                 start_new_session=True,
@@ -63,8 +66,8 @@ class Process:
         return self._popen.poll() is None
 
     def tail(self, lines: int = 30) -> str:
-        """Return the last lines that it wrote."""
-        text = self.output.read_text(errors="replace") if self.output.exists() else ""
+        """Return the last lines that it wrote, of its error stream if that has a file of its own."""
+        text = self.errors.read_text(errors="replace") if self.errors.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
     def check(self) -> None:
