@@ -1,0 +1,100 @@
+# One venv per environment under .venvs/, each from its pins in requirements/; `make help` lists the targets.
+# Needs python3 >= 3.11, pip, git and make.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+ENVIRONMENTS := core airflow airflow-floor prefect
+TESTED_SDKS := 0.0.160 0.0.112
+SDKS := $(TESTED_SDKS) 0.0.95
+
+UV := .venvs/uv/bin/uv
+PY = .venvs/$(1)/bin/python
+PYTEST = $(call PY,$(1)) -m pytest
+BUILT = $(1:%=.venvs/%/.built)
+# Airflow 2.11 ends at Python 3.12; the older SDKs begin there.
+PYTHON_RANGE = $(or $(PYTHON_RANGE_$(1)),3.11 3.15)
+PYTHON_RANGE_airflow-floor := 3.11 3.13
+PYTHON_RANGE_sdk-0.0.112 := 3.12 3.15
+PYTHON_RANGE_sdk-0.0.95 := 3.12 3.15
+FIND_PYTHON = python3 tools/find_python.py $(call PYTHON_RANGE,$(1))
+
+.PHONY: help demo test check unit system sdks sdk-venvs venvs pins wheel clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
+
+demo: $(call BUILT,core airflow prefect) ## Run a PDF through a real Airflow and a real Prefect (DOCUMENT=path/to.pdf)
+	@$(call PY,core) -m demo $(if $(DOCUMENT),"$(DOCUMENT)")
+
+test: ## Everything: check, unit, system and the SDK legs
+	@$(MAKE) check
+	@$(MAKE) unit
+	@$(MAKE) system
+
+check: venvs ## Lint, format, import contracts, types
+	$(call PY,core) -m ruff check .
+	$(call PY,core) -m ruff format --check .
+	.venvs/core/bin/lint-imports
+	$(call MYPY,core) retab_orchestration hosts demo tools tests/typing
+	$(call MYPY,airflow) airflow_provider example_dags
+	$(call MYPY,airflow-floor) airflow_provider
+	$(call MYPY,prefect) prefect_collection example_flows
+
+MYPY = $(call PY,$(1)) -m mypy --cache-dir .mypy_cache/$(1)
+
+unit: venvs ## The tests that need no host, in each environment; branch coverage of the core
+	$(call PY,core) -m coverage run -m pytest -m "not system" tests/retab_orchestration tests/emulator tests/packaging
+	$(call PY,core) -m coverage report
+	$(call PYTEST,airflow) -m "not system" tests/airflow_provider
+	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider
+	$(call PYTEST,prefect) -m "not system" tests/prefect_collection
+
+system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
+	$(call PYTEST,core) -m system tests
+
+sdks: .venvs/core/.built ## The SDK legs alone, with the oldest SDK as well
+	@$(MAKE) sdk-venvs TESTED_SDKS="$(SDKS)"
+	$(call PYTEST,core) -m system tests/sdk
+
+sdk-venvs: $(TESTED_SDKS:%=.venvs/sdk-%/.built) ## Build the venvs of the official SDK's releases
+
+venvs: $(call BUILT,$(ENVIRONMENTS)) ## Build the venvs whose pins changed
+
+.venvs/uv/.built: requirements/uv.txt tools/find_python.py
+	@# Without pip inside, because a stock Debian has no ensurepip to put it there.
+	@rm -rf .venvs/uv && python=$$($(call FIND_PYTHON,uv)) && "$$python" -m venv --without-pip .venvs/uv
+	@python3 -m pip --python .venvs/uv/bin/python install --quiet --requirement requirements/uv.txt
+	@touch $@
+
+# An interpreter in range is looked for first; without one uv may fetch its own.
+.venvs/%/.built: requirements/%.txt pyproject.toml .venvs/uv/.built
+	@echo "building .venvs/$*"
+	@test -x $(call PY,$*) || { python=$$($(call FIND_PYTHON,$*)) || python=$(firstword $(call PYTHON_RANGE,$*)); \
+		$(UV) venv --quiet --clear --python "$$python" .venvs/$*; }
+	@$(UV) pip sync --quiet --python .venvs/$* --compile-bytecode requirements/$*.txt
+	@$(UV) pip install --quiet --python .venvs/$* --no-deps --editable .
+	@touch $@
+
+.venvs/sdk-%/.built: requirements/sdk-%.txt .venvs/uv/.built
+	@python=$$($(call FIND_PYTHON,sdk-$*)) || { echo "retab $*: no venv"; exit 0; }; \
+		echo "building .venvs/sdk-$*" && $(UV) venv --quiet --clear --python "$$python" .venvs/sdk-$* && \
+		$(UV) pip sync --quiet --python .venvs/sdk-$* requirements/sdk-$*.txt && touch $@
+
+COMPILE = $(UV) pip compile --quiet --upgrade --universal --no-header --no-annotate
+pins: .venvs/uv/.built ## Recompile requirements/*.txt to the newest releases
+	$(COMPILE) --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) --python-version 3.11 pyproject.toml --extra emulator requirements/core.in -o requirements/core.txt
+	$(COMPILE) --python-version 3.11 pyproject.toml --extra emulator --extra airflow requirements/airflow.in -o requirements/airflow.txt
+	$(COMPILE) --python-version 3.11 pyproject.toml --extra emulator --extra airflow requirements/airflow-floor.in \
+		--resolution lowest-direct -o requirements/airflow-floor.txt
+	$(COMPILE) --python-version 3.11 pyproject.toml --extra emulator --extra prefect requirements/prefect.in -o requirements/prefect.txt
+	for sdk in $(SDKS); do $(COMPILE) --python-version 3.12 requirements/sdk-$$sdk.in -o requirements/sdk-$$sdk.txt || exit; done
+
+wheel: .venvs/uv/.built ## Build the wheel into dist/
+	$(UV) build --wheel --out-dir dist
+
+clean: ## Remove everything that make made
+	rm -rf .venvs dist build .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
