@@ -17,7 +17,9 @@ from hosts.processes import Process, free_port, stop_all
 class PrefectHost:
     """A Prefect server and the Python processes that run flows against it; `with` starts and stops them."""
 
-    def __init__(self, venv: Path, *, env: Mapping[str, str] | None = None, start_timeout: float = 180.0) -> None:
+    def __init__(
+        self, venv: Path, *, env: Mapping[str, str] | None = None, start_timeout: float = 180.0
+    ) -> None:
         """Describe the host; `start` or `with` starts it.
 
         Args:
@@ -56,7 +58,7 @@ class PrefectHost:
         return self
 
     def stop(self, grace: float = 5.0) -> None:
-        """Stop the scripts and the server, kill what is left of them after `grace` seconds, remove the home."""
+        """Stop the scripts and the server, kill what is left after `grace` seconds, remove the home."""
         try:
             self._http.close()
             # The server last: a script that is stopped still tells it so.
@@ -69,7 +71,7 @@ class PrefectHost:
                 self._home = None
 
     def start_script(self, script: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
-        """Start a Python file of the user's against this server; its `output` is stdout, its `errors` the log.
+        """Start a Python file of the user's against this server; `output` is its stdout, `errors` its log.
 
         Args:
             script: The file; it runs in a directory of its own below the home.
@@ -89,7 +91,9 @@ class PrefectHost:
         self._processes.append(process)
         return process
 
-    def run(self, script: Path, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 300.0) -> str:
+    def run(
+        self, script: Path, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 300.0
+    ) -> str:
         """Run a Python file of the user's against this server to its end and return what it wrote to stdout.
 
         Raises:
