@@ -1,0 +1,74 @@
+"""Airflow's words for Retab: a hook, an operator, a sensor, a trigger and a link."""
+
+from typing import Any
+
+__all__ = ["get_provider_info"]
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return what Airflow wants to know of a provider; it never imports Airflow.
+
+    Returns:
+        The keys of Airflow's `provider_info.schema.json`. `connection-types[0]` describes the connection form, for
+        every version: `conn-fields` are kept in the connection's extra, `ui-field-behaviour` is about the others.
+    """
+    integration = {"integration-name": "Retab"}
+    return {
+        "package-name": "retab-orchestration",
+        "name": "Retab",
+        "description": "`Retab <https://retab.com>`__ document workflows: run, wait off the worker, stop at review.",
+        "integrations": [{**integration, "external-doc-url": "https://docs.retab.com", "tags": ["service"]}],
+        "operators": [{**integration, "python-modules": ["airflow_provider.operators"]}],
+        "sensors": [{**integration, "python-modules": ["airflow_provider.sensors"]}],
+        "hooks": [{**integration, "python-modules": ["airflow_provider.hooks"]}],
+        "triggers": [{**integration, "python-modules": ["airflow_provider.triggers"]}],
+        "connection-types": [
+            {
+                "connection-type": "retab",
+                "hook-name": "Retab",
+                "hook-class-name": "airflow_provider.hooks.RetabHook",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "login", "port"],
+                    "relabeling": {"password": "API key", "host": "Base URL"},
+                    "placeholders": {"host": "https://api.retab.com"},
+                },
+                "conn-fields": _connection_fields(),
+            }
+        ],
+        "extra-links": ["airflow_provider.links.RetabRunLink"],
+    }
+
+
+def _connection_fields() -> dict[str, Any]:
+    return {
+        "api": {
+            "label": "API routes",
+            "description": "classic: POST /v1/workflows/{id}/run; current: POST /v1/workflows/runs; auto finds out",
+            "schema": {"type": ["string", "null"], "default": "auto", "enum": ["auto", "classic", "current"]},
+        },
+        "auth": {
+            "label": "API key header",
+            "description": "api-key: Api-Key; bearer: Authorization; auto finds out",
+            "schema": {"type": ["string", "null"], "default": "auto", "enum": ["auto", "api-key", "bearer"]},
+        },
+        "timeout": {
+            "label": "Request timeout",
+            "description": "Seconds that one request may take; 60 when empty",
+            "schema": {"type": ["number", "null"]},
+        },
+        "verify": {
+            "label": "TLS verification",
+            "description": "true, false, or the path of a CA bundle; true when empty",
+            "schema": {"type": ["string", "null"]},
+        },
+        "proxy": {
+            "label": "Proxy",
+            "description": "http://proxy:3128; when empty, HTTP_PROXY and HTTPS_PROXY of the process count",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+        "dashboard_url": {
+            "label": "Dashboard URL",
+            "description": "Where the task's link leads, with {workflow_id} and {run_id}; when empty, the API's address",
+            "schema": {"type": ["string", "null"]},
+        },
+    }

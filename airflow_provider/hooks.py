@@ -1,0 +1,202 @@
+"""RetabHook: an Airflow connection becomes a client of Retab; never an endpoint path.
+
+The core is imported when a client is made and not before, so that DAG files which name our operators parse fast.
+"""
+
+import asyncio
+import importlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import BaseHook, Connection
+
+from airflow_provider import get_provider_info
+
+if TYPE_CHECKING:
+    from retab_orchestration import AsyncRetabClient, RetabClient, RetryPolicy
+
+_API_URL = "https://api.retab.com"
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """What a connection says, checked."""
+
+    client: dict[str, Any] = field(repr=False)
+    """The settings of a client, by the names of its parameters."""
+    dashboard_url: str
+
+
+class RetabHook(BaseHook):
+    """A Retab account, as a connection of type `retab` describes it.
+
+    The connection's password is the API key, its host the base URL (`https://api.retab.com` when empty). Its extra, all
+    optional: `api` (auto, classic, current), `auth` (auto, api-key, bearer), `timeout` (seconds), `verify` (true, false,
+    path of a CA bundle), `proxy`, `dashboard_url` (a template with `{workflow_id}` and `{run_id}`).
+    """
+
+    conn_name_attr = "retab_conn_id"
+    default_conn_name = "retab_default"
+    conn_type = "retab"
+    hook_name = "Retab"
+
+    def __init__(self, retab_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.retab_conn_id = retab_conn_id
+        self._known: _Profile | None = None
+
+    def get_conn(self, *, timeout: float | None = None, retry: "RetryPolicy | None" = None) -> "RetabClient":
+        """Return a client; use it with `with`.
+
+        Args:
+            timeout: Seconds that one request may take, instead of the connection's.
+            retry: How often to try again, instead of the client's default.
+
+        Raises:
+            AirflowNotFoundException: There is no such connection.
+            ConfigurationError: The connection lacks something or has something wrong; the message says what.
+        """
+        if self._known is None:
+            self._known = _read(self.retab_conn_id, self.get_connection(self.retab_conn_id))
+        given = {"timeout": timeout, "retry": retry}
+        changes = {name: value for name, value in given.items() if value is not None}
+        client: RetabClient = _client("RetabClient", self.retab_conn_id, self._known.client | changes)
+        return client
+
+    async def aget_conn(self) -> "AsyncRetabClient":
+        """Return a client for an event loop; use it with `async with`. Raises what `get_conn` does."""
+        # The first import of the core takes longer than an event loop may stand still.
+        await asyncio.to_thread(importlib.import_module, "retab_orchestration")
+        if self._known is None:
+            self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
+        client: AsyncRetabClient = _client("AsyncRetabClient", self.retab_conn_id, self._known.client)
+        return client
+
+    def run_url(self, workflow_id: str | None, run_id: str) -> str:
+        """Return where to look at a run: the dashboard if the connection names one, else the run's API address."""
+        if self._known is None:
+            self._known = _read(self.retab_conn_id, self.get_connection(self.retab_conn_id))
+        ids = {"{workflow_id}": workflow_id or "", "{run_id}": run_id}
+        url = self._known.dashboard_url
+        for placeholder, value in ids.items():
+            url = url.replace(placeholder, quote(value, safe=""))
+        return url
+
+    def test_connection(self) -> tuple[bool, str]:
+        """List one run, which needs a good key and costs nothing.
+
+        Returns:
+            Whether it worked, and what to tell the user.
+        """
+        try:
+            with self.get_conn() as client:
+                client.list_runs(limit=1)
+        except Exception as error:  # noqa: BLE001  Airflow shows whatever went wrong
+            return False, str(error)
+        return True, "Retab answered and accepted the API key"
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the fields of the connection form, for Airflow before 3.2."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import StringField
+
+        return {
+            name: StringField(described["label"], description=described["description"], widget=BS3TextFieldWidget())
+            for name, described in _form()["conn-fields"].items()
+        }
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the standard fields of the connection form are shown, for Airflow before 3.2."""
+        behaviour = _form()["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+
+def _form() -> dict[str, Any]:
+    form: dict[str, Any] = get_provider_info()["connection-types"][0]
+    return form
+
+
+def _client(name: str, conn_id: str, settings: dict[str, Any]) -> Any:
+    from retab_orchestration import ConfigurationError
+
+    try:
+        return getattr(importlib.import_module("retab_orchestration"), name)(**settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"connection {conn_id!r}: {error}") from error
+
+
+def _read(conn_id: str, connection: Connection) -> _Profile:
+    from retab_orchestration import ConfigurationError
+
+    try:
+        return _profile(connection)
+    except ValueError as error:
+        raise ConfigurationError(f"connection {conn_id!r}: {error}") from None
+
+
+def _profile(connection: Connection) -> _Profile:
+    # `extra_dejson` would mask secrets with a blocking call, which an event loop does not survive before Airflow 3.3.2.
+    extra = _extra(connection.extra)
+    if not connection.password:
+        raise ValueError("its password is empty; put the Retab API key there")
+    url = _base_url(connection)
+    client = {
+        "api_key": connection.password,
+        "base_url": url,
+        "api": extra.get("api") or "auto",
+        "auth": extra.get("auth") or "auto",
+        "verify": _verify(extra.get("verify")),
+        "proxy": extra.get("proxy") or None,
+    }
+    if (timeout := extra.get("timeout")) not in (None, ""):
+        client["timeout"] = _seconds(timeout)
+    return _Profile(client, _dashboard_url(extra.get("dashboard_url"), url))
+
+
+def _extra(text: str | None) -> dict[str, Any]:
+    try:
+        extra = json.loads(text or "{}")
+    except json.JSONDecodeError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise ValueError('its extra is not a JSON object; write it like {"api": "auto", "timeout": 60}')
+    return extra
+
+
+def _base_url(connection: Connection) -> str:
+    host = (connection.host or "").strip()
+    if not host:
+        return _API_URL
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"its extra 'timeout' must be a number of seconds, not {value!r}") from None
+
+
+def _verify(value: Any) -> bool | str:
+    # A form field gives text, a JSON extra gives a boolean.
+    words: dict[Any, bool] = {"": True, "true": True, "false": False}
+    if value is None or isinstance(value, bool):
+        return value is not False
+    if not isinstance(value, str):
+        raise ValueError(f"its extra 'verify' must be true, false or the path of a CA bundle, not {value!r}")
+    return words.get(value.strip().lower(), value)
+
+
+def _dashboard_url(template: Any, base_url: str) -> str:
+    if not template:
+        return f"{base_url.rstrip('/').removesuffix('/v1')}/v1/workflows/runs/{{run_id}}"
+    if not isinstance(template, str) or not template.startswith(("http://", "https://")):
+        raise ValueError("its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}")
+    return template
