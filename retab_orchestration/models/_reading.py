@@ -1,0 +1,136 @@
+"""How a body of any generation becomes values: look under every name, take the first of the right type."""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+T = TypeVar("T")
+
+
+class Reading(BaseModel):
+    """A frozen value that reads itself from any shape in which the API may send it, and from its own dump."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_any_shape(cls, body: Any) -> Any:
+        return cls._read(dict(body)) if isinstance(body, Mapping) else body
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return body
+
+
+class Answer(Reading):
+    """A `Reading` that keeps the body it was read from.
+
+    Attributes:
+        raw: The body as the server sent it, with every key of it; not shown and not dumped.
+    """
+
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_any_shape(cls, body: Any) -> Any:
+        if not isinstance(body, Mapping):
+            return body
+        body = dict(body)
+        return {**cls._read(body), "raw": mapping(body.get("raw")) or body}
+
+
+def look(body: Any, path: str) -> Any:
+    """Return what stands at a dotted path, None if a part of it is not there."""
+    for name in path.split("."):
+        body = fields(body).get(name)
+        if body is None:
+            return None
+    return body
+
+
+def pick(read: Callable[[Any], T | None], body: Any, *paths: str) -> T | None:
+    """Return the first value under any of the paths that is of the type which `read` takes."""
+    for path in paths:
+        value = look(body, path)
+        found = None if value is None else read(value)
+        if found is not None:
+            return found
+    return None
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """Return the keys and values of an object, of a model as well as of JSON; {} for anything else."""
+    if isinstance(value, dict):
+        return value
+    return value.__dict__ if isinstance(value, BaseModel) else {}
+
+
+def text(value: Any) -> str | None:
+    """Return a string that is not empty."""
+    return str(value) if isinstance(value, str) and value else None
+
+
+def flag(value: Any) -> bool | None:
+    """Return a bool."""
+    return value if isinstance(value, bool) else None
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number, also of one that came with a fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value)
+
+
+def number(value: Any) -> float | None:
+    """Return a number."""
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+
+
+def moment(value: Any) -> datetime | None:
+    """Return a time in UTC; one without a zone is taken for UTC."""
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def mapping(value: Any) -> dict[str, Any] | None:
+    """Return an object that is not empty."""
+    found = {key: item for key, item in fields(value).items() if isinstance(key, str)}
+    return found or None
+
+
+def obj(value: Any) -> Any:
+    """Return an object, JSON or model, as it is."""
+    return value if is_object(value) else None
+
+
+def records(value: Any) -> dict[str, Any] | None:
+    """Return those items of an object that are objects themselves."""
+    return {key: item for key, item in (mapping(value) or {}).items() if is_object(item)} or None
+
+
+def strings(value: Any) -> dict[str, str] | None:
+    """Return those items of an object that are strings."""
+    return {key: item for key, item in (mapping(value) or {}).items() if isinstance(item, str)} or None
+
+
+def rows(value: Any) -> list[Any] | None:
+    """Return the objects in a list, None when it has none."""
+    return [item for item in value if is_object(item)] or None if isinstance(value, list | tuple) else None
+
+
+def texts(value: Any) -> list[str] | None:
+    """Return the strings in a list, None when it has none."""
+    return [item for item in value if text(item)] or None if isinstance(value, list | tuple) else None
+
+
+def is_object(value: Any) -> bool:
+    """Tell whether a value has keys: a JSON object or a model."""
+    return isinstance(value, dict | BaseModel)

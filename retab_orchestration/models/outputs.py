@@ -1,0 +1,132 @@
+"""The outputs of a run in one form, node id -> `{"label", "json_data"[, "document"]}`, from wherever."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from retab_orchestration.models._reading import fields, is_object, mapping, pick, text
+from retab_orchestration.models.document import document_fields
+from retab_orchestration.models.status import StepStatus
+from retab_orchestration.models.step import HandlePayload, Step
+
+__all__ = ["outputs_from_steps", "sink_nodes"]
+
+_DEFAULT_HANDLE = "output-json-0"
+_ENVELOPE = frozenset({"label", "data", "document", "type"})
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def final_outputs_of(value: Any, labels: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Read the outputs that a run carries, in any of the forms that servers give them.
+
+    Args:
+        value: Node id -> `{"label", "json_data"}`, `{"document", "data"}` or the bare JSON value.
+        labels: Node id -> label, for forms that have none; a node without either is called by its id.
+    """
+    return {node: _output(node, item, labels.get(node)) for node, item in (mapping(value) or {}).items()}
+
+
+def outputs_from_steps(steps: Iterable[Step], nodes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Derive the outputs of some nodes from the steps of a completed run.
+
+    Args:
+        steps: Every step of the run; only completed ones count.
+        nodes: The nodes whose outputs are wanted; one that did not complete is left out.
+
+    Returns:
+        Node id -> `{"label", "json_data"}`, with `"document"` where a file left the node. For a node in a
+        loop both are lists in the order of the iterations.
+    """
+    passes: dict[str, list[Step]] = {}
+    for step in _completed(steps):
+        passes.setdefault(step.node_id, []).append(step)
+    return {node: _output_of_passes(passes[node]) for node in nodes if node in passes}
+
+
+def sink_nodes(steps: Iterable[Step], edges: Iterable[Mapping[str, Any]] | None) -> tuple[str, ...]:
+    """Name the nodes whose outputs are the run's: end nodes, else those from which nothing leads on.
+
+    Args:
+        steps: Every step of the run; only completed ones count, and no start, note or loop sentinel.
+        edges: The edges of the workflow (`source_block` and `target_block`, or `source` and `target`).
+            None where they are not to be had: then the nodes that completed last count.
+
+    Returns:
+        Node ids in the order of the steps, each once.
+    """
+    done = [step for step in _completed(steps) if not _is_scaffolding(step.node_type)]
+    ends = [step for step in done if step.node_type == "end"]
+    if ends:
+        return _nodes(ends)
+    if edges is None:
+        latest = max((_end_of(step) for step in done), default=_EPOCH)
+        return _nodes([step for step in done if _end_of(step) == latest])
+    left = {source for source, target in map(_ends, edges) if source != target}
+    return _nodes([step for step in done if step.node_id not in left])
+
+
+def _completed(steps: Iterable[Step]) -> list[Step]:
+    return [step for step in steps if step.status is StepStatus.COMPLETED]
+
+
+def _output(node: str, value: Any, label: str | None) -> dict[str, Any]:
+    parts = fields(value)
+    known = parts if _is_envelope(parts) else {"json_data": value}
+    output = {
+        "label": text(known.get("label")) or label or node,
+        "json_data": known["json_data"] if "json_data" in known else known.get("data"),
+    }
+    document = _documents(known.get("document"))
+    return {**output, "document": document} if document else output
+
+
+def _is_envelope(parts: Mapping[str, Any]) -> bool:
+    if "json_data" in parts:
+        return True
+    if not parts or not _ENVELOPE.issuperset(parts):
+        return False
+    # `document` may well be a field of somebody's schema: only a reference under it makes this an envelope.
+    return "data" in parts or is_object(parts.get("document"))
+
+
+def _documents(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_documents(item) for item in value]
+    return document_fields(value) or None if is_object(value) else None
+
+
+def _output_of_passes(steps: Sequence[Step]) -> dict[str, Any]:
+    outputs = [_output_of(step) for step in sorted(steps, key=lambda step: step.place)]
+    if len(outputs) == 1 and not steps[0].place:
+        return outputs[0]
+    merged = {"label": outputs[0]["label"], "json_data": [output["json_data"] for output in outputs]}
+    documents = [output.get("document") for output in outputs]
+    return {**merged, "document": documents} if any(documents) else merged
+
+
+def _output_of(step: Step) -> dict[str, Any]:
+    handles = step.handle_outputs
+    files = [payload.document for payload in handles.values() if payload.document is not None]
+    values = [payload for payload in handles.values() if payload.type != "file"]
+    default = handles.get(_DEFAULT_HANDLE) or (values[0] if values else HandlePayload(data=step.output))
+    output = {"label": step.node_label or step.node_id, "json_data": default.data}
+    document = document_fields(files[0]) if files else None
+    return {**output, "document": document} if document else output
+
+
+def _is_scaffolding(node_type: str | None) -> bool:
+    kind = node_type or ""
+    return kind.startswith("start") or kind == "note" or "_sentinel_" in kind
+
+
+def _end_of(step: Step) -> datetime:
+    return step.completed_at or _EPOCH
+
+
+def _nodes(steps: Iterable[Step]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(step.node_id for step in steps))
+
+
+def _ends(edge: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    source = pick(text, edge, "source_block", "source_node", "source")
+    return source, pick(text, edge, "target_block", "target_node", "target")

@@ -1,0 +1,65 @@
+"""One page of a list, whether the server sends an envelope or a bare array."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, model_validator
+
+from retab_orchestration.models._reading import Reading, pick, text
+from retab_orchestration.models.review import Review, ReviewVersion
+from retab_orchestration.models.run import WorkflowRun
+from retab_orchestration.models.step import Step
+from retab_orchestration.models.test_run import WorkflowTestResult
+
+__all__ = ["Page", "ReviewPage", "ReviewVersionPage", "RunPage", "StepPage", "WorkflowTestResultPage"]
+
+Item = TypeVar("Item", bound=BaseModel)
+
+
+class Page(Reading, Generic[Item]):
+    """One page of a list.
+
+    Attributes:
+        data: The items, in the server's order.
+        before: Ask for the page before this one with it; None if there is none.
+        after: Ask for the next page with it; None if there is none.
+    """
+
+    data: tuple[Item, ...] = ()
+    before: str | None = None
+    after: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_any_shape(cls, body: Any) -> Any:
+        if isinstance(body, list | tuple):
+            return {"data": body}
+        if not isinstance(body, Mapping):
+            return body
+        if "data" not in body:
+            raise ValueError("This is no page of a list: it has no `data`")
+        return {
+            "data": body["data"] or (),
+            "before": pick(text, dict(body), "list_metadata.before", "before"),
+            "after": pick(text, dict(body), "list_metadata.after", "after"),
+        }
+
+
+class RunPage(Page[WorkflowRun]):
+    """One page of a list of runs."""
+
+
+class StepPage(Page[Step]):
+    """One page of the steps of a run, or all of them where the server sends a bare array."""
+
+
+class ReviewPage(Page[Review]):
+    """One page of a list of reviews."""
+
+
+class ReviewVersionPage(Page[ReviewVersion]):
+    """One page of the versions of a review."""
+
+
+class WorkflowTestResultPage(Page[WorkflowTestResult]):
+    """One page of the results of a test run."""

@@ -1,0 +1,229 @@
+"""Human review: what came of a decision, and the reviews of servers of today."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import Field
+
+from retab_orchestration.models._reading import (
+    Answer,
+    Reading,
+    flag,
+    is_object,
+    look,
+    mapping,
+    moment,
+    obj,
+    pick,
+    text,
+)
+
+__all__ = ["Actor", "Review", "ReviewDecision", "ReviewVersion", "Verdict"]
+
+# `resume` (the first servers) only ever says how the engine goes on.
+_OUTCOME_OF_RESUME = {"processing": "accepted", "queued": "accepted", "already_processed": "already_applied"}
+
+
+class Actor(Reading):
+    """Who made a version or a decision.
+
+    Attributes:
+        kind: `model`, `agent` or `human`.
+    """
+
+    kind: str | None = None
+    id: str | None = None
+    display_name: str | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {name: pick(text, body, name) for name in cls.model_fields}
+
+
+class Verdict(Reading):
+    """The decision that stands on a review.
+
+    Attributes:
+        verdict: `approved` or `rejected`.
+        version_id: The version that was decided on.
+        reason: Why it was rejected.
+    """
+
+    verdict: str | None = None
+    version_id: str | None = None
+    author: Actor | None = None
+    created_at: datetime | None = None
+    reason: str | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "verdict": pick(text, body, "verdict"),
+            "version_id": pick(text, body, "version_id"),
+            "author": pick(obj, body, "author"),
+            "created_at": pick(moment, body, "created_at", "decided_at"),
+            "reason": pick(text, body, "reason"),
+        }
+
+
+class Review(Answer):
+    """One place where a run waits, or waited, for a human.
+
+    Attributes:
+        id: The review's id, `rev_…`.
+        version_id: The version of the workflow.
+        node_id: The node whose result is reviewed.
+        step_id: The step; inside a loop, `iteration_key` and `parent_step_id` tell the passes apart.
+        triggered_by: Why it was asked for: `{"kind", …}`.
+        decision: The decision that stands, None as long as there is none.
+        cancelled_at: When its run was cancelled before a decision.
+    """
+
+    id: str
+    workflow_id: str | None = None
+    version_id: str | None = None
+    run_id: str | None = None
+    node_id: str | None = None
+    node_type: str | None = None
+    step_id: str | None = None
+    parent_step_id: str | None = None
+    iteration_key: str | None = None
+    triggered_by: dict[str, Any] = Field(default_factory=dict)
+    created_at: datetime | None = None
+    decision: Verdict | None = None
+    cancelled_at: datetime | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": _required_id(body, "review"),
+            "workflow_id": pick(text, body, "workflow_id"),
+            "version_id": pick(text, body, "version_id", "workflow_version_id"),
+            "run_id": pick(text, body, "run_id", "workflow_run_id"),
+            "node_id": pick(text, body, "node_id", "block_id"),
+            "node_type": pick(text, body, "node_type", "block_type"),
+            "step_id": pick(text, body, "step_id"),
+            "parent_step_id": pick(text, body, "parent_step_id"),
+            "iteration_key": pick(text, body, "iteration_key"),
+            "triggered_by": pick(mapping, body, "triggered_by") or {},
+            "created_at": pick(moment, body, "created_at"),
+            "decision": pick(obj, body, "decision"),
+            "cancelled_at": pick(moment, body, "cancelled_at"),
+        }
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a decision is still asked for."""
+        return self.decision is None and self.cancelled_at is None
+
+
+class ReviewVersion(Answer):
+    """One version of a result under review: the model's own, or an edit of it.
+
+    Attributes:
+        id: The version's id, `rvr_…`.
+        parent_id: The version that it edits, None for the model's own.
+        snapshot: The result as this version has it: any JSON value.
+    """
+
+    id: str
+    review_id: str | None = None
+    parent_id: str | None = None
+    author: Actor | None = None
+    snapshot: Any = None
+    note: str | None = None
+    created_at: datetime | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": _required_id(body, "version of a review"),
+            "review_id": pick(text, body, "review_id"),
+            "parent_id": pick(text, body, "parent_id"),
+            "author": pick(obj, body, "author"),
+            "snapshot": body.get("snapshot"),
+            "note": pick(text, body, "note"),
+            "created_at": pick(moment, body, "created_at"),
+        }
+
+
+class ReviewDecision(Answer):
+    """What came of a decision. It is a receipt: look at the run for what the run does next.
+
+    Attributes:
+        outcome: `accepted`, `already_received` (on its way), `already_applied`, or `conflict` (another
+            decision stands and was not changed). None if there is no decision so far.
+        approved: What was decided; in a conflict, the decision that stands.
+        applied: Whether the run has taken it up, None where the server does not say.
+        resume_status: How the engine goes on, in the server's words; `failed` never does by itself.
+        resume_error: Why it does not.
+        review_id: The review, and `version_id` the version, that was decided on servers of today.
+    """
+
+    outcome: str | None = None
+    run_id: str | None = None
+    node_id: str | None = None
+    approved: bool | None = None
+    applied: bool | None = None
+    resume_status: str | None = None
+    resume_error: str | None = None
+    review_id: str | None = None
+    version_id: str | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        resume = pick(text, body, "resume_status")
+        outcome = pick(text, body, "outcome", "submission_status") or _OUTCOME_OF_RESUME.get(resume or "")
+        verdict = pick(text, body, "review.decision.verdict", "overlay.status")
+        return {
+            "outcome": outcome or _outcome_of_state(body),
+            "run_id": pick(
+                text, body, "run_id", "decision.run_id", "review.run_id", "review.workflow_run_id", "run.id"
+            ),
+            "node_id": pick(
+                text, body, "node_id", "block_id", "decision.node_id", "decision.block_id", "review.block_id"
+            ),
+            "approved": _known(pick(flag, body, "approved", "decision.approved"), _is_approval(verdict)),
+            "applied": _known(pick(flag, body, *_APPLIED), _applied_by(outcome, resume)),
+            "resume_status": resume,
+            "resume_error": pick(text, body, "resume_error"),
+            "review_id": pick(text, body, "review_id", "review.id"),
+            "version_id": pick(text, body, "version_id", "review.decision.version_id"),
+        }
+
+    def filled_in(self, *, run_id: str, node_id: str, approved: bool) -> Self:
+        """Return a copy that names what was decided even where the server's answer does not."""
+        told = {"run_id": run_id, "node_id": node_id, "approved": approved}
+        missing = {name: value for name, value in told.items() if getattr(self, name) is None}
+        return self.model_copy(update=missing)
+
+
+_APPLIED = ("applied", "decision.decision_applied", "decision_applied")
+
+
+def _outcome_of_state(body: dict[str, Any]) -> str | None:
+    state = body.get("decision") if is_object(body.get("decision")) else body
+    if pick(flag, state, "decision_applied"):
+        return "already_applied"
+    return "already_received" if pick(flag, state, "decision_received") else None
+
+
+def _applied_by(outcome: str | None, resume: str | None) -> bool | None:
+    if outcome in {"already_applied", "conflict"}:
+        return outcome == "already_applied"
+    return {"resumed": True, "pending": False, "failed": False}.get(resume or "")
+
+
+def _is_approval(verdict: str | None) -> bool | None:
+    return {"approved": True, "rejected": False}.get(verdict or "")
+
+
+def _known(first: bool | None, second: bool | None) -> bool | None:
+    return second if first is None else first
+
+
+def _required_id(body: dict[str, Any], what: str) -> str:
+    found = text(look(body, "id"))
+    if found is None:
+        raise ValueError(f"This is no {what}: it has no `id`")
+    return found

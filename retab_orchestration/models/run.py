@@ -1,0 +1,240 @@
+"""A run of a workflow, as any generation of the API sends it."""
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from retab_orchestration.errors import RunCancelledError, RunFailedError
+from retab_orchestration.models._reading import (
+    Answer,
+    Reading,
+    fields,
+    flag,
+    is_object,
+    mapping,
+    pick,
+    records,
+    rows,
+    strings,
+    text,
+    texts,
+)
+from retab_orchestration.models.document import DocumentRef
+from retab_orchestration.models.lifecycle import (
+    Cancellation,
+    RunError,
+    Timing,
+    Trigger,
+    cancellation_of,
+    error_of,
+    state_of,
+    timing_of,
+    trigger_of,
+)
+from retab_orchestration.models.outputs import final_outputs_of
+from retab_orchestration.models.status import RunStatus
+from retab_orchestration.models.step import StepSummary, node_id_of
+
+__all__ = ["RunInputs", "WorkflowRun"]
+
+# Characters of the server's own message that an exception repeats: it ends in a log line.
+_LONGEST_MESSAGE = 1000
+
+
+class RunInputs(Reading):
+    """What a run was started with; every map is by the id of the start node.
+
+    Attributes:
+        documents: Start node id -> reference to the document, never its bytes.
+        json_data: Start node id -> JSON value.
+        text: Start node id -> text, on the first servers.
+    """
+
+    documents: dict[str, DocumentRef] = Field(default_factory=dict)
+    json_data: dict[str, Any] = Field(default_factory=dict)
+    text: dict[str, str] = Field(default_factory=dict)
+
+
+class WorkflowRun(Answer):
+    """One run of a workflow. Only `id` and `status` are always known; `raw` keeps the body as it came.
+
+    Attributes:
+        id: The run's id, `run_…`.
+        status: Its state; `status_name` is the server's own word for it.
+        version_id: The version of the workflow that ran, or the snapshot of it on older servers.
+        trigger: What started it: `type`, `email`, `parent`.
+        execution_phase: `created`, `dispatching`, `started` or `running`, on older servers.
+        steps: Summaries of its steps, where the server sends them with the run; `list_steps` always has them.
+        inputs: What it was started with: `documents` as references, `json_data`, `text`.
+        final_outputs: Node id -> `{"label", "json_data"}`, with `"document"` where the output is a file.
+        has_final_outputs: Whether the outputs are known, be they empty; servers of today leave them to steps.
+        waiting_for_node_ids: The nodes where it waits for a human.
+        timing: When it was created, started and ended, in UTC; durations are in milliseconds.
+        error: Why it failed, None if it did not.
+        cost: What it cost, as the server adds it up.
+        resume_status: How far the server is with going on after a human decision, on older servers.
+        cancellation: What is known of its cancelling; `cancellation.status` answers a cancel request.
+        metadata: The caller's own tags.
+    """
+
+    id: str
+    status: RunStatus
+    status_name: str = ""
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    organization_id: str | None = None
+    dataset_id: str | None = None
+    version_id: str | None = None
+    trigger: Trigger = Trigger()
+    execution_phase: str | None = None
+    steps: tuple[StepSummary, ...] = ()
+    inputs: RunInputs = RunInputs()
+    final_outputs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    has_final_outputs: bool = False
+    waiting_for_node_ids: tuple[str, ...] = ()
+    timing: Timing = Timing()
+    error: RunError | None = None
+    cost: dict[str, Any] = Field(default_factory=dict)
+    trace_spans: tuple[dict[str, Any], ...] = ()
+    resume_status: str | None = None
+    cancellation: Cancellation = Cancellation()
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        run = _unwrapped(body)
+        literal = _required("status", state_of(RunStatus, run), run)
+        status = RunStatus.read(literal)
+        steps = [step for step in pick(rows, run, "steps") or () if node_id_of(step)]
+        given = pick(flag, run, "has_final_outputs")
+        return {
+            "id": _required("id", pick(text, run, "id"), run),
+            "status": status,
+            "status_name": literal,
+            **_belonging_of(run),
+            "trigger": trigger_of(run),
+            "execution_phase": pick(text, run, "execution_phase"),
+            "steps": steps,
+            "inputs": _inputs_of(run),
+            "final_outputs": final_outputs_of(run.get("final_outputs"), _labels_of(steps)),
+            "has_final_outputs": is_object(run.get("final_outputs")) if given is None else given,
+            "waiting_for_node_ids": _waiting_nodes_of(run),
+            "timing": timing_of(run),
+            "error": error_of(run, status),
+            "cost": pick(mapping, run, "cost_summary", "cost") or {},
+            "trace_spans": pick(rows, run, "trace_spans") or (),
+            "resume_status": pick(text, run, "run_resume_status", "resume_status"),
+            "cancellation": cancellation_of(run),
+            "metadata": pick(strings, run, "metadata") or {},
+        }
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended: completed, error or cancelled."""
+        return self.status.is_terminal
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run stands still until a human decides."""
+        return self.status.is_waiting
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The JSON values alone: node id -> value, None where the output is only a document."""
+        return {node: output["json_data"] for node, output in self.final_outputs.items()}
+
+    def with_outputs(self, outputs: dict[str, Any]) -> Self:
+        """Return a copy of the run with these outputs, in any form that `final_outputs` may have."""
+        known = final_outputs_of(outputs, _labels_of(self.steps))
+        return self.model_copy(update={"final_outputs": known, "has_final_outputs": True})
+
+    def raise_for_status(self) -> Self:
+        """Return the run itself unless it ended badly.
+
+        Raises:
+            RunFailedError: It ended in error: fix what the message names, or run it again.
+            RunCancelledError: It was cancelled: run it again if that was not meant.
+        """
+        if self.status is RunStatus.ERROR:
+            raise RunFailedError(_failure(self.id, self.error or RunError()), run=self)
+        if self.status is RunStatus.CANCELLED:
+            raise RunCancelledError(_cancelling(self.id, self.cancellation), run=self)
+        return self
+
+
+_ADVICE = {
+    "transient": "The cause may pass: start a new run",
+    "quota": "A quota is used up: raise it, or start a new run later",
+    "permanent": "The same run would fail again: change the inputs or the workflow, then start a new run",
+}
+
+
+def _failure(run_id: str, error: RunError) -> str:
+    kind = f" ({error.category})" if error.category else ""
+    stage = f" at stage {error.stage}" if error.stage else ""
+    step = f" in step {error.failing_step_id}" if error.failing_step_id else ""
+    message = _shortened(error.message or "the server gave no message")
+    look = f"See list_steps({run_id!r}) for what failed, then start a new run"
+    advice = _ADVICE.get(error.category or "", look)
+    return f"Run {run_id} failed{stage}{step}{kind}: {message.rstrip('.')}. {advice}"
+
+
+def _cancelling(run_id: str, cancellation: Cancellation) -> str:
+    reason = f": {_shortened(cancellation.reason).rstrip('.')}" if cancellation.reason else ""
+    return f"Run {run_id} was cancelled{reason}. Start a new run if that was not meant"
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "…"
+
+
+def _unwrapped(body: dict[str, Any]) -> dict[str, Any]:
+    # The answers to cancel and resume hold the run together with what became of the request.
+    inner = fields(body.get("run"))
+    if not inner or "id" in body:
+        return body
+    return {**inner, "cancellation_status": body.get("cancellation_status")}
+
+
+def _required(name: str, value: str | None, run: dict[str, Any]) -> str:
+    if value is None:
+        places = "`status`, `lifecycle.status` and `lifecycle.kind`" if name == "status" else f"`{name}`"
+        whose = f" (run {run['id']})" if text(run.get("id")) else ""
+        raise ValueError(f"This is no workflow run{whose}: it has no {name}; looked for {places}")
+    return value
+
+
+def _belonging_of(run: dict[str, Any]) -> dict[str, str | None]:
+    return {
+        "workflow_id": pick(text, run, "workflow_id", "workflow.workflow_id"),
+        "workflow_name": pick(text, run, "workflow_name", "workflow.name_at_run_time"),
+        "organization_id": pick(text, run, "organization_id"),
+        "dataset_id": pick(text, run, "dataset_id"),
+        "version_id": pick(
+            text,
+            run,
+            "version_id",
+            "workflow_version_id",
+            "workflow.version_id",
+            "workflow.snapshot_id",
+            "config_snapshot_id",
+        ),
+    }
+
+
+def _inputs_of(run: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "documents": pick(records, run, "inputs.documents", "input_documents") or {},
+        "json_data": pick(mapping, run, "inputs.json_data", "input_json_data") or {},
+        "text": pick(strings, run, "inputs.text", "input_text_data") or {},
+    }
+
+
+def _waiting_nodes_of(run: dict[str, Any]) -> list[str]:
+    names = ("waiting_for_node_ids", "waiting_for_block_ids")
+    return pick(texts, run, *(f"lifecycle.{name}" for name in names), *names) or []
+
+
+def _labels_of(steps: Any) -> dict[str, str]:
+    labels = {node_id_of(step): pick(text, step, "node_label", "block_label") for step in steps}
+    return {node: label for node, label in labels.items() if node and label}

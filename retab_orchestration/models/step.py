@@ -1,0 +1,215 @@
+"""One step of a run: what a node received, what it gave, and how it went."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from retab_orchestration.models._reading import (
+    Answer,
+    Reading,
+    flag,
+    mapping,
+    moment,
+    obj,
+    pick,
+    records,
+    rows,
+    text,
+    whole,
+)
+from retab_orchestration.models.document import DocumentRef
+from retab_orchestration.models.lifecycle import state_of, timing_of
+from retab_orchestration.models.status import StepStatus
+
+__all__ = ["HandlePayload", "LoopContainer", "Step", "StepSummary"]
+
+
+class HandlePayload(Reading):
+    """What went through one handle of a node: a JSON value or a document.
+
+    Attributes:
+        type: `json` or `file`; `text` on older servers.
+        data: The JSON value, or the text.
+        document: The file; it may be missing even where the type is `file`.
+    """
+
+    type: str = "json"
+    data: Any = None
+    document: DocumentRef | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        document = body.get("document")
+        data = body.get("data")
+        return {
+            "type": text(body.get("type")) or ("file" if document else "json"),
+            "data": body.get("text") if data is None else data,
+            "document": obj(document),
+        }
+
+
+class LoopContainer(Reading):
+    """One loop around a step.
+
+    Attributes:
+        container_id: The node of the loop.
+        iteration: Which pass through it, from 0.
+        is_parallel: Whether the passes run at the same time.
+        parallel_item_index: Which item this pass is for, from 0.
+    """
+
+    container_id: str | None = None
+    iteration: int | None = None
+    is_parallel: bool = False
+    parallel_item_index: int | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "container_id": pick(text, body, "container_id"),
+            "iteration": pick(whole, body, "iteration"),
+            "is_parallel": pick(flag, body, "is_parallel") or False,
+            "parallel_item_index": pick(whole, body, "parallel_item_index"),
+        }
+
+
+class StepSummary(Answer):
+    """A step as a run lists it.
+
+    Attributes:
+        node_id: The node that ran (later API versions say block).
+        node_type: Its type, such as `extract`; an open set.
+        node_label: Its name in the workflow.
+        status: Its state; `status_name` is the server's own word for it.
+        step_id: The step's own id: several steps of one node differ in it, inside a loop.
+        duration_ms: Milliseconds.
+        error: The message, if it failed.
+        output: What the node gave, on servers that say so without handles.
+        handle_outputs: Handle id -> what left through it; `output-json-0` is the usual one.
+        input_document: The document that it read; `output_document` is the one that it wrote. Older servers.
+        split_documents: Name -> document, for a split.
+        artifact: `{"operation", "id"}` of the stored result.
+    """
+
+    node_id: str
+    node_type: str | None = None
+    node_label: str | None = None
+    status: StepStatus = StepStatus.UNKNOWN
+    status_name: str | None = None
+    step_id: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    duration_ms: int | None = None
+    error: str | None = None
+    output: Any = None
+    handle_outputs: dict[str, HandlePayload] = Field(default_factory=dict)
+    input_document: DocumentRef | None = None
+    output_document: DocumentRef | None = None
+    split_documents: dict[str, DocumentRef] = Field(default_factory=dict)
+    requires_human_review: bool | None = None
+    human_reviewed_at: datetime | None = None
+    human_review_approved: bool | None = None
+    artifact: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        node_id = node_id_of(body)
+        if node_id is None:
+            raise ValueError("This is no step: `node_id` is missing, and so are `block_id` and `step_id`")
+        literal = state_of(StepStatus, body)
+        timing = timing_of(body)
+        return {
+            "node_id": node_id,
+            "node_type": pick(text, body, "node_type", "block_type"),
+            "node_label": pick(text, body, "node_label", "block_label"),
+            "status": StepStatus.read(literal),
+            "status_name": literal,
+            "step_id": pick(text, body, "step_id"),
+            "started_at": timing["started_at"],
+            "completed_at": timing["completed_at"],
+            "duration_ms": timing["duration_ms"],
+            "error": pick(text, body, "lifecycle.message", "error", "error.message"),
+            "output": body.get("output"),
+            "handle_outputs": pick(records, body, "handle_outputs") or {},
+            "input_document": pick(obj, body, "input_document"),
+            "output_document": pick(obj, body, "output_document"),
+            "split_documents": pick(records, body, "split_documents") or {},
+            "requires_human_review": pick(flag, body, "requires_human_review"),
+            "human_reviewed_at": pick(moment, body, "human_reviewed_at"),
+            "human_review_approved": pick(flag, body, "human_review_approved"),
+            "artifact": pick(mapping, body, "artifact") or {},
+        }
+
+
+class Step(StepSummary):
+    """A step with everything that the server keeps of it.
+
+    Attributes:
+        error_stage: Where it failed, such as `document_fetch` or `execution`.
+        error_category: `transient`, `permanent` or `quota`: a hint for retrying.
+        model: The language model that was used.
+        handle_inputs: Handle id -> what came in through it.
+        loop_id: The innermost loop around it, None outside loops; `iteration` is the pass through it, from 0.
+        iteration_context: The loops around it, as the first servers put it.
+        loop_containers: The loops around it, outermost first.
+    """
+
+    run_id: str | None = None
+    organization_id: str | None = None
+    error_stage: str | None = None
+    error_category: str | None = None
+    error_details: dict[str, Any] = Field(default_factory=dict)
+    model: str | None = None
+    cost: dict[str, Any] = Field(default_factory=dict)
+    tokens: dict[str, Any] = Field(default_factory=dict)
+    trace_spans: tuple[dict[str, Any], ...] = ()
+    handle_inputs: dict[str, HandlePayload] = Field(default_factory=dict)
+    retry_count: int | None = None
+    loop_id: str | None = None
+    iteration: int | None = None
+    iteration_context: dict[str, Any] = Field(default_factory=dict)
+    loop_containers: tuple[LoopContainer, ...] = ()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        timing = timing_of(body)
+        containers = pick(rows, body, "loop_containers", "iteration_context.containers") or []
+        innermost = containers[-1] if containers else None
+        return {
+            **super()._read(body),
+            "run_id": pick(text, body, "run_id"),
+            "organization_id": pick(text, body, "organization_id"),
+            "error_stage": pick(text, body, "lifecycle.stage", "error_stage", "error.stage"),
+            "error_category": pick(text, body, "lifecycle.category", "error_category", "error.category"),
+            "error_details": pick(mapping, body, "lifecycle.details", "error_details", "error.details") or {},
+            "model": pick(text, body, "model"),
+            "cost": pick(mapping, body, "cost") or {},
+            "tokens": pick(mapping, body, "tokens") or {},
+            "trace_spans": pick(rows, body, "trace_spans") or (),
+            "handle_inputs": pick(records, body, "handle_inputs") or {},
+            "retry_count": pick(whole, body, "retry_count"),
+            "loop_id": pick(text, body, "loop_id") or pick(text, innermost, "container_id"),
+            "iteration": _either(pick(whole, body, "iteration"), pick(whole, innermost, "iteration")),
+            "iteration_context": pick(mapping, body, "iteration_context") or {},
+            "loop_containers": containers,
+            "created_at": timing["created_at"],
+            "updated_at": timing["updated_at"],
+        }
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Which pass through the loops around it this step is, outermost first; () outside loops."""
+        passes = tuple(container.iteration or 0 for container in self.loop_containers)
+        return passes or (() if self.iteration is None else (self.iteration,))
+
+
+def node_id_of(body: Any) -> str | None:
+    """Find the node that a step is of; None if it names none."""
+    return pick(text, body, "node_id", "block_id", "step_id")
+
+
+def _either(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first

@@ -1,0 +1,260 @@
+"""A run of a workflow's tests (evals, in later API versions) and the result of each."""
+
+from typing import Any
+
+from pydantic import Field
+
+from retab_orchestration.models._reading import (
+    Answer,
+    Reading,
+    flag,
+    mapping,
+    number,
+    obj,
+    pick,
+    records,
+    text,
+    texts,
+    whole,
+)
+from retab_orchestration.models.lifecycle import (
+    RunError,
+    Timing,
+    Trigger,
+    error_of,
+    state_of,
+    timing_of,
+    trigger_of,
+)
+from retab_orchestration.models.status import RunStatus
+from retab_orchestration.models.step import HandlePayload
+
+__all__ = ["AssertionResult", "TestCounts", "TestTarget", "WorkflowTestResult", "WorkflowTestRun"]
+
+
+class TestTarget(Reading):
+    """What a test run is limited to.
+
+    Attributes:
+        type: `block`.
+        block_id: The node whose tests are run.
+    """
+
+    __test__ = False
+
+    type: str | None = None
+    block_id: str | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {"type": pick(text, body, "type"), "block_id": pick(text, body, "block_id", "node_id")}
+
+
+class TestCounts(Reading):
+    """How many tests of a run stand where; `queued` includes those that are pending."""
+
+    __test__ = False
+
+    queued: int = 0
+    running: int = 0
+    passed: int = 0
+    failed: int = 0
+    blocked: int = 0
+    error: int = 0
+    cancelled: int = 0
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        counts = {
+            name: pick(whole, body, f"outcome.{name}", f"lifecycle_counts.{name}", name) or 0
+            for name in cls.model_fields
+        }
+        counts["queued"] += pick(whole, body, "lifecycle_counts.pending", "pending") or 0
+        return counts
+
+
+class WorkflowTestRun(Answer):
+    """One run of some or all tests of a workflow's draft. It never waits for a human.
+
+    Attributes:
+        id: The test run's id, `wftestrun_…` or `wfevalrun_…`.
+        status: Its state; `status_name` is the server's own word for it. Completed does not mean passed.
+        version_id: The version that is tested; `requested_version` is what was asked for, such as `draft`.
+        test_id: The one test that is run, None if it is several.
+        target: The node whose tests are run, None if it is not limited to one.
+        total_tests: How many tests it has, None where the server does not say.
+        counts: How many stand where; all 0 if `has_counts` is False.
+        error: Why the run itself failed; a failed test is no such error.
+        freshness: How far the results still hold for the present draft.
+    """
+
+    id: str
+    status: RunStatus
+    status_name: str = ""
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    version_id: str | None = None
+    requested_version: str | None = None
+    trigger: Trigger = Trigger()
+    timing: Timing = Timing()
+    test_id: str | None = None
+    target: TestTarget | None = None
+    total_tests: int | None = None
+    counts: TestCounts = TestCounts()
+    has_counts: bool = False
+    error: RunError | None = None
+    freshness: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        identity, literal = pick(text, body, "id"), state_of(RunStatus, body)
+        if identity is None or literal is None:
+            missing = "id" if identity is None else "state (`lifecycle.status`, `lifecycle.kind` or `status`)"
+            raise ValueError(f"This is no test run: it has no {missing}")
+        status = RunStatus.read(literal)
+        counted = pick(flag, body, "has_counts")
+        return {
+            "id": identity,
+            "status": status,
+            "status_name": literal,
+            "workflow_id": pick(text, body, "workflow_id", "workflow.workflow_id"),
+            "workflow_name": pick(text, body, "workflow_name", "workflow.name_at_run_time"),
+            "version_id": pick(text, body, "version_id", "workflow_version_id", "workflow.version_id"),
+            "requested_version": pick(text, body, "requested_version", "workflow.requested_version"),
+            "trigger": trigger_of(body),
+            "timing": timing_of(body),
+            "test_id": pick(text, body, "test_id", "eval_id"),
+            "target": pick(obj, body, "target"),
+            "total_tests": pick(whole, body, "total_tests", "total_evals"),
+            "counts": pick(obj, body, "counts") or {},
+            "has_counts": bool(pick(mapping, body, "counts")) if counted is None else counted,
+            "error": error_of(body, status),
+            "freshness": pick(mapping, body, "freshness") or {},
+        }
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the test run has ended: completed, error or cancelled."""
+        return self.status.is_terminal
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every test passed; None as long as that is not known.
+
+        A run that completed has passed if no test failed, was blocked or broke; without counts nobody knows.
+        One that ended in error or was cancelled has not passed.
+        """
+        if not self.is_terminal:
+            return None
+        if self.status is not RunStatus.COMPLETED:
+            return False
+        bad = self.counts.failed + self.counts.blocked + self.counts.error
+        return bad == 0 if self.has_counts else None
+
+
+class AssertionResult(Reading):
+    """What came of the one assertion that a test makes.
+
+    Attributes:
+        outcome: `passed`, `failed` or `blocked` (it could not be evaluated: `failure` says why).
+        actual_value: What the node gave.
+        expected_value: What the test expects.
+        score: How close they are, where the kind of condition measures it; `threshold` is what is asked for.
+        failure: `{"code", "message", "details"}`, {} if there is none.
+    """
+
+    assertion_id: str | None = None
+    condition_kind: str | None = None
+    outcome: str | None = None
+    actual_value: Any = None
+    expected_value: Any = None
+    score: float | None = None
+    threshold: float | None = None
+    failure: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "assertion_id": pick(text, body, "assertion_id"),
+            "condition_kind": pick(text, body, "condition_kind"),
+            "outcome": pick(text, body, "outcome", "status"),
+            "actual_value": body.get("actual_value"),
+            "expected_value": body.get("expected_value"),
+            "score": pick(number, body, "score"),
+            "threshold": pick(number, body, "threshold"),
+            "failure": pick(mapping, body, "failure") or {},
+        }
+
+
+class WorkflowTestResult(Answer):
+    """What came of one test in a test run.
+
+    Attributes:
+        id: The result's id, `wfresult_…`.
+        test_run_id: The test run that it belongs to.
+        status: How far the test is; `status_name` is the server's own word for it.
+        verdict: `passed`, `failed` or `blocked`; None until there is one.
+        handle_outputs: Handle id -> what the tested node gave; `handle_inputs` is what it was given.
+        assertion: What came of the assertion, None until there is an outcome.
+        verdict_summary: How many assertions passed, failed and were blocked, where the server counts them.
+        error: Why the test could not run.
+    """
+
+    id: str
+    test_run_id: str | None = None
+    test_id: str | None = None
+    workflow_id: str | None = None
+    node_id: str | None = None
+    node_type: str | None = None
+    status: RunStatus = RunStatus.UNKNOWN
+    status_name: str | None = None
+    timing: Timing = Timing()
+    verdict: str | None = None
+    handle_inputs: dict[str, HandlePayload] = Field(default_factory=dict)
+    handle_outputs: dict[str, HandlePayload] = Field(default_factory=dict)
+    assertion: AssertionResult | None = None
+    verdict_summary: dict[str, Any] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    artifact: dict[str, Any] = Field(default_factory=dict)
+    routing_decisions: tuple[str, ...] = ()
+    error: RunError | None = None
+
+    @classmethod
+    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
+        identity = pick(text, body, "id")
+        if identity is None:
+            raise ValueError("This is no test result: it has no `id`")
+        literal = state_of(RunStatus, body)
+        # The oldest records are flat: their state is the verdict.
+        verdict = pick(text, body, "verdict", "verdict.status") or (literal if literal in _VERDICTS else None)
+        status = RunStatus.COMPLETED if literal in _VERDICTS - {"failed"} else RunStatus.read(literal)
+        return {
+            "id": identity,
+            "test_run_id": pick(
+                text, body, "test_run_id", "workflow_test_run_id", "workflow_eval_run_id", "run_id"
+            ),
+            "test_id": pick(text, body, "test_id", "eval_id"),
+            "workflow_id": pick(text, body, "workflow_id"),
+            "node_id": pick(text, body, "node_id", "block_id"),
+            "node_type": pick(text, body, "node_type", "block_type"),
+            "status": status,
+            "status_name": literal,
+            "timing": timing_of(body),
+            "verdict": verdict,
+            "handle_inputs": pick(records, body, "handle_inputs") or {},
+            "handle_outputs": pick(records, body, "handle_outputs", "outputs") or {},
+            "assertion": pick(obj, body, "assertion", "assertion_result"),
+            "verdict_summary": pick(mapping, body, "verdict_summary") or {},
+            "warnings": pick(texts, body, "warnings") or (),
+            "artifact": pick(mapping, body, "artifact") or {},
+            "routing_decisions": pick(texts, body, "routing_decisions") or (),
+            "error": error_of(body, status),
+        }
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the test passed; None until there is a verdict."""
+        return None if self.verdict is None else self.verdict == "passed"
+
+
+_VERDICTS = frozenset({"passed", "failed", "blocked"})
