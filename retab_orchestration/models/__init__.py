@@ -9,7 +9,7 @@ from retab_orchestration.models.page import (
     ReviewVersionPage,
     RunPage,
     StepPage,
-    WorkflowTestResultPage,
+    TestResultPage,
 )
 from retab_orchestration.models.review import Actor, Review, ReviewDecision, ReviewVersion, Verdict
 from retab_orchestration.models.run import RunInputs, WorkflowRun
@@ -46,6 +46,7 @@ __all__ = [
     "StepStatus",
     "StepSummary",
     "TestCounts",
+    "TestResultPage",
     "TestTarget",
     "Timing",
     "Trigger",
@@ -53,7 +54,6 @@ __all__ = [
     "Verdict",
     "WorkflowRun",
     "WorkflowTestResult",
-    "WorkflowTestResultPage",
     "WorkflowTestRun",
     "outputs_from_steps",
     "sink_nodes",
