@@ -123,9 +123,9 @@ def timing_of(body: Any) -> dict[str, Any]:
         name: pick(moment, body, f"timing.{name}", name)
         for name in ("created_at", "started_at", "completed_at", "updated_at")
     }
-    timing["duration_ms"] = pick(whole, body, "timing.duration_ms", "duration_ms")
-    if timing["duration_ms"] is None and timing["started_at"] and timing["completed_at"]:
-        timing["duration_ms"] = (timing["completed_at"] - timing["started_at"]) // timedelta(milliseconds=1)
+    timing["duration_ms"] = duration_of(
+        pick(whole, body, "timing.duration_ms", "duration_ms"), timing["started_at"], timing["completed_at"]
+    )
     timing["human_waiting_started_at"] = pick(
         moment,
         body,
@@ -143,6 +143,13 @@ def timing_of(body: Any) -> dict[str, Any]:
     )
     timing["human_waiting_duration_ms"] = waited or 0
     return timing
+
+
+def duration_of(given: int | None, started: datetime | None, completed: datetime | None) -> int | None:
+    """Return the milliseconds that the server names, else those between two times."""
+    if given is None and started and completed:
+        return (completed - started) // timedelta(milliseconds=1)
+    return given
 
 
 def error_of(body: Any, status: RunStatus) -> dict[str, Any] | None:

@@ -103,16 +103,6 @@ class TriggerType(_Literal):
     CUSTOM = "custom"
     UNKNOWN = "unknown"
 
-    def spelled(self, family: RouteFamily) -> str:  # noqa: ARG002 -- every family uses the same names so far
-        """Return the name under which a server of this route family filters for this trigger.
-
-        Raises:
-            ValueError: For `UNKNOWN`, which no server can filter for: name a trigger.
-        """
-        if self is TriggerType.UNKNOWN:
-            raise ValueError("No server can filter for an unknown trigger: use another TriggerType")
-        return self.value
-
 
 _ENDED_RUN = frozenset({RunStatus.COMPLETED, RunStatus.ERROR, RunStatus.CANCELLED})
 _ENDED_STEP = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED, StepStatus.ERROR, StepStatus.CANCELLED})

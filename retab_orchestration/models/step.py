@@ -19,7 +19,7 @@ from retab_orchestration.models._reading import (
     whole,
 )
 from retab_orchestration.models.document import DocumentRef
-from retab_orchestration.models.lifecycle import state_of, timing_of
+from retab_orchestration.models.lifecycle import duration_of, state_of
 from retab_orchestration.models.status import StepStatus
 
 __all__ = ["HandlePayload", "LoopContainer", "Step", "StepSummary"]
@@ -118,7 +118,7 @@ class StepSummary(Answer):
         if node_id is None:
             raise ValueError("This is no step: `node_id` is missing, and so are `block_id` and `step_id`")
         literal = state_of(StepStatus, body)
-        timing = timing_of(body)
+        started, completed = pick(moment, body, "started_at"), pick(moment, body, "completed_at")
         return {
             "node_id": node_id,
             "node_type": pick(text, body, "node_type", "block_type"),
@@ -126,9 +126,9 @@ class StepSummary(Answer):
             "status": StepStatus.read(literal),
             "status_name": literal,
             "step_id": pick(text, body, "step_id"),
-            "started_at": timing["started_at"],
-            "completed_at": timing["completed_at"],
-            "duration_ms": timing["duration_ms"],
+            "started_at": started,
+            "completed_at": completed,
+            "duration_ms": duration_of(pick(whole, body, "duration_ms"), started, completed),
             "error": pick(text, body, "lifecycle.message", "error", "error.message"),
             "output": body.get("output"),
             "handle_outputs": pick(records, body, "handle_outputs") or {},
@@ -175,7 +175,6 @@ class Step(StepSummary):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        timing = timing_of(body)
         containers = pick(rows, body, "loop_containers", "iteration_context.containers") or []
         innermost = containers[-1] if containers else None
         return {
@@ -195,8 +194,8 @@ class Step(StepSummary):
             "iteration": _either(pick(whole, body, "iteration"), pick(whole, innermost, "iteration")),
             "iteration_context": pick(mapping, body, "iteration_context") or {},
             "loop_containers": containers,
-            "created_at": timing["created_at"],
-            "updated_at": timing["updated_at"],
+            "created_at": pick(moment, body, "created_at"),
+            "updated_at": pick(moment, body, "updated_at"),
         }
 
     @property
