@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -37,6 +38,9 @@ class Request:
     body: Body | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     base_url: str = ""
+    fresh: bool = False
+    """Whether to send it on a new connection: a reused one may be closed at that very moment, and nobody could
+    tell whether the request arrived."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class Call(Generic[T]):
     request: Request
     read: Callable[[Any], T]
     """From the body's JSON to a value; anything it raises means that the answer is not readable."""
-    creates: bool = False
-    """Whether it starts something that costs money, so that a lost answer must not be asked for again."""
+    creates: str | None = None
+    """The workflow that it starts a run of, so that a lost answer must not be asked for again; None for the rest."""
     run_id: str | None = None
     """The run that it is about, for errors."""
 
@@ -78,6 +82,10 @@ class Runtime(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        ...
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Return a lock that everyone with this name in this runtime shares."""
         ...
 
     def now(self) -> float:

@@ -66,7 +66,11 @@ def _from_fields_refused(refused: list[Any]) -> Problem:
         return f"{place}: {_text(item.get('msg'))}".strip(": ")
 
     # `input` and `ctx` repeat what was sent, which may be a document: they are left out.
-    kept = [{k: v for k, v in item.items() if k in {"loc", "msg", "type"}} for item in refused if isinstance(item, Mapping)]
+    kept = [
+        {k: v for k, v in item.items() if k in {"loc", "msg", "type"}}
+        for item in refused
+        if isinstance(item, Mapping)
+    ]
     return Problem("; ".join(filter(None, map(line, refused))), "validation_error", kept)
 
 
@@ -83,7 +87,7 @@ def read_problem(content: bytes) -> Problem:
     """Find the message, the code and the details in an error body of any of the forms that Retab has used.
 
     Forms: a text, an object, a list of refused fields or a list of errors under `detail`; `code`, `message`, `details`
-    at the top; `status_code` with JSON inside `message`; anything else, shortened. An empty message means that it says nothing.
+    at the top; `status_code` with JSON inside `message`; anything else, shortened. No message means that it says none.
     """
     try:
         body = json.loads(content)
@@ -91,6 +95,11 @@ def read_problem(content: bytes) -> Problem:
         return Problem(re.sub(r"\s+", " ", content[:200].decode(errors="replace")).strip())
     if not isinstance(body, Mapping):
         return Problem(_text(body))
+    problem = _from_detail(body)
+    return problem if problem.message else Problem(_text(body.get("error")), problem.code, problem.details)
+
+
+def _from_detail(body: Mapping[str, Any]) -> Problem:
     detail = body.get("detail")
     if isinstance(detail, list):
         return _from_fields_refused(detail)
@@ -98,10 +107,7 @@ def read_problem(content: bytes) -> Problem:
         return _from_fields(detail)
     if _text(detail):
         return Problem(_text(detail), _text(body.get("code")) or None)
-    if "status_code" in body:
-        return _from_message(body)
-    problem = _from_fields(body)
-    return problem if problem.message else Problem(_text(body.get("error")), problem.code, problem.details)
+    return _from_message(body) if "status_code" in body else _from_fields(body)
 
 
 def names_no_route(response: Response) -> bool:
@@ -112,7 +118,7 @@ def names_no_route(response: Response) -> bool:
 
 
 def retry_after_of(response: Response, now: float) -> float | None:
-    """Return the seconds of a `Retry-After` header, which may also be a date; None if there is none that makes sense."""
+    """Return the seconds of a `Retry-After` header, which may be a date; None if there is none that makes sense."""
     text = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - now
@@ -121,7 +127,9 @@ def retry_after_of(response: Response, now: float) -> float | None:
         return None
 
 
-def error_of(request: Request, response: Response, *, run_id: str | None, now: float) -> errors.ApiStatusError:
+def error_of(
+    request: Request, response: Response, *, run_id: str | None, now: float
+) -> errors.ApiStatusError:
     """Return the error for an answer that is not a success.
 
     Args:
@@ -131,7 +139,9 @@ def error_of(request: Request, response: Response, *, run_id: str | None, now: f
         now: The time of day in seconds since 1970, for a `Retry-After` that is a date.
     """
     problem = read_problem(response.content)
-    kind = _BY_STATUS.get(response.status, errors.ServerError if response.status >= 500 else errors.ApiStatusError)
+    kind = _BY_STATUS.get(
+        response.status, errors.ServerError if response.status >= 500 else errors.ApiStatusError
+    )
     if names_no_route(response):
         kind = errors.UnsupportedRouteError
     return kind(

@@ -36,12 +36,16 @@ class FileReference:
 
     def __post_init__(self) -> None:
         if not self.id and not self.url:
-            raise InvalidInputError("a file reference needs an id (file_...) or a url (https://storage.retab.com/...)")
+            raise InvalidInputError(
+                "a file reference needs an id (file_...) or a url (https://storage.retab.com/...)"
+            )
         for name in ("id", "filename", "mime_type", "url"):
             if not isinstance(getattr(self, name), str | None):
                 raise InvalidInputError(f"a file reference's {name} must be a string")
         if self.url and self.url.startswith("data:"):
-            raise InvalidInputError("a file reference's url must not be a data: URI; give the document itself")
+            raise InvalidInputError(
+                "a file reference's url must not be a data: URI; give the document itself"
+            )
         if self.url and not self.filename:
             raise InvalidInputError("a file reference by url needs a filename")
 
@@ -54,10 +58,16 @@ class FileReference:
         """
         if unknown := set(fields) - {"id", "file_id", "filename", "mime_type", "url"}:
             raise InvalidInputError(
-                f"a file reference has id or file_id, filename, mime_type, url; not {', '.join(sorted(map(str, unknown)))}"
+                "a file reference has id or file_id, filename, mime_type and url, "
+                f"not {', '.join(sorted(map(str, unknown)))}"
             )
         identity = fields.get("id", fields.get("file_id"))
-        return cls(id=identity, filename=fields.get("filename"), mime_type=fields.get("mime_type"), url=fields.get("url"))
+        return cls(
+            id=identity,
+            filename=fields.get("filename"),
+            mime_type=fields.get("mime_type"),
+            url=fields.get("url"),
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,9 @@ class OpenedDocument:
                     break
                 yield piece
         if sent != self.size:
-            raise InvalidInputError(f"{self.filename} changed while it was being sent; nothing was created, send it again")
+            raise InvalidInputError(
+                f"{self.filename} changed while it was being sent; nothing was created, send it again"
+            )
 
     def base64(self) -> Iterator[bytes]:
         """Yield the base64 of the document."""
@@ -143,7 +155,9 @@ def _from_path(path: Path) -> OpenedDocument:
             raise InvalidInputError(f"{path} is a directory; give one file")
         path.open("rb").close()
     except FileNotFoundError as error:
-        raise InvalidInputError(f"there is no file {path}; check the path on the machine that sends it") from error
+        raise InvalidInputError(
+            f"there is no file {path}; check the path on the machine that sends it"
+        ) from error
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
     return OpenedDocument(path.name, "", facts.st_size, lambda: path.open("rb"))
@@ -159,7 +173,9 @@ def _from_openable(source: Any) -> OpenedDocument:
     except FileNotFoundError as error:
         raise InvalidInputError(f"there is no file {source}; check its address") from error
     except OSError as error:
-        raise InvalidInputError(f"{source} cannot be read ({error}); check its address and your access") from error
+        raise InvalidInputError(
+            f"{source} cannot be read ({error}); check its address and your access"
+        ) from error
     return OpenedDocument(PurePath(str(getattr(source, "name", ""))).name, "", size, opened)
 
 

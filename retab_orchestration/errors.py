@@ -119,7 +119,11 @@ class ApiError(RetabError):
         facts = [f"HTTP {self.status}" if self.status else "", self.code or ""]
         facts.append(f"request {self.request_id}" if self.request_id else "")
         told = ", ".join(fact for fact in facts if fact)
-        return f"{place}{self.message}" + (f" ({told})" if told else "") + (f". {self.advice}" if self.advice else "")
+        return (
+            f"{place}{self.message}"
+            + (f" ({told})" if told else "")
+            + (f". {self.advice}" if self.advice else "")
+        )
 
 
 class ApiConnectionError(ApiError):
@@ -151,7 +155,9 @@ class ApiStatusError(ApiError):
 class AuthenticationError(ApiStatusError):
     """401: the key is wrong, or in the wrong header."""
 
-    advice = "Check the API key, and that it belongs to this base_url; auth='bearer' or 'api-key' fixes the header"
+    advice = (
+        "Check the API key, and that it belongs to this base_url; auth='bearer' or 'api-key' fixes the header"
+    )
 
 
 class PermissionDeniedError(ApiStatusError):
@@ -187,7 +193,9 @@ class ReviewConflictError(ConflictError):
 class DocumentTooLargeError(ApiStatusError):
     """413: the request with its documents is over the server's limit."""
 
-    advice = "Documents sent with the request may have about 24 MiB in all (32 MiB as base64): send smaller ones"
+    advice = (
+        "Documents sent with the request may have about 24 MiB in all (32 MiB as base64): send smaller ones"
+    )
 
 
 class RequestRejectedError(ApiStatusError):
@@ -218,7 +226,12 @@ class CreateOutcomeUnknownError(RetabError):
     """
 
     def __init__(
-        self, message: str, *, workflow_id: str | None = None, since: str | None = None, until: str | None = None
+        self,
+        message: str,
+        *,
+        workflow_id: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
     ) -> None:
         super().__init__(message)
         self.workflow_id = workflow_id

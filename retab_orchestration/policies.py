@@ -57,7 +57,9 @@ class PollPolicy:
         if self.first < 0:
             raise InvalidInputError(f"PollPolicy.first must be 0 or more, not {self.first!r}")
         if not 0 <= self.jitter < 1:
-            raise InvalidInputError(f"PollPolicy.jitter must be at least 0 and less than 1, not {self.jitter!r}")
+            raise InvalidInputError(
+                f"PollPolicy.jitter must be at least 0 and less than 1, not {self.jitter!r}"
+            )
 
     def gap(self, waited: float, *, in_review: bool, chance: float) -> float:
         """Return the seconds until the next look.
@@ -67,7 +69,11 @@ class PollPolicy:
             in_review: Whether the run waits for a human.
             chance: A random number from 0 to 1, which decides the jitter.
         """
-        longest = self.review_interval if in_review else min(self.interval, max(self.shortest, self.growth * waited))
+        longest = (
+            self.review_interval
+            if in_review
+            else min(self.interval, max(self.shortest, self.growth * waited))
+        )
         return longest * (1 - self.jitter * chance)
 
     def gap_after_failure(self, failures: int, *, chance: float) -> float:

@@ -30,7 +30,9 @@ def _usable_key(api_key: object) -> str:
         raise ConfigurationError("no API key: pass api_key or set RETAB_API_KEY")
     key = api_key.strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError("the API key has characters that no key has (spaces, line ends, non-ASCII): copy it again")
+        raise ConfigurationError(
+            "the API key has characters that no key has (spaces, line ends, non-ASCII): copy it again"
+        )
     return key
 
 
@@ -70,7 +72,11 @@ class Settings:
         object.__setattr__(self, "base_url", _usable_url(self.base_url))
         _chosen("api", self.api, get_args(Api))
         _chosen("auth", self.auth, get_args(Auth))
-        if isinstance(self.timeout, bool) or not isinstance(self.timeout, (int, float)) or not self.timeout > 0:
+        if (
+            isinstance(self.timeout, bool)
+            or not isinstance(self.timeout, (int, float))
+            or not self.timeout > 0
+        ):
             raise ConfigurationError(f"timeout must be seconds, more than 0, not {self.timeout!r}")
         if not isinstance(self.verify, (bool, str)):
             raise ConfigurationError(f"verify must be True, False or a path, not {self.verify!r}")

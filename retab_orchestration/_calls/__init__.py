@@ -1,0 +1,1 @@
+"""One pure function per endpoint and route family, each returning a `Call`; never a loop, never a default."""

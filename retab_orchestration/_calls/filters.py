@@ -1,0 +1,184 @@
+"""The filters of the run list, checked once and spelled as the server of each route family expects them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal, TypedDict
+
+from retab_orchestration._inputs import checked_choice, checked_id, checked_pairs, checked_text
+from retab_orchestration.errors import InvalidInputError
+from retab_orchestration.models import RouteFamily, RunStatus
+
+__all__ = ["RunFilter", "RunFilters"]
+
+
+class RunFilter(TypedDict, total=False):
+    """What a list of runs may be narrowed to, ordered by and paged with; None is as good as not given.
+
+    Attributes:
+        workflow_id: Runs of this workflow only.
+        status: Runs in this state only, in any spelling of it.
+        exclude_status: Runs in any other state.
+        trigger_type: manual, api, schedule, webhook, email, restart or custom.
+        from_date: Created on this UTC day or later; a date or YYYY-MM-DD.
+        to_date: Created on this UTC day or earlier.
+        min_duration_ms: That took at least so long, milliseconds.
+        max_duration_ms: That took at most so long, milliseconds.
+        search: A run id, or how one starts.
+        metadata: Runs that carry all these pairs; current routes only.
+        before: The page before this run id, `RunPage.before`.
+        after: The page after this run id, `RunPage.after`.
+        limit: Runs per page, 1 to 100; the server takes 20 when it is not given.
+        order: asc or desc; the server takes desc, newest first, when it is not given.
+        sort_by: created_at or started_at, with or without `timing.` before it.
+    """
+
+    workflow_id: str | None
+    status: RunStatus | str | None
+    exclude_status: RunStatus | str | None
+    trigger_type: str | None
+    from_date: date | str | None
+    to_date: date | str | None
+    min_duration_ms: int | None
+    max_duration_ms: int | None
+    search: str | None
+    metadata: Mapping[str, str] | None
+    before: str | None
+    after: str | None
+    limit: int | None
+    order: Literal["asc", "desc"] | None
+    sort_by: str | None
+
+
+_TRIGGER_TYPES = ("manual", "api", "schedule", "webhook", "email", "restart", "custom")
+_SORTS = {
+    "created_at": "created_at",
+    "timing.created_at": "created_at",
+    "started_at": "started_at",
+    "timing.started_at": "started_at",
+}
+
+
+def _status(name: str, value: Any) -> RunStatus | None:
+    if value is None:
+        return None
+    try:
+        status = RunStatus(value)
+    except ValueError:
+        status = RunStatus.UNKNOWN
+    if status is RunStatus.UNKNOWN:
+        known = ", ".join(sorted(member.value for member in RunStatus if member is not RunStatus.UNKNOWN))
+        raise InvalidInputError(f"{name} must be one of {known}, not {value!r}")
+    return status
+
+
+def _day(name: str, value: Any) -> date | None:
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).date()
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{name} must be a date or YYYY-MM-DD, not {value!r}") from error
+
+
+def _whole(name: str, value: Any, least: int, most: int | None = None) -> int | None:
+    if value is None:
+        return None
+    wrong = isinstance(value, bool) or not isinstance(value, int) or value < least
+    if wrong or (most is not None and value > most):
+        span = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise InvalidInputError(f"{name} must be a whole number {span}, not {value!r}")
+    return int(value)
+
+
+def _ordered(low_name: str, low: Any, high_name: str, high: Any) -> None:
+    if low is not None and high is not None and low > high:
+        raise InvalidInputError(f"{low_name} must not be after or above {high_name}: {low} and {high}")
+
+
+@dataclass(frozen=True)
+class RunFilters:
+    """Checked filters of the run list."""
+
+    workflow_id: str | None
+    status: RunStatus | None
+    exclude_status: RunStatus | None
+    trigger_type: str | None
+    from_date: date | None
+    to_date: date | None
+    min_duration_ms: int | None
+    max_duration_ms: int | None
+    search: str | None
+    metadata: str | None
+    before: str | None
+    after: str | None
+    limit: int | None
+    order: str | None
+    sort_by: str | None
+
+    @classmethod
+    def read(cls, **given: Any) -> "RunFilters":
+        """Check what `list_runs` was given.
+
+        Raises:
+            InvalidInputError: The message names the filter and lists what it may be.
+        """
+        if unknown := set(given) - set(cls.__dataclass_fields__):
+            raise InvalidInputError(f"list_runs has no filter {', '.join(sorted(unknown))}")
+        if given.get("before") is not None and given.get("after") is not None:
+            raise InvalidInputError("before and after exclude each other: one pages back, the other forward")
+        pairs = checked_pairs("metadata", given.get("metadata"))
+        checked = cls(
+            workflow_id=_optional(checked_id, "workflow_id", given),
+            status=_status("status", given.get("status")),
+            exclude_status=_status("exclude_status", given.get("exclude_status")),
+            trigger_type=_optional_choice("trigger_type", given, _TRIGGER_TYPES),
+            from_date=_day("from_date", given.get("from_date")),
+            to_date=_day("to_date", given.get("to_date")),
+            min_duration_ms=_whole("min_duration_ms", given.get("min_duration_ms"), 0),
+            max_duration_ms=_whole("max_duration_ms", given.get("max_duration_ms"), 0),
+            search=_optional(checked_text, "search", given),
+            metadata=json.dumps(pairs, sort_keys=True) if pairs else None,
+            before=_optional(checked_id, "before", given),
+            after=_optional(checked_id, "after", given),
+            limit=_whole("limit", given.get("limit"), 1, 100),
+            order=_optional_choice("order", given, ("asc", "desc")),
+            sort_by=_SORTS[_optional_choice("sort_by", given, tuple(_SORTS))]
+            if given.get("sort_by") is not None
+            else None,
+        )
+        _ordered("from_date", checked.from_date, "to_date", checked.to_date)
+        _ordered("min_duration_ms", checked.min_duration_ms, "max_duration_ms", checked.max_duration_ms)
+        return checked
+
+    def query(self, family: RouteFamily) -> tuple[tuple[str, str], ...]:
+        """Return the query in the spelling of a route family.
+
+        Raises:
+            InvalidInputError: The family has no such filter.
+        """
+        if family == "classic" and self.metadata is not None:
+            raise InvalidInputError(
+                "classic routes have no run metadata to filter by; filter by workflow_id and from_date"
+            )
+        prefix = "" if family == "classic" else "timing."
+        spelled = {
+            **self.__dict__,
+            "status": self.status and self.status.spelled(family),
+            "exclude_status": self.exclude_status and self.exclude_status.spelled(family),
+            "sort_by": self.sort_by and prefix + self.sort_by,
+        }
+        return tuple((name, str(value)) for name, value in spelled.items() if value is not None)
+
+
+def _optional(check: Any, name: str, given: Mapping[str, Any]) -> str | None:
+    value = given.get(name)
+    return None if value is None else check(name, value)
+
+
+def _optional_choice(name: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> Any:
+    value = given.get(name)
+    return None if value is None else checked_choice(name, value, allowed)

@@ -1,0 +1,32 @@
+"""The endpoints that are the same in both route families."""
+
+from retab_orchestration._calls.bodies import json_body
+from retab_orchestration._calls.filters import RunFilters
+from retab_orchestration._http import Call, Request, path
+from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
+
+__all__ = ["cancel_run", "get_run", "list_runs"]
+
+
+def get_run(run_id: str) -> Call[WorkflowRun]:
+    """Read one run. Source: GET /v1/workflows/runs/{run_id}."""
+    request = Request("GET", path("/v1/workflows/runs/{run_id}", run_id=run_id))
+    return Call(request, WorkflowRun.model_validate, run_id=run_id)
+
+
+def list_runs(filters: RunFilters, family: RouteFamily) -> Call[RunPage]:
+    """Read one page of runs. Source: GET /v1/workflows/runs."""
+    return Call(Request("GET", "/v1/workflows/runs", filters.query(family)), RunPage.model_validate)
+
+
+def cancel_run(run_id: str, command_id: str) -> Call[WorkflowRun]:
+    """Ask for a run to be cancelled; the same `command_id` asks once, however often it is sent.
+
+    Source: POST /v1/workflows/runs/{run_id}/cancel, answer `{"run": {...}, "cancellation_status": ...}`.
+    """
+    target = path("/v1/workflows/runs/{run_id}/cancel", run_id=run_id)
+    return Call(
+        Request("POST", target, body=json_body({"command_id": command_id})),
+        WorkflowRun.model_validate,
+        run_id=run_id,
+    )

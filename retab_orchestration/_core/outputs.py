@@ -1,0 +1,73 @@
+"""The final outputs of a run, from the run where it carries them, else from its steps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retab_orchestration import errors
+from retab_orchestration._calls import classic, current
+from retab_orchestration._core.listing import everything
+from retab_orchestration._core.session import Session
+from retab_orchestration._inputs import checked_id
+from retab_orchestration.models import RunStatus, Step, WorkflowRun, outputs_from_steps, sink_nodes
+
+__all__ = ["checked_nodes", "list_steps", "with_outputs"]
+
+
+def checked_nodes(output_nodes: Any) -> tuple[str, ...] | None:
+    """Check the nodes that a caller named for outputs; None means the end of the workflow.
+
+    Raises:
+        InvalidInputError: It is not a list of node ids, or an empty one.
+    """
+    if output_nodes is None:
+        return None
+    if isinstance(output_nodes, str) or not isinstance(output_nodes, Sequence) or not output_nodes:
+        raise errors.InvalidInputError(
+            f"output_nodes must be a list of node ids, or None, not {output_nodes!r}"
+        )
+    return tuple(checked_id("a node id in output_nodes", node) for node in output_nodes)
+
+
+async def list_steps(session: Session, run_id: str) -> list[Step]:
+    """Read every step of a run."""
+    calls = classic.list_steps if await session.family() == "classic" else current.list_steps
+    return await everything(session, lambda after: calls(run_id, after))
+
+
+async def with_outputs(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:
+    """Return the run with its final outputs, which costs no request where it carries them.
+
+    Raises:
+        InvalidInputError: A node was named that the run does not have; the message lists those it has.
+    """
+    if nodes is not None:
+        return await _of_named_nodes(session, run, nodes)
+    if run.has_final_outputs or run.status is not RunStatus.COMPLETED:
+        return run
+    steps = await list_steps(session, run.id)
+    edges = await _edges(session, run.workflow_id) if run.workflow_id else None
+    return run.with_outputs(outputs_from_steps(steps, sink_nodes(steps, edges)))
+
+
+async def _of_named_nodes(session: Session, run: WorkflowRun, nodes: tuple[str, ...]) -> WorkflowRun:
+    if all(node in run.final_outputs for node in nodes):
+        return run.with_outputs({node: run.final_outputs[node] for node in nodes})
+    steps = await list_steps(session, run.id)
+    known = sorted({step.node_id for step in steps} | set(run.final_outputs))
+    missing = [node for node in nodes if node not in known]
+    if missing and run.status is RunStatus.COMPLETED:
+        raise errors.InvalidInputError(
+            f"run {run.id} has no node {', '.join(missing)}; output_nodes may name {', '.join(known) or 'nothing yet'}",
+            run_id=run.id,
+        )
+    found = {**run.final_outputs, **outputs_from_steps(steps, nodes)}
+    return run.with_outputs({node: found[node] for node in nodes if node in found})
+
+
+async def _edges(session: Session, workflow_id: str) -> list[Mapping[str, Any]] | None:
+    """Read the graph's edges; None where the key or the server does not give them: the steps still tell the end."""
+    calls = classic.list_edges if await session.family() == "classic" else current.list_edges
+    try:
+        return await everything(session, lambda after: calls(workflow_id, after))
+    except (errors.PermissionDeniedError, errors.NotFoundError):
+        return None

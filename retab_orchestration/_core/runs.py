@@ -1,0 +1,153 @@
+"""Runs: create, look at, wait for and cancel them; the only wait loop."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeVar
+
+from retab_orchestration import errors
+from retab_orchestration._calls import classic, current, shared
+from retab_orchestration._core.outputs import with_outputs
+from retab_orchestration._core.schedule import Decision, Expire, LookAgain, Schedule, Settle
+from retab_orchestration._core.session import PASSING, Session
+from retab_orchestration._http import Call
+from retab_orchestration._inputs import NewRun, checked_choice
+from retab_orchestration.documents import FileReference, OpenedDocument
+from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
+from retab_orchestration.policies import PollPolicy
+
+__all__ = ["OnReview", "Patience", "cancel_run", "create_run", "get_run", "wait_for", "wait_for_run"]
+
+
+class _Watched(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> RunStatus: ...
+    @property
+    def status_name(self) -> str: ...
+
+
+W = TypeVar("W", bound=_Watched)
+
+OnReview = Literal["return", "wait"]
+"""What a wait does when a human is asked: return the run as it is, or wait until it has ended."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How a caller waits."""
+
+    timeout: float | None
+    poll: PollPolicy
+    on_review: OnReview = "return"
+
+    @classmethod
+    def read(cls, timeout: Any, poll: Any, on_review: Any = "return") -> "Patience":
+        """Check what a wait was given.
+
+        Raises:
+            InvalidInputError: The message names the argument and says what it should be.
+        """
+        wrong = isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0
+        if timeout is not None and wrong:
+            raise errors.InvalidInputError(
+                f"timeout must be seconds, more than 0, or None for no limit, not {timeout!r}"
+            )
+        if not isinstance(poll, PollPolicy):
+            raise errors.InvalidInputError(f"poll must be a PollPolicy, not {type(poll).__name__}")
+        return cls(timeout, poll, checked_choice("on_review", on_review, ("return", "wait")))
+
+
+async def create_run(session: Session, new: NewRun) -> WorkflowRun:
+    """Start a run, once."""
+
+    async def build(family: RouteFamily) -> Call[WorkflowRun]:
+        if family == "classic":
+            return classic.create_run(new)
+        return current.create_run(await _with_urls(session, new))
+
+    return await session.create(build)
+
+
+async def _with_urls(session: Session, new: NewRun) -> NewRun:
+    """Return the inputs with the url of every file that was given by id: current routes refuse ids."""
+    documents: dict[str, OpenedDocument | FileReference] = dict(new.documents)
+    for node, document in new.documents.items():
+        if isinstance(document, FileReference) and document.url is None and document.id is not None:
+            stored: FileReference = await session.exchange(current.file_by_id(document.id))
+            documents[node] = stored
+    return replace(new, documents=documents)
+
+
+async def get_run(
+    session: Session, run_id: str, *, outputs: bool, nodes: tuple[str, ...] | None
+) -> WorkflowRun:
+    """Look at a run once."""
+    run = await session.exchange(shared.get_run(run_id))
+    return await with_outputs(session, run, nodes) if outputs else run
+
+
+async def cancel_run(session: Session, run_id: str) -> WorkflowRun:
+    """Ask for a run to be cancelled."""
+    return await session.exchange(shared.cancel_run(run_id, uuid.uuid4().hex))
+
+
+async def wait_for_run(
+    session: Session,
+    run_id: str,
+    patience: Patience,
+    *,
+    outputs: bool,
+    nodes: tuple[str, ...] | None,
+    on_change: Callable[[WorkflowRun], Any] | None,
+) -> WorkflowRun:
+    """Look at a run until it has ended, or waits for a human and the caller does not."""
+    run = await wait_for(session, run_id, shared.get_run(run_id), patience, on_change)
+    return await with_outputs(session, run, nodes) if outputs else run
+
+
+async def wait_for(
+    session: Session,
+    run_id: str,
+    call: Call[W],
+    patience: Patience,
+    on_change: Callable[[W], Any] | None = None,
+) -> W:
+    """Make a call again and again until what it reads has settled.
+
+    Raises:
+        WaitTimeoutError: The deadline passed.
+        ApiError: A look was refused, or too many in a row failed; the last failure.
+    """
+    runtime = session.runtime
+    schedule = Schedule(
+        patience.poll,
+        started=runtime.now(),
+        timeout=patience.timeout,
+        through_review=patience.on_review == "wait",
+    )
+    decision: Decision = schedule.first()
+    seen: W | None = None
+    while isinstance(decision, LookAgain):
+        await runtime.sleep(max(0.0, decision.at - runtime.now()))
+        try:
+            run = await session.exchange_once(call)
+        except (*PASSING, errors.NotFoundError) as error:
+            # A run that was created a moment ago may not be found yet, so a 404 counts as a look that failed.
+            decision = schedule.failed(runtime.now(), runtime.chance(), error.retry_after)
+            if not isinstance(decision, LookAgain | Expire):
+                raise
+            continue
+        if on_change is not None and (seen is None or run.status_name != seen.status_name):
+            on_change(run)
+        seen = run
+        decision = schedule.saw(run.status, runtime.now(), runtime.chance())
+        if isinstance(decision, Settle):
+            return run
+    state = f"still {seen.status_name}" if seen is not None else "could not be looked at"
+    raise errors.WaitTimeoutError(
+        f"run {run_id} {state} after {patience.timeout or 0:g} s; it goes on: wait for it again, or cancel it",
+        run=seen,
+        run_id=run_id,
+    )

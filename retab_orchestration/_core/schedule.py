@@ -1,0 +1,105 @@
+"""When to look at a run again: pure decisions from what was seen and when. Drivers act on them."""
+
+from dataclasses import dataclass
+
+from retab_orchestration.models import RunStatus
+from retab_orchestration.policies import PollPolicy
+
+__all__ = ["Decision", "Expire", "GiveUp", "LookAgain", "Schedule", "Settle"]
+
+
+@dataclass(frozen=True)
+class LookAgain:
+    """Look once more."""
+
+    at: float
+    """On the clock that the schedule was given."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    """The wait is over: the run is where the caller wanted it."""
+
+
+@dataclass(frozen=True)
+class Expire:
+    """The wait is over: the deadline passed."""
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """The wait is over: too many looks in a row failed."""
+
+
+Decision = LookAgain | Settle | Expire | GiveUp
+
+
+class Schedule:
+    """The course of one wait for one run.
+
+    Args:
+        policy: How often to look.
+        started: The present time on the caller's clock, seconds.
+        timeout: Seconds the run may take, None for any; time in which a human is asked does not count.
+        through_review: Whether the wait goes on while a human is asked.
+    """
+
+    def __init__(
+        self, policy: PollPolicy, *, started: float, timeout: float | None, through_review: bool
+    ) -> None:
+        self._policy = policy
+        self._timeout = timeout
+        self._through_review = through_review
+        self._started = started
+        self._paced_from = started  # where the growth of the gaps starts: anew when a human has decided
+        self._reviewed = 0.0
+        self._review_since: float | None = None
+        self._failures = 0
+
+    @property
+    def deadline(self) -> float | None:
+        """When the wait ends at the latest; None while a human is asked, or without a timeout."""
+        if self._timeout is None or self._review_since is not None:
+            return None
+        return self._started + self._timeout + self._reviewed
+
+    def first(self) -> LookAgain:
+        """Return the first look."""
+        return self._at(self._started + self._policy.first)
+
+    def saw(self, status: RunStatus, now: float, chance: float) -> Decision:
+        """Decide after a look that showed this status."""
+        self._failures = 0
+        self._clock_review(status, now)
+        if status.is_terminal or (status.is_waiting and not self._through_review):
+            return Settle()
+        if self._expired(now):
+            return Expire()
+        return self._at(
+            now + self._policy.gap(now - self._paced_from, in_review=status.is_waiting, chance=chance)
+        )
+
+    def failed(self, now: float, chance: float, retry_after: float | None = None) -> Decision:
+        """Decide after a look that failed in a way that may pass."""
+        self._failures += 1
+        if self._failures >= self._policy.max_failures:
+            return GiveUp()
+        if self._expired(now):
+            return Expire()
+        gap = self._policy.gap_after_failure(self._failures, chance=chance)
+        return self._at(now + max(gap, retry_after or 0.0))
+
+    def _clock_review(self, status: RunStatus, now: float) -> None:
+        if status.is_waiting and self._review_since is None:
+            self._review_since = now
+        elif not status.is_waiting and self._review_since is not None:
+            self._reviewed += now - self._review_since
+            self._review_since = None
+            self._paced_from = now
+
+    def _expired(self, now: float) -> bool:
+        return self.deadline is not None and now >= self.deadline
+
+    def _at(self, moment: float) -> LookAgain:
+        # The last look is at the deadline itself: a run that ends just before it is not called late.
+        return LookAgain(moment if self.deadline is None else min(moment, self.deadline))

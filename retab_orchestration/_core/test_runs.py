@@ -1,0 +1,133 @@
+"""Runs of a workflow's saved tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from retab_orchestration import errors
+from retab_orchestration._calls import classic, current
+from retab_orchestration._core.listing import everything
+from retab_orchestration._core.runs import Patience, wait_for
+from retab_orchestration._core.session import Session
+from retab_orchestration._http import Call
+from retab_orchestration._inputs import checked_choice, checked_id
+from retab_orchestration.models import RouteFamily, WorkflowTestResult, WorkflowTestRun
+
+__all__ = [
+    "TestScope",
+    "create_test_run",
+    "get_test_result",
+    "get_test_run",
+    "list_test_results",
+    "wait_for_test_run",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TestScope:
+    """Which tests to run, checked."""
+
+    __test__ = False  # it is no test, whatever its name looks like to a test runner
+
+    workflow_id: str
+    test_id: str | None
+    block_id: str | None
+    n_consensus: int | None
+
+    @classmethod
+    def read(cls, workflow_id: Any, *, test_id: Any, block_id: Any, n_consensus: Any) -> "TestScope":
+        """Check what `create_test_run` was given.
+
+        Raises:
+            InvalidInputError: Two targets were given, or something is of the wrong kind.
+        """
+        if test_id is not None and block_id is not None:
+            raise errors.InvalidInputError(
+                "give test_id or block_id, not both; neither runs every test of the workflow"
+            )
+        return cls(
+            workflow_id=checked_id("workflow_id", workflow_id),
+            test_id=None if test_id is None else checked_id("test_id", test_id),
+            block_id=None if block_id is None else checked_id("block_id", block_id),
+            n_consensus=None
+            if n_consensus is None
+            else checked_choice("n_consensus", n_consensus, (3, 5, 7)),
+        )
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The target and the consensus, as the calls take them."""
+        return {"test_id": self.test_id, "block_id": self.block_id, "n_consensus": self.n_consensus}
+
+
+async def _in_the_servers_word(session: Session, send: Callable[[current.TestsWord], Any]) -> Any:
+    """Send in today's word for tests, and in the older one where the server has no such route."""
+    try:
+        return await send(session.tests_word)
+    except errors.UnsupportedRouteError:
+        if session.tests_word == "tests":
+            raise
+        session.tests_word = "tests"
+        return await send("tests")
+
+
+async def create_test_run(session: Session, scope: TestScope) -> WorkflowTestRun:
+    """Start a run of tests, once."""
+
+    async def build(family: RouteFamily) -> Call[WorkflowTestRun]:
+        if family == "classic":
+            return classic.create_test_run(scope.workflow_id, **scope.fields)
+        return current.create_test_run(scope.workflow_id, **scope.fields, word=session.tests_word)
+
+    async def send(_word: current.TestsWord) -> WorkflowTestRun:
+        return await session.create(build)
+
+    created: WorkflowTestRun = await _in_the_servers_word(session, send)
+    return created
+
+
+async def get_test_run(session: Session, test_run_id: str) -> WorkflowTestRun:
+    """Look at a run of tests once."""
+    if await session.family() == "classic":
+        return await session.exchange(classic.get_test_run(test_run_id))
+    found: WorkflowTestRun = await _in_the_servers_word(
+        session, lambda word: session.exchange(current.get_test_run(test_run_id, word))
+    )
+    return found
+
+
+async def wait_for_test_run(session: Session, test_run_id: str, patience: Patience) -> WorkflowTestRun:
+    """Look at a run of tests until it has ended."""
+    await get_test_run(session, test_run_id)  # settles the word for tests, so that the wait need not
+    if await session.family() == "classic":
+        return await wait_for(session, test_run_id, classic.get_test_run(test_run_id), patience)
+    return await wait_for(
+        session, test_run_id, current.get_test_run(test_run_id, session.tests_word), patience
+    )
+
+
+async def list_test_results(session: Session, test_run_id: str) -> list[WorkflowTestResult]:
+    """Read every result of a run of tests."""
+    if await session.family() == "classic":
+        return await everything(session, lambda after: classic.list_test_results(test_run_id, after))
+    found: list[WorkflowTestResult] = await _in_the_servers_word(
+        session,
+        lambda word: everything(session, lambda after: current.list_test_results(test_run_id, after, word)),
+    )
+    return found
+
+
+async def get_test_result(session: Session, test_run_id: str, test_id: str) -> WorkflowTestResult:
+    """Read the result of one test; current routes name results only, so there it is looked for in the list.
+
+    Raises:
+        NotFoundError: The run has no result of that test.
+    """
+    if await session.family() == "classic":
+        return await session.exchange(classic.get_test_result(test_run_id, test_id))
+    for result in await list_test_results(session, test_run_id):
+        if test_id in {result.test_id, result.id}:
+            return result
+    raise errors.NotFoundError(f"test run {test_run_id} has no result of test {test_id}", run_id=test_run_id)

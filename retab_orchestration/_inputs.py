@@ -1,0 +1,128 @@
+"""What a caller asks for, checked before anything is sent: ids and the inputs of a run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from retab_orchestration.documents import FileReference, OpenedDocument, read_document
+from retab_orchestration.errors import InvalidInputError
+
+__all__ = ["NewRun", "checked_choice", "checked_id", "checked_json", "checked_pairs", "checked_text"]
+
+
+def checked_id(name: str, value: Any) -> str:
+    """Return an id as it is, or say what is wrong with it.
+
+    Raises:
+        InvalidInputError: It is empty, not a string, or has a character that no id of Retab has.
+    """
+    if not isinstance(value, str) or not value:
+        raise InvalidInputError(f"{name} must be an id, a string that is not empty, not {value!r}")
+    if not value.isascii() or not value.isprintable() or any(mark in value for mark in " /\\?#"):
+        raise InvalidInputError(
+            f"{name} {value!r} has a character that no id has; copy the id from Retab again"
+        )
+    return value
+
+
+def checked_text(name: str, value: Any) -> str:
+    """Return a string that is not empty, or raise InvalidInputError."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInputError(f"{name} must be a string that is not empty, not {value!r}")
+    return value
+
+
+def checked_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    """Return the value if it is one of those allowed, or raise InvalidInputError that lists them."""
+    if value not in allowed:
+        raise InvalidInputError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+    return value
+
+
+def checked_json(name: str, value: Any) -> Any:
+    """Return the value if it is JSON, or raise InvalidInputError that says why it is not."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            f"{name} is not JSON: {error}; give dicts, lists, strings, numbers, booleans, None"
+        ) from error
+    return value
+
+
+def _checked_map(name: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(f"{name} must map start node ids to values, not be {type(value).__name__}")
+    return {checked_id(f"a node id in {name}", node): given for node, given in value.items()}
+
+
+def _string_map(name: str, value: Any) -> dict[str, str]:
+    texts = _checked_map(name, value)
+    for node, text in texts.items():
+        if not isinstance(text, str):
+            raise InvalidInputError(f"{name}[{node!r}] must be a string, not {type(text).__name__}")
+    return texts
+
+
+def checked_pairs(name: str, value: Any) -> dict[str, str]:
+    """Return a map of strings to strings, empty for None, or raise InvalidInputError."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or any(
+        not isinstance(part, str) for pair in value.items() for part in pair
+    ):
+        raise InvalidInputError(f"{name} must map strings to strings")
+    return dict(value)
+
+
+def _documents(value: Any) -> dict[str, OpenedDocument | FileReference]:
+    documents: dict[str, OpenedDocument | FileReference] = {}
+    for node, given in _checked_map("documents", value).items():
+        try:
+            documents[node] = read_document(given)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"documents[{node!r}]: {error}") from error
+    return documents
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """Everything that a run starts from, checked; documents are found but not read yet."""
+
+    workflow_id: str
+    documents: Mapping[str, OpenedDocument | FileReference] = field(repr=False)
+    json_inputs: Mapping[str, Any] = field(repr=False)
+    text_inputs: Mapping[str, str] = field(repr=False)
+    version: str | None
+    metadata: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def read(
+        cls,
+        workflow_id: Any,
+        *,
+        documents: Any = None,
+        json_inputs: Any = None,
+        text_inputs: Any = None,
+        version: Any = None,
+        metadata: Any = None,
+    ) -> Self:
+        """Check what `create_run` was given.
+
+        Raises:
+            InvalidInputError: The message names the argument and says what it should be.
+        """
+        values = _checked_map("json_inputs", json_inputs)
+        return cls(
+            workflow_id=checked_id("workflow_id", workflow_id),
+            documents=_documents(documents),
+            json_inputs={
+                node: checked_json(f"json_inputs[{node!r}]", value) for node, value in values.items()
+            },
+            text_inputs=_string_map("text_inputs", text_inputs),
+            version=None if version is None else checked_id("version", version),
+            metadata=checked_pairs("metadata", metadata),
+        )

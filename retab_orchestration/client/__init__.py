@@ -1,0 +1,117 @@
+"""RetabClient and AsyncRetabClient: the same operations in both colours."""
+
+from typing import Self
+
+from retab_orchestration._core.session import Session
+from retab_orchestration._runtimes import AsyncioRuntime, BlockingRuntime
+from retab_orchestration.client.async_runs import AsyncRunOperations
+from retab_orchestration.client.runs import RunOperations
+from retab_orchestration.client.test_runs import AsyncTestRunOperations, TestRunOperations
+from retab_orchestration.policies import RetryPolicy
+from retab_orchestration.settings import Api, Auth, Settings
+
+__all__ = ["AsyncRetabClient", "RetabClient"]
+
+
+class RetabClient(RunOperations, TestRunOperations):
+    """Retab, blocking. Use it in a `with` block, or call `close`; threads may share it.
+
+    Args:
+        api_key: The key; None takes RETAB_API_KEY.
+        base_url: Where the API is, with or without `/v1`; None takes RETAB_API_BASE_URL, else https://api.retab.com.
+        api: The routes: `classic`, `current`, or `auto` to ask the server once.
+        auth: The header for the key: `api-key`, `bearer`, or `auto` to try.
+        timeout: Seconds that one request may take to connect, to send a piece, or to answer.
+        retry: How often a request that may be repeated is repeated.
+        verify: False for no check of TLS certificates, or a file of certificate authorities.
+        proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; the message says what to set.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        api: Api = "auto",
+        auth: Auth = "auto",
+        timeout: float = 60.0,
+        retry: RetryPolicy = RetryPolicy(),
+        verify: bool | str = True,
+        proxy: str | None = None,
+    ) -> None:
+        settings = Settings.read(
+            api_key, base_url, api=api, auth=auth, timeout=timeout, verify=verify, proxy=proxy
+        )
+        self._runtime = BlockingRuntime(settings)
+        self._session = Session(self._runtime, settings, retry)
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is, without `/v1`."""
+        return self._session.settings.base_url
+
+    def close(self) -> None:
+        """Close the connections; the client opens new ones if it is used again."""
+        self._runtime.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
+    """Retab, awaiting. Use it in an `async with` block, or await `aclose`.
+
+    Clients of one event loop with the same settings share their connections; the last one closes them.
+
+    Args:
+        api_key: The key; None takes RETAB_API_KEY.
+        base_url: Where the API is, with or without `/v1`; None takes RETAB_API_BASE_URL, else https://api.retab.com.
+        api: The routes: `classic`, `current`, or `auto` to ask the server once.
+        auth: The header for the key: `api-key`, `bearer`, or `auto` to try.
+        timeout: Seconds that one request may take to connect, to send a piece, or to answer.
+        retry: How often a request that may be repeated is repeated.
+        verify: False for no check of TLS certificates, or a file of certificate authorities.
+        proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; the message says what to set.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        api: Api = "auto",
+        auth: Auth = "auto",
+        timeout: float = 60.0,
+        retry: RetryPolicy = RetryPolicy(),
+        verify: bool | str = True,
+        proxy: str | None = None,
+    ) -> None:
+        settings = Settings.read(
+            api_key, base_url, api=api, auth=auth, timeout=timeout, verify=verify, proxy=proxy
+        )
+        self._runtime = AsyncioRuntime(settings)
+        self._session = Session(self._runtime, settings, retry)
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is, without `/v1`."""
+        return self._session.settings.base_url
+
+    async def aclose(self) -> None:
+        """Give the connections back; the client opens new ones if it is used again."""
+        await self._runtime.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()

@@ -1,0 +1,180 @@
+"""What can be done with runs, blocking: one statement an operation."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Unpack
+
+from retab_orchestration._blocking import iterate_blocking, run_blocking
+from retab_orchestration._calls.filters import RunFilter, RunFilters
+from retab_orchestration._core import listing, reviews, runs
+from retab_orchestration._core.outputs import checked_nodes, list_steps
+from retab_orchestration._core.session import Session
+from retab_orchestration._inputs import NewRun, checked_id
+from retab_orchestration.models import ReviewDecision, RunPage, Step, WorkflowRun
+from retab_orchestration.policies import PollPolicy
+
+__all__ = ["RunOperations"]
+
+
+class RunOperations:
+    """The operations on runs."""
+
+    _session: Session
+
+    def create_run(
+        self,
+        workflow_id: str,
+        *,
+        documents: Mapping[str, Any] | None = None,
+        json_inputs: Mapping[str, Any] | None = None,
+        text_inputs: Mapping[str, str] | None = None,
+        version: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> WorkflowRun:
+        """Start a run of a workflow, once: a create whose answer is lost is never sent again.
+
+        Args:
+            workflow_id: The workflow, `wf_…`.
+            documents: Start node id -> document: a `pathlib.Path`, anything with `.open("rb")` and a name,
+                `(filename, bytes)`, an open binary file, a `Document` around one of these, or a `FileReference`.
+            json_inputs: JSON input node id -> any JSON value.
+            text_inputs: Text input node id -> text; classic routes only.
+            version: `production` (the server's default), `draft` or a version id; current routes only.
+            metadata: Tags of your own, strings to strings; current routes only.
+
+        Returns:
+            The run as created: its `id`, and most often `running`.
+
+        Raises:
+            InvalidInputError: Something was refused before anything was sent: correct the call.
+            CreateOutcomeUnknownError: The answer was lost, the run may exist: look before creating it again.
+            ApiError: It was refused, or the server was not reached: nothing was created.
+        """
+        new = NewRun.read(
+            workflow_id,
+            documents=documents,
+            json_inputs=json_inputs,
+            text_inputs=text_inputs,
+            version=version,
+            metadata=metadata,
+        )
+        return run_blocking(runs.create_run(self._session, new))
+
+    def get_run(
+        self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None
+    ) -> WorkflowRun:
+        """Look at a run once.
+
+        Args:
+            run_id: The run, `run_…`.
+            outputs: Whether to fetch the final outputs of a completed run from its steps where the run has none:
+                one or two more requests.
+            output_nodes: The nodes whose outputs to return in `final_outputs`; None means the end of the workflow.
+
+        Raises:
+            NotFoundError: There is no such run for this key.
+            InvalidInputError: A node was named that the run does not have.
+        """
+        return run_blocking(
+            runs.get_run(
+                self._session,
+                checked_id("run_id", run_id),
+                outputs=outputs,
+                nodes=checked_nodes(output_nodes),
+            )
+        )
+
+    def list_runs(self, **filters: Unpack[RunFilter]) -> RunPage:
+        """Read one page of runs, newest first; `RunFilter` says what to narrow, order and page by.
+
+        Raises:
+            InvalidInputError: A filter is unknown or out of range: nothing was sent.
+        """
+        return run_blocking(listing.list_runs(self._session, RunFilters.read(**filters)))
+
+    def iter_runs(self, **filters: Unpack[RunFilter]) -> Iterator[WorkflowRun]:
+        """Iterate over the runs of all pages, reading each page when it is needed; filters as in `list_runs`."""
+        return iterate_blocking(listing.iter_runs(self._session, RunFilters.read(**filters)))
+
+    def list_steps(self, run_id: str) -> list[Step]:
+        """Read every step of a run, to the last page, oldest first."""
+        return run_blocking(list_steps(self._session, checked_id("run_id", run_id)))
+
+    def cancel_run(self, run_id: str) -> WorkflowRun:
+        """Ask for a run to be cancelled; asking twice does no harm.
+
+        Returns:
+            The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (look again), or
+            `cancellation_failed` (it had ended already).
+        """
+        return run_blocking(runs.cancel_run(self._session, checked_id("run_id", run_id)))
+
+    def wait_for_run(
+        self,
+        run_id: str,
+        *,
+        timeout: float | None = None,
+        poll: PollPolicy = PollPolicy(),
+        on_review: runs.OnReview = "return",
+        outputs: bool = True,
+        output_nodes: Sequence[str] | None = None,
+        on_change: Callable[[WorkflowRun], Any] | None = None,
+    ) -> WorkflowRun:
+        """Wait until a run has ended, or until it waits for a human.
+
+        Args:
+            run_id: The run.
+            timeout: Seconds it may take, None for any; time in which a human is asked does not count.
+            poll: How often to look.
+            on_review: `return` also returns when the run waits for a human, `wait` goes on until it has ended.
+            outputs: As in `get_run`.
+            output_nodes: As in `get_run`.
+            on_change: Called with the run when it is seen first, and whenever its status has changed.
+
+        Returns:
+            The run as last seen, whatever became of it: `raise_for_status()` tells a failure.
+
+        Raises:
+            WaitTimeoutError: The run goes on: wait again, or cancel it.
+            ApiError: It could not be looked at any more; the run goes on.
+        """
+        return run_blocking(
+            runs.wait_for_run(
+                self._session,
+                checked_id("run_id", run_id),
+                runs.Patience.read(timeout, poll, on_review),
+                outputs=outputs,
+                nodes=checked_nodes(output_nodes),
+                on_change=on_change,
+            )
+        )
+
+    def decide_review(
+        self,
+        run_id: str,
+        node_id: str,
+        *,
+        approved: bool,
+        modified_data: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+    ) -> ReviewDecision:
+        """Decide what a run waits for at a node; the same decision again does no harm.
+
+        Args:
+            run_id: The run.
+            node_id: One of its `waiting_for_node_ids`. In a loop, the iteration that has waited longest is decided.
+            approved: Whether the run may go on with what the node found.
+            modified_data: What it shall go on with instead; only with `approved=True`.
+            reason: Why it was rejected, or edited. Current routes want one for a rejection, classic ones have no
+                place for it.
+
+        Returns:
+            A receipt with the `outcome`: accepted, already_received or already_applied. The run tells what follows.
+
+        Raises:
+            ReviewConflictError: Another decision stands, and was not changed.
+            InvalidInputError: The run has no review at this node; the message says where it waits.
+        """
+        verdict = reviews.Verdict.read(
+            run_id, node_id, approved=approved, modified_data=modified_data, reason=reason
+        )
+        return run_blocking(reviews.decide_review(self._session, verdict))
