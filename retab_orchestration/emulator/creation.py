@@ -1,0 +1,115 @@
+"""Making a run of a request: what both route families check, whatever their documents look like."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from retab_orchestration.emulator.documents import File
+from retab_orchestration.emulator.engine import Run
+from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.wire import Refusal, Request, new_id
+from retab_orchestration.emulator.workflows import Workflow
+
+__all__ = ["add_run", "object_at", "run_once", "text_at"]
+
+DocumentReader = Callable[[State, dict[str, Any], list[str]], File]
+"""Turns one document of a request body into a file; the list is where it stands in the body."""
+
+
+def add_run(state: State, workflow: Workflow, family: str, body: Mapping[str, Any], read: DocumentReader) -> Run:
+    """Check the inputs of a create, and start the run.
+
+    Raises:
+        Refusal: 422 for an input that is malformed or meant for no start node; nothing is started then.
+    """
+    documents = _inputs(workflow, body, "documents", "start")
+    json_inputs = _inputs(workflow, body, "json_inputs", "start_json")
+    text_inputs = _inputs(workflow, body, "text_inputs", "start_text") if family == "classic" else {}
+    for node_id, text in text_inputs.items():
+        if not isinstance(text, str):
+            raise Refusal.invalid(["body", "text_inputs", node_id], "Input should be a valid string", "string_type")
+    files = {node_id: _read(state, document, node_id, read) for node_id, document in documents.items()}
+    for file in files.values():
+        state.files.setdefault(file.id, file)
+    return start_run(state, Run("", workflow, family, 0.0, 0.0, 0, files, json_inputs, text_inputs))
+
+
+def start_run(state: State, run: Run) -> Run:
+    """Start a run that has its inputs but no id and no time yet."""
+    run.id = new_id("run")
+    run.created_at = state.clock()
+    run.seconds = _seconds(run) / state.speed
+    return state.add_run(run)
+
+
+def run_once(state: State, request: Request, make: Callable[[], Run]) -> Run:
+    """Make a run, or return the one that the same `Idempotency-Key` has made before.
+
+    Raises:
+        Refusal: 409 when the key came before with another request.
+    """
+    key = request.headers.get("idempotency-key") if state.idempotency else None
+    digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.body).hexdigest()
+    with state.lock:
+        known = state.runs.get(state.recall(key, digest) or "")
+        if known is not None:
+            return known
+        run = make()
+        if key is not None:
+            state.commands[key] = (digest, run.id)
+        return run
+
+
+def object_at(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object of the body, an empty one when it is absent or null.
+
+    Raises:
+        Refusal: 422 when it is anything else.
+    """
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refusal.invalid(["body", name], "Input should be a valid dictionary", "dict_type")
+    return value
+
+
+def text_at(body: Mapping[str, Any], name: str, loc: list[str]) -> str:
+    """Return a string of the body that has to be there and must not be empty.
+
+    Raises:
+        Refusal: 422 otherwise.
+    """
+    value = body.get(name)
+    if value is None:
+        raise Refusal.invalid([*loc, name], "Field required", "missing")
+    if not isinstance(value, str) or not value:
+        raise Refusal.invalid([*loc, name], "Input should be a non-empty string", "string_type")
+    return value
+
+
+def _inputs(workflow: Workflow, body: Mapping[str, Any], name: str, kind: str) -> dict[str, Any]:
+    inputs = object_at(body, name)
+    starts = workflow.starts(kind)
+    for node_id in inputs:
+        if node_id not in starts:
+            known = ", ".join(starts) or "none"
+            message = f"'{node_id}' is no {kind} node of workflow {workflow.id}; it has: {known}"
+            raise Refusal.invalid(["body", name, node_id], message)
+    return inputs
+
+
+def _read(state: State, document: Any, node_id: str, read: DocumentReader) -> File:
+    loc = ["body", "documents", node_id]
+    if not isinstance(document, dict):
+        raise Refusal.invalid(loc, "Input should be a valid dictionary or object", "dict_type")
+    return read(state, document, loc)
+
+
+def _seconds(run: Run) -> float:
+    for value in run.json_inputs.values():
+        asked = value.get("seconds") if isinstance(value, dict) else None
+        if isinstance(asked, int | float) and not isinstance(asked, bool) and math.isfinite(asked):
+            return max(0.0, float(asked))
+    return run.workflow.seconds

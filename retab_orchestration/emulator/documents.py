@@ -1,0 +1,137 @@
+"""Reading the documents that runs are given: base64 and data URIs, the text inside, the fields in the text."""
+
+import base64
+import binascii
+import hashlib
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import pypdf
+from pypdf.errors import PyPdfError
+
+from retab_orchestration.emulator.wire import new_id
+from retab_orchestration.emulator.workflows import Field
+
+__all__ = ["File", "decode_base64", "decode_data_uri", "extract", "read_file"]
+
+_TEXT_LIMIT = 65_536
+"""Characters of a document's text that are kept; its bytes are not."""
+
+_DATA_URI = re.compile(r"data:(?P<mime>[^;,]*)(?P<params>(?:;[^,;]*)*?)(?P<base64>;base64)?,", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the emulator knows: what it is called and what it says, not its bytes."""
+
+    id: str
+    filename: str
+    mime_type: str
+    size: int
+    sha256: str
+    text: str = field(repr=False)
+    """The text inside; empty when there is none."""
+    problem: str | None = None
+    """Why no text could be read although the file claims to hold some."""
+    page_count: int | None = None
+    created_at: float = 0.0
+
+    @property
+    def storage_url(self) -> str:
+        """The durable reference that stands for the file in later requests; it cannot be downloaded from."""
+        extension = self.filename.rpartition(".")[2].lower() if "." in self.filename else "bin"
+        return f"https://storage.retab.com/org_emulator/{self.id}.{extension}"
+
+    def reference(self) -> dict[str, str]:
+        """Return the reference to show in answers, with the id under its old and its new name."""
+        return {"file_id": self.id, "id": self.id, "filename": self.filename, "mime_type": self.mime_type}
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode raw base64, with or without padding and line breaks.
+
+    Raises:
+        ValueError: when it is not base64; the message holds none of it.
+    """
+    compact = "".join(text.split())
+    try:
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not valid base64") from None
+
+
+def decode_data_uri(url: str) -> tuple[bytes, str]:
+    """Decode `data:<mime>;base64,…` into bytes and MIME type.
+
+    Raises:
+        ValueError: when it is no data URI, or its payload is not base64.
+    """
+    head = _DATA_URI.match(url, 0, 1_000)
+    if head is None:
+        raise ValueError("not a data URI")
+    payload = url[head.end() :]
+    content = decode_base64(payload) if head["base64"] else unquote_to_bytes(payload)
+    return content, head["mime"] or "text/plain"
+
+
+def read_file(content: bytes, filename: str, mime_type: str, now: float, file_id: str | None = None) -> File:
+    """Make a file of some bytes, reading the text they hold.
+
+    Args:
+        content: The whole file; nothing of it is kept but its text.
+        filename: Its name, with extension.
+        mime_type: Its MIME type as the caller said.
+        now: Seconds since 1970.
+        file_id: Its id where an upload has given it one.
+    """
+    text, pages, problem = _read_text(content)
+    return File(
+        id=file_id or new_id("file"),
+        filename=filename,
+        mime_type=mime_type,
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        text=text[:_TEXT_LIMIT],
+        problem=problem,
+        page_count=pages,
+        created_at=now,
+    )
+
+
+def extract(text: str, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Take each field from its line `Label: value`; what is not there, or is no number where one is wanted, is None."""
+    return {name: _take(text, wanted) for name, wanted in fields.items()}
+
+
+def _read_text(content: bytes) -> tuple[str, int | None, str | None]:
+    if content[:1024].lstrip().startswith(b"%PDF"):
+        try:
+            pages = pypdf.PdfReader(io.BytesIO(content)).pages
+            return "\n".join(page.extract_text() for page in pages), len(pages), None
+        except (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+            return "", None, f"it is not a readable PDF ({type(error).__name__})"
+    try:
+        return content.decode(), None, None
+    except UnicodeDecodeError:
+        return "", None, None
+
+
+def _take(text: str, wanted: Field) -> str | float | None:
+    found = re.search(rf"^[ \t]*{re.escape(wanted.label)}[ \t]*:[ \t]*(\S.*?)[ \t]*$", text, re.IGNORECASE | re.MULTILINE)
+    if found is None:
+        return None
+    return _number(found[1]) if wanted.is_number else found[1]
+
+
+def _number(text: str) -> float | None:
+    digits = re.sub(r"[^\d.,-]", "", text)
+    if re.search(r",\d{1,2}$", digits):  # 1.234,56 as much of Europe writes it
+        digits = digits.replace(".", "").replace(",", ".")
+    try:
+        return float(digits.replace(",", ""))
+    except ValueError:
+        return None

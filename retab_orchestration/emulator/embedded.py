@@ -1,0 +1,115 @@
+"""An emulator inside the calling process, in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from retab_orchestration.emulator.definitions import read_workflows
+from retab_orchestration.emulator.server import Server, listen
+from retab_orchestration.emulator.service import Service
+from retab_orchestration.emulator.workflows import Workflow
+
+__all__ = ["Emulator"]
+
+T = TypeVar("T")
+
+
+class Emulator:
+    """A local Retab on loopback, for as long as the `with` block lasts.
+
+    Args:
+        api: The routes to serve: `both`, `classic` or `current`.
+        api_key: The one key that is right; None accepts any that is not empty.
+        speed: How many times faster than usual runs go.
+        workflows: Workflows besides the built-in ones: the path of a YAML file, or a list.
+        host: The address to listen on.
+        port: The port to listen on, 0 for any free one.
+        auth: The header that may carry the key: `both`, `api-key` or `bearer`.
+        idempotency: Whether `Idempotency-Key` is honoured; the real API promises nothing.
+
+    Raises:
+        ValueError: when an argument is none of what is allowed.
+        OSError: when the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: str = "both",
+        api_key: str | None = None,
+        speed: float = 1.0,
+        workflows: str | Path | Iterable[Workflow] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        auth: str = "both",
+        idempotency: bool = True,
+    ) -> None:
+        more = read_workflows(Path(workflows)) if isinstance(workflows, str | Path) else tuple(workflows or ())
+        self._service = Service(
+            api=api, api_key=api_key, workflows=more, speed=speed, auth=auth, idempotency=idempotency
+        )
+        self._host, self._port = host, port
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server = Server(self._service, self._on_ready)
+        self._thread = threading.Thread(target=self._run, name="retab-emulator", daemon=True)
+        self.url = ""
+        """`http://HOST:PORT` once it is listening."""
+
+    def __enter__(self) -> Self:
+        self._socket = listen(self._host, self._port)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        self._thread.start()
+        self._ready.wait()
+        if self._loop is None:
+            raise RuntimeError("The emulator's server did not start.")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+
+    def stats(self) -> dict[str, Any]:
+        """Return `{"requests": {"METHOD /template": count}, "runs_created": count, "held": count}`."""
+        return self._on_loop(self._service.stats)
+
+    def post_faults(self, faults: Iterable[Mapping[str, Any]]) -> None:
+        """Replace all faults, see `docs/emulator.md`.
+
+        Raises:
+            Refusal: when one of them makes no sense; the message names it.
+        """
+        posted = list(faults)
+        self._on_loop(lambda: self._service.faults.post(posted))
+
+    def release(self) -> int:
+        """Let all held requests go on, and return how many there were."""
+        return self._on_loop(self._service.faults.release)
+
+    def reset(self) -> None:
+        """Forget all runs, files, faults and statistics."""
+        self._on_loop(self._service.reset)
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ready.set()
+
+    def _on_ready(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ready.set()
+
+    def _on_loop(self, act: Callable[[], T]) -> T:
+        async def call() -> T:
+            return act()
+
+        if self._loop is None:
+            raise RuntimeError("The emulator is not running: use it in a `with` block.")
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(timeout=30)

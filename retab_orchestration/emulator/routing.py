@@ -1,0 +1,86 @@
+"""Which function answers a path, and how a server of one age refuses the paths of another."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+from retab_orchestration.emulator.wire import Refusal, Response
+
+__all__ = ["BOTH", "Match", "Route", "Router"]
+
+BOTH = ("classic", "current")
+"""The two route families."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path template, in the families that have it."""
+
+    method: str
+    template: str
+    handler: Callable[..., Response]
+    """Called with the state, the request, and the ids in the path."""
+    families: tuple[str, ...] = BOTH
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The expression that matches its paths and captures their ids, percent-encoded."""
+        return re.compile(re.sub(r"\{\w+\}", "([^/]+)", self.template))
+
+    @cached_property
+    def rank(self) -> list[bool]:
+        """A sort key that puts literal segments before ids."""
+        return [segment.startswith("{") for segment in self.template.split("/")]
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a method and a path turned out to be."""
+
+    name: str
+    """`METHOD /template`, the key of the statistics."""
+    route: Route | None
+    ids: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    """The methods that the path has, when the one asked for is not among them."""
+
+    def call(self, *args: Any) -> Response:
+        """Call the handler with some arguments and the ids of the path.
+
+        Raises:
+            Refusal: 404 for an unknown path, 405 for a method that the path does not have.
+        """
+        if self.route is not None:
+            return self.route.handler(*args, *self.ids)
+        if self.allowed:
+            raise Refusal(405, "Method Not Allowed", {"allow": ", ".join(self.allowed)})
+        raise Refusal(404, "Not Found")
+
+
+class Router:
+    """The routes of every age, of which one server has some."""
+
+    def __init__(self, routes: Iterable[Route], api: str) -> None:
+        self._routes = sorted(routes, key=lambda route: route.rank)
+        self._families = set(BOTH) if api == "both" else {api}
+
+    def match(self, method: str, path: str) -> Match:
+        """Find what answers a path, with or without a slash at its end.
+
+        The most literal template of any age decides: a path of the other age is not taken for an id of this one.
+        """
+        path = path.rstrip("/") or "/"
+        template = next((route.template for route in self._routes if route.pattern.fullmatch(path)), None)
+        if template is None:
+            return Match(f"{method} (unknown)", None)
+        same = [route for route in self._routes if route.template == template]
+        served = [route for route in same if self._families.intersection(route.families)]
+        name = f"{method} {template}"
+        for route in served:
+            if route.method == method:
+                found = route.pattern.fullmatch(path)
+                return Match(name, route, tuple(unquote(value) for value in found.groups()) if found else ())
+        return Match(name, None, allowed=tuple(sorted(route.method for route in served)))

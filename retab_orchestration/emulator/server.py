@@ -1,0 +1,185 @@
+"""The only module of the emulator with a socket: starlette and uvicorn around `Service`."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import uvicorn
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from retab_orchestration.emulator.faults import Fault
+from retab_orchestration.emulator.service import BODY_LIMIT, Service
+from retab_orchestration.emulator.wire import Request, Response, answer
+
+__all__ = ["Server", "listen"]
+
+_LARGE = 262_144
+"""Bytes of a body from which on a request is handled in a thread, so that other requests are not kept waiting."""
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server for one service, silent unless asked to be verbose.
+
+    Args:
+        service: What answers.
+        on_ready: Called on the server's loop as soon as requests are answered.
+        verbose: Whether requests are logged.
+    """
+
+    def __init__(self, service: Service, on_ready: Callable[[], None], *, verbose: bool = False) -> None:
+        self._app = _App(service)
+        self._on_ready = on_ready
+        config = uvicorn.Config(
+            self._app,
+            http=_Protocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=verbose,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=600,  # a pooled connection must not go stale between two slow polls
+            timeout_graceful_shutdown=2,
+        )
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let go of every held request, then stop."""
+        self._app.close()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket; port 0 takes any free one.
+
+    Raises:
+        OSError: when the address cannot be had; the message says what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        message = f"cannot listen on {host}:{port} ({error.strerror}): choose another port, or 0 for any free one"
+        raise OSError(error.errno, message) from error
+
+
+class _Protocol(H11Protocol):
+    """Gives every request its transport, so that a fault can reset the connection underneath it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+class _App:
+    """The ASGI application: reads a request, meets its fault, sends its answer."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Wake everything that waits."""
+        self._closing.set()
+        self._service.faults.release()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = HttpRequest(scope, receive)
+        try:
+            response = await self._exchange(http)
+        except ClientDisconnect:
+            return
+        if response is None:
+            await _reset(http)
+        else:
+            await HttpResponse(response.body, response.status, response.headers)(scope, receive, send)
+
+    async def _exchange(self, http: HttpRequest) -> Response | None:
+        """Return the answer, None when the connection is to be closed without one."""
+        request = _head(http)
+        fault = self._service.faults.take(request)
+        if fault is not None and fault.kind == "reset_before":
+            return None
+        body = await _body(http)
+        if fault is not None and (instead := fault.response()) is not None:
+            return instead
+        return await self._met(fault, lambda: self._act(request, body))
+
+    async def _met(self, fault: Fault | None, act: Callable[[], Coroutine[Any, Any, Response]]) -> Response | None:
+        kind = fault.kind if fault else ""
+        if fault is not None and kind == "slow":
+            await self._wait(fault.seconds)
+        if kind == "hold_before":
+            await self._hold()
+        response = await act()
+        if kind == "hold_after":
+            await self._hold()
+        if fault is not None and kind == "timeout_after":
+            await self._wait(fault.seconds)
+        return None if fault is not None and fault.is_silent else response
+
+    async def _act(self, request: Request, body: bytes | None) -> Response:
+        if body is None:
+            return self._service.refuse_size(request)
+        request.body = body
+        try:
+            if len(body) > _LARGE:
+                return await run_in_threadpool(self._service.handle, request)
+            return self._service.handle(request)
+        except Exception as error:  # noqa: BLE001 - a fault of the emulator's own is a 500, as everywhere
+            return answer({"error": f"the emulator failed: {error!r}"}, 500)
+
+    async def _hold(self) -> None:
+        released = asyncio.Event()
+        self._service.faults.hold(released.set)
+        await released.wait()
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+
+
+def _head(http: HttpRequest) -> Request:
+    raw_path: bytes = http.scope.get("raw_path") or http.url.path.encode()
+    return Request(
+        method=http.method,
+        path=raw_path.decode("ascii", "replace"),
+        query=list(http.query_params.multi_items()),
+        headers={name.lower(): value for name, value in http.headers.items()},
+    )
+
+
+async def _body(http: HttpRequest) -> bytes | None:
+    """Read the body to its end; None when it is larger than the API takes, none of it being kept then."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in http.stream():
+        size += len(chunk)
+        if size > BODY_LIMIT:
+            chunks.clear()
+        else:
+            chunks.append(chunk)
+    return b"".join(chunks) if size <= BODY_LIMIT else None
+
+
+async def _reset(http: HttpRequest) -> None:
+    """Close the connection with a reset instead of an answer."""
+    transport: asyncio.Transport = http.state.transport
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+    while (await http.receive())["type"] != "http.disconnect":
+        pass  # uvicorn complains about an application that returns before the connection is gone

@@ -1,0 +1,137 @@
+"""The pure core: a request in, a response out; no socket, no file, no sleeping, no clock of its own."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from retab_orchestration.emulator import classic, current, runs, steps
+from retab_orchestration.emulator.faults import Faults
+from retab_orchestration.emulator.routing import BOTH, Router
+from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id
+from retab_orchestration.emulator.workflows import BUILT_IN, Workflow
+
+__all__ = ["BODY_LIMIT", "Service"]
+
+BODY_LIMIT = 32 * 1024 * 1024
+"""Bytes that a request body may have; the gateway of the real API refuses more."""
+
+_MODULES = (classic, current, runs, steps)
+
+
+class Service:
+    """A Retab without a socket.
+
+    Args:
+        api: The routes to serve: `both`, `classic` or `current`.
+        api_key: The one key that is right; None accepts any that is not empty.
+        workflows: Workflows besides the built-in ones; one with a built-in's id takes its place.
+        speed: How many times faster than usual runs go.
+        auth: The header that may carry the key: `both`, `api-key` or `bearer`.
+        idempotency: Whether `Idempotency-Key` is honoured; the real API promises nothing.
+        clock: Returns seconds since 1970.
+
+    Raises:
+        ValueError: when `api`, `auth` or `speed` is none of these.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: str = "both",
+        api_key: str | None = None,
+        workflows: Iterable[Workflow] = (),
+        speed: float = 1.0,
+        auth: str = "both",
+        idempotency: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if api not in {"both", *BOTH}:
+            raise ValueError(f"api is {api!r}: use 'both', 'classic' or 'current'")
+        if auth not in {"both", "api-key", "bearer"}:
+            raise ValueError(f"auth is {auth!r}: use 'both', 'api-key' or 'bearer'")
+        if speed <= 0:
+            raise ValueError(f"speed is {speed}: use a number above 0, such as 10 for ten times faster")
+        self._api_key, self._auth = api_key, auth
+        known = {workflow.id: workflow for workflow in (*BUILT_IN, *workflows)}
+        self.state = State(api, clock, speed, known, idempotency)
+        self.faults = Faults(self._count)
+        self._router = Router((route for module in _MODULES for route in module.ROUTES), api)
+        self._requests: Counter[str] = Counter()
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request; faults are not met here but by who carries the answer, see `faults.take`."""
+        try:
+            response = self._respond(request)
+        except Refusal as refusal:
+            response = refusal.response()
+        return replace(response, headers={"x-request-id": new_id("req"), **response.headers})
+
+    def refuse_size(self, request: Request) -> Response:
+        """Answer a request whose body is larger than `BODY_LIMIT`, and was not read for that reason."""
+        self._count(request)
+        return Response(413, b"Request Entity Too Large", {"content-type": "text/plain", "x-request-id": new_id("req")})
+
+    def stats(self) -> dict[str, Any]:
+        """Return `{"requests": {"METHOD /template": count}, "runs_created": count, "held": count}`."""
+        created = self.state.runs_created
+        return {"requests": dict(self._requests), "runs_created": created, "held": self.faults.held}
+
+    def reset(self) -> None:
+        """Forget everything: runs, files, faults and statistics; held requests go on."""
+        self.faults.post([])
+        self.faults.release()
+        self._requests.clear()
+        self.state.reset()
+
+    def _respond(self, request: Request) -> Response:
+        if request.path.startswith("/_emulator/"):
+            return self._control(request)
+        if not request.path.startswith("/v1/"):
+            raise Refusal(404, "Not Found")
+        self._count(request)
+        if len(request.body) > BODY_LIMIT:
+            return self.refuse_size(request)
+        self._authenticate(request)
+        return self._router.match(request.method, request.path).call(self.state, request)
+
+    def _count(self, request: Request) -> None:
+        if not request.counted and request.path.startswith("/v1/"):
+            request.counted = True
+            self._requests[self._router.match(request.method, request.path).name] += 1
+
+    def _authenticate(self, request: Request) -> None:
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        offered = {
+            "api-key": request.headers.get("api-key", ""),
+            "bearer": bearer.strip() if scheme.lower() == "bearer" else "",
+        }
+        keys = [key for name, key in offered.items() if key and self._auth in {"both", name}]
+        if not keys:
+            raise Refusal(401, "Not authenticated")
+        if self._api_key is not None and self._api_key not in keys:
+            raise Refusal.structured(401, "Invalid API Key.")
+
+    def _control(self, request: Request) -> Response:
+        match request.method, request.path.removeprefix("/_emulator/").rstrip("/"):
+            case "GET", "stats":
+                return answer(self.stats())
+            case "POST", "faults":
+                self.faults.post(_json(request.body))
+                return answer({"faults": "posted"})
+            case "POST", "release":
+                return answer({"released": self.faults.release()})
+            case "POST", "reset":
+                self.reset()
+                return answer({"reset": True})
+        raise Refusal(404, "Not Found")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body or b"[]")
+    except ValueError as error:
+        raise Refusal.invalid(["body"], "JSON decode error", "json_invalid") from error

@@ -1,0 +1,94 @@
+"""What an emulator remembers between requests, and the settings it was started with."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from retab_orchestration.emulator.documents import File
+from retab_orchestration.emulator.engine import Run, View, look
+from retab_orchestration.emulator.wire import Refusal
+from retab_orchestration.emulator.workflows import Workflow
+
+__all__ = ["ORGANIZATION", "State"]
+
+ORGANIZATION = "org_emulator"
+"""The organization that owns everything here."""
+
+
+@dataclass
+class State:
+    """The settings and the memory of one emulator."""
+
+    api: str
+    clock: Callable[[], float]
+    speed: float
+    workflows: dict[str, Workflow]
+    idempotency: bool = True
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Held while something is created, since large bodies are read in threads."""
+    runs: dict[str, Run] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+    commands: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Idempotency key or command id -> (fingerprint of what it came with, id of what it made)."""
+    runs_created: int = 0
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether only the current routes are served, with today's strictness."""
+        return self.api == "current"
+
+    def workflow(self, workflow_id: str) -> Workflow:
+        """Return a workflow.
+
+        Raises:
+            Refusal: 404 when there is none.
+        """
+        if workflow_id not in self.workflows:
+            raise Refusal.structured(404, f"Workflow not found: {workflow_id}")
+        return self.workflows[workflow_id]
+
+    def run(self, run_id: str) -> Run:
+        """Return a run.
+
+        Raises:
+            Refusal: 404 when there is none.
+        """
+        if run_id not in self.runs:
+            raise Refusal(404, "Workflow run not found")
+        return self.runs[run_id]
+
+    def look(self, run: Run) -> View:
+        """Tell where a run stands now."""
+        return look(run, self.clock())
+
+    def add_run(self, run: Run) -> Run:
+        """Remember a new run."""
+        with self.lock:
+            self.runs_created += 1
+            run.number = self.runs_created
+            self.runs[run.id] = run
+            return run
+
+    def recall(self, key: str | None, fingerprint: str) -> str | None:
+        """Return the id that an earlier request with this key made, None when there was none.
+
+        Raises:
+            Refusal: 409 when that request was another one.
+        """
+        if key is None or key not in self.commands:
+            return None
+        known, made = self.commands[key]
+        if known != fingerprint:
+            error = {"code": "idempotency_key_reused", "message": f"{key} came before with another request."}
+            raise Refusal.structured(409, error)
+        return made
+
+    def reset(self) -> None:
+        """Forget every run, file and command."""
+        for memory in self._memories():
+            memory.clear()
+        self.runs_created = 0
+
+    def _memories(self) -> tuple[dict[str, Any], ...]:
+        return self.runs, self.files, self.commands

@@ -1,0 +1,105 @@
+"""What goes in and out of the emulator's core: a request, a response, and a refusal; never a socket."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+__all__ = ["Refusal", "Request", "Response", "answer", "moment", "new_id"]
+
+
+@dataclass
+class Request:
+    """One HTTP request as the core sees it."""
+
+    method: str
+    path: str
+    """Percent-encoded, as on the wire, without the query."""
+    query: list[tuple[str, str]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """Names in lower case; not in repr, for they carry the key."""
+    body: bytes = field(default=b"", repr=False)
+    counted: bool = False
+    """Whether the statistics have seen this request already."""
+
+    def param(self, name: str) -> str | None:
+        """Return the last value of a query parameter, None when it is absent or empty."""
+        return next((value for key, value in reversed(self.query) if key == name and value), None)
+
+    def params(self, name: str) -> list[str]:
+        """Return every value of a repeated query parameter, commas split."""
+        return [part for key, value in self.query if key == name for part in value.split(",") if part]
+
+    def json_object(self) -> dict[str, Any]:
+        """Read the body as a JSON object; an empty body is an empty object.
+
+        Raises:
+            Refusal: 422 when the body is not JSON, or not an object.
+        """
+        if not self.body:
+            return {}
+        try:
+            body = json.loads(self.body)
+        except ValueError as error:
+            raise Refusal.invalid(["body"], f"JSON decode error: {type(error).__name__}", "json_invalid") from error
+        if not isinstance(body, dict):
+            raise Refusal.invalid(["body"], "Input should be a valid dictionary or object", "dict_type")
+        return body
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP response."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def json(self) -> Any:
+        """Read the body as JSON."""
+        return json.loads(self.body)
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the API, not an error of ours
+    """An answer other than success, in one of the API's own error shapes."""
+
+    def __init__(self, status: int, detail: Any, headers: dict[str, str] | None = None) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+        self.headers = headers or {}
+
+    @classmethod
+    def structured(cls, status: int, error: Any) -> "Refusal":
+        """Build the form that wraps its text, or its `{code, message}`, in `details.error`."""
+        wrapped = {"code": "HTTP_EXCEPTION", "message": "An HTTP exception occurred.", "details": {"error": error}}
+        return cls(status, wrapped)
+
+    @classmethod
+    def invalid(cls, loc: Sequence[str], message: str, kind: str = "value_error") -> "Refusal":
+        """Build a 422 with the one field it is about, `loc` being the way to it."""
+        return cls(422, [{"loc": list(loc), "msg": message, "type": kind}])
+
+    def response(self) -> Response:
+        """Return the response to send."""
+        return answer({"detail": self.detail}, self.status, self.headers)
+
+
+def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Build a JSON response."""
+    encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(status, encoded, {"content-type": "application/json", **(headers or {})})
+
+
+def moment(seconds: float | None) -> str | None:
+    """Write a time, in seconds since 1970, as the API does: ISO 8601 in UTC with a Z, None staying None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new_id(prefix: str) -> str:
+    """Make an opaque id such as `run_8c1f…`."""
+    return f"{prefix}_{uuid.uuid4().hex[:24]}"
