@@ -68,7 +68,7 @@ def _connection_fields() -> dict[str, Any]:
         },
         "dashboard_url": {
             "label": "Dashboard URL",
-            "description": "Where the task's link leads, with {workflow_id} and {run_id}; when empty, the API's address",
+            "description": "Where a task's link leads, with {workflow_id} and {run_id}; the API's address when empty",
             "schema": {"type": ["string", "null"]},
         },
     }

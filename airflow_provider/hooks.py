@@ -18,8 +18,6 @@ from airflow_provider import get_provider_info
 if TYPE_CHECKING:
     from retab_orchestration import AsyncRetabClient, RetabClient, RetryPolicy
 
-_API_URL = "https://api.retab.com"
-
 
 @dataclass(frozen=True)
 class _Profile:
@@ -27,15 +25,15 @@ class _Profile:
 
     client: dict[str, Any] = field(repr=False)
     """The settings of a client, by the names of its parameters."""
-    dashboard_url: str
+    dashboard_url: str | None
 
 
 class RetabHook(BaseHook):
     """A Retab account, as a connection of type `retab` describes it.
 
-    The connection's password is the API key, its host the base URL (`https://api.retab.com` when empty). Its extra, all
-    optional: `api` (auto, classic, current), `auth` (auto, api-key, bearer), `timeout` (seconds), `verify` (true, false,
-    path of a CA bundle), `proxy`, `dashboard_url` (a template with `{workflow_id}` and `{run_id}`).
+    The connection's password is the API key, its host the base URL (`https://api.retab.com` when empty). Its extra,
+    all optional: `api` (auto, classic, current), `auth` (auto, api-key, bearer), `timeout` (seconds), `verify` (true,
+    false, path of a CA bundle), `proxy`, `dashboard_url` (a template with `{workflow_id}` and `{run_id}`).
     """
 
     conn_name_attr = "retab_conn_id"
@@ -47,6 +45,7 @@ class RetabHook(BaseHook):
         super().__init__()
         self.retab_conn_id = retab_conn_id
         self._known: _Profile | None = None
+        self._base_url = ""
 
     def get_conn(self, *, timeout: float | None = None, retry: "RetryPolicy | None" = None) -> "RetabClient":
         """Return a client; use it with `with`.
@@ -63,7 +62,7 @@ class RetabHook(BaseHook):
             self._known = _read(self.retab_conn_id, self.get_connection(self.retab_conn_id))
         given = {"timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not None}
-        client: RetabClient = _client("RetabClient", self.retab_conn_id, self._known.client | changes)
+        client: RetabClient = self._client("RetabClient", self._known.client | changes)
         return client
 
     async def aget_conn(self) -> "AsyncRetabClient":
@@ -72,16 +71,16 @@ class RetabHook(BaseHook):
         await asyncio.to_thread(importlib.import_module, "retab_orchestration")
         if self._known is None:
             self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
-        client: AsyncRetabClient = _client("AsyncRetabClient", self.retab_conn_id, self._known.client)
+        client: AsyncRetabClient = self._client("AsyncRetabClient", self._known.client)
         return client
 
     def run_url(self, workflow_id: str | None, run_id: str) -> str:
         """Return where to look at a run: the dashboard if the connection names one, else the run's API address."""
         if self._known is None:
-            self._known = _read(self.retab_conn_id, self.get_connection(self.retab_conn_id))
-        ids = {"{workflow_id}": workflow_id or "", "{run_id}": run_id}
-        url = self._known.dashboard_url
-        for placeholder, value in ids.items():
+            self.get_conn().close()
+        template = self._known and self._known.dashboard_url
+        url = template or f"{self._base_url}/v1/workflows/runs/{{run_id}}"
+        for placeholder, value in {"{workflow_id}": workflow_id or "", "{run_id}": run_id}.items():
             url = url.replace(placeholder, quote(value, safe=""))
         return url
 
@@ -105,7 +104,9 @@ class RetabHook(BaseHook):
         from wtforms import StringField
 
         return {
-            name: StringField(described["label"], description=described["description"], widget=BS3TextFieldWidget())
+            name: StringField(
+                described["label"], description=described["description"], widget=BS3TextFieldWidget()
+            )
             for name, described in _form()["conn-fields"].items()
         }
 
@@ -115,19 +116,20 @@ class RetabHook(BaseHook):
         behaviour = _form()["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
+    def _client(self, name: str, settings: dict[str, Any]) -> Any:
+        from retab_orchestration import ConfigurationError
+
+        try:
+            client = getattr(importlib.import_module("retab_orchestration"), name)(**settings)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"connection {self.retab_conn_id!r}: {error}") from error
+        self._base_url = client.base_url
+        return client
+
 
 def _form() -> dict[str, Any]:
     form: dict[str, Any] = get_provider_info()["connection-types"][0]
     return form
-
-
-def _client(name: str, conn_id: str, settings: dict[str, Any]) -> Any:
-    from retab_orchestration import ConfigurationError
-
-    try:
-        return getattr(importlib.import_module("retab_orchestration"), name)(**settings)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"connection {conn_id!r}: {error}") from error
 
 
 def _read(conn_id: str, connection: Connection) -> _Profile:
@@ -135,19 +137,24 @@ def _read(conn_id: str, connection: Connection) -> _Profile:
 
     try:
         return _profile(connection)
-    except ValueError as error:
+    except ConfigurationError as error:
         raise ConfigurationError(f"connection {conn_id!r}: {error}") from None
+
+
+def _wrong(message: str) -> Exception:
+    from retab_orchestration import ConfigurationError
+
+    return ConfigurationError(message)
 
 
 def _profile(connection: Connection) -> _Profile:
     # `extra_dejson` would mask secrets with a blocking call, which an event loop does not survive before Airflow 3.3.2.
     extra = _extra(connection.extra)
     if not connection.password:
-        raise ValueError("its password is empty; put the Retab API key there")
-    url = _base_url(connection)
+        raise _wrong("its password is empty; put the Retab API key there")
     client = {
         "api_key": connection.password,
-        "base_url": url,
+        "base_url": _base_url(connection),
         "api": extra.get("api") or "auto",
         "auth": extra.get("auth") or "auto",
         "verify": _verify(extra.get("verify")),
@@ -155,7 +162,7 @@ def _profile(connection: Connection) -> _Profile:
     }
     if (timeout := extra.get("timeout")) not in (None, ""):
         client["timeout"] = _seconds(timeout)
-    return _Profile(client, _dashboard_url(extra.get("dashboard_url"), url))
+    return _Profile(client, _dashboard_url(extra.get("dashboard_url")))
 
 
 def _extra(text: str | None) -> dict[str, Any]:
@@ -164,14 +171,14 @@ def _extra(text: str | None) -> dict[str, Any]:
     except json.JSONDecodeError:
         extra = None
     if not isinstance(extra, dict):
-        raise ValueError('its extra is not a JSON object; write it like {"api": "auto", "timeout": 60}')
+        raise _wrong('its extra is not a JSON object; write it like {"api": "auto", "timeout": 60}')
     return extra
 
 
-def _base_url(connection: Connection) -> str:
+def _base_url(connection: Connection) -> str | None:
     host = (connection.host or "").strip()
     if not host:
-        return _API_URL
+        return None
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{host}"
     return f"{host}:{connection.port}" if connection.port else host
@@ -181,7 +188,7 @@ def _seconds(value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"its extra 'timeout' must be a number of seconds, not {value!r}") from None
+        raise _wrong(f"its extra 'timeout' must be a number of seconds, not {value!r}") from None
 
 
 def _verify(value: Any) -> bool | str:
@@ -190,13 +197,15 @@ def _verify(value: Any) -> bool | str:
     if value is None or isinstance(value, bool):
         return value is not False
     if not isinstance(value, str):
-        raise ValueError(f"its extra 'verify' must be true, false or the path of a CA bundle, not {value!r}")
+        raise _wrong(f"its extra 'verify' must be true, false or the path of a CA bundle, not {value!r}")
     return words.get(value.strip().lower(), value)
 
 
-def _dashboard_url(template: Any, base_url: str) -> str:
+def _dashboard_url(template: Any) -> str | None:
     if not template:
-        return f"{base_url.rstrip('/').removesuffix('/v1')}/v1/workflows/runs/{{run_id}}"
+        return None
     if not isinstance(template, str) or not template.startswith(("http://", "https://")):
-        raise ValueError("its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}")
+        raise _wrong(
+            "its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}"
+        )
     return template

@@ -1,0 +1,119 @@
+"""What a DAG may name as a document: an absolute path, a URI, or a file that Retab has; never its bytes.
+
+Airflow keeps rendered inputs in its database, so bytes are refused where they are written down, in the DAG file.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from airflow_provider.inputs import invalid, is_rendered_later
+
+_REFERENCE = frozenset({"id", "file_id", "filename", "mime_type", "url"})
+
+_ACCEPTED = (
+    "an absolute local path, a URI such as s3://connection@bucket/key, or a Retab file reference "
+    '{"id": ..., "filename": ..., "mime_type": ...}'
+)
+
+# The packages that bring Airflow a filesystem for a scheme: the "Object Storage" page of its documentation.
+_PACKAGES = {
+    "s3": "apache-airflow-providers-amazon[s3fs]",
+    "s3a": "apache-airflow-providers-amazon[s3fs]",
+    "gs": "apache-airflow-providers-google",
+    "gcs": "apache-airflow-providers-google",
+    "abfs": "apache-airflow-providers-microsoft-azure",
+    "abfss": "apache-airflow-providers-microsoft-azure",
+    "adl": "apache-airflow-providers-microsoft-azure",
+}
+
+
+def check_documents(documents: Any) -> None:
+    """Refuse what can be refused while the DAG file is parsed.
+
+    Args:
+        documents: `start node id -> document`, or what becomes that at run time.
+
+    Raises:
+        InvalidInputError: Bytes, an open file, a relative path, anything else that is no document.
+    """
+    if documents is None or is_rendered_later(documents):
+        return
+    if not isinstance(documents, Mapping):
+        raise invalid(f"documents must map start node ids to documents, not be {type(documents).__name__}")
+    for node, document in documents.items():
+        if not is_rendered_later(document) and (fault := _fault(document)):
+            raise invalid(f"documents[{node!r}] {fault}")
+
+
+def find_documents(documents: Any) -> dict[str, Any] | None:
+    """Turn rendered documents into what `create_run` takes; nothing is read yet.
+
+    Args:
+        documents: `start node id -> absolute path | URI | file reference`.
+
+    Raises:
+        InvalidInputError: As `check_documents`; or a URI without a filesystem, the message names what to install.
+    """
+    if not documents:
+        return None
+    check_documents(documents)
+    return {node: _found(node, document) for node, document in documents.items()}
+
+
+class _Stored:
+    """A file behind a URI, as far as a document needs it: a name, and to be opened."""
+
+    def __init__(self, path: Any) -> None:
+        self.name: str = path.name
+        self._path = path
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """Open the file as often as it is sent."""
+        stream: BinaryIO = self._path.open(mode)
+        return stream
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+
+def _fault(document: Any) -> str:
+    if isinstance(document, str | PurePath):
+        if "://" in str(document) or PurePath(document).is_absolute():
+            return ""
+        return f"is the relative path {str(document)!r}, which workers resolve each in their own way; make it absolute"
+    if isinstance(document, Mapping):
+        if str(document.get("url") or "").startswith("data:") or not set(document) <= _REFERENCE:
+            return f"would put the document itself into Airflow's database; give {_ACCEPTED}"
+        return ""
+    if _is_object_storage_path(document):
+        return ""
+    return f"must be {_ACCEPTED}, not {type(document).__name__}: Airflow keeps inputs in its database"
+
+
+def _found(node: str, document: Any) -> Any:
+    if isinstance(document, Mapping):
+        return dict(document)
+    if "://" not in str(document) and not _is_object_storage_path(document):
+        return Path(document)
+    try:
+        return _Stored(_opened(document))
+    except (ValueError, ImportError) as error:
+        scheme = urlsplit(str(document)).scheme
+        package = _PACKAGES.get(scheme, f"the Airflow provider that has a filesystem for {scheme}://")
+        raise invalid(
+            f"documents[{node!r}]: no filesystem for {scheme}://; install {package} ({error})"
+        ) from error
+
+
+def _is_object_storage_path(document: Any) -> bool:
+    return hasattr(document, "open") and hasattr(document, "as_uri") and hasattr(document, "protocol")
+
+
+def _opened(document: Any) -> Any:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    path = ObjectStoragePath(document) if isinstance(document, str | PurePath) else document
+    _ = path.fs  # which raises where the scheme has none
+    return path

@@ -1,0 +1,105 @@
+"""What a DAG author may write: refused while the DAG file is parsed, wherever it is known by then."""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, get_args
+
+OnReview = Literal["return", "wait", "fail", "skip"]
+"""When the run waits for a human: end with the outputs so far, wait for the decision too, fail, or skip the task."""
+
+
+def invalid(message: str) -> Exception:
+    """Return the core's InvalidInputError, a ValueError, which is imported only when it is needed."""
+    from retab_orchestration import InvalidInputError
+
+    return InvalidInputError(message)
+
+
+def is_rendered_later(value: Any) -> bool:
+    """Whether a value is known at run time only: an XCom of another task, or text with a template in it."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    return hasattr(value, "iter_references")
+
+
+def check_on_review(value: Any) -> OnReview:
+    """Return a policy for review as it is.
+
+    Raises:
+        InvalidInputError: It is not one; the message lists them.
+    """
+    allowed = get_args(OnReview)
+    if value not in allowed:
+        raise invalid(f"on_review must be one of {', '.join(allowed)}, not {value!r}")
+    policy: OnReview = value
+    return policy
+
+
+def check_seconds(*, zero: Collection[str] = (), **settings: float | None) -> None:
+    """Refuse times that are no times; None is for no limit.
+
+    Args:
+        zero: Which of the settings may be 0.
+        settings: Seconds, by the name of the setting.
+
+    Raises:
+        InvalidInputError: One is no number, or not above 0; the message names it.
+    """
+    for name, seconds in settings.items():
+        if seconds is None:
+            continue
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not number or not (seconds > 0 or (seconds == 0 and name in zero)):
+            least = "0 or more" if name in zero else "more than 0"
+            raise invalid(f"{name} must be a number of seconds, {least}, not {seconds!r}")
+
+
+def check_text(**settings: Any) -> None:
+    """Refuse ids that are no text.
+
+    Raises:
+        InvalidInputError: One is empty, or no string; the message names it.
+    """
+    for name, value in settings.items():
+        if not is_rendered_later(value) and not (isinstance(value, str) and value.strip()):
+            raise invalid(f"{name} must be a string that is not empty, not {value!r}")
+
+
+def check_maps(**inputs: Any) -> None:
+    """Refuse inputs that are no maps of JSON values.
+
+    Args:
+        inputs: Maps, or what becomes one at run time, or None; by the name of the input.
+
+    Raises:
+        InvalidInputError: One is something else; the message names it.
+    """
+    for name, value in inputs.items():
+        if value is None or is_rendered_later(value):
+            continue
+        if not isinstance(value, Mapping):
+            raise invalid(f"{name} must be a dict, not {type(value).__name__}")
+        try:
+            json.dumps(value, allow_nan=False, default=_only_rendered_later)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise invalid(
+                f"{name} is not JSON: {error}; give dicts, lists, strings, numbers, booleans, None"
+            ) from None
+
+
+def check_nodes(nodes: Any) -> list[str] | None:
+    """Return `output_nodes` as a list, None for the workflow's ends.
+
+    Raises:
+        InvalidInputError: They are not node ids.
+    """
+    if nodes is None:
+        return None
+    if not isinstance(nodes, list | tuple) or not all(isinstance(node, str) and node for node in nodes):
+        raise invalid(f"output_nodes must be a list of node ids, not {nodes!r}")
+    return list(nodes)
+
+
+def _only_rendered_later(value: Any) -> None:
+    if not is_rendered_later(value):
+        raise TypeError(f"{type(value).__name__} is no JSON type")

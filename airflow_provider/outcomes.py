@@ -1,0 +1,102 @@
+"""What a task does with a run: the XComs it leaves, the event it resumes with, and how it ends."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, Context
+
+from airflow_provider.inputs import OnReview, invalid
+
+if TYPE_CHECKING:
+    from retab_orchestration import WorkflowRun
+
+TIMEOUT = "timeout"
+"""The event's status when the deadline passed."""
+
+WAIT_FAILED = "wait_failed"
+"""The event's status when the trigger could not see the run any more."""
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """What a trigger says to the task that it wakes: ids and states, nothing else."""
+
+    run_id: str
+    status: str
+    """The run's, or `TIMEOUT` or `WAIT_FAILED`."""
+    message: str = ""
+    """Why, for `TIMEOUT` and `WAIT_FAILED`."""
+
+    @classmethod
+    def read(cls, event: Any, *, run_id: str | None) -> "RunEvent":
+        """Check an event that crossed Airflow's database.
+
+        Args:
+            event: What the task was resumed with.
+            run_id: The run that the task waits for.
+
+        Raises:
+            InvalidInputError: It is missing, of another trigger, or about another run.
+        """
+        from retab_orchestration import RunStatus
+
+        if not isinstance(event, dict) or not {"run_id", "status"} <= set(event):
+            raise invalid(
+                f"resumed without the event of a RetabRunTrigger but with {event!r}; clear the task"
+            )
+        found = cls(event["run_id"], event["status"], event.get("message") or "")
+        if run_id is None or found.run_id != run_id:
+            raise invalid(
+                f"resumed with the event of run {found.run_id!r}, but this task waits for {run_id!r}"
+            )
+        if found.status not in {TIMEOUT, WAIT_FAILED, *RunStatus}:
+            raise invalid(f"resumed with the unknown status {found.status!r} of run {run_id}; clear the task")
+        return found
+
+
+def own_run_id(context: Context) -> str | None:
+    """Return the run id that this task left as an XCom before it deferred."""
+    ti = context["ti"]
+    run_id: str | None = ti.xcom_pull(task_ids=ti.task_id, key="run_id", map_indexes=ti.map_index)
+    return run_id
+
+
+def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:
+    """Whether there is nothing to wait for any more."""
+    return run.is_terminal or (run.is_waiting and on_review != "wait")
+
+
+def push_run(context: Context, run: "WorkflowRun", url: str) -> None:
+    """Leave the run's ids and state as XComs, always all four and of the same types."""
+    values = {
+        "run_id": run.id,
+        "status": run.status.value,
+        "waiting_for_node_ids": list(run.waiting_for_node_ids),
+        "run_url": url,
+    }
+    for key, value in values.items():
+        context["ti"].xcom_push(key=key, value=value)
+
+
+def conclude(run: "WorkflowRun", on_review: OnReview) -> dict[str, Any]:
+    """End the task as its run did.
+
+    Returns:
+        The run's outputs so far, node id -> `{"label", "json_data"}`; `{}` when there are none.
+
+    Raises:
+        RunFailedError: The run ended in error.
+        RunCancelledError: The run was cancelled.
+        ReviewRequiredError: It waits for a human, and `on_review` is `fail`.
+        AirflowSkipException: It waits for a human, and `on_review` is `skip`.
+    """
+    run.raise_for_status()
+    if run.is_waiting and on_review in {"fail", "skip"}:
+        nodes = ", ".join(run.waiting_for_node_ids) or "a review"
+        told = f"Run {run.id} waits for a human at {nodes}; decide it in Retab or with decide_review"
+        if on_review == "skip":
+            raise AirflowSkipException(told)
+        from retab_orchestration import ReviewRequiredError
+
+        raise ReviewRequiredError(f"{told}, or set on_review='wait' or 'return'", run=run)
+    return dict(run.final_outputs)

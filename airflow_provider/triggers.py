@@ -1,0 +1,117 @@
+"""RetabRunTrigger: waits for one run off the worker and fires one event; never a blocking call."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider.hooks import RetabHook
+from airflow_provider.inputs import OnReview
+from airflow_provider.outcomes import TIMEOUT, WAIT_FAILED
+
+if TYPE_CHECKING:
+    from retab_orchestration import AsyncRetabClient, WorkflowRun
+
+# Airflow 3.3 marks a task failed that is deferred for a shorter time than its executor takes to say so.
+SHORTEST_DEFERRAL = 5.0
+"""Seconds from the deferral to the event, at least."""
+
+# Seconds past a strict deadline in which the last look, which is at the deadline itself, may still be answered.
+_GRACE = 5.0
+
+
+class RetabRunTrigger(BaseTrigger):
+    """Waits until a run has ended, or waits for a human, or a deadline has passed.
+
+    Args:
+        run_id: The run.
+        retab_conn_id: The connection; never a key.
+        deadline: Seconds since the epoch; None waits as long as it takes.
+        not_before: Seconds since the epoch before which no event fires.
+        poll_interval: Seconds between two looks, at most.
+        on_review: `wait` goes on while a human is asked, anything else fires then.
+        pause_in_review: Whether the time in which a human is asked moves the deadline.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        *,
+        retab_conn_id: str = RetabHook.default_conn_name,
+        deadline: float | None = None,
+        not_before: float = 0.0,
+        poll_interval: float = 30.0,
+        on_review: OnReview = "return",
+        pause_in_review: bool = True,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.run_id = run_id
+        self.retab_conn_id = retab_conn_id
+        self.deadline = deadline
+        self.not_before = not_before
+        self.poll_interval = poll_interval
+        self.on_review = on_review
+        self.pause_in_review = pause_in_review
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments that rebuild this trigger in any triggerer."""
+        names = (
+            "run_id",
+            "retab_conn_id",
+            "deadline",
+            "not_before",
+            "poll_interval",
+            "on_review",
+            "pause_in_review",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            name: getattr(self, name) for name in names
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire one event, `{"run_id", "status"}`: the run's status, or `timeout` or `wait_failed` with a `message`."""
+        yield TriggerEvent({"run_id": self.run_id, **await self._outcome()})
+
+    async def _outcome(self) -> dict[str, Any]:
+        hook = RetabHook(self.retab_conn_id)
+        async with await hook.aget_conn() as client:
+            from retab_orchestration import RetabError, WaitTimeoutError
+
+            try:
+                run = await self._wait(client)
+            except (WaitTimeoutError, TimeoutError) as error:
+                return {"status": TIMEOUT, "message": str(error)}
+            except RetabError as error:
+                return {"status": WAIT_FAILED, "message": str(error)}
+        return {"status": run.status.value, "waiting_for_node_ids": list(run.waiting_for_node_ids)}
+
+    async def _wait(self, client: "AsyncRetabClient") -> "WorkflowRun":
+        from retab_orchestration import PollPolicy
+
+        first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
+        limit = await self._seconds_left(client)
+        strict = None if limit is None or self.pause_in_review else limit + first + _GRACE
+        async with asyncio.timeout(strict):
+            return await client.wait_for_run(
+                self.run_id,
+                timeout=limit,
+                poll=PollPolicy(first=first, interval=self.poll_interval),
+                on_review="wait" if self.on_review == "wait" else "return",
+                outputs=False,
+                on_change=self._log_change,
+            )
+
+    async def _seconds_left(self, client: "AsyncRetabClient") -> float | None:
+        if self.deadline is None:
+            return None
+        left = self.deadline - time.time()
+        if self.on_review == "wait" and self.pause_in_review:
+            # This may be another triggerer than the one that saw the review begin.
+            timing = (await client.get_run(self.run_id, outputs=False)).timing
+            left += timing.human_waiting_duration_ms / 1000
+        return max(left, 0.0)
+
+    def _log_change(self, run: "WorkflowRun") -> None:
+        self.log.info("Run %s is %s", run.id, run.status_name)
