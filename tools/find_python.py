@@ -1,45 +1,45 @@
-"""Print the path of a Python whose version lies in [LOWEST, BELOW): `find_python.py LOWEST [BELOW]`.
+"""Print the path of a Python whose version is at least LOWEST and below BELOW: `find_python.py LOWEST BELOW`.
 
-Looks at the Python that runs it, then at `python3.N` on PATH, then under pyenv. Runs on any Python 3.
+Looks at the Python that runs it, then at `python3.N` on PATH, then under pyenv.
 """
+
+from __future__ import annotations  # so that an older Python can run it, to find a newer one
 
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Iterator, Tuple
 
-_ASK = "import sys; print(sys.executable, *sys.version_info[:2], sep='\\n')"
+Version = Tuple[int, ...]
+_ASK = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
 
 
-def _candidates(lowest, below):
+def _candidates(lowest: Version, below: Version) -> Iterator[str]:
     yield sys.executable
-    minors = range(lowest[1], min(below[1], lowest[1] + 9))
-    yield from filter(None, (shutil.which("python3.{}".format(minor)) for minor in minors))
+    names = (f"python{lowest[0]}.{minor}" for minor in range(lowest[1], below[1]))
+    yield from filter(None, map(shutil.which, names))
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     yield from sorted(map(str, pyenv.glob("versions/3.*/bin/python")))
 
 
-def _find(lowest, below):
+def _version(text: str) -> Version:
+    return tuple(map(int, text.split(".")))
+
+
+def _find(lowest: Version, below: Version) -> str | None:
     for candidate in _candidates(lowest, below):
-        # A pyenv shim exists for versions that are not switched on: it answers with an error.
-        answer = subprocess.run([candidate, "-c", _ASK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        if answer.returncode:
-            continue
-        path, major, minor = answer.stdout.decode().split("\n")[:3]
-        if lowest <= (int(major), int(minor)) < below:
+        # A pyenv shim answers with an error where its version is not switched on.
+        answer = subprocess.run([candidate, "-c", _ASK], check=False, capture_output=True, text=True)
+        version, _, path = answer.stdout.strip().partition(" ")
+        if path and lowest <= _version(version) < below:
             return path
     return None
 
 
-def _main(arguments):
-    lowest, below = (tuple(map(int, text.split("."))) for text in (arguments + ["3.99"])[:2])
-    found = _find(lowest, below)
-    if not found:
-        return "no Python >= {}, < {} on PATH or under pyenv: install one".format(*(arguments + ["3.99"])[:2])
-    print(found)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    found = _find(*map(_version, sys.argv[1:3]))
+    if found is None:
+        sys.exit(f"no Python >= {sys.argv[1]}, < {sys.argv[2]} on PATH or under pyenv: install one")
+    print(found)
