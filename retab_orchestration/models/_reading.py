@@ -32,10 +32,15 @@ class Answer(Reading):
     """A `Reading` that keeps the body it was read from.
 
     Attributes:
-        raw: The body as the server sent it, with every key of it; not shown and not dumped.
+        raw: The body as the server sent it, with every key of it; not shown, dumped or pickled.
     """
 
     raw: dict[str, Any] = Field(default_factory=dict, repr=False, exclude=True)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # A pickle ends in somebody's result store, where engine state and document bytes have no business.
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "raw": {}}}
 
     @model_validator(mode="before")
     @classmethod
@@ -74,11 +79,22 @@ def pick(read: Callable[[Any], T | None], body: Any, *paths: str) -> T | None:
     return None
 
 
+def plain(readers: Mapping[str, Callable[[Any], Any]], body: dict[str, Any]) -> dict[str, Any]:
+    """Read everything that stands under the very name of its attribute; what is not there is left to its default."""
+    found = {name: readers[name](body[name]) for name in readers.keys() & body.keys()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def fields(value: Any) -> dict[str, Any]:
     """Return the keys and values of an object, of a model as well as of JSON; {} for anything else."""
     if isinstance(value, dict):
         return value
     return value.__dict__ if isinstance(value, BaseModel) else {}
+
+
+def anything(value: Any) -> Any:
+    """Return a JSON value as it is."""
+    return value
 
 
 def text(value: Any) -> str | None:

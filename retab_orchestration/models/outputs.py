@@ -72,9 +72,10 @@ def _completed(steps: Iterable[Step]) -> list[Step]:
 def _output(node: str, value: Any, label: str | None) -> dict[str, Any]:
     parts = fields(value)
     known = parts if _is_envelope(parts) else {"json_data": value}
+    data = known.get("json_data")
     output = {
         "label": text(known.get("label")) or label or node,
-        "json_data": known["json_data"] if "json_data" in known else known.get("data"),
+        "json_data": known.get("data") if data is None else data,
     }
     document = _documents(known.get("document"))
     return {**output, "document": document} if document else output

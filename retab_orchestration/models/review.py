@@ -8,6 +8,7 @@ from pydantic import Field
 from retab_orchestration.models._reading import (
     Answer,
     Reading,
+    anything,
     flag,
     is_object,
     look,
@@ -15,6 +16,7 @@ from retab_orchestration.models._reading import (
     moment,
     obj,
     pick,
+    plain,
     text,
 )
 
@@ -22,6 +24,29 @@ __all__ = ["Actor", "Review", "ReviewDecision", "ReviewVersion", "Verdict"]
 
 # `resume` (the first servers) only ever says how the engine goes on.
 _OUTCOME_OF_RESUME = {"processing": "accepted", "queued": "accepted", "already_processed": "already_applied"}
+
+
+# What every generation calls by the name of its attribute, and how its value is read.
+_PLAIN_ACTOR = {"kind": text, "id": text, "display_name": text}
+_PLAIN_VERDICT = {"verdict": text, "version_id": text, "author": obj, "reason": text}
+_PLAIN_REVIEW = {
+    "workflow_id": text,
+    "step_id": text,
+    "parent_step_id": text,
+    "iteration_key": text,
+    "triggered_by": mapping,
+    "created_at": moment,
+    "decision": obj,
+    "cancelled_at": moment,
+}
+_PLAIN_VERSION = {
+    "review_id": text,
+    "parent_id": text,
+    "author": obj,
+    "snapshot": anything,
+    "note": text,
+    "created_at": moment,
+}
 
 
 class Actor(Reading):
@@ -37,7 +62,7 @@ class Actor(Reading):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {name: pick(text, body, name) for name in cls.model_fields}
+        return plain(_PLAIN_ACTOR, body)
 
 
 class Verdict(Reading):
@@ -58,11 +83,8 @@ class Verdict(Reading):
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
         return {
-            "verdict": pick(text, body, "verdict"),
-            "version_id": pick(text, body, "version_id"),
-            "author": pick(obj, body, "author"),
+            **plain(_PLAIN_VERDICT, body),
             "created_at": pick(moment, body, "created_at", "decided_at"),
-            "reason": pick(text, body, "reason"),
         }
 
 
@@ -96,19 +118,12 @@ class Review(Answer):
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
         return {
+            **plain(_PLAIN_REVIEW, body),
             "id": _required_id(body, "review"),
-            "workflow_id": pick(text, body, "workflow_id"),
             "version_id": pick(text, body, "version_id", "workflow_version_id"),
             "run_id": pick(text, body, "run_id", "workflow_run_id"),
             "node_id": pick(text, body, "node_id", "block_id"),
             "node_type": pick(text, body, "node_type", "block_type"),
-            "step_id": pick(text, body, "step_id"),
-            "parent_step_id": pick(text, body, "parent_step_id"),
-            "iteration_key": pick(text, body, "iteration_key"),
-            "triggered_by": pick(mapping, body, "triggered_by") or {},
-            "created_at": pick(moment, body, "created_at"),
-            "decision": pick(obj, body, "decision"),
-            "cancelled_at": pick(moment, body, "cancelled_at"),
         }
 
     @property
@@ -136,15 +151,7 @@ class ReviewVersion(Answer):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "id": _required_id(body, "version of a review"),
-            "review_id": pick(text, body, "review_id"),
-            "parent_id": pick(text, body, "parent_id"),
-            "author": pick(obj, body, "author"),
-            "snapshot": body.get("snapshot"),
-            "note": pick(text, body, "note"),
-            "created_at": pick(moment, body, "created_at"),
-        }
+        return {**plain(_PLAIN_VERSION, body), "id": _required_id(body, "version of a review")}
 
 
 class ReviewDecision(Answer):

@@ -8,11 +8,13 @@ from pydantic import Field
 from retab_orchestration.models._reading import (
     Answer,
     Reading,
+    anything,
     flag,
     mapping,
     moment,
     obj,
     pick,
+    plain,
     records,
     rows,
     text,
@@ -23,6 +25,40 @@ from retab_orchestration.models.lifecycle import duration_of, state_of
 from retab_orchestration.models.status import StepStatus
 
 __all__ = ["HandlePayload", "LoopContainer", "Step", "StepSummary"]
+
+
+# What every generation calls by the name of its attribute, and how its value is read.
+_PLAIN_CONTAINER = {
+    "container_id": text,
+    "iteration": whole,
+    "is_parallel": flag,
+    "parallel_item_index": whole,
+}
+_PLAIN_SUMMARY = {
+    "step_id": text,
+    "output": anything,
+    "handle_outputs": records,
+    "input_document": obj,
+    "output_document": obj,
+    "split_documents": records,
+    "requires_human_review": flag,
+    "human_reviewed_at": moment,
+    "human_review_approved": flag,
+    "artifact": mapping,
+}
+_PLAIN_STEP = {
+    "run_id": text,
+    "organization_id": text,
+    "model": text,
+    "cost": mapping,
+    "tokens": mapping,
+    "trace_spans": rows,
+    "handle_inputs": records,
+    "retry_count": whole,
+    "iteration_context": mapping,
+    "created_at": moment,
+    "updated_at": moment,
+}
 
 
 class HandlePayload(Reading):
@@ -66,12 +102,7 @@ class LoopContainer(Reading):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "container_id": pick(text, body, "container_id"),
-            "iteration": pick(whole, body, "iteration"),
-            "is_parallel": pick(flag, body, "is_parallel") or False,
-            "parallel_item_index": pick(whole, body, "parallel_item_index"),
-        }
+        return plain(_PLAIN_CONTAINER, body)
 
 
 class StepSummary(Answer):
@@ -120,25 +151,16 @@ class StepSummary(Answer):
         literal = state_of(StepStatus, body)
         started, completed = pick(moment, body, "started_at"), pick(moment, body, "completed_at")
         return {
+            **plain(_PLAIN_SUMMARY, body),
             "node_id": node_id,
             "node_type": pick(text, body, "node_type", "block_type"),
             "node_label": pick(text, body, "node_label", "block_label"),
             "status": StepStatus.read(literal),
             "status_name": literal,
-            "step_id": pick(text, body, "step_id"),
             "started_at": started,
             "completed_at": completed,
             "duration_ms": duration_of(pick(whole, body, "duration_ms"), started, completed),
             "error": pick(text, body, "lifecycle.message", "error", "error.message"),
-            "output": body.get("output"),
-            "handle_outputs": pick(records, body, "handle_outputs") or {},
-            "input_document": pick(obj, body, "input_document"),
-            "output_document": pick(obj, body, "output_document"),
-            "split_documents": pick(records, body, "split_documents") or {},
-            "requires_human_review": pick(flag, body, "requires_human_review"),
-            "human_reviewed_at": pick(moment, body, "human_reviewed_at"),
-            "human_review_approved": pick(flag, body, "human_review_approved"),
-            "artifact": pick(mapping, body, "artifact") or {},
         }
 
 
@@ -179,23 +201,13 @@ class Step(StepSummary):
         innermost = containers[-1] if containers else None
         return {
             **super()._read(body),
-            "run_id": pick(text, body, "run_id"),
-            "organization_id": pick(text, body, "organization_id"),
+            **plain(_PLAIN_STEP, body),
             "error_stage": pick(text, body, "lifecycle.stage", "error_stage", "error.stage"),
             "error_category": pick(text, body, "lifecycle.category", "error_category", "error.category"),
             "error_details": pick(mapping, body, "lifecycle.details", "error_details", "error.details") or {},
-            "model": pick(text, body, "model"),
-            "cost": pick(mapping, body, "cost") or {},
-            "tokens": pick(mapping, body, "tokens") or {},
-            "trace_spans": pick(rows, body, "trace_spans") or (),
-            "handle_inputs": pick(records, body, "handle_inputs") or {},
-            "retry_count": pick(whole, body, "retry_count"),
             "loop_id": pick(text, body, "loop_id") or pick(text, innermost, "container_id"),
             "iteration": _either(pick(whole, body, "iteration"), pick(whole, innermost, "iteration")),
-            "iteration_context": pick(mapping, body, "iteration_context") or {},
             "loop_containers": containers,
-            "created_at": pick(moment, body, "created_at"),
-            "updated_at": pick(moment, body, "updated_at"),
         }
 
     @property

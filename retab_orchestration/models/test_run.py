@@ -7,11 +7,13 @@ from pydantic import Field
 from retab_orchestration.models._reading import (
     Answer,
     Reading,
+    anything,
     flag,
     mapping,
     number,
     obj,
     pick,
+    plain,
     records,
     text,
     texts,
@@ -30,6 +32,28 @@ from retab_orchestration.models.status import RunStatus
 from retab_orchestration.models.step import HandlePayload
 
 __all__ = ["AssertionResult", "TestCounts", "TestTarget", "WorkflowTestResult", "WorkflowTestRun"]
+
+
+_VERDICTS = frozenset({"passed", "failed", "blocked"})
+
+# What every generation calls by the name of its attribute, and how its value is read.
+_PLAIN_ASSERTION = {
+    "assertion_id": text,
+    "condition_kind": text,
+    "actual_value": anything,
+    "expected_value": anything,
+    "score": number,
+    "threshold": number,
+    "failure": mapping,
+}
+_PLAIN_RESULT = {
+    "workflow_id": text,
+    "handle_inputs": records,
+    "verdict_summary": mapping,
+    "warnings": texts,
+    "artifact": mapping,
+    "routing_decisions": texts,
+}
 
 
 class TestTarget(Reading):
@@ -174,16 +198,7 @@ class AssertionResult(Reading):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "assertion_id": pick(text, body, "assertion_id"),
-            "condition_kind": pick(text, body, "condition_kind"),
-            "outcome": pick(text, body, "outcome", "status"),
-            "actual_value": body.get("actual_value"),
-            "expected_value": body.get("expected_value"),
-            "score": pick(number, body, "score"),
-            "threshold": pick(number, body, "threshold"),
-            "failure": pick(mapping, body, "failure") or {},
-        }
+        return {**plain(_PLAIN_ASSERTION, body), "outcome": pick(text, body, "outcome", "status")}
 
 
 class WorkflowTestResult(Answer):
@@ -229,25 +244,20 @@ class WorkflowTestResult(Answer):
         verdict = pick(text, body, "verdict", "verdict.status") or (literal if literal in _VERDICTS else None)
         status = RunStatus.COMPLETED if literal in _VERDICTS - {"failed"} else RunStatus.read(literal)
         return {
+            **plain(_PLAIN_RESULT, body),
             "id": identity,
             "test_run_id": pick(
                 text, body, "test_run_id", "workflow_test_run_id", "workflow_eval_run_id", "run_id"
             ),
             "test_id": pick(text, body, "test_id", "eval_id"),
-            "workflow_id": pick(text, body, "workflow_id"),
             "node_id": pick(text, body, "node_id", "block_id"),
             "node_type": pick(text, body, "node_type", "block_type"),
             "status": status,
             "status_name": literal,
             "timing": timing_of(body),
             "verdict": verdict,
-            "handle_inputs": pick(records, body, "handle_inputs") or {},
             "handle_outputs": pick(records, body, "handle_outputs", "outputs") or {},
             "assertion": pick(obj, body, "assertion", "assertion_result"),
-            "verdict_summary": pick(mapping, body, "verdict_summary") or {},
-            "warnings": pick(texts, body, "warnings") or (),
-            "artifact": pick(mapping, body, "artifact") or {},
-            "routing_decisions": pick(texts, body, "routing_decisions") or (),
             "error": error_of(body, status),
         }
 
@@ -255,6 +265,3 @@ class WorkflowTestResult(Answer):
     def passed(self) -> bool | None:
         """Whether the test passed; None until there is a verdict."""
         return None if self.verdict is None else self.verdict == "passed"
-
-
-_VERDICTS = frozenset({"passed", "failed", "blocked"})
