@@ -1,0 +1,46 @@
+"""Retab for Prefect: an account and a workflow as blocks, every operation as a task, the usual case as a flow."""
+
+from prefect_collection.blocks import RetabCredentials, RetabRun, RetabWorkflow
+from prefect_collection.flows import arun_workflow, run_workflow
+from prefect_collection.tasks import (
+    acancel_run,
+    acreate_run,
+    acreate_test_run,
+    adecide_review,
+    aget_run,
+    alist_runs,
+    alist_steps,
+    await_for_run,
+    cancel_run,
+    create_run,
+    create_test_run,
+    decide_review,
+    get_run,
+    list_runs,
+    list_steps,
+    wait_for_run,
+)
+
+__all__ = [
+    "RetabCredentials",
+    "RetabRun",
+    "RetabWorkflow",
+    "acancel_run",
+    "acreate_run",
+    "acreate_test_run",
+    "adecide_review",
+    "aget_run",
+    "alist_runs",
+    "alist_steps",
+    "arun_workflow",
+    "await_for_run",
+    "cancel_run",
+    "create_run",
+    "create_test_run",
+    "decide_review",
+    "get_run",
+    "list_runs",
+    "list_steps",
+    "run_workflow",
+    "wait_for_run",
+]

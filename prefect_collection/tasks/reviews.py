@@ -1,0 +1,60 @@
+"""The task that decides a review."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prefect_collection.blocks import Credentials, aopen_client, open_client
+from prefect_collection.tasks._kinds import asking, twin_of
+from retab_orchestration import ReviewDecision
+
+__all__ = ["adecide_review", "decide_review"]
+
+
+@asking
+def decide_review(
+    run_id: str,
+    node_id: str,
+    *,
+    approved: bool,
+    modified_data: Mapping[str, Any] | None = None,
+    reason: str | None = None,
+    credentials: Credentials = None,
+) -> ReviewDecision:
+    """Decide what a run waits for at a node; the same decision again does no harm.
+
+    Args:
+        run_id: The run, `run_…`.
+        node_id: One of its `waiting_for_node_ids`.
+        approved: Whether the run may go on with what the node found.
+        modified_data: What it shall go on with instead; only with `approved=True`.
+        reason: Why; current routes want one for a rejection.
+        credentials: A block, the name of a saved one, or None for the environment's account.
+
+    Returns:
+        A receipt with the `outcome`: accepted, already_received or already_applied. The run tells what follows.
+
+    Raises:
+        ReviewConflictError: Another decision stands, and was not changed.
+        InvalidInputError: The run has no review at this node; the message says where it waits.
+    """
+    with open_client(credentials) as client:
+        return client.decide_review(
+            run_id, node_id, approved=approved, modified_data=modified_data, reason=reason
+        )
+
+
+@twin_of(decide_review)
+async def adecide_review(
+    run_id: str,
+    node_id: str,
+    *,
+    approved: bool,
+    modified_data: Mapping[str, Any] | None = None,
+    reason: str | None = None,
+    credentials: Credentials = None,
+) -> ReviewDecision:
+    """Do what `decide_review` does, awaiting."""
+    async with await aopen_client(credentials) as client:
+        return await client.decide_review(
+            run_id, node_id, approved=approved, modified_data=modified_data, reason=reason
+        )

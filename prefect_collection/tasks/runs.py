@@ -1,0 +1,197 @@
+"""Tasks that create, read and cancel runs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+from prefect_collection.blocks import Credentials, aopen_client, open_client
+from prefect_collection.documents import DocumentInput, as_documents
+from prefect_collection.tasks._kinds import asking, creating, twin_of
+from prefect_collection.tasks._once import aonce, once
+from prefect_collection.waiting import run_logger
+from retab_orchestration import RunFilter, RunPage, Step, WorkflowRun
+
+__all__ = [
+    "acancel_run",
+    "acreate_run",
+    "aget_run",
+    "alist_runs",
+    "alist_steps",
+    "cancel_run",
+    "create_run",
+    "get_run",
+    "list_runs",
+    "list_steps",
+]
+
+
+@creating
+def create_run(
+    workflow_id: str,
+    *,
+    documents: Mapping[str, DocumentInput] | None = None,
+    json_inputs: Mapping[str, Any] | None = None,
+    text_inputs: Mapping[str, str] | None = None,
+    version: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    credentials: Credentials = None,
+    dedupe_key: str = "0",  # noqa: ARG001  it is there for the cache key
+) -> str:
+    """Start a run and return its id; the same call again in the same flow run returns the same id.
+
+    Args:
+        workflow_id: The workflow, `wf_…`.
+        documents: Start node id -> a local path, a URI such as `s3://bucket/a.pdf`, or a `FileReference`.
+        json_inputs: JSON input node id -> any JSON value.
+        text_inputs: Text input node id -> text; classic routes only.
+        version: `production`, `draft` or a version id; current routes only.
+        metadata: Tags of your own; current routes only.
+        credentials: A block, the name of a saved one, or None for the environment's account.
+        dedupe_key: Another key makes another run of the same inputs in the same flow run, as does another flow run.
+            It is also how to run one workflow on the same inputs in two accounts.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        InvalidInputError: Something was refused before anything was sent: correct the call.
+        CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it, then change `dedupe_key`.
+        ApiError: It was refused, or the server was not reached: nothing was created.
+    """
+    with once(), open_client(credentials) as client:
+        run = client.create_run(
+            workflow_id,
+            documents=as_documents(documents),
+            json_inputs=json_inputs,
+            text_inputs=text_inputs,
+            version=version,
+            metadata=metadata,
+        )
+    return _created(run)
+
+
+@twin_of(create_run)
+async def acreate_run(
+    workflow_id: str,
+    *,
+    documents: Mapping[str, DocumentInput] | None = None,
+    json_inputs: Mapping[str, Any] | None = None,
+    text_inputs: Mapping[str, str] | None = None,
+    version: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    credentials: Credentials = None,
+    dedupe_key: str = "0",  # noqa: ARG001  it is there for the cache key
+) -> str:
+    """Do what `create_run` does, awaiting."""
+    async with aonce(), await aopen_client(credentials) as client:
+        run = await client.create_run(
+            workflow_id,
+            documents=as_documents(documents),
+            json_inputs=json_inputs,
+            text_inputs=text_inputs,
+            version=version,
+            metadata=metadata,
+        )
+    return _created(run)
+
+
+def _created(run: WorkflowRun) -> str:
+    run_logger().info("Created run %s", run.id)
+    return run.id
+
+
+@asking
+def get_run(
+    run_id: str, *, output_nodes: Sequence[str] | None = None, credentials: Credentials = None
+) -> WorkflowRun:
+    """Look at a run once, with its final outputs if it is completed.
+
+    Args:
+        run_id: The run, `run_…`.
+        output_nodes: The nodes whose outputs to return; None takes the workflow's own final outputs.
+        credentials: A block, the name of a saved one, or None for the environment's account.
+
+    Raises:
+        NotFoundError: There is no such run for this key.
+    """
+    with open_client(credentials) as client:
+        return client.get_run(run_id, output_nodes=output_nodes)
+
+
+@twin_of(get_run)
+async def aget_run(
+    run_id: str, *, output_nodes: Sequence[str] | None = None, credentials: Credentials = None
+) -> WorkflowRun:
+    """Do what `get_run` does, awaiting."""
+    async with await aopen_client(credentials) as client:
+        return await client.get_run(run_id, output_nodes=output_nodes)
+
+
+@asking
+def list_runs(*, credentials: Credentials = None, **filters: Unpack[RunFilter]) -> RunPage:
+    """Read one page of runs, newest first.
+
+    Args:
+        credentials: A block, the name of a saved one, or None for the environment's account.
+        filters: What to narrow, order and page by: `workflow_id`, `status`, `from_date`, `limit`, `after` and more,
+            see `RunFilter`.
+
+    Returns:
+        The page: `data`, and in `after` the cursor of the next page, None on the last.
+
+    Raises:
+        InvalidInputError: A filter is unknown or out of range: nothing was sent.
+    """
+    with open_client(credentials) as client:
+        return client.list_runs(**filters)
+
+
+@twin_of(list_runs)
+async def alist_runs(*, credentials: Credentials = None, **filters: Unpack[RunFilter]) -> RunPage:
+    """Do what `list_runs` does, awaiting."""
+    async with await aopen_client(credentials) as client:
+        return await client.list_runs(**filters)
+
+
+@asking
+def list_steps(run_id: str, *, credentials: Credentials = None) -> list[Step]:
+    """Read every step of a run, oldest first.
+
+    Args:
+        run_id: The run, `run_…`.
+        credentials: A block, the name of a saved one, or None for the environment's account.
+
+    Raises:
+        NotFoundError: There is no such run for this key.
+    """
+    with open_client(credentials) as client:
+        return client.list_steps(run_id)
+
+
+@twin_of(list_steps)
+async def alist_steps(run_id: str, *, credentials: Credentials = None) -> list[Step]:
+    """Do what `list_steps` does, awaiting."""
+    async with await aopen_client(credentials) as client:
+        return await client.list_steps(run_id)
+
+
+@asking
+def cancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
+    """Ask for a run to be cancelled; asking twice does no harm.
+
+    Args:
+        run_id: The run, `run_…`.
+        credentials: A block, the name of a saved one, or None for the environment's account.
+
+    Returns:
+        The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (look again), or
+        `cancellation_failed` (it had ended already).
+    """
+    with open_client(credentials) as client:
+        return client.cancel_run(run_id)
+
+
+@twin_of(cancel_run)
+async def acancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
+    """Do what `cancel_run` does, awaiting."""
+    async with await aopen_client(credentials) as client:
+        return await client.cancel_run(run_id)

@@ -1,0 +1,72 @@
+"""How a wait is asked for, what it logs, and what its end means: the same for tasks, flows and blocks."""
+
+from collections.abc import Callable
+from logging import Logger, LoggerAdapter
+from typing import Any, Literal, get_args
+
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
+
+from retab_orchestration import InvalidInputError, PollPolicy, ReviewRequiredError, WorkflowRun
+
+__all__ = ["OnReview", "RunLogger", "outcome_of", "run_logger", "status_log", "wait_arguments"]
+
+RunLogger = Logger | LoggerAdapter[Any]
+
+OnReview = Literal["return", "wait", "fail"]
+"""What a run that waits for a human means: the end of the wait, nothing, or a failure."""
+
+
+def run_logger() -> RunLogger:
+    """Return the logger of the flow or task run that this is called in, or one of the process outside of any."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return get_logger("retab")
+
+
+def status_log(logger: RunLogger) -> Callable[[WorkflowRun], None]:
+    """Return what logs a run's state each time that it has changed, and nothing in between."""
+
+    def log(run: WorkflowRun) -> None:
+        nodes = f" at {', '.join(run.waiting_for_node_ids)}" if run.waiting_for_node_ids else ""
+        logger.info("Run %s is %s%s", run.id, run.status_name, nodes)
+
+    return log
+
+
+def wait_arguments(
+    on_review: OnReview, timeout_seconds: float | None, poll_interval_seconds: float
+) -> dict[str, Any]:
+    """Return what a client's `wait_for_run` takes for settings in Prefect's words.
+
+    Raises:
+        InvalidInputError: `on_review` is none that there is, or the interval is not more than 0.
+    """
+    if on_review not in get_args(OnReview):
+        raise InvalidInputError(
+            f"on_review must be one of {', '.join(get_args(OnReview))}, not {on_review!r}"
+        )
+    return {
+        "timeout": timeout_seconds,
+        "poll": PollPolicy(interval=poll_interval_seconds),
+        "on_review": "wait" if on_review == "wait" else "return",
+        "on_change": status_log(run_logger()),
+    }
+
+
+def outcome_of(run: WorkflowRun, on_review: OnReview) -> WorkflowRun:
+    """Return the run that a wait ended with, unless its state is a failure.
+
+    Raises:
+        RunFailedError: It ended in error.
+        RunCancelledError: It was cancelled.
+        ReviewRequiredError: It waits for a human, and `on_review` is `fail`.
+    """
+    if run.is_waiting and on_review == "fail":
+        nodes = ", ".join(run.waiting_for_node_ids) or "a node that the server does not name"
+        raise ReviewRequiredError(
+            f"run {run.id} waits for a human at {nodes}: decide it with decide_review or in Retab, then wait again",
+            run=run,
+        )
+    return run.raise_for_status()
