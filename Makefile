@@ -9,6 +9,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 ENVIRONMENTS := core airflow airflow-floor prefect
 TESTED_SDKS := 0.0.160 0.0.112
 SDKS := $(TESTED_SDKS) 0.0.95
+ALL := uv $(ENVIRONMENTS) $(SDKS:%=sdk-%)
 
 UV := .venvs/uv/bin/uv
 PY = .venvs/$(1)/bin/python
@@ -49,7 +50,7 @@ unit: venvs ## The tests that need no host, in each environment; branch coverage
 	$(call PY,core) -m coverage run -m pytest -m "not system" tests/retab_orchestration tests/emulator tests/packaging
 	$(call PY,core) -m coverage report
 	$(call PYTEST,airflow) -m "not system" tests/airflow_provider
-	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider
+	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider tests/retab_orchestration tests/emulator
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
@@ -66,7 +67,7 @@ venvs: $(call BUILT,$(ENVIRONMENTS)) ## Build the venvs whose pins changed
 .venvs/uv/.built: requirements/uv.txt tools/find_python.py
 	@# Without pip inside, because a stock Debian has no ensurepip to put it there.
 	@rm -rf .venvs/uv && python=$$($(call FIND_PYTHON,uv)) && "$$python" -m venv --without-pip .venvs/uv
-	@python3 -m pip --python .venvs/uv/bin/python install --quiet --requirement requirements/uv.txt
+	@PIP_USER=0 python3 -m pip --python .venvs/uv/bin/python install --quiet --requirement requirements/uv.txt
 	@touch $@
 
 # An interpreter in range is looked for first; without one uv may fetch its own.
@@ -74,8 +75,7 @@ venvs: $(call BUILT,$(ENVIRONMENTS)) ## Build the venvs whose pins changed
 	@echo "building .venvs/$*"
 	@test -x $(call PY,$*) || { python=$$($(call FIND_PYTHON,$*)) || python=$(firstword $(call PYTHON_RANGE,$*)); \
 		$(UV) venv --quiet --clear --python "$$python" .venvs/$*; }
-	@$(UV) pip sync --quiet --python .venvs/$* --compile-bytecode requirements/$*.txt
-	@$(UV) pip install --quiet --python .venvs/$* --no-deps --editable .
+	@echo "--editable ." | $(UV) pip sync --quiet --python .venvs/$* --compile-bytecode requirements/$*.txt -
 	@touch $@
 
 .venvs/sdk-%/.built: requirements/sdk-%.txt .venvs/uv/.built
@@ -83,15 +83,19 @@ venvs: $(call BUILT,$(ENVIRONMENTS)) ## Build the venvs whose pins changed
 		echo "building .venvs/sdk-$*" && $(UV) venv --quiet --clear --python "$$python" .venvs/sdk-$* && \
 		$(UV) pip sync --quiet --python .venvs/sdk-$* requirements/sdk-$*.txt && touch $@
 
-COMPILE = $(UV) pip compile --quiet --upgrade --universal --no-header --no-annotate
-pins: .venvs/uv/.built ## Recompile requirements/*.txt to the newest releases
-	$(COMPILE) --python-version 3.11 requirements/uv.in -o requirements/uv.txt
-	$(COMPILE) --python-version 3.11 pyproject.toml --extra emulator requirements/core.in -o requirements/core.txt
-	$(COMPILE) --python-version 3.11 pyproject.toml --extra emulator --extra airflow requirements/airflow.in -o requirements/airflow.txt
-	$(COMPILE) --python-version 3.11 pyproject.toml --extra emulator --extra airflow requirements/airflow-floor.in \
-		--resolution lowest-direct -o requirements/airflow-floor.txt
-	$(COMPILE) --python-version 3.11 pyproject.toml --extra emulator --extra prefect requirements/prefect.in -o requirements/prefect.txt
-	for sdk in $(SDKS); do $(COMPILE) --python-version 3.12 requirements/sdk-$$sdk.in -o requirements/sdk-$$sdk.txt || exit; done
+pins: $(ALL:%=pins-%) ## Recompile requirements/*.txt to the newest releases
+
+pins-%: .venvs/uv/.built
+	@echo "requirements/$*.txt"
+	@$(UV) pip compile --quiet --universal --no-header --no-annotate $(PIN_SOURCES_$*) requirements/$*.in \
+		--python-version $(firstword $(call PYTHON_RANGE,$*)) --output-file .venvs/$*.txt
+	@cmp --quiet .venvs/$*.txt requirements/$*.txt || cp .venvs/$*.txt requirements/$*.txt
+	@rm .venvs/$*.txt
+
+PIN_SOURCES_core := pyproject.toml --extra emulator
+PIN_SOURCES_airflow := pyproject.toml --extra emulator --extra airflow
+PIN_SOURCES_airflow-floor := pyproject.toml --extra emulator --extra airflow --resolution lowest-direct
+PIN_SOURCES_prefect := pyproject.toml --extra emulator --extra prefect
 
 wheel: .venvs/uv/.built ## Build the wheel into dist/
 	$(UV) build --wheel --out-dir dist
