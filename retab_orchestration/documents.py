@@ -197,9 +197,9 @@ def _from_source(source: Any) -> OpenedDocument:
         return OpenedDocument("", "", len(source), lambda: cast("BinaryIO", io.BytesIO(source)))
     if isinstance(source, Path):
         return _from_path(source)
-    if callable(getattr(source, "open", None)):
+    if not isinstance(source, type) and callable(getattr(source, "open", None)):
         return _from_openable(source)
-    if callable(getattr(source, "read", None)) and hasattr(source, "seekable"):
+    if not isinstance(source, type) and hasattr(source, "read") and hasattr(source, "seekable"):
         return _from_stream(source)
     if isinstance(source, str):
         raise InvalidInputError("a document must not be a string; wrap a local path in pathlib.Path(...)")

@@ -41,7 +41,7 @@ class PollPolicy:
     """Seconds from the start of the wait to the first look; 0 looks at once."""
     interval: float = 30.0
     """Seconds: the longest gap while the run is active. Hosts call it poll_interval."""
-    growth: float = 0.25
+    growth: float = 0.3
     """The gap as a share of the time waited so far."""
     shortest: float = 0.5
     """Seconds: the shortest gap."""

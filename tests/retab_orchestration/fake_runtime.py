@@ -1,0 +1,92 @@
+"""The outside world in memory: the network is the emulator's core, and time passes only while somebody sleeps."""
+
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from retab_orchestration import ApiConnectionError, ApiTimeoutError
+from retab_orchestration._http import Request, Response
+from retab_orchestration.emulator import Request as WireRequest
+from retab_orchestration.emulator import Service
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+class Clock:
+    def __init__(self):
+        self.time = START
+
+    def __call__(self):
+        return self.time
+
+
+class FakeRuntime:
+    """Never suspends, so it serves both colours."""
+
+    def __init__(self, service: Service, clock: Clock):
+        self.service = service
+        self.clock = clock
+        self.slept = []
+        self.sent = []
+
+    async def send(self, request: Request) -> Response:
+        self.sent.append(request)
+        body = b"".join(request.body.chunks()) if request.body else b""
+        assert request.body is None or request.body.length == len(body)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        wire = WireRequest(request.method, request.path, list(request.query), headers, body)
+        fault = self.service.faults.take(wire)
+        if fault is None:
+            return self._answered(wire)
+        if fault.response() is not None:
+            return self._read(fault.response())
+        if fault.kind == "reset_before":
+            raise ApiConnectionError("reset", sent=True)
+        self.clock.time += fault.seconds
+        answer = self._answered(wire)
+        if fault.kind == "slow":
+            return answer
+        raise (ApiTimeoutError if fault.kind == "timeout_after" else ApiConnectionError)(fault.kind)
+
+    def _answered(self, wire):
+        return self._read(self.service.handle(wire))
+
+    @staticmethod
+    def _read(response):
+        return Response(response.status, response.body, response.headers)
+
+    async def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.clock.time += seconds
+
+    @asynccontextmanager
+    async def lock(self, name):
+        yield
+
+    def now(self):
+        return self.clock.time - START
+
+    def utc(self):
+        return datetime.fromtimestamp(self.clock.time, UTC)
+
+    def chance(self):
+        return 0.0
+
+    @property
+    def requests(self):
+        return [f"{request.method} {request.path}" for request in self.sent]
+
+
+class ScriptedRuntime(FakeRuntime):
+    """Answers from a list instead: a `Response`, or an error to raise."""
+
+    def __init__(self, *answers):
+        super().__init__(None, Clock())
+        self.answers = list(answers)
+
+    async def send(self, request):
+        self.sent.append(request)
+        self.bodies = [*getattr(self, "bodies", []), b"".join(request.body.chunks()) if request.body else b""]
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer

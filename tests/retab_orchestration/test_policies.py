@@ -1,0 +1,65 @@
+import pytest
+
+from retab_orchestration import InvalidInputError, PollPolicy, RetryPolicy
+
+
+def test_gaps_grow_with_the_time_waited_and_stop_at_the_interval():
+    policy = PollPolicy(jitter=0.0)
+
+    gaps = [policy.gap(waited, in_review=False, chance=0) for waited in (0, 2, 8, 60, 3600)]
+
+    assert gaps == pytest.approx([0.5, 0.6, 2.4, 18.0, 30.0])
+
+
+def test_a_human_is_looked_after_at_the_review_interval():
+    assert PollPolicy(jitter=0.0).gap(3600, in_review=True, chance=0) == 60.0
+
+
+def test_jitter_shortens_a_gap_by_no_more_than_its_share():
+    policy = PollPolicy(jitter=0.2)
+
+    assert policy.gap(3600, in_review=False, chance=0) == 30.0
+    assert policy.gap(3600, in_review=False, chance=1) == pytest.approx(24.0)
+
+
+def test_failed_looks_back_off_up_to_the_interval():
+    policy = PollPolicy(jitter=0.0, interval=5)
+
+    assert [policy.gap_after_failure(failures, chance=0) for failures in (1, 2, 3, 9)] == [1.0, 2.0, 4.0, 5.0]
+
+
+def test_an_hour_of_waiting_at_defaults_costs_a_fifth_of_a_look_every_five_seconds():
+    policy = PollPolicy()
+    waited, looks = policy.first, 1
+    while waited < 3600:
+        waited += policy.gap(waited, in_review=False, chance=0.5)
+        looks += 1
+
+    assert looks <= 3600 / 5 / 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"interval": 0},
+        {"interval": -1},
+        {"interval": True},
+        {"interval": "5"},
+        {"growth": 0},
+        {"shortest": 0},
+        {"review_interval": -3},
+        {"max_failures": 0},
+        {"first": -1},
+        {"jitter": 1.0},
+        {"jitter": -0.1},
+    ],
+)
+def test_a_poll_policy_that_cannot_be_followed_is_refused(wrong):
+    with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+        PollPolicy(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base": 0}, {"cap": -1}])
+def test_a_retry_policy_that_cannot_be_followed_is_refused(wrong):
+    with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+        RetryPolicy(**wrong)

@@ -1,0 +1,170 @@
+"""The seven forms in which Retab has said no, and the error that each becomes."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from retab_orchestration import errors
+from retab_orchestration._http import Request, Response
+from retab_orchestration._problems import error_of, names_no_route, read_problem, retry_after_of
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+MANIFEST = [
+    entry for entry in json.loads((SAMPLES / "manifest.json").read_text()) if entry["object"] == "error"
+]
+REQUEST = Request("GET", "/v1/workflows/runs/run_1")
+
+
+def error(status, body=b"", **headers):
+    return error_of(REQUEST, Response(status, body, headers), run_id="run_1", now=0.0)
+
+
+@pytest.mark.parametrize("entry", MANIFEST, ids=lambda entry: entry["file"])
+def test_every_sampled_refusal_is_read(entry):
+    problem = read_problem((SAMPLES / entry["file"]).read_bytes())
+
+    assert problem.message
+    for name, expected in entry["expect"].items():
+        assert getattr(problem, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code"),
+    [
+        ({"detail": "Not authenticated"}, "Not authenticated", None),
+        ({"detail": "", "message": "bad sort_by", "code": "bad_sort"}, "bad sort_by", "bad_sort"),
+        ({"detail": {"code": "C", "message": "M", "details": {"field": "x"}}}, "M", "C"),
+        (
+            {"detail": {"code": "HTTP_EXCEPTION", "message": "An HTTP", "details": {"error": "No"}}},
+            "No",
+            "HTTP_EXCEPTION",
+        ),
+        (
+            {
+                "detail": {
+                    "code": "HTTP_EXCEPTION",
+                    "message": "x",
+                    "details": {"error": {"code": "c", "message": "m"}},
+                }
+            },
+            "m",
+            "c",
+        ),
+        (
+            {"detail": [{"loc": ["body", "limit"], "msg": "too big", "type": "t"}]},
+            "limit: too big",
+            "validation_error",
+        ),
+        (
+            {"detail": {"code": "SPEC", "message": "bad", "errors": [{"code": "e", "message": "why"}]}},
+            "bad; why",
+            "SPEC",
+        ),
+        ({"code": "C", "message": "M", "details": None}, "M", "C"),
+        (
+            {"status_code": 10422, "message": '[{"loc": ["query", "q"], "msg": "missing"}]', "data": None},
+            "query.q: missing",
+            "validation_error",
+        ),
+        ({"status_code": 10422, "message": "plain", "data": None}, "plain", None),
+        ({"status_code": 10422, "message": '{"a": 1}', "data": None}, '{"a": 1}', None),
+        ({"error": "something unexpected"}, "something unexpected", None),
+        ({"detail": ["text", 3]}, "text", "validation_error"),
+        ("just text", "just text", None),
+        (["a"], "", None),
+    ],
+)
+def test_each_form_gives_its_message_and_code(body, message, code):
+    problem = read_problem(json.dumps(body).encode())
+
+    assert (problem.message, problem.code) == (message, code)
+
+
+def test_text_that_is_not_json_is_shortened():
+    problem = read_problem(b"<html>\n bad   gateway" + b"x" * 1000)
+
+    assert problem.message.startswith("<html> bad gateway")
+    assert len(problem.message) <= 200
+
+
+def test_what_was_sent_is_not_repeated():
+    body = {
+        "detail": [{"loc": ["body"], "msg": "wrong", "type": "t", "input": "SECRET", "ctx": {"x": "SECRET"}}]
+    }
+
+    assert "SECRET" not in repr(read_problem(json.dumps(body).encode()))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.RequestRejectedError),
+        (401, errors.AuthenticationError),
+        (403, errors.PermissionDeniedError),
+        (404, errors.NotFoundError),
+        (405, errors.UnsupportedRouteError),
+        (409, errors.ConflictError),
+        (410, errors.ApiStatusError),
+        (413, errors.DocumentTooLargeError),
+        (422, errors.RequestRejectedError),
+        (429, errors.RateLimitedError),
+        (500, errors.ServerError),
+        (503, errors.ServerError),
+        (302, errors.ApiStatusError),
+    ],
+)
+def test_a_status_becomes_the_error_for_the_callers_next_move(status, kind):
+    found = error(status, b'{"detail": "because"}', **{"x-request-id": "req_9"})
+
+    assert type(found) is kind
+    assert (found.status, found.run_id, found.request_id) == (status, "run_1", "req_9")
+    assert "because" in str(found)
+    assert "req_9" in str(found)
+    assert f"HTTP {status}" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "lacks"),
+    [
+        (405, b'{"detail":"Method Not Allowed"}', True),
+        (404, b'{"detail":"Not Found"}', True),
+        (404, b"404 page not found", True),
+        (404, b"", True),
+        (404, b'{"detail":"Workflow run not found"}', False),
+        (404, b'{"detail":"Not found"}', False),
+        (422, b'{"detail":"Not Found"}', False),
+    ],
+)
+def test_a_missing_route_is_told_from_a_missing_thing(status, body, lacks):
+    assert names_no_route(Response(status, body)) is lacks
+    assert isinstance(error(status, body), errors.UnsupportedRouteError) is lacks
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("1.5", 1.5),
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 50.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("99999999", 3600.0),
+        ("soon", None),
+        ("", None),
+        ("-5", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header, seconds):
+    assert retry_after_of(Response(429, headers={"retry-after": header}), now=10.0) == seconds
+
+
+def test_an_error_survives_pickling_with_its_facts():
+    found = pickle.loads(pickle.dumps(error(429, b'{"detail": "slow down"}', **{"retry-after": "3"})))
+
+    assert type(found) is errors.RateLimitedError
+    assert (found.retry_after, found.status, str(found)) == (
+        3.0,
+        429,
+        str(error(429, b'{"detail": "slow down"}')),
+    )
