@@ -14,6 +14,7 @@ ALL := uv $(ENVIRONMENTS) $(SDKS:%=sdk-%)
 UV := .venvs/uv/bin/uv
 PY = .venvs/$(1)/bin/python
 PYTEST = $(call PY,$(1)) -m pytest
+MYPY = $(call PY,$(1)) -m mypy --cache-dir .mypy_cache/$(1)
 BUILT = $(1:%=.venvs/%/.built)
 # Airflow 2.11 ends at Python 3.12; the older SDKs begin there.
 PYTHON_RANGE = $(or $(PYTHON_RANGE_$(1)),3.11 3.15)
@@ -25,7 +26,7 @@ FIND_PYTHON = python3 tools/find_python.py $(call PYTHON_RANGE,$(1))
 .PHONY: help demo test check unit system sdks sdk-venvs venvs pins wheel clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(call BUILT,core airflow prefect) ## Run a PDF through a real Airflow and a real Prefect (DOCUMENT=path/to.pdf)
 	@$(call PY,core) -m demo $(if $(DOCUMENT),"$(DOCUMENT)")
@@ -44,17 +45,19 @@ check: venvs ## Lint, format, import contracts, types
 	$(call MYPY,airflow-floor) airflow_provider
 	$(call MYPY,prefect) prefect_collection example_flows
 
-MYPY = $(call PY,$(1)) -m mypy --cache-dir .mypy_cache/$(1)
-
-unit: venvs ## The tests that need no host, in each environment; branch coverage of the core
-	$(call PY,core) -m coverage run -m pytest -m "not system" tests/retab_orchestration tests/emulator tests/packaging
+CORE_TESTS := tests/retab_orchestration tests/emulator tests/packaging
+unit: venvs ## The tests without hosts, in each environment; branch coverage of the core
+	$(call PY,core) -m coverage run -m pytest -m "not system" $(CORE_TESTS)
 	$(call PY,core) -m coverage report
 	$(call PYTEST,airflow) -m "not system" tests/airflow_provider
 	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider tests/retab_orchestration tests/emulator
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
-	$(call PYTEST,core) -m system tests
+	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk tests/system/core
+	$(call PYTEST,airflow-floor) -m system tests/airflow_provider tests/system/airflow_floor
+	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect
+	$(call PYTEST,airflow) -m system tests/airflow_provider tests/system/airflow
 
 sdks: .venvs/core/.built ## The SDK legs alone, with the oldest SDK as well
 	@$(MAKE) sdk-venvs TESTED_SDKS="$(SDKS)"
@@ -72,15 +75,15 @@ venvs: $(call BUILT,$(ENVIRONMENTS)) ## Build the venvs whose pins changed
 
 # An interpreter in range is looked for first; without one uv may fetch its own.
 .venvs/%/.built: requirements/%.txt pyproject.toml .venvs/uv/.built
-	@echo "building .venvs/$*"
+	@echo "building .venvs/$*" >&2
 	@test -x $(call PY,$*) || { python=$$($(call FIND_PYTHON,$*)) || python=$(firstword $(call PYTHON_RANGE,$*)); \
 		$(UV) venv --quiet --clear --python "$$python" .venvs/$*; }
 	@echo "--editable ." | $(UV) pip sync --quiet --python .venvs/$* --compile-bytecode requirements/$*.txt -
 	@touch $@
 
 .venvs/sdk-%/.built: requirements/sdk-%.txt .venvs/uv/.built
-	@python=$$($(call FIND_PYTHON,sdk-$*)) || { echo "retab $*: no venv"; exit 0; }; \
-		echo "building .venvs/sdk-$*" && $(UV) venv --quiet --clear --python "$$python" .venvs/sdk-$* && \
+	@python=$$($(call FIND_PYTHON,sdk-$*)) || { echo "retab $*: no venv, its leg is skipped" >&2; exit 0; }; \
+		echo "building .venvs/sdk-$*" >&2 && $(UV) venv --quiet --clear --python "$$python" .venvs/sdk-$* && \
 		$(UV) pip sync --quiet --python .venvs/sdk-$* requirements/sdk-$*.txt && touch $@
 
 pins: $(ALL:%=pins-%) ## Recompile requirements/*.txt to the newest releases
