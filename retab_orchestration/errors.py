@@ -117,6 +117,7 @@ class ApiError(RetabError):
     def __str__(self) -> str:
         place = f"{self.method} {self.path}: " if self.method else ""
         facts = [f"HTTP {self.status}" if self.status else "", self.code or ""]
+        facts.append(f"run {self.run_id}" if self.run_id and self.run_id not in self.path else "")
         facts.append(f"request {self.request_id}" if self.request_id else "")
         told = ", ".join(fact for fact in facts if fact)
         return (

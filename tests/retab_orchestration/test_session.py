@@ -305,11 +305,13 @@ def test_a_create_that_never_left_fails_as_that(script):
     assert len(runtime.sent) == 4
 
 
-def test_a_create_that_is_refused_for_good_is_not_sent_again(script):
+def test_a_create_that_is_turned_away_every_time_fails_as_that(script):
     client, runtime = script(*[refused(429)] * 4)
 
     with pytest.raises(RateLimitedError):
         client.create_run("wf_1")
+
+    assert len(runtime.sent) == 4
 
 
 def test_a_create_is_sent_on_a_connection_of_its_own(script):

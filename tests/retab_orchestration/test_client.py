@@ -1,0 +1,690 @@
+"""What a caller sees, in both colours, on both route families, against the emulator's core."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from retab_orchestration import (
+    FileReference,
+    InvalidInputError,
+    NotFoundError,
+    PollPolicy,
+    ReviewConflictError,
+    RunCancelledError,
+    RunFailedError,
+    RunStatus,
+    WaitTimeoutError,
+)
+from tests.retab_orchestration.conftest import ok, refused
+
+PDF = Path(__file__).parents[1] / "samples" / "documents" / "invoice.pdf"
+
+
+@pytest.fixture
+def retab(connect, family):
+    """A client that found out by itself what the server speaks, and its runtime."""
+    return connect(server=family)
+
+
+def sent_json(runtime, index=-1):
+    return json.loads(b"".join(runtime.sent[index].body.chunks()))
+
+
+# ---- one run
+
+
+def test_a_document_goes_in_and_outputs_come_out(retab):
+    client, runtime = retab
+
+    created = client.create_run("wf_invoice", documents={"start-node-1": PDF})
+    assert created.status in {RunStatus.RUNNING, RunStatus.PENDING}
+    assert created.workflow_id == "wf_invoice"
+
+    run = client.wait_for_run(created.id)
+
+    assert run.raise_for_status() is run
+    output = run.final_outputs["end-node-1"]
+    assert set(output) == {"label", "json_data"}
+    assert output["json_data"] == run.outputs["end-node-1"]
+    assert isinstance(run.outputs["end-node-1"]["total_amount"], float)
+    assert runtime.service.stats()["runs_created"] == 1
+
+
+def test_every_way_to_give_a_document_sends_the_same(retab):
+    client, runtime = retab
+    bodies = []
+    with PDF.open("rb") as stream:
+        for given in (PDF, ("invoice.pdf", PDF.read_bytes()), stream):
+            client.create_run("wf_invoice", documents={"start-node-1": given})
+            bodies.append(sent_json(runtime))
+
+    assert bodies[0] == bodies[1] == bodies[2]
+    assert bodies[0]["documents"]["start-node-1"]["filename"] == "invoice.pdf"
+
+
+def test_a_run_is_looked_at_and_its_steps_are_all_read(retab):
+    client, _ = retab
+    run = client.wait_for_run(client.create_run("wf_invoice", documents={"start-node-1": PDF}).id)
+
+    assert client.get_run(run.id).final_outputs == run.final_outputs
+    steps = client.list_steps(run.id)
+
+    assert [step.node_id for step in steps] == ["start-node-1", "extract-node-1", "end-node-1"]
+    assert steps[1].handle_outputs["output-json-0"].data == run.outputs["end-node-1"]
+
+
+def test_outputs_are_not_fetched_unless_they_are_wanted(connect):
+    client, runtime = connect(server="current", api="current", auth="bearer")
+    run = client.create_run("wf_echo", json_inputs={"json-node-1": {"a": 1}})
+
+    looked = client.wait_for_run(run.id, outputs=False)
+
+    assert looked.status is RunStatus.COMPLETED
+    assert {name for name in runtime.requests if name.startswith("GET")} == {
+        f"GET /v1/workflows/runs/{run.id}"
+    }
+
+
+def test_other_nodes_outputs_come_for_the_asking(retab):
+    client, _ = retab
+    run = client.wait_for_run(client.create_run("wf_invoice", documents={"start-node-1": PDF}).id)
+
+    named = client.get_run(run.id, output_nodes=["extract-node-1"])
+
+    assert list(named.final_outputs) == ["extract-node-1"]
+    assert named.outputs["extract-node-1"] == run.outputs["end-node-1"]
+    assert client.get_run(run.id, output_nodes=["end-node-1"]).final_outputs == run.final_outputs
+
+
+def test_a_node_that_the_run_does_not_have_is_named_with_those_it_has(retab):
+    client, _ = retab
+    run = client.wait_for_run(client.create_run("wf_echo").id)
+
+    with pytest.raises(InvalidInputError, match=r"nope.*end-node-1"):
+        client.get_run(run.id, output_nodes=["nope"])
+
+
+def test_a_run_that_goes_on_has_no_outputs_of_named_nodes_yet(retab):
+    client, _ = retab
+    run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 60}})
+
+    assert client.get_run(run.id, output_nodes=["end-node-1"]).final_outputs == {}
+
+
+def test_json_and_text_go_in_where_the_routes_take_them(connect):
+    client, _ = connect(server="classic")
+    run = client.create_run(
+        "wf_echo", json_inputs={"json-node-1": {"a": [1]}}, text_inputs={"text-node-1": "hello"}
+    )
+
+    echoed = client.wait_for_run(run.id).outputs["end-node-1"]
+
+    assert "hello" in json.dumps(echoed)
+    assert "[1]" in json.dumps(echoed)
+
+
+@pytest.mark.parametrize(
+    ("api", "given", "says"),
+    [
+        ("classic", {"version": "draft"}, "version"),
+        ("classic", {"metadata": {"a": "b"}}, "metadata"),
+        (
+            "classic",
+            {"documents": {"n": FileReference(url="https://storage.retab.com/x", filename="x")}},
+            "url",
+        ),
+        ("current", {"text_inputs": {"text-node-1": "x"}}, "text_inputs"),
+    ],
+)
+def test_what_the_routes_do_not_have_is_refused_before_anything_is_sent(connect, api, given, says):
+    client, runtime = connect(server=api, api=api, auth="bearer")
+
+    with pytest.raises(InvalidInputError, match=says):
+        client.create_run("wf_echo", **given)
+
+    assert runtime.sent == []
+
+
+def test_version_and_metadata_reach_current_routes(connect):
+    client, runtime = connect(server="current")
+
+    run = client.create_run("wf_echo", version="draft", metadata={"batch": "b1"})
+
+    assert run.metadata == {"batch": "b1"}
+    assert sent_json(runtime)["version"] == "draft"
+    assert [found.id for found in client.iter_runs(metadata={"batch": "b1"})] == [run.id]
+
+
+def test_a_stored_file_is_sent_as_current_routes_want_it(script):
+    link = ok(
+        {"download_url": "x", "mime_data": {"filename": "a.pdf", "url": "https://storage.retab.com/f1"}}
+    )
+    client, runtime = script(link, ok({"id": "run_1", "status": "running"}), api="current")
+
+    client.create_run("wf_1", documents={"start-node-1": {"file_id": "file_1"}})
+
+    assert runtime.requests == ["GET /v1/files/file_1/download-link", "POST /v1/workflows/runs"]
+    sent = json.loads(runtime.bodies[1])["documents"]["start-node-1"]
+    assert sent == {"filename": "a.pdf", "url": "https://storage.retab.com/f1"}
+
+
+def test_a_stored_file_is_sent_by_its_id_on_classic_routes(script):
+    client, runtime = script(ok({"id": "run_1", "status": "running"}))
+
+    client.create_run("wf_1", documents={"n": FileReference(id="file_1", filename="a", mime_type="b/c")})
+
+    assert json.loads(runtime.bodies[0])["documents"]["n"] == {
+        "id": "file_1",
+        "filename": "a",
+        "mime_type": "b/c",
+    }
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"workflow_id": ""},
+        {"workflow_id": None},
+        {"workflow_id": "wf/1"},
+        {"workflow_id": "wf 1"},
+        {"workflow_id": "wf?x"},
+        {"documents": [1]},
+        {"documents": {"n": "a.pdf"}},
+        {"documents": {"n": b"bytes"}},
+        {"documents": {"": PDF}},
+        {"documents": {"n": Path("/nowhere.pdf")}},
+        {"json_inputs": "text"},
+        {"json_inputs": {"n": {1, 2}}},
+        {"json_inputs": {"n": float("nan")}},
+        {"json_inputs": {7: {}}},
+        {"text_inputs": {"n": 7}},
+        {"version": ""},
+        {"version": 3},
+        {"metadata": {"a": 1}},
+        {"metadata": ["a"]},
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_sent(connect, given):
+    client, runtime = connect()
+
+    with pytest.raises(InvalidInputError):
+        client.create_run(**{"workflow_id": "wf_echo", **given})
+
+    assert runtime.sent == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "options"),
+    [
+        ("get_run", ["run/1"], {}),
+        ("get_run", [""], {}),
+        ("get_run", ["run_1"], {"output_nodes": "end-node-1"}),
+        ("get_run", ["run_1"], {"output_nodes": []}),
+        ("list_steps", [None], {}),
+        ("cancel_run", ["run 1"], {}),
+        ("wait_for_run", ["run_1"], {"timeout": 0}),
+        ("wait_for_run", ["run_1"], {"timeout": -1}),
+        ("wait_for_run", ["run_1"], {"timeout": "60"}),
+        ("wait_for_run", ["run_1"], {"poll": 5}),
+        ("wait_for_run", ["run_1"], {"on_review": "ask"}),
+        ("list_runs", [], {"limit": 0}),
+        ("iter_runs", [], {"order": "up"}),
+        ("decide_review", ["run_1", ""], {"approved": True}),
+        ("decide_review", ["run_1", "n"], {"approved": "yes"}),
+        ("decide_review", ["run_1", "n"], {"approved": True, "modified_data": [1]}),
+        ("decide_review", ["run_1", "n"], {"approved": True, "modified_data": {"a": {1}}}),
+        ("decide_review", ["run_1", "n"], {"approved": False, "modified_data": {}}),
+        ("decide_review", ["run_1", "n"], {"approved": False, "reason": " "}),
+        ("create_test_run", ["wf_1"], {"test_id": "t", "block_id": "b"}),
+        ("create_test_run", ["wf_1"], {"n_consensus": 4}),
+        ("create_test_run", ["wf_1"], {"test_id": ""}),
+        ("get_test_run", ["a b"], {}),
+        ("wait_for_test_run", ["t"], {"timeout": 0}),
+        ("get_test_result", ["t", ""], {}),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_sent(connect, operation, arguments, options):
+    client, runtime = connect()
+
+    with pytest.raises(InvalidInputError):
+        result = getattr(client, operation)(*arguments, **options)
+        list(result)
+
+    assert runtime.sent == []
+
+
+@pytest.mark.parametrize("operation", ["get_run", "list_steps", "cancel_run", "wait_for_run"])
+def test_a_run_that_is_not_there(retab, operation):
+    client, _ = retab
+
+    with pytest.raises(NotFoundError, match="run_unheard_of"):
+        getattr(client, operation)("run_unheard_of")
+
+
+# ---- lists
+
+
+def test_runs_are_listed_page_by_page_and_iterated_to_the_end(retab):
+    client, _ = retab
+    created = [client.create_run("wf_echo").id for _ in range(5)]
+
+    first = client.list_runs(limit=2)
+    assert len(first.data) == 2
+    assert first.after == first.data[-1].id
+
+    assert [run.id for run in client.iter_runs(limit=2)] == created[::-1]
+    assert [run.id for run in client.iter_runs(limit=2, order="asc")] == created
+    assert [run.id for run in client.iter_runs(limit=2, after=first.after)] == created[2::-1]
+
+
+def test_a_state_in_any_spelling_narrows_the_list(retab):
+    client, _ = retab
+    waiting = client.create_run("wf_invoice_review", documents={"start-node-1": PDF}).id
+    client.wait_for_run(waiting)
+    client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 60}})
+
+    for spelling in ("awaiting_review", "waiting_for_human"):
+        assert [run.id for run in client.iter_runs(status=spelling)] == [waiting]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"data": [{"id": "run_2", "status": "running"}], "list_metadata": {"after": None}},
+        {"data": [{"id": "run_2", "status": "running"}]},
+        {"data": [], "list_metadata": {"after": "run_2"}},
+        {"data": [{"id": "run_2", "status": "running"}], "list_metadata": {"after": "run_1"}},
+    ],
+)
+def test_a_listing_ends_without_a_cursor_on_an_empty_page_or_when_a_cursor_repeats(script, last):
+    first = {"data": [{"id": "run_1", "status": "running"}], "list_metadata": {"after": "run_1"}}
+    client, runtime = script(ok(first), ok(last))
+
+    assert len(list(client.iter_runs())) == 1 + len(last["data"])
+    assert runtime.sent[1].query == (("after", "run_1"),)
+
+
+def test_pages_are_read_when_they_are_needed(script):
+    client, runtime = script(
+        ok({"data": [{"id": "run_1", "status": "running"}], "list_metadata": {"after": "run_1"}})
+    )
+
+    assert next(iter(client.iter_runs())).id == "run_1"
+    assert len(runtime.sent) == 1
+
+
+def test_steps_are_read_to_the_last_page(script):
+    def page(node, after):
+        return ok(
+            {
+                "data": [{"block_id": node, "lifecycle": {"status": "completed"}}],
+                "list_metadata": {"after": after},
+            }
+        )
+
+    client, runtime = script(page("a", "a"), page("b", None), api="current")
+
+    assert [step.node_id for step in client.list_steps("run_1")] == ["a", "b"]
+    assert dict(runtime.sent[1].query) == {"run_id": "run_1", "limit": "200", "after": "a"}
+
+
+# ---- waiting
+
+
+def test_every_change_of_state_is_told_once(retab):
+    client, runtime = retab
+    seen = []
+    run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 30}})
+
+    client.wait_for_run(run.id, on_change=lambda changed: seen.append(changed.status))
+
+    assert seen == [RunStatus.RUNNING, RunStatus.COMPLETED]
+
+
+def test_a_short_run_is_noticed_soon_and_a_long_one_costs_few_looks(connect):
+    client, runtime = connect(server="classic", api="classic", auth="bearer")
+    short = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 3}}).id
+    client.wait_for_run(short)
+    assert runtime.now() <= 3 + 1
+
+    looks = len(runtime.sent)
+    started = runtime.now()
+    long = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 3600}}).id
+    client.wait_for_run(long)
+
+    assert runtime.now() - started <= 3600 + 30
+    assert len(runtime.sent) - looks <= 3600 / 5 / 5
+
+
+def test_a_wait_ends_at_its_deadline_and_the_run_goes_on(retab):
+    client, runtime = retab
+    run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+    started = runtime.now()
+
+    with pytest.raises(WaitTimeoutError, match="goes on") as expired:
+        client.wait_for_run(run.id, timeout=10)
+
+    assert runtime.now() - started == pytest.approx(10)
+    assert (expired.value.run_id, expired.value.run.status) == (run.id, RunStatus.RUNNING)
+    assert client.wait_for_run(run.id).status is RunStatus.COMPLETED
+
+
+def test_a_deadline_names_a_state_that_nobody_knows(script):
+    client, _ = script(*[ok({"id": "run_1", "status": "hibernating"})] * 50)
+
+    with pytest.raises(WaitTimeoutError, match="hibernating"):
+        client.wait_for_run("run_1", timeout=20)
+
+
+def test_a_run_that_waits_for_a_human_ends_a_wait_unless_it_is_to_go_on(retab):
+    client, runtime = retab
+    run = client.create_run("wf_invoice_review", documents={"start-node-1": PDF})
+
+    waiting = client.wait_for_run(run.id)
+    assert (waiting.status, waiting.waiting_for_node_ids) == (RunStatus.WAITING_FOR_HUMAN, ("hil-node-1",))
+    assert waiting.final_outputs == {}
+    assert waiting.raise_for_status() is waiting
+
+    def decide(changed):
+        if changed.is_waiting:
+            client.decide_review(run.id, "hil-node-1", approved=True)
+
+    done = client.wait_for_run(run.id, on_review="wait", on_change=decide)
+    assert done.status is RunStatus.COMPLETED
+    assert done.outputs["end-node-1"]["invoice_number"]
+
+
+def test_a_deadline_does_not_run_while_a_human_is_asked(retab):
+    client, runtime = retab
+    run = client.create_run("wf_invoice_review", documents={"start-node-1": PDF})
+    client.wait_for_run(run.id)
+    started = runtime.now()
+    asked = []
+
+    def much_later(changed):
+        if changed.is_waiting:
+            asked.append(changed.id)
+            runtime.clock.time += 3 * 86400
+            client.decide_review(run.id, "hil-node-1", approved=True)
+
+    done = client.wait_for_run(run.id, timeout=60, on_review="wait", on_change=much_later)
+
+    assert done.status is RunStatus.COMPLETED
+    assert runtime.now() - started > 3 * 86400
+
+
+def test_looks_that_fail_now_and_then_do_not_end_a_wait(script):
+    bad = [refused(500), refused(429), refused(404, {"detail": "Workflow run not found"})]
+    running = ok({"id": "run_1", "status": "running"})
+    client, runtime = script(
+        *bad, running, *bad, ok({"id": "run_1", "status": "completed", "final_outputs": {}})
+    )
+
+    assert client.wait_for_run("run_1").status is RunStatus.COMPLETED
+    assert len(runtime.sent) == 8
+
+
+def test_too_many_failed_looks_in_a_row_end_a_wait_with_the_last_failure(script):
+    client, runtime = script(*[refused(404, {"detail": "Workflow run not found"})] * 3)
+
+    with pytest.raises(NotFoundError):
+        client.wait_for_run("run_1", poll=PollPolicy(max_failures=3))
+
+    assert len(runtime.sent) == 3
+
+
+def test_failures_up_to_the_deadline_say_that_the_run_could_not_be_looked_at(script):
+    client, _ = script(*[refused(500)] * 9)
+
+    with pytest.raises(WaitTimeoutError, match="could not be looked at"):
+        client.wait_for_run("run_1", timeout=3, poll=PollPolicy(max_failures=99))
+
+
+def test_a_run_that_failed_says_why(retab):
+    client, _ = retab
+    run = client.create_run(
+        "wf_fail", json_inputs={"json-node-1": {"message": "the scan is blank", "category": "permanent"}}
+    )
+
+    failed = client.wait_for_run(run.id)
+
+    assert failed.status is RunStatus.ERROR
+    with pytest.raises(RunFailedError, match="the scan is blank") as error:
+        failed.raise_for_status()
+    assert error.value.run is failed
+
+
+def test_a_run_is_cancelled_and_says_so(retab):
+    client, _ = retab
+    run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 60}})
+
+    assert client.cancel_run(run.id).cancellation.status in {"cancelled", "cancellation_requested"}
+
+    cancelled = client.wait_for_run(run.id)
+    assert cancelled.status is RunStatus.CANCELLED
+    with pytest.raises(RunCancelledError, match=run.id):
+        cancelled.raise_for_status()
+    assert client.cancel_run(run.id).status is RunStatus.CANCELLED
+
+
+# ---- reviews
+
+
+@pytest.fixture
+def waiting(retab):
+    client, runtime = retab
+    run = client.create_run("wf_invoice_review", documents={"start-node-1": PDF})
+    client.wait_for_run(run.id)
+    return client, runtime, run.id
+
+
+def test_an_approval_lets_the_run_go_on_as_it_is(waiting):
+    client, _, run_id = waiting
+
+    decision = client.decide_review(run_id, "hil-node-1", approved=True)
+
+    assert (decision.outcome, decision.approved, decision.run_id, decision.node_id) == (
+        "accepted",
+        True,
+        run_id,
+        "hil-node-1",
+    )
+    assert client.wait_for_run(run_id).outputs["end-node-1"]["vendor_name"]
+
+
+def test_an_approval_with_changes_lets_the_run_go_on_with_them(waiting):
+    client, _, run_id = waiting
+    changed = {"invoice_number": "INV-CHANGED", "total_amount": 1.5}
+
+    client.decide_review(run_id, "hil-node-1", approved=True, modified_data=changed, reason="the scan misled")
+
+    assert client.wait_for_run(run_id).outputs["end-node-1"] == changed
+
+
+def test_a_rejection_ends_the_run(waiting):
+    client, _, run_id = waiting
+
+    decision = client.decide_review(run_id, "hil-node-1", approved=False, reason="not an invoice")
+
+    assert decision.approved is False
+    assert client.wait_for_run(run_id).status is RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [{"approved": True}, {"approved": False, "reason": "no"}, {"approved": True, "modified_data": {"a": 1}}],
+)
+def test_the_same_decision_again_does_no_harm(waiting, decided):
+    client, _, run_id = waiting
+    client.decide_review(run_id, "hil-node-1", **decided)
+    client.wait_for_run(run_id)
+
+    again = client.decide_review(run_id, "hil-node-1", **decided)
+
+    assert again.outcome in {"already_applied", "already_received"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"approved": True}, {"approved": False, "reason": "no"}),
+        ({"approved": False, "reason": "no"}, {"approved": True}),
+        ({"approved": True, "modified_data": {"a": 1}}, {"approved": True, "modified_data": {"a": 2}}),
+    ],
+)
+def test_another_decision_conflicts_and_changes_nothing(waiting, first, second):
+    client, _, run_id = waiting
+    client.decide_review(run_id, "hil-node-1", **first)
+    outcome = client.wait_for_run(run_id)
+
+    with pytest.raises(ReviewConflictError, match=run_id):
+        client.decide_review(run_id, "hil-node-1", **second)
+
+    assert client.get_run(run_id).outputs == outcome.outputs
+
+
+def test_a_rejection_on_current_routes_needs_a_reason(connect):
+    client, runtime = connect(server="current", api="current", auth="bearer")
+
+    with pytest.raises(InvalidInputError, match="reason"):
+        client.decide_review("run_1", "hil-node-1", approved=False)
+
+    assert runtime.sent == []
+
+
+def test_a_node_without_a_review_is_named_with_the_one_that_has_it(connect):
+    client, _ = connect(server="current")
+    run = client.create_run("wf_invoice_review", documents={"start-node-1": PDF})
+    client.wait_for_run(run.id)
+
+    with pytest.raises(InvalidInputError, match="waits for hil-node-1"):
+        client.decide_review(run.id, "extract-node-1", approved=True)
+
+
+def test_an_older_server_is_asked_to_resume_with_the_same_command(script):
+    answer = {"run": {"id": "run_1", "status": "running"}, "resume_status": "processing"}
+    client, runtime = script(refused(404, {"detail": "Not Found"}), ok(answer))
+
+    decision = client.decide_review("run_1", "hil-1", approved=True, modified_data={"a": 1})
+
+    first, second = map(json.loads, runtime.bodies)
+    assert decision.outcome == "accepted"
+    assert first["command_id"] == second["command_id"]
+    assert (first["block_id"], second["node_id"]) == ("hil-1", "hil-1")
+    assert runtime.requests[1] == "POST /v1/workflows/runs/run_1/resume"
+
+
+def test_a_lost_answer_to_a_decision_is_asked_for_again(waiting):
+    client, runtime, run_id = waiting
+    runtime.service.faults.post([{"match": "POST /v1/workflows/*", "kind": "reset_after", "times": 1}])
+
+    decision = client.decide_review(run_id, "hil-node-1", approved=True)
+
+    assert decision.outcome in {"accepted", "already_received", "already_applied"}
+    assert client.wait_for_run(run_id).status is RunStatus.COMPLETED
+
+
+REVIEW = {"id": "rev_1", "run_id": "run_1", "block_id": "n", "decision": None}
+
+
+def version(identity, parent=None, snapshot=None, created_at="2026-05-01T14:30:00Z"):
+    return {"id": identity, "parent_id": parent, "snapshot": snapshot or {"a": 1}, "created_at": created_at}
+
+
+def test_the_newest_version_is_decided_and_an_edit_keeps_its_form(script):
+    versions = [version("rvr_1", None, {"output": {"a": 1}}), version("rvr_2", "rvr_1", {"output": {"a": 2}})]
+    accepted = {
+        "submission_status": "accepted",
+        "review": REVIEW,
+        "resume_status": "pending",
+        "resume_error": "later",
+    }
+    client, runtime = script(
+        ok({"data": [REVIEW]}),
+        ok({"data": versions}),
+        ok(version("rvr_3", "rvr_2")),
+        ok(accepted),
+        api="current",
+    )
+
+    decision = client.decide_review("run_1", "n", approved=True, modified_data={"a": 3})
+
+    assert json.loads(runtime.bodies[2]) == {
+        "review_id": "rev_1",
+        "parent_id": "rvr_2",
+        "snapshot": {"output": {"a": 3}},
+    }
+    assert json.loads(runtime.bodies[3]) == {"version_id": "rvr_3"}
+    assert (decision.outcome, decision.resume_status, decision.resume_error) == (
+        "accepted",
+        "pending",
+        "later",
+    )
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [ok({"submission_status": "conflict", "review": REVIEW}), refused(409, {"detail": "newer versions"})],
+)
+def test_a_conflict_is_the_same_error_however_the_server_says_it(script, standing):
+    client, _ = script(ok({"data": [REVIEW]}), ok({"data": [version("rvr_1")]}), standing, api="current")
+
+    with pytest.raises(ReviewConflictError):
+        client.decide_review("run_1", "n", approved=True)
+
+
+# ---- runs of tests
+
+
+def test_a_run_of_tests_passes_or_does_not(retab):
+    client, _ = retab
+
+    created = client.create_test_run("wf_invoice", n_consensus=3)
+    assert created.passed is None
+
+    done = client.wait_for_test_run(created.id)
+
+    assert done.status is RunStatus.COMPLETED
+    assert isinstance(done.passed, bool)
+    results = client.list_test_results(done.id)
+    assert len(results) == done.total_tests > 0
+    result = client.get_test_result(done.id, results[0].test_id)
+    assert result.test_id == results[0].test_id
+    assert client.get_test_run(done.id).id == done.id
+
+
+def test_one_test_or_one_node_can_be_run(retab):
+    client, _ = retab
+    every = client.create_test_run("wf_invoice")
+    client.wait_for_test_run(every.id)
+    test_id = client.list_test_results(every.id)[0].test_id
+
+    assert client.create_test_run("wf_invoice", test_id=test_id).total_tests == 1
+    assert client.create_test_run("wf_invoice", block_id="extract-node-1").target.block_id == "extract-node-1"
+
+
+def test_a_result_that_is_not_there(retab):
+    client, _ = retab
+    run = client.create_test_run("wf_invoice")
+
+    with pytest.raises(NotFoundError):
+        client.get_test_result(run.id, "test_unheard_of")
+
+
+def test_a_server_that_says_tests_instead_of_evals_is_understood(script):
+    no_route = refused(404, {"detail": "Not Found"})
+    run = {"id": "wftestrun_1", "lifecycle": {"status": "pending"}}
+    client, runtime = script(no_route, ok(run), ok(run), api="current")
+
+    client.create_test_run("wf_1", test_id="t1")
+    client.get_test_run("wftestrun_1")
+
+    assert runtime.requests[-2:] == [
+        "POST /v1/workflows/tests/runs",
+        "GET /v1/workflows/tests/runs/wftestrun_1",
+    ]
+    assert json.loads(runtime.bodies[-2])["scope"] == {"type": "single", "test_id": "t1"}
