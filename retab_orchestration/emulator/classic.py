@@ -83,18 +83,18 @@ def create_run(state: State, request: Request, workflow_id: str) -> Response:
     return answer(run_body(run, state.look(run)))
 
 
-def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> File:
+def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> tuple[File, bytes | None]:
     if "content" not in document and ("id" in document or "file_id" in document):
         file_id = str(document.get("id") or document.get("file_id"))
-        if file_id not in state.files:
+        if file_id not in state.shelf.files:
             raise Refusal.structured(404, f"File not found: {file_id}")
-        return state.files[file_id]
+        return state.shelf.files[file_id], None
     filename, mime_type = text_at(document, "filename", loc), text_at(document, "mime_type", loc)
     try:
         content = decode_base64(text_at(document, "content", loc))
     except ValueError as error:
         raise Refusal.invalid([*loc, "content"], "Input should be base64 without a data: prefix") from error
-    return read_file(content, filename, mime_type, state.clock())
+    return read_file(content, filename, mime_type, state.clock()), content
 
 
 def _times(run: Run, view: View) -> dict[str, Any]:

@@ -13,11 +13,16 @@ from retab_orchestration.emulator.workflows import Workflow
 
 __all__ = ["add_run", "object_at", "run_once", "text_at"]
 
-DocumentReader = Callable[[State, dict[str, Any], list[str]], File]
-"""Turns one document of a request body into a file; the list is where it stands in the body."""
+DocumentReader = Callable[[State, dict[str, Any], list[str]], tuple[File, bytes | None]]
+"""Turns one document of a request body into a file, and its bytes where the body holds them.
+
+The list is where the document stands in the body.
+"""
 
 
-def add_run(state: State, workflow: Workflow, family: str, body: Mapping[str, Any], read: DocumentReader) -> Run:
+def add_run(
+    state: State, workflow: Workflow, family: str, body: Mapping[str, Any], read: DocumentReader
+) -> Run:
     """Check the inputs of a create, and start the run.
 
     Raises:
@@ -28,10 +33,14 @@ def add_run(state: State, workflow: Workflow, family: str, body: Mapping[str, An
     text_inputs = _inputs(workflow, body, "text_inputs", "start_text") if family == "classic" else {}
     for node_id, text in text_inputs.items():
         if not isinstance(text, str):
-            raise Refusal.invalid(["body", "text_inputs", node_id], "Input should be a valid string", "string_type")
-    files = {node_id: _read(state, document, node_id, read) for node_id, document in documents.items()}
-    for file in files.values():
-        state.files.setdefault(file.id, file)
+            raise Refusal.invalid(
+                ["body", "text_inputs", node_id], "Input should be a valid string", "string_type"
+            )
+    given = {node_id: _read(state, document, node_id, read) for node_id, document in documents.items()}
+    for file, content in given.values():
+        if content is not None:
+            state.shelf.add(file, content)
+    files = {node_id: file for node_id, (file, _) in given.items()}
     return start_run(state, Run("", workflow, family, 0.0, 0.0, 0, files, json_inputs, text_inputs))
 
 
@@ -100,7 +109,7 @@ def _inputs(workflow: Workflow, body: Mapping[str, Any], name: str, kind: str) -
     return inputs
 
 
-def _read(state: State, document: Any, node_id: str, read: DocumentReader) -> File:
+def _read(state: State, document: Any, node_id: str, read: DocumentReader) -> tuple[File, bytes | None]:
     loc = ["body", "documents", node_id]
     if not isinstance(document, dict):
         raise Refusal.invalid(loc, "Input should be a valid dictionary or object", "dict_type")

@@ -85,9 +85,7 @@ def _check_version(workflow: Workflow, version: Any) -> None:
     if not isinstance(version, str):
         raise Refusal.invalid(["body", "version"], "Input should be a valid string", "string_type")
     if version == "production" and not workflow.published:
-        message = (
-            f"Workflow {workflow.id} has no published version. Publish it, or pass version='draft' to run the draft."
-        )
+        message = f"Workflow {workflow.id} has no published version. Publish it, or pass version='draft'."
         raise Refusal.structured(409, {"code": "production_required_but_unpublished", "message": message})
     if version not in {"production", "draft", workflow.version_id}:
         raise Refusal.structured(404, f"Workflow version not found: {version}")
@@ -103,25 +101,27 @@ def _metadata(body: dict[str, Any]) -> dict[str, str] | None:
     return metadata
 
 
-def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> File:
+def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> tuple[File, bytes | None]:
     url = text_at(document, "url", loc)
     filename = text_at(document, "filename", loc)
     if not url.startswith("data:"):
-        return _stored(state, url, loc)
+        return _stored(state, url, loc), None
     try:
         content, mime_type = decode_data_uri(url)
     except ValueError as error:
         raise Refusal.invalid([*loc, "url"], "Input should be a data URI with base64 content") from error
-    return read_file(content, filename, mime_type, state.clock())
+    return read_file(content, filename, mime_type, state.clock()), content
 
 
 def _stored(state: State, url: str, loc: list[str]) -> File:
-    file = next((file for file in state.files.values() if file.storage_url == url), None)
+    file = state.shelf.find(url)
     if file is not None:
         return file
     if url.startswith("https://storage.retab.com/"):
         raise Refusal.structured(404, "File not found for the storage URL")
-    raise Refusal.invalid([*loc, "url"], "External URLs are not fetched: inline the document or upload it first")
+    raise Refusal.invalid(
+        [*loc, "url"], "External URLs are not fetched: inline the document or upload it first"
+    )
 
 
 def _run_lifecycle(run: Run, view: View) -> dict[str, Any]:
@@ -139,7 +139,10 @@ def _step_lifecycle(step: Step) -> dict[str, Any]:
     if step.status == "error":
         return {"status": "error", **_failure(step)}
     if step.status == "cancelled":
-        return {"status": "cancelled", "reason": (step.decision and step.decision.reason) or "The run was cancelled"}
+        return {
+            "status": "cancelled",
+            "reason": (step.decision and step.decision.reason) or "The run was cancelled",
+        }
     return {"status": _STATUSES.get(step.status, step.status)}
 
 

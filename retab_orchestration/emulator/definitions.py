@@ -1,12 +1,168 @@
-"""Reading users' workflows from a YAML file."""
+"""Reading users' workflows from a YAML file.
 
+```yaml
+workflows:
+  - id: wf_slow_invoice          # a copy of another workflow, slower
+    like: wf_invoice
+    seconds: 30
+
+  - id: wf_order                 # one of your own
+    name: Orders                 # optional, as are the next four
+    seconds: 2                   # from the creation of a run to its end
+    published: true
+    cancel_seconds: 0            # how long a cancellation is only requested
+    on_reject: cancelled         # or completed
+    nodes:                       # each takes the output of the node above it, or of all the starts above it
+      - {id: start-node-1, type: start, label: Order}
+      - id: extract-node-1
+        type: extract
+        fields:                  # output key: label of the line `Label: value`
+          order_number: Order number
+          total: {label: Total, type: number}
+      - {id: hil-node-1, type: hil}
+      - {id: end-node-1, type: end}
+    tests:
+      - {id: wfnodetest_order_1, node: extract-node-1, verdict: passed}
+```
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from retab_orchestration.emulator.workflows import Workflow
+import yaml
+
+from retab_orchestration.emulator.workflows import BUILT_IN, NODE_TYPES, Field, Node, NodeTest, Workflow
 
 __all__ = ["read_workflows"]
 
+_KEYS = {"id", "like", "name", "seconds", "published", "cancel_seconds", "on_reject", "nodes", "tests"}
+_NODE_KEYS = {"id", "type", "label", "after", "fields", "error"}
+
 
 def read_workflows(path: Path) -> tuple[Workflow, ...]:
-    """Read the workflows of a YAML file."""
-    raise NotImplementedError(path)
+    """Read the workflows of a YAML file.
+
+    Raises:
+        OSError: when the file cannot be read.
+        ValueError: when it holds something else; the message says where and what to write instead.
+    """
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    entries = document.get("workflows") if isinstance(document, Mapping) else None
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} has to begin with `workflows:` and a list")  # noqa: TRY004 - it is the file
+    known = {workflow.id: workflow for workflow in BUILT_IN}
+    read: list[Workflow] = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            workflow = _workflow(entry, known)
+        except ValueError as error:
+            raise ValueError(f"{path}, workflow {number}: {error}") from error
+        known[workflow.id] = workflow
+        read.append(workflow)
+    return tuple(read)
+
+
+def _workflow(entry: Any, known: Mapping[str, Workflow]) -> Workflow:
+    _check_keys(entry, _KEYS)
+    workflow_id = _text(entry, "id")
+    if "like" in entry:
+        if entry["like"] not in known:
+            raise ValueError(f"like: {entry['like']!r} is no workflow above it; there are {', '.join(known)}")
+        workflow = replace(known[entry["like"]], id=workflow_id)
+    else:
+        workflow = Workflow(workflow_id, workflow_id, _nodes(entry.get("nodes")))
+    if "name" in entry:
+        workflow = replace(workflow, name=_text(entry, "name"))
+    if entry.get("on_reject", "cancelled") not in {"cancelled", "completed"}:
+        raise ValueError("on_reject has to be cancelled or completed")
+    tests = tuple(_test(test, workflow) for test in entry["tests"]) if "tests" in entry else workflow.tests
+    on_reject, published = (
+        entry.get("on_reject", workflow.on_reject),
+        entry.get("published", workflow.published),
+    )
+    return replace(
+        workflow,
+        seconds=_number(entry, "seconds", workflow.seconds),
+        cancel_seconds=_number(entry, "cancel_seconds", workflow.cancel_seconds),
+        on_reject=on_reject,
+        published=bool(published),
+        tests=tests,
+    )
+
+
+def _nodes(entries: Any) -> tuple[Node, ...]:
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("nodes has to be a list of nodes, or write `like: wf_invoice` to copy a workflow")
+    nodes: list[Node] = []
+    for entry in entries:
+        node = _node(entry, nodes)
+        if node.id in {other.id for other in nodes}:
+            raise ValueError(f"node {node.id} is there twice")
+        nodes.append(node)
+    return tuple(nodes)
+
+
+def _node(entry: Any, before: list[Node]) -> Node:
+    _check_keys(entry, _NODE_KEYS)
+    node_id, kind = _text(entry, "id"), _text(entry, "type")
+    if kind not in NODE_TYPES:
+        raise ValueError(f"node {node_id}: type has to be one of {', '.join(sorted(NODE_TYPES))}")
+    after = entry.get("after", [] if kind.startswith("start") else _previous(before))
+    if unknown := set(after) - {node.id for node in before}:
+        raise ValueError(
+            f"node {node_id}: {', '.join(sorted(unknown))} is not above it; write nodes in order"
+        )
+    fields = {name: _field(value) for name, value in (entry.get("fields") or {}).items()}
+    error = entry.get("error")
+    if error is not None:
+        error = {"message": "The workflow failed", "stage": "execution", "category": None, **error}
+    return Node(node_id, kind, str(entry.get("label", node_id)), tuple(after), fields, error)
+
+
+def _previous(before: list[Node]) -> list[str]:
+    if before and all(node.is_start for node in before):
+        return [node.id for node in before]
+    return [before[-1].id] if before else []
+
+
+def _field(value: Any) -> Field:
+    if isinstance(value, str):
+        return Field(value)
+    _check_keys(value, {"label", "type"})
+    return Field(_text(value, "label"), is_number=value.get("type") == "number")
+
+
+def _test(entry: Any, workflow: Workflow) -> NodeTest:
+    _check_keys(entry, {"id", "node", "verdict"})
+    test = NodeTest(_text(entry, "id"), _text(entry, "node"), entry.get("verdict", "passed"))
+    if workflow.node(test.node_id) is None:
+        raise ValueError(f"test {test.id}: the workflow has no node {test.node_id}")
+    if test.verdict not in {"passed", "failed", "blocked"}:
+        raise ValueError(f"test {test.id}: verdict has to be passed, failed or blocked")
+    return test
+
+
+def _check_keys(entry: Any, allowed: set[str]) -> None:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{entry!r} has to be a mapping with the keys {', '.join(sorted(allowed))}")  # noqa: TRY004
+    if unknown := {str(key) for key in entry} - allowed:
+        raise ValueError(f"unknown key {', '.join(sorted(unknown))}; there are {', '.join(sorted(allowed))}")
+
+
+def _text(entry: Mapping[str, Any], name: str) -> str:
+    value = entry.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} has to be a text")
+    return value
+
+
+def _number(entry: Mapping[str, Any], name: str, default: float) -> float:
+    value = entry.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"{name} has to be a number of seconds, 0 or more")
+    return float(value)

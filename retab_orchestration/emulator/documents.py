@@ -112,7 +112,15 @@ def _read_text(content: bytes) -> tuple[str, int | None, str | None]:
         try:
             pages = pypdf.PdfReader(io.BytesIO(content)).pages
             return "\n".join(page.extract_text() for page in pages), len(pages), None
-        except (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            PyPdfError,
+            ValueError,
+            KeyError,
+            IndexError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             return "", None, f"it is not a readable PDF ({type(error).__name__})"
     try:
         return content.decode(), None, None
@@ -121,7 +129,9 @@ def _read_text(content: bytes) -> tuple[str, int | None, str | None]:
 
 
 def _take(text: str, wanted: Field) -> str | float | None:
-    found = re.search(rf"^[ \t]*{re.escape(wanted.label)}[ \t]*:[ \t]*(\S.*?)[ \t]*$", text, re.IGNORECASE | re.MULTILINE)
+    found = re.search(
+        rf"^[ \t]*{re.escape(wanted.label)}[ \t]*:[ \t]*(\S.*?)[ \t]*$", text, re.IGNORECASE | re.MULTILINE
+    )
     if found is None:
         return None
     return _number(found[1]) if wanted.is_number else found[1]

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from retab_orchestration.emulator.definitions import read_workflows
-from retab_orchestration.emulator.server import Server, listen
+from retab_orchestration.emulator.server import Server, address, listen
 from retab_orchestration.emulator.service import Service
 from retab_orchestration.emulator.workflows import Workflow
 
@@ -47,7 +47,9 @@ class Emulator:
         auth: str = "both",
         idempotency: bool = True,
     ) -> None:
-        more = read_workflows(Path(workflows)) if isinstance(workflows, str | Path) else tuple(workflows or ())
+        more = (
+            read_workflows(Path(workflows)) if isinstance(workflows, str | Path) else tuple(workflows or ())
+        )
         self._service = Service(
             api=api, api_key=api_key, workflows=more, speed=speed, auth=auth, idempotency=idempotency
         )
@@ -61,8 +63,7 @@ class Emulator:
 
     def __enter__(self) -> Self:
         self._socket = listen(self._host, self._port)
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        self.url = address(self._host, self._socket)
         self._thread.start()
         self._ready.wait()
         if self._loop is None:

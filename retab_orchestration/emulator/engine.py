@@ -1,5 +1,6 @@
 """Where a run stands at a given time: a pure function of what it was given, what was decided, and the clock."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from retab_orchestration.emulator.documents import File, extract
 from retab_orchestration.emulator.workflows import Node, Workflow
 
-__all__ = ["Decision", "Run", "Step", "View", "look"]
+__all__ = ["Decision", "Run", "Step", "Version", "View", "look", "review_id"]
 
 ACTIVE = frozenset({"running", "waiting_for_human"})
 """The statuses from which a run can still go on."""
@@ -22,6 +23,20 @@ class Decision:
     modified_data: Any = None
     """What replaces the output under review; None keeps it."""
     reason: str | None = None
+    version_id: str = ""
+    """The version of the review that it is about."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of the output under review."""
+
+    id: str
+    parent_id: str | None
+    """None for the first one, which the workflow itself made."""
+    snapshot: dict[str, Any]
+    note: str | None
+    created_at: float
 
 
 @dataclass
@@ -44,6 +59,8 @@ class Run:
     trigger_type: str = "api"
     decisions: dict[str, Decision] = field(default_factory=dict)
     """Gate id -> decision."""
+    versions: dict[str, list[Version]] = field(default_factory=dict)
+    """Gate id -> versions of what is reviewed there, oldest first; filled when somebody asks for them."""
     cancel_asked_at: float | None = None
     cancelled_at: float | None = None
     """When a cancellation takes effect; the run may have ended before."""
@@ -94,6 +111,11 @@ class View:
         return self.status in ACTIVE
 
 
+def review_id(run_id: str, node_id: str) -> str:
+    """Return the id of the review at a gate, the same every time."""
+    return "rev_" + hashlib.sha256(f"{run_id}/{node_id}".encode()).hexdigest()[:26]
+
+
 def look(run: Run, now: float) -> View:
     """Tell where a run stands at `now`, seconds since 1970."""
     if run.settled is not None:
@@ -133,7 +155,7 @@ def _work(run: Run, step: Step, horizon: float) -> None:
     if end > horizon:
         return
     step.completed_at = end
-    step.error = _error(run, step)
+    step.error = _error(step)
     step.status = "completed" if step.error is None else "error"
     step.output = None if step.error else _output(run, step)
 
@@ -165,10 +187,10 @@ def _output(run: Run, step: Step) -> Any:
     return next(iter(step.inputs.values())) if len(step.inputs) == 1 else dict(step.inputs)
 
 
-def _error(run: Run, step: Step) -> dict[str, Any] | None:
+def _error(step: Step) -> dict[str, Any] | None:
     node = step.node
     if node.error is not None:
-        asked = next((value for value in step.inputs.values() if isinstance(value, dict)), {})
+        asked: dict[str, Any] = next((value for value in step.inputs.values() if isinstance(value, dict)), {})
         return {key: asked.get(key, node.error.get(key)) for key in ("message", "stage", "category")}
     file = _document(step) if node.type == "extract" else None
     if file is not None and file.problem:
@@ -204,17 +226,20 @@ def _view(run: Run, steps: dict[str, Step], horizon: float, stop: float | None, 
 
 
 def _close(open_steps: list[Step], view: View, at: float) -> None:
-    view.completed_at = at
+    view.completed_at = view.updated_at = at
     for step in open_steps:
         step.status, step.completed_at = "cancelled", at
 
 
 def _updated(run: Run, steps: list[Step], horizon: float) -> float:
     times = [time for step in steps for time in (step.started_at, step.completed_at) if time is not None]
-    asked = run.cancel_asked_at if run.cancel_asked_at is not None and run.cancel_asked_at <= horizon else run.created_at
-    return max([asked, *times])
+    if run.cancel_asked_at is not None and run.cancel_asked_at <= horizon:
+        times.append(run.cancel_asked_at)
+    return max(times, default=run.created_at)
 
 
 def _waited(steps: dict[str, Step], horizon: float) -> float:
     gates = [step for step in steps.values() if step.node.is_gate]
-    return sum((step.completed_at if step.completed_at is not None else horizon) - step.started_at for step in gates)
+    return sum(
+        (step.completed_at if step.completed_at is not None else horizon) - step.started_at for step in gates
+    )

@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from retab_orchestration.emulator.faults import Fault
-from retab_orchestration.emulator.service import BODY_LIMIT, Service
+from retab_orchestration.emulator.service import Service
 from retab_orchestration.emulator.wire import Request, Response, answer
 
-__all__ = ["Server", "listen"]
+__all__ = ["Server", "address", "listen"]
 
 _LARGE = 262_144
 """Bytes of a body from which on a request is handled in a thread, so that other requests are not kept waiting."""
@@ -73,8 +73,16 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        message = f"cannot listen on {host}:{port} ({error.strerror}): choose another port, or 0 for any free one"
+        message = (
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another port, or 0 for any free one"
+        )
         raise OSError(error.errno, message) from error
+
+
+def address(host: str, listener: socket.socket) -> str:
+    """Return the base URL of a listening socket."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
 
 
 class _Protocol(H11Protocol):
@@ -114,12 +122,14 @@ class _App:
         fault = self._service.faults.take(request)
         if fault is not None and fault.kind == "reset_before":
             return None
-        body = await _body(http)
+        body = await _body(http, self._service.body_limit(request))
         if fault is not None and (instead := fault.response()) is not None:
             return instead
         return await self._met(fault, lambda: self._act(request, body))
 
-    async def _met(self, fault: Fault | None, act: Callable[[], Coroutine[Any, Any, Response]]) -> Response | None:
+    async def _met(
+        self, fault: Fault | None, act: Callable[[], Coroutine[Any, Any, Response]]
+    ) -> Response | None:
         kind = fault.kind if fault else ""
         if fault is not None and kind == "slow":
             await self._wait(fault.seconds)
@@ -163,23 +173,25 @@ def _head(http: HttpRequest) -> Request:
     )
 
 
-async def _body(http: HttpRequest) -> bytes | None:
-    """Read the body to its end; None when it is larger than the API takes, none of it being kept then."""
+async def _body(http: HttpRequest, limit: int) -> bytes | None:
+    """Read the body to its end; None when it is larger than the limit, none of it being kept then."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in http.stream():
         size += len(chunk)
-        if size > BODY_LIMIT:
+        if size > limit:
             chunks.clear()
         else:
             chunks.append(chunk)
-    return b"".join(chunks) if size <= BODY_LIMIT else None
+    return b"".join(chunks) if size <= limit else None
 
 
 async def _reset(http: HttpRequest) -> None:
     """Close the connection with a reset instead of an answer."""
     transport: asyncio.Transport = http.state.transport
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.get_extra_info("socket").setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
     transport.abort()
     while (await http.receive())["type"] != "http.disconnect":
         pass  # uvicorn complains about an application that returns before the connection is gone

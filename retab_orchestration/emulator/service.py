@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from retab_orchestration.emulator import classic, current, runs, steps
+from retab_orchestration.emulator import (
+    classic,
+    current,
+    decisions,
+    files,
+    graph,
+    page,
+    reviews,
+    runs,
+    steps,
+    test_runs,
+)
 from retab_orchestration.emulator.faults import Faults
 from retab_orchestration.emulator.routing import BOTH, Router
 from retab_orchestration.emulator.state import State
@@ -19,7 +30,10 @@ __all__ = ["BODY_LIMIT", "Service"]
 BODY_LIMIT = 32 * 1024 * 1024
 """Bytes that a request body may have; the gateway of the real API refuses more."""
 
-_MODULES = (classic, current, runs, steps)
+_STORAGE_LIMIT = 8 * BODY_LIMIT
+"""The same for signed uploads, which do not pass that gateway."""
+
+_MODULES = (classic, current, runs, steps, decisions, reviews, test_runs, files, graph)
 
 
 class Service:
@@ -70,10 +84,16 @@ class Service:
             response = refusal.response()
         return replace(response, headers={"x-request-id": new_id("req"), **response.headers})
 
+    def body_limit(self, request: Request) -> int:
+        """Return how many bytes the body of a request may have."""
+        return _STORAGE_LIMIT if request.path.startswith(files.STORAGE) else BODY_LIMIT
+
     def refuse_size(self, request: Request) -> Response:
-        """Answer a request whose body is larger than `BODY_LIMIT`, and was not read for that reason."""
+        """Answer a request whose body is larger than allowed, and was not read for that reason."""
         self._count(request)
-        return Response(413, b"Request Entity Too Large", {"content-type": "text/plain", "x-request-id": new_id("req")})
+        return Response(
+            413, b"Request Entity Too Large", {"content-type": "text/plain", "x-request-id": new_id("req")}
+        )
 
     def stats(self) -> dict[str, Any]:
         """Return `{"requests": {"METHOD /template": count}, "runs_created": count, "held": count}`."""
@@ -90,11 +110,13 @@ class Service:
     def _respond(self, request: Request) -> Response:
         if request.path.startswith("/_emulator/"):
             return self._control(request)
-        if not request.path.startswith("/v1/"):
-            raise Refusal(404, "Not Found")
-        self._count(request)
-        if len(request.body) > BODY_LIMIT:
+        if len(request.body) > self.body_limit(request):
             return self.refuse_size(request)
+        if request.path.startswith(files.STORAGE):
+            return files.serve_storage(self.state, request)
+        if not request.path.startswith("/v1/"):
+            return page.serve(self.state, request)
+        self._count(request)
         self._authenticate(request)
         return self._router.match(request.method, request.path).call(self.state, request)
 

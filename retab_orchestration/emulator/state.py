@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from retab_orchestration.emulator.documents import File
-from retab_orchestration.emulator.engine import Run, View, look
+from retab_orchestration.emulator.engine import Run, View, look, review_id
+from retab_orchestration.emulator.node_tests import TestRun
+from retab_orchestration.emulator.shelf import Shelf
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
 
@@ -28,9 +28,12 @@ class State:
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Held while something is created, since large bodies are read in threads."""
     runs: dict[str, Run] = field(default_factory=dict)
-    files: dict[str, File] = field(default_factory=dict)
     commands: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Idempotency key or command id -> (fingerprint of what it came with, id of what it made)."""
+    gates: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Review id -> (run id, node id), for every gate of every run, whether reached or not."""
+    test_runs: dict[str, TestRun] = field(default_factory=dict)
+    shelf: Shelf = field(default_factory=Shelf)
     runs_created: int = 0
 
     @property
@@ -68,6 +71,8 @@ class State:
             self.runs_created += 1
             run.number = self.runs_created
             self.runs[run.id] = run
+            gates = [node.id for node in run.workflow.nodes if node.is_gate]
+            self.gates.update({review_id(run.id, node_id): (run.id, node_id) for node_id in gates})
             return run
 
     def recall(self, key: str | None, fingerprint: str) -> str | None:
@@ -85,10 +90,8 @@ class State:
         return made
 
     def reset(self) -> None:
-        """Forget every run, file and command."""
-        for memory in self._memories():
+        """Forget every run, test run, file and command."""
+        for memory in (self.runs, self.gates, self.test_runs, self.commands):
             memory.clear()
+        self.shelf = Shelf()
         self.runs_created = 0
-
-    def _memories(self) -> tuple[dict[str, Any], ...]:
-        return self.runs, self.files, self.commands

@@ -2,34 +2,98 @@
 
 from typing import Any
 
-from retab_orchestration.emulator import classic, current
+from retab_orchestration.emulator.bodies import step_body
+from retab_orchestration.emulator.current import step_id
 from retab_orchestration.emulator.engine import Run, Step
+from retab_orchestration.emulator.paging import page
 from retab_orchestration.emulator.routing import Route
 from retab_orchestration.emulator.state import State
-from retab_orchestration.emulator.wire import Request, Response, answer
+from retab_orchestration.emulator.wire import Refusal, Request, Response, answer
+from retab_orchestration.emulator.workflows import CURRENT_TYPES
 
 __all__ = ["ROUTES"]
+
+Row = tuple[Run, Step]
+
+_STATUSES = {"awaiting_review": "waiting_for_human"}
 
 
 def list_run_steps(state: State, _request: Request, run_id: str) -> Response:
     """Answer `GET /v1/workflows/runs/{run_id}/steps`: a bare array."""
     run = state.run(run_id)
-    return answer([_body(run, step) for step in state.look(run).steps])
+    return answer([step_body(run, step) for step in state.look(run).steps])
+
+
+def get_run_step(state: State, _request: Request, run_id: str, node_id: str) -> Response:
+    """Answer `GET /v1/workflows/runs/{run_id}/steps/{node_id}`."""
+    run = state.run(run_id)
+    for step in state.look(run).steps:
+        if node_id in {step.node.id, step_id(run, step.node.id)}:
+            return answer(step_body(run, step))
+    raise Refusal(404, "Step not found")
+
+
+def get_step_outputs(state: State, request: Request, run_id: str) -> Response:
+    """Answer `POST /v1/workflows/runs/{run_id}/steps/batch`: `{"outputs": {node id: step}}`."""
+    run = state.run(run_id)
+    body = request.json_object()
+    wanted = body.get("node_ids", body.get("block_ids"))
+    if not isinstance(wanted, list):
+        raise Refusal.invalid(["body", "node_ids"], "Input should be a valid list", "list_type")
+    found = {step.node.id: step_body(run, step) for step in state.look(run).steps if step.node.id in wanted}
+    return answer({"outputs": found})
 
 
 def list_steps(state: State, request: Request) -> Response:
-    """Answer `GET /v1/workflows/steps`: a page."""
-    wanted = request.param("run_id")
-    runs = [run for run in state.runs.values() if wanted in {None, run.id}]
-    rows = [_body(run, step) for run in runs for step in state.look(run).steps]
-    return answer({"data": rows, "list_metadata": {"before": None, "after": None}})
+    """Answer `GET /v1/workflows/steps`: a page of the steps of one run, or of all."""
+    rows = [row for row in _rows(state, request) if _wanted(row, request)]
+    rows.sort(key=lambda row: (row[1].started_at, _key(row)))
+    return answer(page(request, rows, _key, _body, largest=1000, strict=state.is_strict))
 
 
-def _body(run: Run, step: Step) -> dict[str, Any]:
-    return (classic if run.family == "classic" else current).step_body(run, step)
+def get_step(state: State, request: Request, wanted: str) -> Response:
+    """Answer `GET /v1/workflows/steps/{step_id}`."""
+    for row in _rows(state, request):
+        if wanted in {_key(row), row[1].node.id}:
+            return answer(_body(row))
+    raise Refusal(404, "Step not found")
+
+
+def _rows(state: State, request: Request) -> list[Row]:
+    run_id = request.param("run_id")
+    runs = [state.run(run_id)] if run_id else list(state.runs.values())
+    return [(run, step) for run in runs for step in state.look(run).steps]
+
+
+def _wanted(row: Row, request: Request) -> bool:
+    run, step = row
+    filters = {
+        "workflow_id": run.workflow.id,
+        "block_id": step.node.id,
+        "step_id": _key(row),
+        "block_ids": step.node.id,
+        "block_type": CURRENT_TYPES[step.node.type],
+        "status": step.status,
+    }
+    for name, value in filters.items():
+        asked = [_STATUSES.get(each, each) for each in request.params(name)]
+        if asked and value not in asked:
+            return False
+    return True
+
+
+def _key(row: Row) -> str:
+    return step_id(row[0], row[1].node.id)
+
+
+def _body(row: Row) -> dict[str, Any]:
+    return step_body(*row)
 
 
 ROUTES = (
     Route("GET", "/v1/workflows/runs/{run_id}/steps", list_run_steps, ("classic",)),
+    Route("POST", "/v1/workflows/runs/{run_id}/steps/batch", get_step_outputs, ("classic",)),
+    Route("GET", "/v1/workflows/runs/{run_id}/steps/{node_id}", get_run_step, ("classic",)),
     Route("GET", "/v1/workflows/steps", list_steps, ("current",)),
+    Route("GET", "/v1/workflows/steps/{step_id}", get_step, ("current",)),
 )

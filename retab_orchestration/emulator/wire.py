@@ -43,7 +43,9 @@ class Request:
         try:
             body = json.loads(self.body)
         except ValueError as error:
-            raise Refusal.invalid(["body"], f"JSON decode error: {type(error).__name__}", "json_invalid") from error
+            raise Refusal.invalid(
+                ["body"], f"JSON decode error: {type(error).__name__}", "json_invalid"
+            ) from error
         if not isinstance(body, dict):
             raise Refusal.invalid(["body"], "Input should be a valid dictionary or object", "dict_type")
         return body
@@ -74,7 +76,11 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the API, not
     @classmethod
     def structured(cls, status: int, error: Any) -> "Refusal":
         """Build the form that wraps its text, or its `{code, message}`, in `details.error`."""
-        wrapped = {"code": "HTTP_EXCEPTION", "message": "An HTTP exception occurred.", "details": {"error": error}}
+        wrapped = {
+            "code": "HTTP_EXCEPTION",
+            "message": "An HTTP exception occurred.",
+            "details": {"error": error},
+        }
         return cls(status, wrapped)
 
     @classmethod

@@ -135,7 +135,9 @@ _REVIEW = Node("hil-node-1", "hil", "Human Review", ("extract-node-1",))
 
 
 def _tests(prefix: str, verdicts: Sequence[str], node_id: str = "extract-node-1") -> tuple[NodeTest, ...]:
-    return tuple(NodeTest(f"wfnodetest_{prefix}_{n}", node_id, verdict) for n, verdict in enumerate(verdicts, 1))
+    return tuple(
+        NodeTest(f"wfnodetest_{prefix}_{n}", node_id, verdict) for n, verdict in enumerate(verdicts, 1)
+    )
 
 
 BUILT_IN: tuple[Workflow, ...] = (
@@ -171,7 +173,11 @@ BUILT_IN: tuple[Workflow, ...] = (
                 "functions",
                 "Fail",
                 ("json-node-1",),
-                error={"message": "The workflow failed as it was asked to", "stage": "execution", "category": "permanent"},
+                error={
+                    "message": "The workflow failed as it was asked to",
+                    "stage": "execution",
+                    "category": "permanent",
+                },
             ),
             Node("end-node-1", "end", "Output", ("fail-node-1",)),
         ),

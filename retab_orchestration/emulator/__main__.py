@@ -1,0 +1,80 @@
+"""The command `retab-emulator`, also `python -m retab_orchestration.emulator`."""
+
+import logging
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retab_orchestration.emulator.definitions import read_workflows
+from retab_orchestration.emulator.server import Server, address, listen
+from retab_orchestration.emulator.service import Service
+
+__all__ = ["main"]
+
+
+class Api(StrEnum):
+    """The routes that an emulator serves."""
+
+    BOTH = "both"
+    CLASSIC = "classic"
+    CURRENT = "current"
+
+
+class Auth(StrEnum):
+    """The headers that may carry the key."""
+
+    BOTH = "both"
+    API_KEY = "api-key"
+    BEARER = "bearer"
+
+
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 0,
+    api: Annotated[Api, typer.Option(help="Routes to serve.")] = Api.BOTH,
+    workflows: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML file with workflows of your own.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="How many times faster than usual runs go.")] = 1.0,
+    api_key: Annotated[
+        str | None, typer.Option(help="The one right key; without it any key is accepted.")
+    ] = None,
+    auth: Annotated[Auth, typer.Option(help="Header that may carry the key.")] = Auth.BOTH,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log requests on stderr.")] = False,
+) -> None:
+    """Run a local Retab until it is interrupted. It prints one line when it is ready."""
+    _set_up_logging(verbose=verbose)
+    try:
+        more = read_workflows(workflows) if workflows else ()
+        service = Service(api=api.value, api_key=api_key, workflows=more, speed=speed, auth=auth.value)
+        listener = listen(host, port)
+    except (OSError, ValueError) as error:
+        typer.echo(f"retab-emulator: {error}", err=True)
+        raise typer.Exit(1) from error
+    line = f"retab-emulator listening on {address(host, listener)}"
+    server = Server(service, lambda: print(line, flush=True), verbose=verbose)  # noqa: T201 - the one line of output
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+def main() -> None:
+    """Run the command."""
+    typer.run(serve)
+
+
+def _set_up_logging(*, verbose: bool) -> None:
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    else:
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+        logging.getLogger("uvicorn").propagate = False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Human decisions on the classic routes: `resume` with node names, `hil-decisions` with block names."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from retab_orchestration.emulator.bodies import run_body
+from retab_orchestration.emulator.engine import Run, Version
+from retab_orchestration.emulator.gates import Gate, decide, find_gate, version_id
+from retab_orchestration.emulator.routing import Route
+from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
+
+__all__ = ["ROUTES"]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    node_id: str
+    approved: bool
+    modified_data: dict[str, Any] | None
+    word: str
+    """What the caller calls it: `node` or `block`."""
+
+
+def resume_run(state: State, request: Request, run_id: str) -> Response:
+    """Answer `POST /v1/workflows/runs/{run_id}/resume`."""
+    run = state.run(run_id)
+    asked = _asked(request, ("node",))
+    is_new = _submit(state, run, asked)
+    body = {"run": run_body(state, run), "resume_status": "processing" if is_new else "already_processed"}
+    return answer({**body, "queue_position": None, "queue_item_id": new_id("queue")})
+
+
+def submit_decision(state: State, request: Request, run_id: str) -> Response:
+    """Answer `POST /v1/workflows/runs/{run_id}/hil-decisions`: a receipt."""
+    run = state.run(run_id)
+    asked = _asked(request, ("block", "node"))
+    status = "accepted" if _submit(state, run, asked) else "already_applied"
+    return answer({"submission_status": status, "decision": _receipt(state, run, asked.node_id, asked.word)})
+
+
+def get_decision(state: State, _request: Request, run_id: str, node_id: str) -> Response:
+    """Answer `GET /v1/workflows/runs/{run_id}/hil-decisions/{block_id}`, also when nothing is decided yet."""
+    return answer(_receipt(state, state.run(run_id), node_id, "block"))
+
+
+def _asked(request: Request, words: tuple[str, ...]) -> _Asked:
+    body = request.json_object()
+    word = next((word for word in words if f"{word}_id" in body), words[0])
+    node_id, approved, modified = body.get(f"{word}_id"), body.get("approved"), body.get("modified_data")
+    if not isinstance(node_id, str):
+        raise Refusal.invalid(["body", f"{word}_id"], "Field required", "missing")
+    if not isinstance(approved, bool):
+        raise Refusal.invalid(["body", "approved"], "Input should be a valid boolean", "bool_type")
+    if modified is not None and not isinstance(modified, dict):
+        raise Refusal.invalid(["body", "modified_data"], "Input should be a valid dictionary", "dict_type")
+    return _Asked(node_id, approved, modified, word)
+
+
+def _submit(state: State, run: Run, asked: _Asked) -> bool:
+    """Record the decision; False when the same one stood already."""
+    gate = find_gate(state, run, asked.node_id)
+    if gate is not None and gate.decision is not None:
+        if _hash(gate.decision.approved, gate.decision.version_id) == _hash(
+            asked.approved, _wanted(gate, asked)
+        ):
+            return False
+        raise Refusal(409, f"Another decision for {asked.node_id} stands already; it was not changed")
+    if gate is None or asked.node_id not in state.look(run).waiting:
+        raise Refusal(409, f"{asked.node_id} takes no decision now: the run is {state.look(run).status}")
+    decide(state, gate, approved=asked.approved, version=_version(state, gate, asked))
+    return True
+
+
+def _wanted(gate: Gate, asked: _Asked) -> str:
+    edited = asked.modified_data is not None and asked.approved
+    return version_id(gate, asked.modified_data or {}) if edited else gate.versions[0].id
+
+
+def _version(state: State, gate: Gate, asked: _Asked) -> Version:
+    wanted = _wanted(gate, asked)
+    known = next((version for version in gate.versions if version.id == wanted), None)
+    if known is None:
+        known = Version(wanted, gate.versions[-1].id, asked.modified_data or {}, None, state.clock())
+        gate.versions.append(known)
+    return known
+
+
+def _hash(approved: bool, version: str) -> str:
+    return hashlib.sha256(f"{approved} {version if approved else ''}".encode()).hexdigest()
+
+
+def _receipt(state: State, run: Run, node_id: str, word: str) -> dict[str, Any]:
+    gate = find_gate(state, run, node_id)
+    decision = gate.decision if gate else None
+    statuses = {"waiting_for_human": "waiting_for_hil"}
+    return {
+        "run_id": run.id,
+        f"{word}_id": node_id,
+        f"{word}_status": statuses.get(gate.step.status, gate.step.status) if gate else None,
+        "decision_received": decision is not None,
+        "decision_applied": decision is not None,
+        "approved": decision.approved if decision else None,
+        "modified_data": decision.modified_data if decision else None,
+        "payload_hash": _hash(decision.approved, decision.version_id) if decision else None,
+        "received_at": moment(decision.at) if decision else None,
+        "applied_at": moment(decision.at) if decision else None,
+    }
+
+
+ROUTES = (
+    Route("POST", "/v1/workflows/runs/{run_id}/resume", resume_run, ("classic",)),
+    Route("POST", "/v1/workflows/runs/{run_id}/hil-decisions", submit_decision, ("classic",)),
+    Route("GET", "/v1/workflows/runs/{run_id}/hil-decisions/{node_id}", get_decision, ("classic",)),
+)

@@ -1,0 +1,172 @@
+"""Files: the signed upload in three steps, what is known of a file, and links to download it."""
+
+import mimetypes
+from typing import Any
+from urllib.parse import quote
+
+from retab_orchestration.emulator.creation import text_at
+from retab_orchestration.emulator.documents import File, decode_data_uri, read_file
+from retab_orchestration.emulator.paging import date_window, order, page
+from retab_orchestration.emulator.routing import Route
+from retab_orchestration.emulator.shelf import Upload
+from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
+
+__all__ = ["ROUTES", "STORAGE", "serve_storage"]
+
+STORAGE = "/_storage/"
+"""Where signed addresses point; no key is needed there, and none is allowed."""
+
+_SESSION = 900.0
+"""Seconds that an upload may take."""
+
+
+def create_upload(state: State, request: Request) -> Response:
+    """Answer `POST /v1/files/upload`: a session, or at once a file where the body holds one (classic only)."""
+    body = request.json_object()
+    filename = text_at(body, "filename", ["body"])
+    if "url" in body and not state.is_strict:
+        return _upload_inline(state, filename, text_at(body, "url", ["body"]))
+    size = body.get("size_bytes")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise Refusal.invalid(["body", "size_bytes"], "Input should be an integer greater than 0", "int_type")
+    mime_type = body.get("content_type") or mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    file = File(new_id("file"), filename, mime_type, size, "", "")
+    upload = Upload(file.id, filename, mime_type, size, body.get("sha256"), state.clock() + _SESSION)
+    state.shelf.uploads[file.id] = upload
+    return answer(
+        {
+            "fileId": file.id,
+            "uploadUrl": _signed(request, f"upload/{file.id}"),
+            "uploadMethod": "PUT",
+            "uploadHeaders": {"Content-Type": mime_type},
+            "mimeData": {"filename": filename, "url": file.storage_url},
+            "expiresAt": moment(upload.expires_at),
+        }
+    )
+
+
+def complete_upload(state: State, request: Request, file_id: str) -> Response:
+    """Answer `POST /v1/files/upload/{file_id}/complete`."""
+    upload = _session(state, file_id)
+    sha256 = request.json_object().get("sha256") or upload.sha256
+    if upload.arrived is None:
+        raise Refusal(422, "Nothing was uploaded to the signed address yet")
+    if upload.arrived.size != upload.size:
+        raise Refusal(422, f"Uploaded {upload.arrived.size} bytes, announced {upload.size}")
+    if sha256 is not None and sha256 != upload.arrived.sha256:
+        raise Refusal(422, "SHA-256 of the uploaded bytes does not match")
+    state.shelf.files[file_id] = upload.arrived
+    return answer({"filename": upload.filename, "url": upload.arrived.storage_url})
+
+
+def get_file(state: State, _request: Request, file_id: str) -> Response:
+    """Answer `GET /v1/files/{file_id}`."""
+    return answer(_body(_file(state, file_id)))
+
+
+def list_files(state: State, request: Request) -> Response:
+    """Answer `GET /v1/files`."""
+    start, end = date_window(request)
+    prefix = request.param("filename") or ""
+    files = [
+        file
+        for file in state.shelf.files.values()
+        if file.filename.startswith(prefix)
+        and request.param("mime_type") in {None, file.mime_type}
+        and start <= file.created_at <= end
+    ]
+    if order(request, "desc"):
+        files.reverse()
+    return answer(page(request, files, lambda file: file.id, _body, default=10, strict=state.is_strict))
+
+
+def get_download_link(state: State, request: Request, file_id: str) -> Response:
+    """Answer `GET /v1/files/{file_id}/download-link`."""
+    file = _file(state, file_id)
+    link = {
+        "download_url": _signed(request, f"download/{file.id}"),
+        "expires_in": "60 minutes",
+        "filename": file.filename,
+    }
+    return answer({**link, "mime_data": {"filename": file.filename, "url": file.storage_url}})
+
+
+def serve_storage(state: State, request: Request) -> Response:
+    """Answer a signed address: `PUT` takes an upload, `GET` gives a download."""
+    action, _, file_id = request.path.removeprefix(STORAGE).partition("/")
+    if request.param("signature") != _signature(file_id):
+        return Response(403, b"SignatureDoesNotMatch", {"content-type": "text/plain"})
+    if (request.method, action) == ("PUT", "upload"):
+        return _receive(state, request, file_id)
+    if (request.method, action) == ("GET", "download"):
+        content = state.shelf.content(file_id)
+        if content is None:
+            return Response(410, b"The emulator keeps only the newest files", {"content-type": "text/plain"})
+        return Response(200, content, {"content-type": _file(state, file_id).mime_type})
+    raise Refusal(404, "Not Found")
+
+
+def _receive(state: State, request: Request, file_id: str) -> Response:
+    upload = _session(state, file_id)
+    has_key = "authorization" in request.headers or "api-key" in request.headers
+    if has_key or request.headers.get("content-type") != upload.mime_type:
+        return Response(403, b"SignatureDoesNotMatch", {"content-type": "text/plain"})
+    upload.arrived = read_file(request.body, upload.filename, upload.mime_type, state.clock(), file_id)
+    state.shelf.keep(file_id, request.body)
+    return Response(200)
+
+
+def _upload_inline(state: State, filename: str, url: str) -> Response:
+    try:
+        content, mime_type = decode_data_uri(url)
+    except ValueError as error:
+        raise Refusal.invalid(["body", "url"], "Input should be a data URI with base64 content") from error
+    file = read_file(content, filename, mime_type, state.clock())
+    state.shelf.add(file, content)
+    return answer({"fileId": file.id, "filename": filename})
+
+
+def _session(state: State, file_id: str) -> Upload:
+    upload = state.shelf.uploads.get(file_id)
+    if upload is None:
+        raise Refusal(404, "Upload session not found")
+    if state.clock() > upload.expires_at:
+        raise Refusal(410, "Upload session expired: create another one")
+    return upload
+
+
+def _file(state: State, file_id: str) -> File:
+    if file_id not in state.shelf.files:
+        raise Refusal.structured(404, f"File not found: {file_id}")
+    return state.shelf.files[file_id]
+
+
+def _signed(request: Request, path: str) -> str:
+    host = request.headers.get("host", "localhost")
+    return f"http://{host}{STORAGE}{quote(path)}?signature={_signature(path.partition('/')[2])}"
+
+
+def _signature(file_id: str) -> str:
+    return file_id[::-1]
+
+
+def _body(file: File) -> dict[str, Any]:
+    return {
+        "object": "file",
+        "id": file.id,
+        "filename": file.filename,
+        "mime_type": file.mime_type,
+        "page_count": file.page_count,
+        "created_at": moment(file.created_at),
+        "updated_at": moment(file.created_at),
+    }
+
+
+ROUTES = (
+    Route("GET", "/v1/files", list_files),
+    Route("POST", "/v1/files/upload", create_upload),
+    Route("POST", "/v1/files/upload/{file_id}/complete", complete_upload),
+    Route("GET", "/v1/files/{file_id}", get_file),
+    Route("GET", "/v1/files/{file_id}/download-link", get_download_link),
+)

@@ -1,0 +1,94 @@
+"""Gates, where runs wait for a human: what is under review there, and the one decision that each takes."""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from retab_orchestration.emulator.engine import Decision, Run, Step, Version, review_id
+from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.wire import Refusal
+
+__all__ = ["Gate", "decide", "find_gate", "gates_of", "version_id"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate that a run has reached."""
+
+    run: Run
+    step: Step
+
+    @property
+    def review_id(self) -> str:
+        """The id of its review."""
+        return review_id(self.run.id, self.step.node.id)
+
+    @property
+    def decision(self) -> Decision | None:
+        """What was decided, None as long as nothing is."""
+        return self.run.decisions.get(self.step.node.id)
+
+    @property
+    def versions(self) -> list[Version]:
+        """The versions of what is under review, the workflow's own first."""
+        known = self.run.versions.setdefault(self.step.node.id, [])
+        if not known:
+            value = next(iter(self.step.inputs.values()), None)
+            snapshot = value if isinstance(value, dict) else {"output": value}
+            known.append(Version(version_id(self, snapshot), None, snapshot, None, self.step.started_at))
+        return known
+
+    def version(self, wanted: str) -> Version:
+        """Return one version.
+
+        Raises:
+            Refusal: 404 when this review has no such version.
+        """
+        for version in self.versions:
+            if version.id == wanted:
+                return version
+        raise Refusal(404, "review version not found")
+
+
+def version_id(gate: Gate, snapshot: dict[str, Any]) -> str:
+    """Return the id that a content has in a review: the same content has the same id."""
+    content = f"{gate.review_id}/{json.dumps(snapshot, sort_keys=True)}"
+    return "rvr_" + base64.b32encode(hashlib.sha256(content.encode()).digest()).decode()[:26]
+
+
+def gates_of(state: State, run: Run) -> list[Gate]:
+    """Return the gates that a run has reached."""
+    return [Gate(run, step) for step in state.look(run).steps if step.node.is_gate]
+
+
+def find_gate(state: State, run: Run, node_id: str) -> Gate | None:
+    """Return a gate of a run, None when the run has not reached it.
+
+    Raises:
+        Refusal: 404 when the workflow has no such gate.
+    """
+    node = run.workflow.node(node_id)
+    if node is None or not node.is_gate:
+        raise Refusal(404, f"Node {node_id} of workflow {run.workflow.id} takes no human decision")
+    return next((gate for gate in gates_of(state, run) if gate.step.node.id == node_id), None)
+
+
+def decide(
+    state: State, gate: Gate, *, approved: bool, version: Version | None, reason: str | None = None
+) -> None:
+    """Record the decision at a gate; the run goes on from this moment.
+
+    Args:
+        state: The emulator's memory.
+        gate: Where to decide; it has to be undecided and its run waiting.
+        approved: Whether the run goes on.
+        version: The version that is meant; None means the workflow's own.
+        reason: Why, for a rejection.
+    """
+    seed = gate.versions[0]
+    meant = version or seed
+    changed = meant.snapshot if approved and meant is not seed else None
+    decision = Decision(state.clock(), approved, changed, reason, meant.id)
+    gate.run.decisions[gate.step.node.id] = decision

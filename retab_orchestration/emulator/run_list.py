@@ -1,0 +1,104 @@
+"""The list of runs: its filters and its order, as strict as the age of the server."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from retab_orchestration.emulator.engine import Run, View
+from retab_orchestration.emulator.paging import choice, date_window, integer, order
+from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.wire import Refusal, Request
+
+__all__ = ["find_runs"]
+
+_COMMON = {"pending", "queued", "running", "completed", "error", "cancelled"}
+_STATUSES = {
+    "classic": _COMMON | {"waiting_for_human"},
+    "current": _COMMON | {"awaiting_review", "failed"},
+    "both": _COMMON | {"waiting_for_human", "awaiting_review", "failed"},
+}
+_SPELLINGS = {"awaiting_review": "waiting_for_human", "failed": "error"}
+_TRIGGERS = {"manual", "api", "schedule", "webhook", "email", "restart"}
+_SORTS = {
+    "classic": {"created_at", "started_at"},
+    "current": {"timing.created_at", "timing.started_at"},
+    "both": {"created_at", "started_at", "timing.created_at", "timing.started_at"},
+}
+
+Test = Callable[[Run, View], bool]
+
+
+def find_runs(state: State, request: Request) -> list[Run]:
+    """Return the runs that a list request asks for, in the order it asks for.
+
+    Raises:
+        Refusal: 400 for a malformed date or sort, 422 for a value outside its enum or range.
+    """
+    if (sort := request.param("sort_by")) and sort not in _SORTS[state.api]:
+        raise Refusal(400, f"Invalid sort_by: {sort}")
+    newest_first = order(request, "desc")
+    tests = [*_identity(state, request), *_status(state, request), *_durations(request)]
+    found = [run for run in state.runs.values() if all(test(run, state.look(run)) for test in tests)]
+    return sorted(found, key=lambda run: run.number, reverse=newest_first)
+
+
+def _identity(state: State, request: Request) -> list[Test]:
+    tests: list[Test] = []
+    workflow_id, prefix = request.param("workflow_id"), request.param("search")
+    if workflow_id:
+        tests.append(lambda run, _: run.workflow.id == workflow_id)
+    if prefix:
+        tests.append(lambda run, _: run.id.startswith(prefix))
+    triggers = {choice(request, "trigger_type", _TRIGGERS)} - {None}
+    if state.api != "current":
+        triggers |= set(request.params("trigger_types"))
+    if triggers:
+        tests.append(lambda run, _: run.trigger_type in triggers)
+    start, end = date_window(request)
+    tests.append(lambda run, _: start <= run.created_at <= end)
+    if state.api != "classic" and (metadata := _metadata(request)):
+        tests.append(lambda run, _: metadata.items() <= (run.metadata or {}).items())
+    return tests
+
+
+def _status(state: State, request: Request) -> list[Test]:
+    allowed = _STATUSES[state.api]
+    tests: list[Test] = []
+    wanted = {choice(request, "status", allowed)} - {None}
+    if state.api != "current":
+        wanted |= set(request.params("statuses"))
+    if wanted:
+        statuses = {_SPELLINGS.get(status or "", status) for status in wanted}
+        tests.append(lambda _, view: view.status in statuses)
+    if excluded := choice(request, "exclude_status", allowed):
+        excluded = _SPELLINGS.get(excluded, excluded)
+        tests.append(lambda _, view: view.status != excluded)
+    return tests
+
+
+def _durations(request: Request) -> list[Test]:
+    tests: list[Test] = []
+    least = max(integer(request, name, 0) or 0 for name in ("min_duration", "min_duration_ms"))
+    most = max(integer(request, name, 0) or 0 for name in ("max_duration", "max_duration_ms"))
+    if least:
+        tests.append(lambda run, view: least <= _milliseconds(run, view, float("-inf")))
+    if most:
+        tests.append(lambda run, view: _milliseconds(run, view, float("inf")) <= most)
+    return tests
+
+
+def _milliseconds(run: Run, view: View, unfinished: float) -> float:
+    return unfinished if view.completed_at is None else round((view.completed_at - run.created_at) * 1000)
+
+
+def _metadata(request: Request) -> dict[str, Any]:
+    text = request.param("metadata")
+    if text is None:
+        return {}
+    try:
+        pairs = json.loads(text)
+    except ValueError:
+        pairs = None
+    if not isinstance(pairs, dict) or not all(isinstance(value, str) for value in pairs.values()):
+        raise Refusal.invalid(["query", "metadata"], "Input should be a JSON object of strings", "json_type")
+    return pairs

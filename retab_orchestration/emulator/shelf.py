@@ -1,0 +1,56 @@
+"""The files that an emulator knows, with the bytes of the newest ones; never more than a fixed amount of them."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from retab_orchestration.emulator.documents import File
+
+__all__ = ["Shelf", "Upload"]
+
+_BUDGET = 32 * 1024 * 1024
+"""Bytes of files that are kept for download; older ones make room."""
+
+
+@dataclass
+class Upload:
+    """An upload that was begun: what its bytes have to be."""
+
+    file_id: str
+    filename: str
+    mime_type: str
+    size: int
+    sha256: str | None
+    expires_at: float
+    arrived: File | None = None
+    """What was sent to the signed address, None until then."""
+
+
+@dataclass
+class Shelf:
+    """Files by id, uploads by file id, and as many bytes as the budget allows."""
+
+    files: dict[str, File] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
+    _contents: OrderedDict[str, bytes] = field(default_factory=OrderedDict, repr=False)
+
+    def add(self, file: File, content: bytes) -> None:
+        """Remember a file, and its bytes as long as there is room for them."""
+        self.files[file.id] = file
+        self.keep(file.id, content)
+
+    def keep(self, file_id: str, content: bytes) -> None:
+        """Keep the bytes of a file for download, letting go of the oldest ones where there is no room."""
+        if len(content) <= _BUDGET:
+            self._contents[file_id] = content
+        while sum(map(len, self._contents.values())) > _BUDGET:
+            self._contents.popitem(last=False)
+
+    def content(self, file_id: str) -> bytes | None:
+        """Return the bytes of a file, None when they are not kept any more."""
+        return self._contents.get(file_id)
+
+    def find(self, url: str) -> File | None:
+        """Return the file that a storage URL stands for, None when there is none."""
+        file_id = url.rpartition("/")[2].rpartition(".")[0]
+        file = self.files.get(file_id)
+        return file if file is not None and file.storage_url == url else None
