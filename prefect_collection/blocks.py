@@ -182,7 +182,7 @@ class RetabRun(JobRun[dict[str, Any]]):
         return run.final_outputs
 
 
-class RetabWorkflow(JobBlock[dict[str, Any]]):
+class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would be registered as a block of its own
     """A workflow at Retab together with what to run it on.
 
     In a flow that may be retried, take the `acreate_run` task: it remembers its run, which `trigger` does not.

@@ -1,0 +1,67 @@
+import asyncio
+import importlib.util
+import os
+import tempfile
+
+import pytest
+
+from tests.invoices import invoice_pdf
+
+if importlib.util.find_spec("prefect"):
+    # Before Prefect is imported: it reads its settings then, and must leave the user's own home alone.
+    _home = tempfile.TemporaryDirectory(prefix="prefect-home-", ignore_cleanup_errors=True)
+    os.environ.update(
+        {"PREFECT_HOME": _home.name, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    )
+    for name in ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"):
+        os.environ.pop(name, None)
+else:
+    collect_ignore_glob = ["test_*.py"]
+
+API_KEY = "sk_retab_test_do-not-show-me"
+
+
+@pytest.fixture(scope="session")
+def running_emulator():
+    from retab_orchestration.emulator import Emulator  # noqa: PLC0415
+
+    with Emulator(speed=20.0) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(running_emulator, monkeypatch):
+    running_emulator.reset()
+    monkeypatch.setenv("RETAB_API_KEY", API_KEY)
+    monkeypatch.setenv("RETAB_API_BASE_URL", running_emulator.url)
+    return running_emulator
+
+
+@pytest.fixture
+def invoice(tmp_path):
+    path = tmp_path / "invoice.pdf"
+    path.write_bytes(invoice_pdf())
+    return path
+
+
+@pytest.fixture(params=["blocking", "async"])
+def call(request):
+    """Call a task's or flow's function in one colour or the other, without Prefect's engine around it."""
+    import prefect_collection  # noqa: PLC0415
+
+    def blocking(name, *args, **kwargs):
+        return getattr(prefect_collection, name).fn(*args, **kwargs)
+
+    def awaiting(name, *args, **kwargs):
+        return asyncio.run(getattr(prefect_collection, f"a{name}").fn(*args, **kwargs))
+
+    return blocking if request.param == "blocking" else awaiting
+
+
+@pytest.fixture(scope="session")
+def prefect_server():
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+
+    # 10 s is usual, but a busy machine has been seen to take more than Prefect's own 30 s.
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

@@ -1,0 +1,280 @@
+import asyncio
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from prefect.blocks.core import Block
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from prefect.utilities.dispatch import get_registry_for_type
+from pydantic import ValidationError
+
+import prefect_collection
+from prefect_collection import RetabCredentials, RetabRun, RetabWorkflow
+from retab_orchestration import (
+    AsyncRetabClient,
+    InvalidInputError,
+    RetabClient,
+    RetabError,
+    ReviewRequiredError,
+    RunCancelledError,
+    RunFailedError,
+    WaitTimeoutError,
+)
+from tests.prefect_collection.conftest import API_KEY
+
+# Collections load lazily, so only the import above puts their blocks where this finds them.
+BLOCKS = sorted(
+    (
+        block
+        for block in get_registry_for_type(Block).values()
+        if block.__module__.startswith("prefect_collection")
+    ),
+    key=lambda block: block.__name__,
+)
+
+
+def test_importing_the_package_registers_its_blocks():
+    assert {RetabCredentials, RetabWorkflow} == set(BLOCKS)
+
+
+def test_prefect_finds_the_package_by_its_entry_point():
+    (found,) = entry_points(group="prefect.collections", name="prefect_collection")
+
+    assert found.load() is prefect_collection
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
+class TestAsPrefectWantsBlocks(BlockStandardTestSuite):
+    @pytest.fixture
+    def block(self, block):
+        return block
+
+    def test_has_a_valid_image(self, block):
+        # Prefect's own test downloads the logo. Without a network, what can be told is that it is a PNG of Retab's.
+        place = urlsplit(str(block._logo_url))
+
+        assert (place.scheme, place.hostname) == ("https", "raw.githubusercontent.com")
+        assert place.path.startswith("/retab-dev/retab/")
+        assert place.path.endswith(".png")
+
+
+@pytest.fixture
+def credentials(emulator):
+    return RetabCredentials(api_key=API_KEY, base_url=emulator.url)
+
+
+def test_credentials_make_clients_of_both_colours(emulator, monkeypatch):
+    monkeypatch.delenv("RETAB_API_KEY")
+    monkeypatch.delenv("RETAB_API_BASE_URL")
+    block = RetabCredentials(api_key=API_KEY, base_url=emulator.url)
+
+    async def list_runs():
+        async with block.get_async_client() as client:
+            assert isinstance(client, AsyncRetabClient)
+            return await client.list_runs()
+
+    with block.get_client() as client:
+        assert isinstance(client, RetabClient)
+        assert client.list_runs().data == asyncio.run(list_runs()).data == ()
+
+
+def test_an_empty_address_takes_the_environments(emulator):
+    assert RetabCredentials(api_key=API_KEY, base_url="").get_client().base_url == emulator.url
+
+
+def test_credentials_hide_their_secrets():
+    block = RetabCredentials(api_key=API_KEY, proxy="http://user:hunter2@proxy:8080")
+
+    shown = f"{block!r} {block} {block.model_dump_json()} {block.model_dump()}"
+
+    assert API_KEY not in shown
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"api_key": ""}, "no API key"),
+        ({"api_key": "   "}, "no API key"),
+        ({"api_key": "two words"}, "copy it again"),
+        ({"api_key": None}, "api_key"),
+        ({"base_url": "api.retab.com"}, "base_url must look like"),
+        ({"base_url": "https://user:pw@api.retab.com"}, "base_url must look like"),
+        ({"api": "newest"}, "'auto', 'classic' or 'current'"),
+        ({"auth": "basic"}, "'auto', 'api-key' or 'bearer'"),
+        ({"timeout_seconds": 0}, "greater than 0"),
+        ({"timeout_seconds": -1}, "greater than 0"),
+    ],
+)
+def test_wrong_settings_are_refused_when_the_block_is_made_and_the_key_is_not_told(wrong, said):
+    with pytest.raises(ValidationError, match=said) as refused:
+        RetabCredentials(**{"api_key": API_KEY} | wrong)
+
+    assert API_KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"workflow_id": ""},
+        {"poll_interval_seconds": 0},
+        {"timeout_seconds": -5},
+        {"documents": {"start-node-1": 5}},
+        {"documents": ["a.pdf"]},
+        {"documents": {"start-node-1": ("a.pdf", b"%PDF")}},
+        {"text_inputs": {"text-node-1": 5}},
+        {"metadata": {"tag": 5}},
+    ],
+)
+def test_a_workflow_block_refuses_wrong_settings_when_it_is_made(wrong):
+    with pytest.raises(ValidationError):
+        RetabWorkflow(
+            **{"credentials": RetabCredentials(api_key=API_KEY), "workflow_id": "wf_invoice"} | wrong
+        )
+
+
+def test_a_workflow_runs_and_gives_its_outputs(credentials, emulator, invoice):
+    workflow = RetabWorkflow(
+        credentials=credentials,
+        workflow_id="wf_invoice",
+        documents={"start-node-1": str(invoice)},
+        poll_interval_seconds=0.5,
+    )
+
+    async def run():
+        job = await workflow.trigger()
+        await job.wait_for_completion()
+        return job, await job.fetch_result()
+
+    job, outputs = asyncio.run(run())
+
+    assert isinstance(job, RetabRun)
+    assert outputs["end-node-1"]["json_data"]["total_amount"] == 1234.56
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_output_nodes_choose_what_is_fetched(credentials, invoice):
+    workflow = RetabWorkflow(
+        credentials=credentials,
+        workflow_id="wf_invoice",
+        documents={"start-node-1": invoice},
+        output_nodes=["extract-node-1"],
+    )
+
+    async def run():
+        job = await workflow.trigger()
+        await job.wait_for_completion()
+        return await job.fetch_result()
+
+    assert list(asyncio.run(run())) == ["extract-node-1"]
+
+
+def started(workflow_id, **inputs):
+    with RetabClient() as client:
+        return client.create_run(workflow_id, **inputs).id
+
+
+def test_a_run_that_waits_for_a_human_ends_the_wait_and_has_no_result_yet(emulator, invoice):
+    job = RetabRun(
+        started("wf_invoice_review", documents={"start-node-1": invoice}), poll_interval_seconds=0.5
+    )
+
+    async def run():
+        await job.wait_for_completion()
+        await job.fetch_result()
+
+    with pytest.raises(ReviewRequiredError, match=r"hil-node-1.*decide") as error:
+        asyncio.run(run())
+    assert error.value.run_id == job.run_id
+
+
+def test_a_decided_run_can_be_waited_for_again(emulator, invoice):
+    job = RetabRun(
+        started("wf_invoice_review", documents={"start-node-1": invoice}), poll_interval_seconds=0.5
+    )
+
+    async def run():
+        await job.wait_for_completion()
+        async with AsyncRetabClient() as client:
+            await client.decide_review(
+                job.run_id, "hil-node-1", approved=True, modified_data={"total_amount": 7}
+            )
+        await job.wait_for_completion()
+        return await job.fetch_result()
+
+    assert asyncio.run(run())["end-node-1"]["json_data"]["total_amount"] == 7
+
+
+def test_a_failed_run_raises_its_own_message_from_the_wait_and_from_the_result(emulator):
+    job = RetabRun(started("wf_fail", json_inputs={"json-node-1": {"message": "the scanner is on fire"}}))
+
+    for method in (job.wait_for_completion, job.fetch_result):
+        with pytest.raises(RunFailedError, match="the scanner is on fire"):
+            asyncio.run(method())
+
+
+def test_a_cancelled_run_raises(emulator):
+    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+    with RetabClient() as client:
+        client.cancel_run(run_id)
+
+    with pytest.raises(RunCancelledError, match=run_id):
+        asyncio.run(RetabRun(run_id).wait_for_completion())
+
+
+def test_the_result_of_a_run_that_goes_on_is_refused(emulator):
+    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+
+    with pytest.raises(RetabError, match=r"wait_for_completion\(\) first"):
+        asyncio.run(RetabRun(run_id).fetch_result())
+
+
+def test_a_wait_has_a_deadline(emulator):
+    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+
+    with pytest.raises(WaitTimeoutError, match=f"{run_id}.*goes on"):
+        asyncio.run(RetabRun(run_id, timeout_seconds=0.2).wait_for_completion())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"timeout_seconds": 0}, "timeout"),
+        ({"poll_interval_seconds": -1}, "interval"),
+        ({"run_id": "a/b"}, "run_id"),
+    ],
+)
+def test_a_wait_refuses_wrong_settings_before_it_asks(emulator, settings, said):
+    with pytest.raises(InvalidInputError, match=said):
+        asyncio.run(RetabRun(**{"run_id": "run_1"} | settings).wait_for_completion())
+
+    assert emulator.stats()["requests"] == {}
+
+
+def test_a_run_is_rebuilt_from_its_id_in_another_process(emulator, invoice):
+    run_id = started("wf_invoice", documents={"start-node-1": invoice})
+    program = """
+import asyncio, json, sys
+from prefect_collection import RetabRun
+
+async def main(run):
+    await run.wait_for_completion()
+    print(json.dumps(await run.fetch_result()))
+
+asyncio.run(main(RetabRun(sys.argv[1])))
+"""
+
+    answer = subprocess.run(
+        [sys.executable, "-c", program, run_id],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+    assert json.loads(answer.stdout)["end-node-1"]["json_data"]["invoice_number"] == "INV-2024-001"
+    assert emulator.stats()["runs_created"] == 1

@@ -1,0 +1,53 @@
+import inspect
+
+import pytest
+from prefect import Flow
+
+from prefect_collection import RetabCredentials, arun_workflow, run_workflow
+from retab_orchestration import InvalidInputError
+from tests.prefect_collection.conftest import API_KEY
+
+
+def test_both_colours_are_one_flow():
+    assert (run_workflow.isasync, arun_workflow.isasync) == (False, True)
+    assert inspect.signature(run_workflow.fn) == inspect.signature(arun_workflow.fn)
+    assert run_workflow.fn.__doc__ == arun_workflow.fn.__doc__
+    assert run_workflow.name != arun_workflow.name
+
+
+@pytest.mark.parametrize("flow", [run_workflow, arun_workflow])
+def test_the_form_of_a_deployment_describes_every_parameter(flow):
+    properties = flow.parameters.properties
+
+    assert properties.keys() == inspect.signature(flow.fn).parameters.keys()
+    assert all(shown.get("description") for shown in properties.values())
+
+
+@pytest.mark.parametrize("flow", [run_workflow, run_workflow.with_options(retries=2), arun_workflow])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"documents": {"start-node-1": b"Invoice number: 1"}},
+        {"documents": {"start-node-1": ("a.txt", b"Invoice number: 1")}},
+        {"json_inputs": {"json-node-1": {"page": [b"Invoice number: 1"]}}},
+    ],
+)
+def test_contents_are_refused_before_prefect_stores_them(flow, parameters):
+    with pytest.raises(InvalidInputError, match="Prefect stores"):
+        flow.serialize_parameters({"workflow_id": "wf_invoice", **parameters})
+
+
+def test_what_prefect_stores_of_a_flow_shows_no_key():
+    stored = run_workflow.serialize_parameters(
+        {"workflow_id": "wf_1", "credentials": RetabCredentials(api_key=API_KEY)}
+    )
+
+    assert API_KEY not in str(stored)
+    assert stored["workflow_id"] == "wf_1"
+
+
+def test_options_keep_what_a_flow_is():
+    changed = run_workflow.with_options(retries=2, name="mine")
+
+    assert (type(changed), changed.retries, changed.name) == (type(run_workflow), 2, "mine")
+    assert isinstance(changed, Flow)
