@@ -63,9 +63,7 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         "output": _output(step),
         "handle_outputs": output_handles(step, texts=True) or None,
         "handle_inputs": input_handles(step, texts=True),
-        "requires_human_review": True if step.node.is_gate else None,
-        "human_reviewed_at": moment(step.decision.at) if step.decision else None,
-        "human_review_approved": step.decision.approved if step.decision else None,
+        **_reviewed(step),
         "retry_count": 0,
         "loop_id": None,
         "iteration": None,
@@ -122,6 +120,8 @@ def _head(step: Step) -> dict[str, Any]:
 
 def _summary(step: Step) -> dict[str, Any]:
     summary = _head(step)
+    if step.node.is_gate:
+        summary.update(_reviewed(step))
     if step.completed_at is None:
         del summary["completed_at"]
         return summary
@@ -133,6 +133,14 @@ def _summary(step: Step) -> dict[str, Any]:
     if (output := _output(step)) is not None:
         summary["output"] = output
     return summary
+
+
+def _reviewed(step: Step) -> dict[str, Any]:
+    return {
+        "requires_human_review": True if step.node.is_gate else None,
+        "human_reviewed_at": moment(step.decision.at) if step.decision else None,
+        "human_review_approved": step.decision.approved if step.decision else None,
+    }
 
 
 def _final_outputs(run: Run, view: View) -> dict[str, Any] | None:
