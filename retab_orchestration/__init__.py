@@ -13,6 +13,7 @@ from retab_orchestration.errors import (
     ConflictError,
     CreateOutcomeUnknownError,
     DocumentTooLargeError,
+    InputsChangedError,
     InvalidInputError,
     NotFoundError,
     PermissionDeniedError,
@@ -28,6 +29,7 @@ from retab_orchestration.errors import (
     UnsupportedRouteError,
     WaitTimeoutError,
 )
+from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import (
     ReviewDecision,
     RunPage,
@@ -53,6 +55,7 @@ __all__ = [
     "Document",
     "DocumentTooLargeError",
     "FileReference",
+    "InputsChangedError",
     "InvalidInputError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -68,6 +71,7 @@ __all__ = [
     "RunCancelledError",
     "RunFailedError",
     "RunFilter",
+    "RunIdentity",
     "RunPage",
     "RunStatus",
     "ServerError",

@@ -84,6 +84,10 @@ class Runtime(Protocol):
         """Wait."""
         ...
 
+    async def off_loop(self, work: Callable[[], T]) -> T:
+        """Do work that takes a while without holding up anybody else."""
+        ...
+
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         """Return a lock that everyone with this name in this runtime shares."""
         ...

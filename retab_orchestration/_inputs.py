@@ -1,12 +1,14 @@
 """What a caller asks for, checked before anything is sent: ids and the inputs of a run."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from retab_orchestration.documents import FileReference, OpenedDocument, read_document
 from retab_orchestration.errors import InvalidInputError
+from retab_orchestration.identity import RunIdentity, checked_metadata, digest_of
 
 __all__ = ["NewRun", "checked_choice", "checked_id", "checked_json", "checked_pairs", "checked_text"]
 
@@ -98,6 +100,9 @@ class NewRun:
     text_inputs: Mapping[str, str] = field(repr=False)
     version: str | None
     metadata: Mapping[str, str] = field(repr=False)
+    identity: RunIdentity
+    parent_run_id: str | None = None
+    """The run that this one repeats."""
 
     @classmethod
     def read(
@@ -109,8 +114,9 @@ class NewRun:
         text_inputs: Any = None,
         version: Any = None,
         metadata: Any = None,
+        identity: Any = None,
     ) -> Self:
-        """Check what `create_run` was given.
+        """Check what `create_run` was given; without an identity the call itself is one.
 
         Raises:
             InvalidInputError: The message names the argument and says what it should be.
@@ -124,5 +130,41 @@ class NewRun:
             },
             text_inputs=_string_map("text_inputs", text_inputs),
             version=None if version is None else checked_id("version", version),
-            metadata=checked_pairs("metadata", metadata),
+            metadata=checked_metadata(checked_pairs("metadata", metadata)),
+            identity=_identity(identity),
         )
+
+    def fingerprint(self, digests: Mapping[str, str] | None = None) -> str:
+        """Return 64 hex digits that stand for everything that the run starts from.
+
+        Args:
+            digests: Start node id -> SHA-256 of its document; None reads the documents.
+        """
+        known = digests if digests is not None else self._digests()
+        documents = {
+            node: [document.filename, document.mime_type, known[node]]
+            if isinstance(document, OpenedDocument)
+            else [document.filename, document.id or document.url]
+            for node, document in self.documents.items()
+        }
+        return digest_of(
+            self.workflow_id,
+            self.version or "production",
+            documents,
+            dict(self.json_inputs),
+            dict(self.text_inputs),
+        )
+
+    def _digests(self) -> dict[str, str]:
+        opened = self.documents.items()
+        return {node: document.sha256() for node, document in opened if isinstance(document, OpenedDocument)}
+
+
+def _identity(given: Any) -> RunIdentity:
+    if given is None:
+        return RunIdentity.of(uuid.uuid4().hex)
+    if not isinstance(given, RunIdentity):
+        raise InvalidInputError(
+            f"identity must be a RunIdentity, not {type(given).__name__}; build it with RunIdentity.of"
+        )
+    return given

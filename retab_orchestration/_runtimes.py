@@ -9,13 +9,13 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -25,6 +25,8 @@ from retab_orchestration._http import Body, Request, Response
 from retab_orchestration.settings import Settings
 
 __all__ = ["AsyncioRuntime", "BlockingRuntime"]
+
+T = TypeVar("T")
 
 # The request being sent is ours, so httpx's line about it stays out of the host's task log.
 _ours: ContextVar[bool] = ContextVar("retab_orchestration_sending", default=False)
@@ -152,6 +154,10 @@ class BlockingRuntime(_Clocks):
         """Block the thread."""
         time.sleep(seconds)  # noqa: ASYNC251  there is no loop here to block
 
+    async def off_loop(self, work: Callable[[], T]) -> T:
+        """Do it here: there is no loop."""
+        return work()
+
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
         """Hold a lock of this process."""
@@ -212,6 +218,10 @@ class AsyncioRuntime(_Clocks):
     async def sleep(self, seconds: float) -> None:
         """Let the loop go on."""
         await asyncio.sleep(seconds)
+
+    async def off_loop(self, work: Callable[[], T]) -> T:
+        """Do it in a thread."""
+        return await asyncio.to_thread(work)
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:

@@ -1,6 +1,6 @@
 """What a caller may give as a document, and how it is read: as a stream, so that memory does not grow with its size."""
 
-import base64
+import hashlib
 import io
 import mimetypes
 import os
@@ -112,9 +112,12 @@ class OpenedDocument:
                 f"{self.filename} changed while it was being sent; nothing was created, send it again"
             )
 
-    def base64(self) -> Iterator[bytes]:
-        """Yield the base64 of the document."""
-        return map(base64.b64encode, self.chunks())
+    def sha256(self) -> str:
+        """Read the document to its end and return the SHA-256 of its bytes, in hex."""
+        digest = hashlib.sha256()
+        for piece in self.chunks():
+            digest.update(piece)
+        return digest.hexdigest()
 
     @property
     def base64_size(self) -> int:

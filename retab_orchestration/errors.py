@@ -20,6 +20,7 @@ RetabError                          anything below
 │       ├── RateLimitedError        429: try again after `retry_after` seconds
 │       └── ServerError             5xx: try again later
 ├── CreateOutcomeUnknownError       a create got no readable answer, the run may exist: look before creating again
+├── InputsChangedError              the task's run was started with other inputs: clear it, or restore them
 ├── RunFailedError                  the run ended in error: read why, then run again or fix the workflow
 ├── RunCancelledError               the run was cancelled: run again if that was not meant
 ├── ReviewRequiredError             the run waits for a human and the caller does not: decide the review
@@ -39,6 +40,7 @@ __all__ = [
     "ConflictError",
     "CreateOutcomeUnknownError",
     "DocumentTooLargeError",
+    "InputsChangedError",
     "InvalidInputError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -61,7 +63,10 @@ class RetabError(Exception):
 
     Attributes:
         run_id: The run that it is about, None when there is none or it is not known.
+        retryable: Whether the same thing may succeed when it is tried again later.
     """
+
+    retryable: bool = True
 
     def __init__(self, message: str, *, run_id: str | None = None) -> None:
         super().__init__(message)
@@ -71,9 +76,13 @@ class RetabError(Exception):
 class ConfigurationError(RetabError, ValueError):
     """The key, the address, `api` or `auth` is missing or wrong: fix the settings."""
 
+    retryable = False
+
 
 class InvalidInputError(RetabError, ValueError):
     """An argument was refused before anything was sent: fix the call."""
+
+    retryable = False
 
 
 class ApiError(RetabError):
@@ -156,6 +165,8 @@ class ApiStatusError(ApiError):
 class AuthenticationError(ApiStatusError):
     """401: the key is wrong, or in the wrong header."""
 
+    retryable = False
+
     advice = (
         "Check the API key, and that it belongs to this base_url; auth='bearer' or 'api-key' fixes the header"
     )
@@ -164,11 +175,15 @@ class AuthenticationError(ApiStatusError):
 class PermissionDeniedError(ApiStatusError):
     """403: the key is good but may not do this."""
 
+    retryable = False
+
     advice = "Ask for access, or use a key of the organisation that owns it"
 
 
 class NotFoundError(ApiStatusError):
     """404: there is no such thing, or not for this key."""
+
+    retryable = False
 
     advice = "Check the id, and that the key belongs to the same organisation and environment"
 
@@ -182,6 +197,8 @@ class UnsupportedRouteError(NotFoundError):
 class ConflictError(ApiStatusError):
     """409: the present state does not allow it."""
 
+    retryable = False
+
     advice = "Look at the present state before trying again"
 
 
@@ -194,6 +211,8 @@ class ReviewConflictError(ConflictError):
 class DocumentTooLargeError(ApiStatusError):
     """413: the request with its documents is over the server's limit."""
 
+    retryable = False
+
     advice = (
         "Documents sent with the request may have about 24 MiB in all (32 MiB as base64): send smaller ones"
     )
@@ -201,6 +220,8 @@ class DocumentTooLargeError(ApiStatusError):
 
 class RequestRejectedError(ApiStatusError):
     """400 or 422: the server refused the request; nothing was created."""
+
+    retryable = False
 
     advice = "Nothing was created: correct the request"
 
@@ -225,6 +246,8 @@ class CreateOutcomeUnknownError(RetabError):
         since: The earliest time at which the run can have been created, ISO 8601 in UTC.
         until: The latest.
     """
+
+    retryable = False
 
     def __init__(
         self,
@@ -252,8 +275,20 @@ class _RunStateError(RetabError):
         self.run = run
 
 
+class InputsChangedError(_RunStateError):
+    """There is a run of the same identity with other inputs: ask for a new one, or restore the inputs."""
+
+    retryable = False
+
+
 class RunFailedError(_RunStateError):
     """The run ended in error: read why, then run it again or fix the workflow."""
+
+    @property
+    def retryable(self) -> bool:  # type: ignore[override]
+        """Whether another run of the same inputs may succeed: unless Retab says that the cause is permanent."""
+        category = getattr(getattr(self.run, "error", None), "category", None)
+        return bool(category != "permanent")
 
 
 class RunCancelledError(_RunStateError):

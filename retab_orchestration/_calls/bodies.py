@@ -1,45 +1,66 @@
 """JSON bodies, with documents streamed into them as base64 instead of held in memory."""
 
+import base64
+import hashlib
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from retab_orchestration._http import Body
 from retab_orchestration.documents import OpenedDocument
 
-__all__ = ["Embedded", "json_body"]
+__all__ = ["Embedded", "Late", "json_body"]
 
 
 @dataclass(frozen=True)
 class Embedded:
     """A JSON string that is a prefix and the base64 of a document."""
 
+    name: str
+    """What `Late` values call the document."""
     document: OpenedDocument
     prefix: str = ""
 
 
+@dataclass(frozen=True)
+class Late:
+    """A JSON string that is known only once every document before it has been sent."""
+
+    length: int
+    """How many ASCII characters it will have, none of which JSON escapes."""
+    of: Callable[[Mapping[str, str]], str]
+    """From name of document -> SHA-256 of its bytes, in hex, to the string."""
+
+
 def json_body(payload: Mapping[str, Any]) -> Body:
-    """Return a JSON body in which every `Embedded` is produced while it is sent."""
-    embedded: list[Embedded] = []
-    marker = (
-        uuid.uuid4().hex
-    )  # it stands where a document belongs, so it must not occur in what the caller wrote
+    """Return a JSON body in which every `Embedded` and `Late` is produced while it is sent."""
+    parts: list[Embedded | Late] = []
+    # It stands where a part belongs, so it must not occur in what the caller wrote.
+    marker = uuid.uuid4().hex
 
     def mark(value: Any) -> str:
-        if not isinstance(value, Embedded):
+        if not isinstance(value, Embedded | Late):
             raise TypeError(f"{type(value).__name__} is not JSON")
-        embedded.append(value)
-        return value.prefix + marker
+        parts.append(value)
+        return (value.prefix if isinstance(value, Embedded) else "") + marker
 
     pieces = json.dumps(payload, default=mark, allow_nan=False).encode().split(marker.encode())
 
     def chunks() -> Iterator[bytes]:
+        digests: dict[str, str] = {}
         yield pieces[0]
-        for part, piece in zip(embedded, pieces[1:], strict=True):
-            yield from part.document.base64()
+        for part, piece in zip(parts, pieces[1:], strict=True):
+            if isinstance(part, Late):
+                yield part.of(digests).encode()
+            else:
+                digest = hashlib.sha256()
+                for plain in part.document.chunks():
+                    digest.update(plain)
+                    yield base64.b64encode(plain)
+                digests[part.name] = digest.hexdigest()
             yield piece
 
-    length = sum(map(len, pieces)) + sum(part.document.base64_size for part in embedded)
-    return Body(length, chunks)
+    sizes = (part.length if isinstance(part, Late) else part.document.base64_size for part in parts)
+    return Body(sum(map(len, pieces)) + sum(sizes), chunks)

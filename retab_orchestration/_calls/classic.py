@@ -26,6 +26,7 @@ __all__ = [
     "list_edges",
     "list_steps",
     "list_test_results",
+    "restart_run",
     "submit_decision",
     "submit_resume",
 ]
@@ -33,7 +34,11 @@ __all__ = [
 
 def _document(node: str, document: OpenedDocument | FileReference) -> dict[str, Any]:
     if isinstance(document, OpenedDocument):
-        return {"filename": document.filename, "content": Embedded(document), "mime_type": document.mime_type}
+        return {
+            "filename": document.filename,
+            "content": Embedded(node, document),
+            "mime_type": document.mime_type,
+        }
     if document.id is None:
         raise InvalidInputError(
             f"documents[{node!r}]: classic routes take no file by url; give its id or the document"
@@ -59,6 +64,16 @@ def create_run(new: NewRun) -> Call[WorkflowRun]:
     body = json_body({name: values for name, values in maps.items() if values})
     target = path("/v1/workflows/{workflow_id}/run", workflow_id=new.workflow_id)
     return Call(Request("POST", target, body=body), WorkflowRun.model_validate, creates=new.workflow_id)
+
+
+def restart_run(run_id: str, command_id: str) -> Call[WorkflowRun]:
+    """Run a finished run's inputs again; the same `command_id` does so once.
+
+    Source: POST /v1/workflows/runs/{run_id}/restart.
+    """
+    target = path("/v1/workflows/runs/{run_id}/restart", run_id=run_id)
+    body = json_body({"command_id": command_id})
+    return Call(Request("POST", target, body=body), WorkflowRun.model_validate, run_id=run_id)
 
 
 def list_steps(run_id: str, after: str | None) -> Call[StepPage]:

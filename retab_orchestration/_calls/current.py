@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from retab_orchestration._calls.bodies import Embedded, json_body
+from retab_orchestration._calls.bodies import Embedded, Late, json_body
 from retab_orchestration._calls.edges import EdgePage
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.errors import InvalidInputError
+from retab_orchestration.identity import FINGERPRINT
 from retab_orchestration.models import (
     Review,
     ReviewDecision,
@@ -53,14 +54,19 @@ def probe() -> Call[Any]:
 def _document(node: str, document: OpenedDocument | FileReference) -> dict[str, Any]:
     if isinstance(document, OpenedDocument):
         prefix = f"data:{document.mime_type};base64,"
-        return {"filename": document.filename, "url": Embedded(document, prefix)}
+        return {"filename": document.filename, "url": Embedded(node, document, prefix)}
     if document.url is None:
         raise InvalidInputError(f"documents[{node!r}]: file {document.id} has no url to send")
     return {"filename": document.filename, "url": document.url}
 
 
-def create_run(new: NewRun) -> Call[WorkflowRun]:
+def create_run(new: NewRun, attempt: int) -> Call[WorkflowRun]:
     """Start a run; files given by id must have their url by now. Source: POST /v1/workflows/runs.
+
+    Args:
+        new: What the run starts from.
+        attempt: How many runs of this identity ended badly before, so that a server that honours `Idempotency-Key`
+            does not answer with one of those.
 
     Raises:
         InvalidInputError: Text inputs were given, which these routes do not have.
@@ -72,13 +78,21 @@ def create_run(new: NewRun) -> Call[WorkflowRun]:
     maps = {
         "documents": {node: _document(node, document) for node, document in new.documents.items()},
         "json_inputs": new.json_inputs,
-        "metadata": new.metadata,
     }
-    given = {name: values for name, values in maps.items() if values}
-    body = json_body({"workflow_id": new.workflow_id, **given, "version": new.version or "production"})
-    return Call(
-        Request("POST", "/v1/workflows/runs", body=body), WorkflowRun.model_validate, creates=new.workflow_id
+    origin = {"trigger_type": "restart", "parent_run_id": new.parent_run_id} if new.parent_run_id else {}
+    body = json_body(
+        {
+            "workflow_id": new.workflow_id,
+            **{name: values for name, values in maps.items() if values},
+            "version": new.version or "production",
+            **origin,
+            # Last, because the fingerprint is known once the documents have been read.
+            "metadata": {**new.metadata, **new.identity.tags, FINGERPRINT: Late(64, new.fingerprint)},
+        }
     )
+    headers = {"Idempotency-Key": f"{new.identity.key}-{attempt}"}
+    request = Request("POST", "/v1/workflows/runs", body=body, headers=headers)
+    return Call(request, WorkflowRun.model_validate, creates=new.workflow_id)
 
 
 def file_by_id(file_id: str) -> Call[FileReference]:

@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 from retab_orchestration import errors
-from retab_orchestration._calls import classic, current, shared
+from retab_orchestration._calls import classic, shared
+from retab_orchestration._core.once import create_once
 from retab_orchestration._core.outputs import with_outputs
 from retab_orchestration._core.schedule import Decision, Expire, LookAgain, Schedule, Settle
 from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun, checked_choice
-from retab_orchestration.documents import FileReference, OpenedDocument
-from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
+from retab_orchestration.documents import FileReference
+from retab_orchestration.identity import RESERVED_PREFIX
+from retab_orchestration.models import DocumentRef, RunStatus, WorkflowRun
 from retab_orchestration.policies import PollPolicy
 
-__all__ = ["OnReview", "Patience", "cancel_run", "create_run", "get_run", "wait_for", "wait_for_run"]
+__all__ = ["OnReview", "Patience", "cancel_run", "get_run", "restart_run", "wait_for", "wait_for_run"]
 
 
 class _Watched(Protocol):
@@ -59,25 +61,26 @@ class Patience:
         return cls(timeout, poll, checked_choice("on_review", on_review, ("return", "wait")))
 
 
-async def create_run(session: Session, new: NewRun) -> WorkflowRun:
-    """Start a run, once."""
+async def restart_run(session: Session, run_id: str) -> WorkflowRun:
+    """Run the inputs of a run again, in the version that is published now."""
+    if await session.family() == "classic":
+        return await session.exchange(classic.restart_run(run_id, uuid.uuid4().hex))
+    source = await session.exchange(shared.get_run(run_id))
+    new = NewRun.read(
+        source.workflow_id,
+        documents={node: _reference(document) for node, document in source.inputs.documents.items()},
+        json_inputs=source.inputs.json_data,
+        metadata={
+            key: value for key, value in source.metadata.items() if not key.startswith(RESERVED_PREFIX)
+        },
+    )
+    return await create_once(session, replace(new, parent_run_id=run_id), adopt=False)
 
-    async def build(family: RouteFamily) -> Call[WorkflowRun]:
-        if family == "classic":
-            return classic.create_run(new)
-        return current.create_run(await _with_urls(session, new))
 
-    return await session.create(build)
-
-
-async def _with_urls(session: Session, new: NewRun) -> NewRun:
-    """Return the inputs with the url of every file that was given by id: current routes refuse ids."""
-    documents: dict[str, OpenedDocument | FileReference] = dict(new.documents)
-    for node, document in new.documents.items():
-        if isinstance(document, FileReference) and document.url is None and document.id is not None:
-            stored: FileReference = await session.exchange(current.file_by_id(document.id))
-            documents[node] = stored
-    return replace(new, documents=documents)
+def _reference(document: DocumentRef) -> FileReference:
+    # An id can always be turned into a url that is good now; the url in an old run may not be any more.
+    url = None if document.id else document.url
+    return FileReference(id=document.id, filename=document.filename, mime_type=document.mime_type, url=url)
 
 
 async def get_run(

@@ -174,7 +174,10 @@ class Session:
         key = self.settings.api_key
         header = {"Authorization": f"Bearer {key}"} if dialect.auth == "bearer" else {"Api-Key": key}
         request = replace(
-            call.request, base_url=self.settings.base_url, headers=header, fresh=bool(call.creates)
+            call.request,
+            base_url=self.settings.base_url,
+            headers={**call.request.headers, **header},
+            fresh=bool(call.creates),
         )
         response = await self.runtime.send(request)
         if not 200 <= response.status < 300:

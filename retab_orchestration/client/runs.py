@@ -5,10 +5,11 @@ from typing import Any, Unpack
 
 from retab_orchestration._blocking import iterate_blocking, run_blocking
 from retab_orchestration._calls.filters import RunFilter, RunFilters
-from retab_orchestration._core import listing, reviews, runs
+from retab_orchestration._core import listing, once, reviews, runs
 from retab_orchestration._core.outputs import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import NewRun, checked_id
+from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import ReviewDecision, RunPage, Step, WorkflowRun
 from retab_orchestration.policies import PollPolicy
 
@@ -29,8 +30,13 @@ class RunOperations:
         text_inputs: Mapping[str, str] | None = None,
         version: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        identity: RunIdentity | None = None,
+        adopt: bool = False,
     ) -> WorkflowRun:
-        """Start a run of a workflow, once: a create whose answer is lost is never sent again.
+        """Start a run of a workflow, once.
+
+        On current routes a run is marked in its metadata, so that it can be looked for when the answer to its create is
+        lost. Classic routes have no such thing: there a create whose answer is lost is never sent again.
 
         Args:
             workflow_id: The workflow, `wf_…`.
@@ -40,13 +46,16 @@ class RunOperations:
             text_inputs: Text input node id -> text; classic routes only.
             version: `production` (the server's default), `draft` or a version id; current routes only.
             metadata: Tags of your own, strings to strings; current routes only.
+            identity: Which run is meant, where that outlives this call; None means this call's own.
+            adopt: Whether to look first for a run of this identity, and to return it unless it ended badly.
 
         Returns:
-            The run as created: its `id`, and most often `running`.
+            The run as created or found: its `id`, and most often `running`.
 
         Raises:
             InvalidInputError: Something was refused before anything was sent: correct the call.
             CreateOutcomeUnknownError: The answer was lost, the run may exist: look before creating it again.
+            InputsChangedError: The identity's run was started with other inputs.
             ApiError: It was refused, or the server was not reached: nothing was created.
         """
         new = NewRun.read(
@@ -56,8 +65,9 @@ class RunOperations:
             text_inputs=text_inputs,
             version=version,
             metadata=metadata,
+            identity=identity,
         )
-        return run_blocking(runs.create_run(self._session, new))
+        return run_blocking(once.create_once(self._session, new, adopt=adopt))
 
     def get_run(
         self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None
@@ -107,6 +117,27 @@ class RunOperations:
             `cancellation_failed` (it had ended already).
         """
         return run_blocking(runs.cancel_run(self._session, checked_id("run_id", run_id)))
+
+    def restart_run(self, run_id: str) -> WorkflowRun:
+        """Run the inputs of a run again, in the version that is published now; the old run stays as it is.
+
+        Returns:
+            The new run.
+
+        Raises:
+            NotFoundError: There is no such run for this key.
+            CreateOutcomeUnknownError: The answer was lost, the run may exist: look before restarting again.
+        """
+        return run_blocking(runs.restart_run(self._session, checked_id("run_id", run_id)))
+
+    def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
+        """Return the runs of an identity, oldest first; none on classic routes, which have no metadata.
+
+        Args:
+            identity: Which run is meant.
+            any_generation: Whether runs of other generations of the same owner count as well.
+        """
+        return run_blocking(once.find_runs(self._session, identity, any_generation=any_generation))
 
     def wait_for_run(
         self,

@@ -54,6 +54,9 @@ class FakeRuntime:
     def _read(response):
         return Response(response.status, response.body, response.headers)
 
+    async def off_loop(self, work):
+        return work()
+
     async def sleep(self, seconds):
         self.slept.append(seconds)
         self.clock.time += seconds

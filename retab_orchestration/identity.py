@@ -1,0 +1,86 @@
+"""Which run is meant: the tags by which a run is found again, so that it is never started twice."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from retab_orchestration.errors import InvalidInputError
+
+__all__ = [
+    "FAMILY",
+    "FINGERPRINT",
+    "IDENTITY",
+    "RESERVED_PREFIX",
+    "RunIdentity",
+    "checked_metadata",
+    "digest_of",
+]
+
+RESERVED_PREFIX = "retab-orchestration"
+"""Metadata keys that start so are ours."""
+
+OURS = RESERVED_PREFIX
+IDENTITY = f"{RESERVED_PREFIX}.identity"
+FAMILY = f"{RESERVED_PREFIX}.family"
+FINGERPRINT = f"{RESERVED_PREFIX}.fingerprint"
+"""The metadata of every run that we start: that it is ours, which run it is, which runs it succeeds, what went in."""
+
+
+def digest_of(*parts: Any) -> str:
+    """Return the SHA-256 of JSON values, in hex; the order of a dict's keys does not matter."""
+    return hashlib.sha256(json.dumps(parts, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """One intended run. Two creates with the same identity are meant to be the same run.
+
+    `RunIdentity.of("prod", dag_id, run_id, task_id, map_index, generation=max_tries)` hashes what it is given, so
+    that no name of the host's reaches Retab.
+    """
+
+    key: str
+    """64 hex digits that stand for the intended run."""
+    family: str
+    """The same without the generation: what a deliberate second run has in common with the first."""
+    on_mismatch: Literal["error", "create"] = "error"
+    """What a run of this identity with other inputs means: a mistake, or that another run is wanted."""
+
+    @classmethod
+    def of(
+        cls,
+        *parts: str | int | None,
+        generation: str | int = 0,
+        on_mismatch: Literal["error", "create"] = "error",
+    ) -> "RunIdentity":
+        """Build an identity from the names of whatever owns the run.
+
+        Args:
+            parts: Namespace, DAG or flow, its run, the task, its map index: everything that tells two runs apart, and
+                nothing that a retry changes.
+            generation: What changes when a second run is wanted on purpose.
+            on_mismatch: `error`, or `create` where one owner may start several runs.
+
+        Raises:
+            InvalidInputError: Nothing was given, so that every run would be the same.
+        """
+        if not any(part not in {None, ""} for part in parts):
+            raise InvalidInputError("an identity needs at least one part that tells this run from others")
+        return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The metadata that marks a run as this one; the fingerprint comes with the documents."""
+        return {OURS: "1", IDENTITY: self.key, FAMILY: self.family}
+
+
+def checked_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a caller's metadata, or raise InvalidInputError if it has keys that are ours."""
+    for key in metadata:
+        if key.startswith(RESERVED_PREFIX):
+            raise InvalidInputError(
+                f"metadata must not have the key {key!r}; keys that start with {RESERVED_PREFIX} are ours"
+            )
+    return metadata
