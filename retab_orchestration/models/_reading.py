@@ -135,8 +135,8 @@ def mapping(value: Any) -> dict[str, Any] | None:
 
 
 def obj(value: Any) -> Any:
-    """Return an object, JSON or model, as it is."""
-    return value if is_object(value) else None
+    """Return an object that is not empty, JSON or model, as it is."""
+    return value if fields(value) else None
 
 
 def records(value: Any) -> dict[str, Any] | None:

@@ -10,8 +10,8 @@ from retab_orchestration.models._reading import (
     Reading,
     fields,
     flag,
+    is_object,
     mapping,
-    obj,
     pick,
     records,
     rows,
@@ -106,7 +106,7 @@ class WorkflowRun(Answer):
         literal = _required("status", state_of(RunStatus, run), run)
         status = RunStatus.read(literal)
         steps = [step for step in pick(rows, run, "steps") or () if node_id_of(step)]
-        outputs, known = pick(obj, run, "final_outputs"), pick(flag, run, "has_final_outputs")
+        outputs, known = run.get("final_outputs"), pick(flag, run, "has_final_outputs")
         return {
             "id": _required("id", pick(text, run, "id"), run),
             "status": status,
@@ -117,7 +117,7 @@ class WorkflowRun(Answer):
             "steps": steps,
             "inputs": _inputs_of(run),
             "final_outputs": final_outputs_of(outputs, _labels_of(steps)) if outputs else {},
-            "has_final_outputs": outputs is not None if known is None else known,
+            "has_final_outputs": is_object(outputs) if known is None else known,
             "waiting_for_node_ids": _waiting_nodes_of(run),
             "timing": timing_of(run),
             "error": error_of(run, status),

@@ -240,9 +240,11 @@ class WorkflowTestResult(Answer):
         if identity is None:
             raise ValueError("This is no test result: it has no `id`")
         literal = state_of(RunStatus, body)
-        # The oldest records are flat: their state is the verdict.
-        verdict = pick(text, body, "verdict", "verdict.status") or (literal if literal in _VERDICTS else None)
-        status = RunStatus.COMPLETED if literal in _VERDICTS - {"failed"} else RunStatus.read(literal)
+        verdict = pick(text, body, "verdict", "verdict.status")
+        if verdict is None and literal in _VERDICTS:
+            # In the oldest records the verdict stands where the state belongs.
+            verdict, literal = literal, RunStatus.COMPLETED.value
+        status = RunStatus.read(literal)
         return {
             **plain(_PLAIN_RESULT, body),
             "id": identity,

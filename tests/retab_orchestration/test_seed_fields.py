@@ -10,7 +10,7 @@ from operator import attrgetter
 
 import pytest
 
-from retab_orchestration import RunStatus, StepStatus
+from retab_orchestration import InvalidInputError, RunStatus, StepStatus
 from retab_orchestration.models import RunPage, Step, StepPage, TriggerType, WorkflowRun, WorkflowTestRun
 from tests.retab_orchestration.conftest import ok
 
@@ -21,159 +21,91 @@ SPAN = {"name": "extract", "children": []}
 
 # --- the pages, transcribed -------------------------------------------------------------------------------------
 
+
+def names(text):
+    return set(text.split())
+
+
 CREATE_RUN = {
-    "header": {"Api-Key"},
-    "path": {"workflow_id"},
-    "query": {"access_token"},
-    "body": {"documents", "json_inputs", "text_inputs"},
-    "document": {"filename", "mime_type", "content"},
-    "response": {
-        *(
-            "workflow_id",
-            "workflow_name",
-            "organization_id",
-            "config_snapshot_id",
-            "id",
-            "dataset_id",
-            "status",
-        ),
-        *("trigger_type", "started_at", "completed_at", "duration_ms", "steps", "input_documents"),
-        *("input_json_data", "input_text_data", "final_outputs", "error", "error_stage", "error_details"),
-        *("cost_summary", "trace_spans", "created_at", "updated_at", "waiting_for_node_ids"),
-        *("pending_node_outputs", "dag_snapshot", "executed_node_ids", "resume_queue", "active_resume"),
-        "run_resume_status",
-    },
+    "header": names("Api-Key"),
+    "path": names("workflow_id"),
+    "query": names("access_token"),
+    "body": names("documents json_inputs text_inputs"),
+    "document": names("filename mime_type content"),
+    "response": names("""
+        workflow_id workflow_name organization_id config_snapshot_id id dataset_id status trigger_type
+        started_at completed_at duration_ms steps input_documents input_json_data input_text_data final_outputs
+        error error_stage error_details cost_summary trace_spans created_at updated_at waiting_for_node_ids
+        pending_node_outputs dag_snapshot executed_node_ids resume_queue active_resume run_resume_status
+    """),
 }
 GET_RUN = {
-    "header": {"Api-Key"},
-    "path": {"run_id"},
-    "query": {"access_token"},
+    "header": names("Api-Key"),
+    "path": names("run_id"),
+    "query": names("access_token"),
     "response": CREATE_RUN["response"]
-    | {
-        *("execution_phase", "trigger_email", "human_waiting_started_at", "human_waiting_duration_ms"),
-        *(
-            "cancel_signal_error",
-            "cancel_signal_failed_at",
-            "cancel_native_error",
-            "cancel_confirmation_error",
-        ),
-        *("cancel_confirmation_pending", "cancel_requested_at", "parallel_completion_counters"),
-        "hil_signal_states",
-    },
-    "step in steps": {
-        *(
-            "node_id",
-            "node_type",
-            "node_label",
-            "status",
-            "started_at",
-            "completed_at",
-            "duration_ms",
-            "output",
-        ),
-    },
-    "document in input_documents": {"file_id", "filename", "mime_type"},
-    "output in final_outputs": {"label", "json_data"},
+    | names("""
+        execution_phase trigger_email human_waiting_started_at human_waiting_duration_ms
+        cancel_signal_error cancel_signal_failed_at cancel_native_error cancel_confirmation_error
+        cancel_confirmation_pending cancel_requested_at parallel_completion_counters hil_signal_states
+    """),
+    "step in steps": names("node_id node_type node_label status started_at completed_at duration_ms output"),
+    "document in input_documents": names("file_id filename mime_type"),
+    "output in final_outputs": names("label json_data"),
 }
 CREATE_TEST_RUN = {
-    "header": {"Api-Key"},
-    "path": {"workflow_id"},
-    "body": {"test_id", "target", "target.type", "target.block_id", "n_consensus"},
-    "response": {
-        *("id", "workflow", "trigger", "lifecycle", "timing", "total_tests", "target", "test_id", "counts"),
-    },
-    "inside": {
-        *(
-            "workflow.workflow_id",
-            "workflow.version_id",
-            "workflow.name_at_run_time",
-            "workflow.requested_version",
-        ),
-        *(
-            "trigger.type",
-            "lifecycle.status",
-            "timing.created_at",
-            "timing.started_at",
-            "timing.completed_at",
-        ),
-        *(
-            "target.type",
-            "target.block_id",
-            "counts.queued",
-            "counts.running",
-            "counts.passed",
-            "counts.failed",
-        ),
-        *("counts.blocked", "counts.error", "counts.cancelled"),
-    },
+    "header": names("Api-Key"),
+    "path": names("workflow_id"),
+    "body": names("test_id target target.type target.block_id n_consensus"),
+    "response": names("id workflow trigger lifecycle timing total_tests target test_id counts"),
+    "inside": names("""
+        workflow.workflow_id workflow.version_id workflow.name_at_run_time workflow.requested_version
+        trigger.type lifecycle.status timing.created_at timing.started_at timing.completed_at
+        target.type target.block_id counts.queued counts.running counts.passed counts.failed counts.blocked
+        counts.error counts.cancelled
+    """),
 }
 LIST_RUNS = {
-    "header": {"Api-Key"},
-    "query": {
-        *(
-            "workflow_id",
-            "status",
-            "exclude_status",
-            "trigger_type",
-            "from_date",
-            "to_date",
-            "min_duration_ms",
-        ),
-        *("max_duration_ms", "search", "before", "after", "limit", "order", "sort_by"),
-    },
-    "response": {"data", "list_metadata", "list_metadata.before", "list_metadata.after"},
-    "run in data": {
-        *("id", "workflow.workflow_id", "workflow.version_id", "trigger.type", "lifecycle.status"),
-        *("lifecycle.message", "lifecycle.stage", "lifecycle.category", "lifecycle.details"),
-        *("lifecycle.failing_step_id", "timing.created_at", "timing.started_at", "timing.completed_at"),
-        *("inputs.documents", "inputs.json_data"),
-    },
+    "header": names("Api-Key"),
+    "query": names("""
+        workflow_id status exclude_status trigger_type from_date to_date min_duration_ms max_duration_ms search
+        before after limit order sort_by
+    """),
+    "response": names("data list_metadata list_metadata.before list_metadata.after"),
+    "run in data": names("""
+        id workflow.workflow_id workflow.version_id trigger.type lifecycle.status lifecycle.message
+        lifecycle.stage lifecycle.category lifecycle.details lifecycle.failing_step_id
+        timing.created_at timing.started_at timing.completed_at inputs.documents inputs.json_data
+    """),
 }
 LIST_STEPS = {
-    "header": {"Api-Key"},
-    "path": {"run_id"},
-    "query": {"access_token"},
-    "response": {
-        *(
-            "node_id",
-            "node_type",
-            "node_label",
-            "status",
-            "run_id",
-            "organization_id",
-            "step_id",
-            "started_at",
-        ),
-        *("completed_at", "duration_ms", "error", "error_stage", "error_category", "error_details", "model"),
-        *("cost", "tokens", "trace_spans", "output", "handle_outputs", "handle_inputs", "input_document"),
-        *("output_document", "split_documents", "requires_human_review", "human_reviewed_at"),
-        *("human_review_approved", "retry_count", "loop_id", "iteration", "iteration_context", "created_at"),
-        "updated_at",
-    },
-    "payload in handles": {"type", "data", "document"},
+    "header": names("Api-Key"),
+    "path": names("run_id"),
+    "query": names("access_token"),
+    "response": names("""
+        node_id node_type node_label status run_id organization_id step_id started_at completed_at duration_ms
+        error error_stage error_category error_details model cost tokens trace_spans output handle_outputs
+        handle_inputs input_document output_document split_documents requires_human_review human_reviewed_at
+        human_review_approved retry_count loop_id iteration iteration_context created_at updated_at
+    """),
+    "payload in handles": names("type data document"),
 }
 
-RUN_STATES = ("pending", "queued", "running", "completed", "error", "waiting_for_human", "cancelled")
-FILTER_STATES = (
-    *("pending", "queued", "running", "completed", "error", "failed", "awaiting_review", "cancelled"),
-)
-STEP_STATES = (
-    *("pending", "queued", "running", "completed", "skipped", "error", "waiting_for_human", "cancelled"),
-)
-TRIGGERS = ("manual", "api", "schedule", "webhook", "email", "restart")
-STAGES = (
-    *("input_collection", "registry_lookup", "document_fetch", "execution", "output_storage", "routing"),
-    "history_payload",
-)
-CATEGORIES = ("transient", "permanent", "quota")
-PHASES = ("created", "dispatching", "started", "running")
-RESUMES = ("idle", "waiting_for_human", "partially_resumed", "resuming", "fully_resumed")
-NODE_TYPES = (
-    *("start", "start_json", "end", "note", "parse", "edit", "extract", "split", "classifier", "conditional"),
-    *("hil", "api_call", "functions", "reshape", "while_loop", "for_each", "merge_pdf", "merge_dicts"),
-    *("while_loop_sentinel_start", "while_loop_sentinel_end", "for_each_sentinel_start"),
-    "for_each_sentinel_end",
-)
+RUN_STATES = names("pending queued running completed error waiting_for_human cancelled")
+FILTER_STATES = names("pending queued running completed error failed awaiting_review cancelled")
+STEP_STATES = names("pending queued running completed skipped error waiting_for_human cancelled")
+TRIGGERS = names("manual api schedule webhook email restart")
+STAGES = names("""
+    input_collection registry_lookup document_fetch execution output_storage routing history_payload
+""")
+CATEGORIES = names("transient permanent quota")
+PHASES = names("created dispatching started running")
+RESUMES = names("idle waiting_for_human partially_resumed resuming fully_resumed")
+NODE_TYPES = names("""
+    start start_json end note parse edit extract split classifier conditional hil api_call functions reshape
+    while_loop for_each merge_pdf merge_dicts while_loop_sentinel_start while_loop_sentinel_end
+    for_each_sentinel_start for_each_sentinel_end
+""")
 
 # --- answers: field -> (what the server sends, the attribute, what it reads) ------------------------------------
 
@@ -534,6 +466,15 @@ def test_filter_of_the_run_list_is_sent(script, name):
     client.list_runs(**{name: given})
 
     assert dict(runtime.sent[0].query) == {name: sent}
+
+
+def test_fields_which_the_page_tells_of_but_does_not_list_is_refused(script):
+    client, runtime = script(api="current")
+
+    with pytest.raises(InvalidInputError, match="no filter fields"):
+        client.list_runs(fields="id,lifecycle")
+
+    assert runtime.sent == []
 
 
 @pytest.mark.parametrize("name", ["status", "exclude_status"])
