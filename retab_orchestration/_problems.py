@@ -17,6 +17,7 @@ _BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
     401: errors.AuthenticationError,
     403: errors.PermissionDeniedError,
     404: errors.NotFoundError,
+    408: errors.ServerError,
     409: errors.ConflictError,
     413: errors.DocumentTooLargeError,
     422: errors.RequestRejectedError,

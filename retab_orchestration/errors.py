@@ -18,7 +18,7 @@ RetabError                          anything below
 │       ├── DocumentTooLargeError   413: send a smaller document
 │       ├── RequestRejectedError    400, 422: fix the request
 │       ├── RateLimitedError        429: try again after `retry_after` seconds
-│       └── ServerError             5xx: try again later
+│       └── ServerError             5xx, 408: try again later
 ├── CreateOutcomeUnknownError       a create got no readable answer, the run may exist: look before creating again
 ├── InputsChangedError              the task's run was started with other inputs: clear it, or restore them
 ├── RunFailedError                  the run ended in error: read why, then run again or fix the workflow
@@ -233,7 +233,7 @@ class RateLimitedError(ApiStatusError):
 
 
 class ServerError(ApiStatusError):
-    """5xx: the server failed; whether it acted is not known."""
+    """5xx, 408: the server, or a gateway, gave up; whether it acted is not known."""
 
     advice = "Try again later"
 

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from json import JSONDecodeError
 from typing import Any, Literal, TypeVar, cast
 
+from pydantic import ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
@@ -185,15 +187,23 @@ class Session:
         try:
             return call.read(response.json())
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            # Its text may repeat what the body held, so only its kind is told.
             raise errors.UnreadableAnswerError(
-                f"the answer is not what the API promises ({type(error).__name__})",
+                f"the answer is not what the API promises: {_reason(error)}",
                 method=request.method,
                 path=request.path,
                 status=response.status,
                 request_id=response.headers.get("x-request-id"),
                 run_id=call.run_id,
             ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say what was wrong with a body without repeating any of it."""
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            problem["msg"] for problem in error.errors(include_input=False, include_context=False)
+        )
+    return "it is not JSON" if isinstance(error, JSONDecodeError) else type(error).__name__
 
 
 def _may_repeat(call: Call[Any], error: BaseException) -> bool:

@@ -66,8 +66,10 @@ def family(request):
 def connect(colour, clock):
     """Build a client on an emulator: `client, runtime = connect(api="classic")`."""
 
-    def build(*, server="both", server_auth="both", workflows=(), **options):
-        service = Service(api=server, clock=clock, auth=server_auth, workflows=workflows)
+    def build(*, server="both", server_auth="both", workflows=(), idempotency=True, **options):
+        service = Service(
+            api=server, clock=clock, auth=server_auth, workflows=workflows, idempotency=idempotency
+        )
         runtime = FakeRuntime(service, clock)
         return make_client(colour, runtime, **options), runtime
 

@@ -1,5 +1,7 @@
 import base64
+import hashlib
 import io
+import json
 import os
 import tracemalloc
 import zipfile
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration import Document, FileReference, InvalidInputError
+from retab_orchestration._calls.bodies import Embedded, Late, json_body
 from retab_orchestration.documents import OpenedDocument, read_document
 
 
@@ -175,23 +178,25 @@ class Dribbling(io.BytesIO):
 def test_base64_of_short_reads_is_the_base64_of_the_whole():
     data = bytes(range(256)) * 3
     document = OpenedDocument("x", "y", len(data), lambda: Dribbling(data))
+    body = json_body({"d": Embedded("d", document, "data:,"), "sha": Late(64, lambda digests: digests["d"])})
 
-    encoded = b"".join(document.base64())
+    sent = json.loads(b"".join(body.chunks()))
 
-    assert encoded == base64.b64encode(data)
-    assert len(encoded) == document.base64_size
+    assert base64.b64decode(sent["d"].removeprefix("data:,")) == data
+    assert sent["sha"] == hashlib.sha256(data).hexdigest() == document.sha256()
+    assert len(b"".join(body.chunks())) == body.length
 
 
 def test_memory_does_not_grow_with_the_document(tmp_path):
     path = tmp_path / "large.bin"
     with path.open("wb") as stream:
         stream.truncate(64 * 1024 * 1024)
-    document = read_document(path)
+    body = json_body({"document": Embedded("document", read_document(path))})
 
     tracemalloc.start()
-    length = sum(map(len, document.base64()))
+    length = sum(map(len, body.chunks()))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert length == document.base64_size
+    assert length == body.length > 64 * 1024 * 1024
     assert peak < 4 * 1024 * 1024

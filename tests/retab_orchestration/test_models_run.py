@@ -1,12 +1,10 @@
 """A run in each of its shapes, and what its reader makes of it."""
 
-import timeit
-
 import pytest
 from pydantic import ValidationError
 
 from retab_orchestration import RunCancelledError, RunFailedError
-from retab_orchestration.models import RunPage, RunStatus, Trigger, TriggerType, WorkflowRun
+from retab_orchestration.models import RunStatus, Trigger, TriggerType, WorkflowRun
 
 RUN = {"id": "run_1", "status": "running"}
 
@@ -261,23 +259,3 @@ def test_run_can_be_built_by_hand():
     run = WorkflowRun(id="run_1", status=RunStatus.RUNNING, trigger=Trigger(type=TriggerType.API))
 
     assert (run.status, run.status_name, run.trigger.type) == (RunStatus.RUNNING, "running", TriggerType.API)
-
-
-def test_reading_is_quick_enough_for_an_event_loop():
-    step = {
-        "node_id": "n",
-        "node_type": "extract",
-        "node_label": "Extract",
-        "status": "completed",
-        "duration_ms": 9,
-    }
-    body = {
-        **RUN,
-        "steps": [step] * 20,
-        "final_outputs": {"end": {"label": "Out", "json_data": {"text": "x" * 2000}}},
-    }
-    one = min(timeit.repeat(lambda: WorkflowRun.model_validate(body), number=1, repeat=30))
-    page = min(timeit.repeat(lambda: RunPage.model_validate([RUN] * 100), number=1, repeat=10))
-
-    assert one < 0.001  # seconds, for about 4 KB
-    assert page < 0.020

@@ -54,4 +54,6 @@ def test_every_operation_that_we_promise_is_there():
         "list_test_results",
         "get_test_result",
         "decide_review",
+        "restart_run",
+        "find_runs",
     } <= set(operations(RetabClient))
