@@ -7,8 +7,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, shared
+from retab_orchestration._core.details import with_details
 from retab_orchestration._core.once import create_once
-from retab_orchestration._core.outputs import with_outputs
 from retab_orchestration._core.schedule import Decision, Expire, LookAgain, Schedule, Settle
 from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._http import Call
@@ -88,7 +88,7 @@ async def get_run(
 ) -> WorkflowRun:
     """Look at a run once."""
     run = await session.exchange(shared.get_run(run_id))
-    return await with_outputs(session, run, nodes) if outputs else run
+    return await with_details(session, run, nodes) if outputs else run
 
 
 async def cancel_run(session: Session, run_id: str) -> WorkflowRun:
@@ -107,7 +107,7 @@ async def wait_for_run(
 ) -> WorkflowRun:
     """Look at a run until it has ended, or waits for a human and the caller does not."""
     run = await wait_for(session, run_id, shared.get_run(run_id), patience, on_change)
-    return await with_outputs(session, run, nodes) if outputs else run
+    return await with_details(session, run, nodes) if outputs else run
 
 
 async def wait_for(

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 from retab_orchestration._calls.filters import RunFilter, RunFilters
 from retab_orchestration._core import listing, once, reviews, runs
-from retab_orchestration._core.outputs import checked_nodes, list_steps
+from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import NewRun, checked_id
 from retab_orchestration.identity import RunIdentity
@@ -75,8 +75,8 @@ class AsyncRunOperations:
 
         Args:
             run_id: The run, `run_…`.
-            outputs: Whether to fetch the final outputs of a completed run from its steps where the run has none:
-                one or two more requests.
+            outputs: Whether to fetch what a run that has ended leaves to its steps, where it does not say so itself:
+                its final outputs, or why it failed. One or two more requests.
             output_nodes: The nodes whose outputs to return in `final_outputs`; None means the end of the workflow.
 
         Raises:

@@ -461,6 +461,94 @@ def test_a_run_that_failed_says_why(retab):
     assert error.value.run is failed
 
 
+def test_a_run_that_does_not_say_why_takes_it_from_the_step_that_failed(script):
+    steps = [
+        {"node_id": "a", "status": "completed"},
+        {
+            "node_id": "b",
+            "status": "error",
+            "error": "quota used up",
+            "error_category": "quota",
+            "error_stage": "execution",
+        },
+    ]
+    client, _ = script(ok({"id": "run_1", "status": "error", "error": "step failed"}), ok(steps))
+
+    error = client.get_run("run_1").error
+
+    assert (error.category, error.stage, error.failing_step_id) == ("quota", "execution", "b")
+    assert error.message == "step failed"
+
+
+@pytest.mark.parametrize("steps", [ok([]), refused(403), ok([{"node_id": "a", "status": "completed"}])])
+def test_a_run_whose_steps_do_not_say_why_either_failed_all_the_same(script, steps):
+    client, _ = script(ok({"id": "run_1", "status": "error"}), steps)
+
+    with pytest.raises(RunFailedError):
+        client.get_run("run_1").raise_for_status()
+
+
+def test_a_run_that_says_why_costs_no_request(script):
+    body = {"id": "run_1", "lifecycle": {"status": "error", "message": "m", "category": "permanent"}}
+    client, runtime = script(ok(body), api="current")
+
+    failed = client.get_run("run_1")
+
+    assert len(runtime.sent) == 1
+    with pytest.raises(RunFailedError) as error:
+        failed.raise_for_status()
+    assert error.value.retryable is False
+
+
+def done(node, ended):
+    handles = {"output-json-0": {"type": "json", "data": node}}
+    times = {"started_at": ended, "completed_at": ended}
+    return {
+        "block_id": node,
+        "block_type": "extract",
+        "lifecycle": {"status": "completed"},
+        "handle_outputs": handles,
+        **times,
+    }
+
+
+STEPS = ok(
+    {
+        "data": [
+            done("a", "2026-01-01T00:00:01Z"),
+            done("b", "2026-01-01T00:00:02Z"),
+            done("c", "2026-01-01T00:00:03Z"),
+        ]
+    }
+)
+COMPLETED = {"id": "run_1", "workflow_id": "wf_1", "lifecycle": {"status": "completed"}}
+
+
+@pytest.mark.parametrize(
+    ("edges", "ends"),
+    [
+        (
+            ok(
+                {
+                    "data": [
+                        {"source_block": "a", "target_block": "b"},
+                        {"source_block": "a", "target_block": "c"},
+                    ]
+                }
+            ),
+            ["b", "c"],
+        ),
+        (ok([{"source": "a", "target": "b"}, {"source": "b", "target": "c"}]), ["c"]),
+        (refused(403), ["c"]),
+        (refused(404, {"detail": "Not Found"}), ["c"]),
+    ],
+)
+def test_outputs_are_those_of_the_nodes_where_the_graph_ends(script, edges, ends):
+    client, _ = script(ok(COMPLETED), STEPS, edges, api="current")
+
+    assert client.get_run("run_1").outputs == {node: node for node in ends}
+
+
 def test_a_run_is_cancelled_and_says_so(retab):
     client, _ = retab
     run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 60}})

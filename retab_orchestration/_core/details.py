@@ -1,4 +1,4 @@
-"""The final outputs of a run, from the run where it carries them, else from its steps."""
+"""What a run that has ended leaves to its steps: its final outputs, and why it failed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +8,17 @@ from retab_orchestration._calls import classic, current
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import checked_id
-from retab_orchestration.models import RunStatus, Step, WorkflowRun, outputs_from_steps, sink_nodes
+from retab_orchestration.models import (
+    RunError,
+    RunStatus,
+    Step,
+    StepStatus,
+    WorkflowRun,
+    outputs_from_steps,
+    sink_nodes,
+)
 
-__all__ = ["checked_nodes", "list_steps", "with_outputs"]
+__all__ = ["checked_nodes", "list_steps", "with_details"]
 
 
 def checked_nodes(output_nodes: Any) -> tuple[str, ...] | None:
@@ -34,12 +42,14 @@ async def list_steps(session: Session, run_id: str) -> list[Step]:
     return await everything(session, lambda after: calls(run_id, after))
 
 
-async def with_outputs(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:
-    """Return the run with its final outputs, which costs no request where it carries them.
+async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:
+    """Return the run with its final outputs, or why it failed; no request is made where it says so itself.
 
     Raises:
         InvalidInputError: A node was named that the run does not have; the message lists those it has.
     """
+    if run.status is RunStatus.ERROR:
+        return await _explained(session, run)
     if nodes is not None:
         return await _of_named_nodes(session, run, nodes)
     if run.has_final_outputs or run.status is not RunStatus.COMPLETED:
@@ -47,6 +57,30 @@ async def with_outputs(session: Session, run: WorkflowRun, nodes: tuple[str, ...
     steps = await list_steps(session, run.id)
     edges = await _edges(session, run.workflow_id) if run.workflow_id else None
     return run.with_outputs(outputs_from_steps(steps, sink_nodes(steps, edges)))
+
+
+async def _explained(session: Session, run: WorkflowRun) -> WorkflowRun:
+    """Return the run with the category, stage and message of the step that failed, where it has none of its own."""
+    error = run.error or RunError()
+    if error.category is not None:
+        return run
+    try:
+        steps = await list_steps(session, run.id)
+    except errors.ApiError:
+        return run  # why it failed is worth a request, not another failure
+    named = [step for step in steps if error.failing_step_id in {step.step_id, step.node_id}]
+    failed = [step for step in named or steps if step.status is StepStatus.ERROR]
+    if not failed:
+        return run
+    step = failed[0]
+    known = {
+        "message": error.message or step.error,
+        "stage": error.stage or step.error_stage,
+        "category": step.error_category,
+        "details": error.details or step.error_details,
+        "failing_step_id": error.failing_step_id or step.node_id,
+    }
+    return run.model_copy(update={"error": error.model_copy(update=known)})
 
 
 async def _of_named_nodes(session: Session, run: WorkflowRun, nodes: tuple[str, ...]) -> WorkflowRun:
