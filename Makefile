@@ -62,8 +62,7 @@ unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
-	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk tests/system/core
-	$(call PYTEST,airflow-floor) -m system tests/airflow_provider tests/system/airflow_floor
+	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
 	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect
 	$(call PYTEST,airflow) -m system tests/airflow_provider tests/system/airflow
 
