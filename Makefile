@@ -15,6 +15,7 @@ UV := .venvs/uv/bin/uv
 PY = .venvs/$(1)/bin/python
 PYTEST = $(call PY,$(1)) -m pytest
 MYPY = $(call PY,$(1)) -m mypy --cache-dir .mypy_cache/$(1)
+PAIRWISE := --jobs=2 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 BUILT = $(1:%=.venvs/%/.built)
 # Airflow 2.11 ends at Python 3.12; the older SDKs begin there.
 PYTHON_RANGE = $(or $(PYTHON_RANGE_$(1)),3.11 3.15)
@@ -23,7 +24,8 @@ PYTHON_RANGE_sdk-0.0.112 := 3.12 3.15
 PYTHON_RANGE_sdk-0.0.95 := 3.12 3.15
 FIND_PYTHON = python3 tools/find_python.py $(call PYTHON_RANGE,$(1))
 
-.PHONY: help demo test check unit system sdks sdk-venvs venvs pins wheel clean
+.PHONY: help demo test check unit system sdks sdk-venvs venvs pins wheel clean \
+	unit-core unit-airflow unit-airflow-floor unit-prefect
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,15 +49,20 @@ check: venvs ## Lint, format, import contracts, types
 
 CORE_TESTS := tests/retab_orchestration tests/emulator tests/packaging
 unit: venvs ## The tests without hosts, in each environment; branch coverage of the core
+	@$(MAKE) $(PAIRWISE) unit-prefect unit-core unit-airflow-floor unit-airflow
+
+unit-core:
 	$(call PY,core) -m coverage run -m pytest -m "not system" $(CORE_TESTS)
 	$(call PY,core) -m coverage report
+unit-airflow:
 	$(call PYTEST,airflow) -m "not system" tests/airflow_provider
+unit-airflow-floor:
 	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider tests/retab_orchestration tests/emulator
+unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
-	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk tests/system/core
-	$(call PYTEST,airflow-floor) -m system tests/airflow_provider tests/system/airflow_floor
+	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
 	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect
 	$(call PYTEST,airflow) -m system tests/airflow_provider tests/system/airflow
 

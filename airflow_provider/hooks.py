@@ -67,8 +67,7 @@ class RetabHook(BaseHook):
 
     async def aget_conn(self) -> "AsyncRetabClient":
         """Return a client for an event loop; use it with `async with`. Raises what `get_conn` does."""
-        # The first import of the core takes longer than an event loop may stand still.
-        await asyncio.to_thread(importlib.import_module, "retab_orchestration")
+        await import_core()
         if self._known is None:
             self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
         client: AsyncRetabClient = self._client("AsyncRetabClient", self._known.client)
@@ -100,15 +99,15 @@ class RetabHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the fields of the connection form, for Airflow before 3.2."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import StringField
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from wtforms import PasswordField, StringField
 
-        return {
-            name: StringField(
-                described["label"], description=described["description"], widget=BS3TextFieldWidget()
-            )
-            for name, described in _form()["conn-fields"].items()
-        }
+        def field_of(described: dict[str, Any]) -> Any:
+            secret = described["schema"].get("format") == "password"
+            kind, widget = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
+            return kind(described["label"], description=described["description"], widget=widget())
+
+        return {name: field_of(described) for name, described in _form()["conn-fields"].items()}
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -125,6 +124,11 @@ class RetabHook(BaseHook):
             raise ConfigurationError(f"connection {self.retab_conn_id!r}: {error}") from error
         self._base_url = client.base_url
         return client
+
+
+async def import_core() -> None:
+    """Import the core in a thread: the first import takes longer than an event loop may stand still."""
+    await asyncio.to_thread(importlib.import_module, "retab_orchestration")
 
 
 def _form() -> dict[str, Any]:

@@ -170,7 +170,8 @@ class RetabRunWorkflowOperator(BaseOperator):
         if outcome.status == TIMEOUT:
             from retab_orchestration import WaitTimeoutError
 
-            raise WaitTimeoutError(outcome.message, run=run)
+            told = f"Run {run.id} is still {run.status_name} after {self.timeout} s"
+            raise WaitTimeoutError(f"{told}; it goes on: wait for it with RetabRunSensor, or cancel it", run=run)
         if outcome.status == WAIT_FAILED:
             raise AirflowException(f"The triggerer could not wait for run {run.id}: {outcome.message}")
         raise self._deferral(

@@ -25,7 +25,7 @@ class RunEvent:
     status: str
     """The run's, or `TIMEOUT` or `WAIT_FAILED`."""
     message: str = ""
-    """Why, for `TIMEOUT` and `WAIT_FAILED`."""
+    """Why, for `WAIT_FAILED`."""
 
     @classmethod
     def read(cls, event: Any, *, run_id: str | None) -> "RunEvent":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider.hooks import RetabHook
+from airflow_provider.hooks import RetabHook, import_core
 from airflow_provider.inputs import OnReview
 from airflow_provider.outcomes import TIMEOUT, WAIT_FAILED
 
@@ -71,28 +71,30 @@ class RetabRunTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire one event, `{"run_id", "status"}`: the run's status, or `timeout` or `wait_failed` with a `message`."""
+        """Fire one event, `{"run_id", "status"}`: the run's status, or `timeout`, or `wait_failed` and a `message`."""
         yield TriggerEvent({"run_id": self.run_id, **await self._outcome()})
 
     async def _outcome(self) -> dict[str, Any]:
-        hook = RetabHook(self.retab_conn_id)
-        async with await hook.aget_conn() as client:
-            from retab_orchestration import RetabError, WaitTimeoutError
+        await import_core()
+        from retab_orchestration import RetabError, WaitTimeoutError
 
-            try:
+        try:
+            async with await RetabHook(self.retab_conn_id).aget_conn() as client:
                 run = await self._wait(client)
-            except (WaitTimeoutError, TimeoutError) as error:
-                return {"status": TIMEOUT, "message": str(error)}
-            except RetabError as error:
-                return {"status": WAIT_FAILED, "message": str(error)}
+        except (WaitTimeoutError, TimeoutError):
+            return {"status": TIMEOUT}
+        except RetabError as error:
+            return {"status": WAIT_FAILED, "message": str(error)}
         return {"status": run.status.value, "waiting_for_node_ids": list(run.waiting_for_node_ids)}
 
     async def _wait(self, client: "AsyncRetabClient") -> "WorkflowRun":
         from retab_orchestration import PollPolicy
 
         first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
-        limit = await self._seconds_left(client)
-        strict = None if limit is None or self.pause_in_review else limit + first + _GRACE
+        left = await self._seconds_left(client)
+        # At least one look, and not before `first`: a run that ended in time is not late because we are.
+        limit = None if left is None else max(left, first, 0.001)
+        strict = None if limit is None or self.pause_in_review else limit + _GRACE
         async with asyncio.timeout(strict):
             return await client.wait_for_run(
                 self.run_id,
@@ -111,7 +113,7 @@ class RetabRunTrigger(BaseTrigger):
             # This may be another triggerer than the one that saw the review begin.
             timing = (await client.get_run(self.run_id, outputs=False)).timing
             left += timing.human_waiting_duration_ms / 1000
-        return max(left, 0.0)
+        return left
 
     def _log_change(self, run: "WorkflowRun") -> None:
         self.log.info("Run %s is %s", run.id, run.status_name)

@@ -10,6 +10,9 @@ from retab_orchestration.emulator.workflows import Node, Workflow
 
 __all__ = ["Decision", "Run", "Step", "Version", "View", "look", "review_id"]
 
+_ROUNDING = 1e-6
+"""Seconds by which sums of times may be off."""
+
 ACTIVE = frozenset({"running", "waiting_for_human"})
 """The statuses from which a run can still go on."""
 
@@ -152,7 +155,7 @@ def _advance(run: Run, horizon: float) -> tuple[dict[str, Step], float | None]:
 
 def _work(run: Run, step: Step, horizon: float) -> None:
     end = step.started_at + run.seconds * run.workflow.shares[step.node.id]
-    if end > horizon:
+    if end > horizon + _ROUNDING:
         return
     step.completed_at = end
     step.error = _error(step)

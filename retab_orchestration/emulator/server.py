@@ -1,7 +1,6 @@
 """The only module of the emulator with a socket: starlette and uvicorn around `Service`."""
 
 import asyncio
-import contextlib
 import socket
 import struct
 from collections.abc import Callable, Coroutine
@@ -120,9 +119,9 @@ class _App:
         """Return the answer, None when the connection is to be closed without one."""
         request = _head(http)
         fault = self._service.faults.take(request)
+        body = await _body(http, self._service.body_limit(request))
         if fault is not None and fault.kind == "reset_before":
             return None
-        body = await _body(http, self._service.body_limit(request))
         if fault is not None and (instead := fault.response()) is not None:
             return instead
         return await self._met(fault, lambda: self._act(request, body))
@@ -159,8 +158,9 @@ class _App:
         await released.wait()
 
     async def _wait(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._closing.wait(), seconds)
+        closing = asyncio.create_task(self._closing.wait())
+        await asyncio.wait({closing}, timeout=seconds)
+        closing.cancel()
 
 
 def _head(http: HttpRequest) -> Request:

@@ -165,7 +165,7 @@ def test_a_run_can_be_cancelled(call, emulator):
 
 
 def test_saved_tests_can_be_run(call, emulator):
-    from retab_orchestration import RetabClient  # noqa: PLC0415
+    from retab_orchestration import RetabClient
 
     test_run_id = call("create_test_run", "wf_invoice")
 

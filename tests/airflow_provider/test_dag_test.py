@@ -1,0 +1,104 @@
+"""Whole DAGs through this Airflow's own `dag.test()`, deferrals included."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+DAGS = Path(__file__).with_name("dags") / "waits.py"
+KEYS = ("return_value", "run_id", "status", "run_url", "waiting_for_node_ids")
+
+
+@pytest.fixture(scope="module")
+def dags():
+    spec = importlib.util.spec_from_file_location("waits", DAGS)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(dags, airflow_database, connect):
+    """Run a DAG; return its tasks' states and their XComs, both by task id and map index."""
+    def test(dag_id, **conf):
+        found = getattr(dags, dag_id).test(run_conf=conf)
+        tis = found.get_task_instances()
+        xcoms = {
+            (ti.task_id, ti.map_index): {
+                key: ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index) for key in KEYS
+            }
+            for ti in tis
+        }
+        return {(ti.task_id, ti.map_index): str(ti.state) for ti in tis}, xcoms
+
+    return test
+
+
+def output(xcoms, node="end-node-1"):
+    return xcoms["return_value"][node]["json_data"]
+
+
+def test_operator_and_sensor_wait_in_every_way(run, client, emulator, invoice):
+    other = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 150}})
+
+    states, xcoms = run("every_way", document=str(invoice), other_run_id=other.id)
+
+    assert set(states.values()) == {"success"}
+    assert output(xcoms["run", -1])["json-node-1"] == {"seconds": 60, "dag": "every_way"}
+    assert xcoms["poked", -1]["return_value"] == xcoms["run", -1]["return_value"]
+    assert output(xcoms["there", -1])["json-node-1"] == {"seconds": 150}
+    assert xcoms["read", -1]["return_value"] == "Northwind"
+    for task_id in ("run", "here", "there", "poked"):
+        found = xcoms[task_id, -1]
+        assert found["status"] == "completed"
+        assert found["waiting_for_node_ids"] == []
+        assert found["run_url"] == f"{emulator.url}/v1/workflows/runs/{found['run_id']}"
+    assert emulator.stats()["runs_created"] == 3
+
+
+@pytest.mark.parametrize(("dag_id", "count"), [("mapped", 3), ("mapped_and_deferred", 1)])
+def test_mapped_operator_runs_once_per_input(run, emulator, dag_id, count):
+    states, xcoms = run(dag_id)
+
+    assert states == {("run", index): "success" for index in range(count)}
+    inputs = [output(xcoms["run", index])["json-node-1"] for index in range(count)]
+    assert [given.get("number", 0) for given in inputs] == list(range(count))
+    assert len({found["run_id"] for found in xcoms.values()}) == count
+    assert emulator.stats()["runs_created"] == count
+
+
+def test_lost_create_is_sent_once_although_the_task_has_retries(run, connect, emulator):
+    connect(extra={"api": "classic", "auth": "api-key"})
+    emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "reset_after"}])
+
+    states, _ = run("lost")
+
+    assert states == {("run", -1): "failed"}
+    assert emulator.stats()["requests"]["POST /v1/workflows/{workflow_id}/run"] == 1
+
+
+def test_skipped_and_failed_tasks_keep_their_xcoms(run, invoice):
+    states, xcoms = run("bad_ends", document=str(invoice))
+
+    assert states == {("skips", -1): "skipped", ("fails", -1): "failed"}
+    assert xcoms["skips", -1]["status"] == "waiting_for_human"
+    assert xcoms["skips", -1]["waiting_for_node_ids"] == ["hil-node-1"]
+    assert xcoms["fails", -1]["status"] == "error"
+    assert xcoms["fails", -1]["waiting_for_node_ids"] == []
+
+
+def test_database_holds_no_document_and_no_key(run, invoice):
+    from airflow.utils.session import create_session
+    from sqlalchemy import text
+
+    run("bad_ends", document=str(invoice))
+
+    kept = ""
+    with create_session() as session:
+        for table in ("rendered_task_instance_fields", "xcom", "serialized_dag", "task_instance", "log"):
+            kept += repr(session.execute(text(f"SELECT * FROM {table}")).fetchall())
+    assert str(invoice) in kept
+    for secret in (json.loads(os.environ["AIRFLOW_CONN_RETAB_DEFAULT"])["password"], "PDF-1.4", "JVBERi"):
+        assert secret not in kept

@@ -1,0 +1,215 @@
+import asyncio
+import logging
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider import get_provider_info
+from airflow_provider.hooks import RetabHook
+from retab_orchestration import ConfigurationError, RetryPolicy
+
+KEY = "rt_test_3b1c9f"
+
+
+@pytest.fixture(params=["blocking", "async"])
+def base_url(request):
+    """Return what a client of the hook has as its address, in either colour."""
+
+    def read(conn_id="retab_default"):
+        hook = RetabHook(conn_id)
+
+        async def aread():
+            async with await hook.aget_conn() as client:
+                return client.base_url
+
+        if request.param == "async":
+            return asyncio.run(aread())
+        with hook.get_conn() as client:
+            return client.base_url
+
+    return read
+
+
+def test_client_speaks_to_the_connection_s_host_with_its_password(connect, emulator, client):
+    with RetabHook().get_conn() as ours:
+        assert ours.list_runs().data == client.list_runs().data
+
+
+def test_async_client_speaks_to_the_connection_s_host_with_its_password(connect, emulator):
+    async def look():
+        async with await RetabHook().aget_conn() as client:
+            return await client.list_runs(limit=1)
+
+    assert len(asyncio.run(look()).data) == 0
+
+
+ADDRESSES = {
+    "https://api.retab.com": {"host": "https://retab.example"},
+    "with a path": {"host": "https://retab.example/prefix/v1"},
+    "host only": {"host": "retab.example"},
+    "host and schema": {"host": "retab.example", "schema": "http"},
+    "host and port": {"host": "http://retab.example", "port": 8080},
+}
+EXPECTED = [
+    "https://retab.example",
+    "https://retab.example/prefix",
+    "https://retab.example",
+    "http://retab.example",
+    "http://retab.example:8080",
+]
+
+
+@pytest.mark.parametrize(("parts", "expected"), zip(ADDRESSES.values(), EXPECTED, strict=True), ids=ADDRESSES)
+def test_address(connect, base_url, parts, expected):
+    connect(**parts)
+
+    assert base_url() == expected
+
+
+def test_address_without_a_host_is_retab_s(connect, base_url, monkeypatch):
+    monkeypatch.delenv("RETAB_API_BASE_URL", raising=False)
+    connect(host="")
+
+    assert base_url() == "https://api.retab.com"
+
+
+def test_connection_by_another_id(connect, base_url):
+    connect("other", host="https://other.example")
+
+    assert base_url("other") == "https://other.example"
+
+
+def test_unknown_connection(base_url):
+    with pytest.raises(AirflowNotFoundException, match="nowhere"):
+        base_url("nowhere")
+
+
+def test_connection_as_a_uri(monkeypatch, base_url):
+    monkeypatch.setenv("AIRFLOW_CONN_RETAB_DEFAULT", f"retab://:{KEY}@https%3A%2F%2Fretab.example/?timeout=5")
+
+    assert base_url() == "https://retab.example"
+
+
+WRONG = {
+    "no key": ({"password": ""}, "password.*API key"),
+    "host": ({"host": "ftp://retab.example"}, "base_url"),
+    "api": ({"extra": {"api": "modern"}}, "api must be one of auto, classic, current"),
+    "auth": ({"extra": {"auth": "basic"}}, "auth must be one of auto, api-key, bearer"),
+    "timeout: text": ({"extra": {"timeout": "soon"}}, "timeout.*number of seconds"),
+    "timeout: list": ({"extra": {"timeout": [1]}}, "timeout.*number of seconds"),
+    "timeout: zero": ({"extra": {"timeout": 0}}, "timeout"),
+    "verify": ({"extra": {"verify": 3}}, "verify.*CA bundle"),
+    "dashboard_url": ({"extra": {"dashboard_url": "javascript:alert(1)"}}, "dashboard_url"),
+    "extra: list": ({"extra": "[1]"}, "extra is not a JSON object"),
+    "extra: no JSON": ({"extra": "{api: auto}"}, "extra is not a JSON object"),
+}
+
+
+@pytest.mark.parametrize(("parts", "text"), WRONG.values(), ids=WRONG)
+def test_wrong_connection_says_what_to_set(connect, base_url, parts, text):
+    connect(**parts)
+
+    with pytest.raises(ConfigurationError, match=f"(?s)connection 'retab_default'.*{text}") as failure:
+        base_url()
+
+    assert KEY not in str(failure.value)
+
+
+@pytest.mark.parametrize("extra", [{"timeout": "5"}, {"timeout": ""}, {"verify": "false"}, {"verify": ""}, {"api": ""}])
+def test_extra_may_be_what_a_form_gives(connect, base_url, emulator, extra):
+    connect(extra=extra)
+
+    assert base_url() == emulator.url
+
+
+def test_extra_chooses_the_routes(connect, emulator):
+    connect(extra={"api": "classic", "auth": "api-key"})
+
+    with RetabHook().get_conn() as client:
+        client.create_run("wf_echo")
+
+    assert emulator.stats()["requests"] == {"POST /v1/workflows/{workflow_id}/run": 1}
+
+
+def test_proxy_and_verify_reach_the_client(connect, emulator):
+    connect(host="https://retab.example", extra={"proxy": emulator.url, "verify": "/nowhere.pem"})
+
+    with pytest.raises(ConfigurationError, match=r"/nowhere\.pem"), RetabHook().get_conn() as client:
+        client.list_runs()
+
+
+def test_client_may_be_more_impatient_than_the_connection(connect, emulator):
+    emulator.post_faults([{"match": "*", "times": 9, "kind": "http_503"}])
+
+    with RetabHook().get_conn(timeout=1.0, retry=RetryPolicy(attempts=1)) as client, pytest.raises(Exception, match="503"):
+        client.list_runs()
+
+    assert sum(emulator.stats()["requests"].values()) == 1
+
+
+def test_connection_test_lists_one_run(connect, emulator):
+    worked, message = RetabHook().test_connection()
+
+    assert worked, message
+    assert emulator.stats()["requests"]["GET /v1/workflows/runs"] == 1
+    assert emulator.stats()["runs_created"] == 0
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ({"password": "wrong"}, "401"),
+        ({"password": ""}, "password"),
+        ({"host": "http://127.0.0.1:9", "extra": {"timeout": 1}}, "no connection"),
+    ],
+)
+def test_connection_test_says_what_is_wrong(connect, parts, text):
+    connect(**parts)
+
+    worked, message = RetabHook().test_connection()
+
+    assert not worked
+    assert text in message
+
+
+def test_link_without_a_dashboard_is_the_api_address(connect, emulator):
+    assert RetabHook().run_url("wf_1", "run 1/2") == f"{emulator.url}/v1/workflows/runs/run%201%2F2"
+
+
+def test_link_follows_the_dashboard_s_template(connect):
+    connect(extra={"dashboard_url": "https://retab.example/w/{workflow_id}/r/{run_id}?tab=steps"})
+
+    assert RetabHook().run_url("wf 1", "run_2") == "https://retab.example/w/wf%201/r/run_2?tab=steps"
+
+
+def test_form_is_the_same_for_every_airflow():
+    described = get_provider_info()["connection-types"][0]
+
+    assert RetabHook.get_ui_field_behaviour() == {
+        "hidden_fields": described["ui-field-behaviour"]["hidden-fields"],
+        "relabeling": described["ui-field-behaviour"]["relabeling"],
+        "placeholders": described["ui-field-behaviour"]["placeholders"],
+    }
+
+
+def test_form_has_widgets_for_airflow_before_3_2():
+    pytest.importorskip("flask_appbuilder")
+
+    assert set(RetabHook.get_connection_form_widgets()) == set(get_provider_info()["connection-types"][0]["conn-fields"])
+
+
+def test_requests_stay_out_of_the_task_s_log(connect, caplog):
+    caplog.set_level(logging.INFO)
+
+    with RetabHook().get_conn() as client:
+        client.list_runs()
+
+    assert [record.name for record in caplog.records if record.name.startswith("httpx")] == []
+
+
+def test_key_is_in_no_repr(connect):
+    hook = RetabHook()
+    with hook.get_conn() as client:
+        shown = f"{hook!r} {vars(hook)!r} {client!r} {vars(client)!r}"
+
+    assert KEY not in shown

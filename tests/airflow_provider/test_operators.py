@@ -1,0 +1,459 @@
+import json
+import time
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider.operators import RetabRunWorkflowOperator
+from retab_orchestration import (
+    ConfigurationError,
+    CreateOutcomeUnknownError,
+    InvalidInputError,
+    NotFoundError,
+    ReviewRequiredError,
+    RunCancelledError,
+    RunFailedError,
+    WaitTimeoutError,
+)
+
+XCOMS = {"run_id": str, "status": str, "waiting_for_node_ids": list, "run_url": str}
+
+
+def operator(workflow_id="wf_echo", **settings):
+    return RetabRunWorkflowOperator(task_id="run", workflow_id=workflow_id, **settings)
+
+
+def echo(seconds, **settings):
+    return operator(json_inputs={"json-node-1": {"seconds": seconds}}, **settings)
+
+
+@pytest.fixture(params=[True, False], ids=["deferrable", "on the worker"])
+def deferrable(request):
+    return request.param
+
+
+def types_of(xcoms):
+    return {key: type(value) for key, value in xcoms.items()}
+
+
+def test_completed_run_gives_its_outputs(connect, emulator, execute, ti, invoice, deferrable):
+    documents = {"start-node-1": str(invoice)}
+
+    outputs = execute(operator("wf_invoice", documents=documents, deferrable=deferrable))
+
+    assert outputs["end-node-1"]["json_data"]["vendor_name"] == "Northwind"
+    assert outputs["end-node-1"]["json_data"]["total_amount"] == 12.5
+    assert ti.xcoms["status"] == "completed"
+    assert ti.xcoms["waiting_for_node_ids"] == []
+    assert ti.xcoms["run_url"] == f"{emulator.url}/v1/workflows/runs/{ti.xcoms['run_id']}"
+    assert types_of(ti.xcoms) == XCOMS
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_outputs_are_those_of_the_nodes_asked_for(connect, execute, invoice, deferrable):
+    documents = {"start-node-1": invoice}
+
+    outputs = execute(
+        operator("wf_invoice", documents=documents, output_nodes=["extract-node-1"], deferrable=deferrable)
+    )
+
+    assert list(outputs) == ["extract-node-1"]
+
+
+def test_xcoms_are_there_before_the_task_defers(connect, context, ti):
+    with pytest.raises(TaskDeferred):
+        echo(30).execute(context)
+
+    assert types_of(ti.xcoms) == XCOMS
+    assert ti.xcoms["status"] in {"pending", "queued", "running"}
+
+
+def test_deferral_carries_ids_and_times_only(connect, context, ti):
+    before = time.time()
+
+    with pytest.raises(TaskDeferred) as deferred:
+        echo(30, timeout=600, poll_interval=7).execute(context)
+
+    path, kwargs = deferred.value.trigger.serialize()
+    assert path == "airflow_provider.triggers.RetabRunTrigger"
+    assert kwargs["run_id"] == ti.xcoms["run_id"]
+    assert kwargs["retab_conn_id"] == "retab_default"
+    assert kwargs["poll_interval"] == 7
+    assert kwargs["on_review"] == "return"
+    assert before + 5 <= kwargs["not_before"] <= time.time() + 5
+    assert before + 600 <= kwargs["deadline"] <= time.time() + 600
+    assert deferred.value.method_name == "execute_complete"
+    assert deferred.value.kwargs == {"run_id": kwargs["run_id"], "deadline": kwargs["deadline"]}
+    assert deferred.value.timeout is None
+
+
+def test_run_that_is_over_within_defer_after_never_defers(connect, context, ti, emulator):
+    outputs = echo(1, defer_after=20).execute(context)
+
+    assert outputs["end-node-1"]["json_data"]["json-node-1"] == {"seconds": 1}
+    assert ti.xcoms["status"] == "completed"
+
+
+def test_run_that_is_longer_than_defer_after_defers(connect, context):
+    began = time.monotonic()
+
+    with pytest.raises(TaskDeferred):
+        echo(600, defer_after=1).execute(context)
+
+    assert time.monotonic() - began >= 1
+
+
+def test_run_that_is_over_when_it_is_created_never_defers(connect, context, emulator):
+    outputs = echo(0).execute(context)
+
+    assert list(outputs) == ["end-node-1"]
+
+
+def test_without_waiting_the_task_ends_with_the_create(connect, context, ti, emulator):
+    assert echo(600, wait_for_completion=False).execute(context) == {}
+
+    assert types_of(ti.xcoms) == XCOMS
+    assert "GET /v1/workflows/runs/{run_id}" not in emulator.stats()["requests"]
+
+
+@pytest.fixture
+def waiting_for_review(invoice, deferrable):
+    def build(**settings):
+        documents = {"start-node-1": str(invoice)}
+        return operator("wf_invoice_review", documents=documents, deferrable=deferrable, **settings)
+
+    return build
+
+
+def test_review_returns_the_outputs_so_far(connect, execute, ti, waiting_for_review):
+    assert execute(waiting_for_review()) == {}
+
+    assert ti.xcoms["status"] == "waiting_for_human"
+    assert ti.xcoms["waiting_for_node_ids"] == ["hil-node-1"]
+    assert types_of(ti.xcoms) == XCOMS
+
+
+def test_review_fails_the_task_if_told_to(connect, execute, ti, waiting_for_review):
+    with pytest.raises(ReviewRequiredError, match=r"hil-node-1.*on_review='wait'"):
+        execute(waiting_for_review(on_review="fail"))
+
+    assert ti.xcoms["status"] == "waiting_for_human"
+    assert types_of(ti.xcoms) == XCOMS
+
+
+def test_review_skips_the_task_if_told_to(connect, execute, ti, waiting_for_review):
+    with pytest.raises(AirflowSkipException, match="hil-node-1"):
+        execute(waiting_for_review(on_review="skip"))
+
+    assert ti.xcoms["status"] == "waiting_for_human"
+
+
+def test_review_is_waited_for_if_told_to(connect, context, ti, client, resume, invoice):
+    task = operator("wf_invoice_review", documents={"start-node-1": invoice}, on_review="wait")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    client.wait_for_run(ti.xcoms["run_id"])
+    client.decide_review(ti.xcoms["run_id"], "hil-node-1", approved=True)
+
+    outputs = resume(task, deferred.value)
+
+    assert outputs["end-node-1"]["json_data"]["invoice_number"] == "INV-7"
+    assert ti.xcoms["status"] == "completed"
+
+
+def test_decision_between_event_and_resume_is_waited_for(connect, context, ti, client, resume, fire, invoice):
+    task = operator("wf_invoice_review", documents={"start-node-1": invoice})
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    [event] = fire(deferred.value.trigger)
+    client.decide_review(ti.xcoms["run_id"], "hil-node-1", approved=True)
+
+    try:
+        outputs = task.execute_complete(context, event=event, **deferred.value.kwargs)
+    except TaskDeferred as again:
+        outputs = resume(task, again)
+
+    assert outputs["end-node-1"]["json_data"]["invoice_number"] == "INV-7"
+
+
+def test_failed_run_fails_the_task_with_its_own_message(connect, execute, ti, deferrable):
+    json_inputs = {"json-node-1": {"message": "The scanner was on fire"}}
+    task = operator("wf_fail", json_inputs=json_inputs, deferrable=deferrable)
+
+    with pytest.raises(RunFailedError, match="The scanner was on fire"):
+        execute(task)
+
+    assert ti.xcoms["status"] == "error"
+    assert types_of(ti.xcoms) == XCOMS
+
+
+def test_cancelled_run_fails_the_task(connect, context, ti, client, resume):
+    task = echo(600)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    client.cancel_run(ti.xcoms["run_id"])
+
+    with pytest.raises(RunCancelledError, match=ti.xcoms["run_id"]):
+        resume(task, deferred.value)
+
+    assert ti.xcoms["status"] == "cancelled"
+
+
+def test_timeout_fails_the_task_and_names_the_run(connect, execute, ti, deferrable):
+    with pytest.raises(WaitTimeoutError, match="run_") as failure:
+        execute(echo(600, timeout=1, deferrable=deferrable))
+
+    assert failure.value.run.id == ti.xcoms["run_id"]
+    assert ti.xcoms["status"] == "running"
+
+
+def test_trigger_that_lost_sight_of_the_run_fails_the_task(connect, context):
+    task = echo(600)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    event = {"run_id": deferred.value.kwargs["run_id"], "status": "wait_failed", "message": "no route to host"}
+
+    with pytest.raises(AirflowException, match="no route to host"):
+        task.execute_complete(context, event=event, **deferred.value.kwargs)
+
+
+FOREIGN = {
+    "missing": None,
+    "of another kind": "success",
+    "empty": {},
+    "without a status": {"run_id": "run_1"},
+    "of another run": {"run_id": "run_2", "status": "completed"},
+    "of an unknown status": {"run_id": "run_1", "status": "splendid"},
+}
+
+
+@pytest.mark.parametrize("event", FOREIGN.values(), ids=FOREIGN)
+def test_missing_or_foreign_event_fails_loudly(connect, context, emulator, event):
+    with pytest.raises(InvalidInputError, match="resumed with"):
+        operator().execute_complete(context, event=event, run_id="run_1")
+
+    assert emulator.stats()["requests"] == {}
+
+
+def test_run_id_comes_from_the_xcom_where_the_resume_lost_it(connect, context, ti, execute, client):
+    """Airflow 3.3.2's `dag.test` drops what was given to `defer`."""
+    run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 0}})
+    ti.xcom_push("run_id", run.id)
+
+    outputs = operator().execute_complete(context, event={"run_id": run.id, "status": "completed"})
+
+    assert list(outputs) == ["end-node-1"]
+
+
+def test_event_without_any_known_run_fails_loudly(connect, context):
+    with pytest.raises(InvalidInputError, match="waits for None"):
+        operator().execute_complete(context, event={"run_id": "run_1", "status": "completed"})
+
+
+def test_lost_create_is_sent_once_and_never_retried(connect, context, emulator):
+    connect(extra={"api": "classic", "auth": "api-key"})
+    emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "reset_after"}])
+
+    with pytest.raises(AirflowFailException, match="wf_echo") as failure:
+        echo(1).execute(context)
+
+    assert isinstance(failure.value.__cause__, CreateOutcomeUnknownError)
+    assert emulator.stats()["requests"] == {"POST /v1/workflows/{workflow_id}/run": 1}
+
+
+def test_killed_worker_cancels_the_run(connect, context, ti, client):
+    task = echo(600)
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+
+    task.on_kill()
+
+    assert client.get_run(ti.xcoms["run_id"]).status.value == "cancelled"
+
+
+def test_killed_before_the_create_does_nothing(connect, emulator):
+    echo(600).on_kill()
+
+    assert emulator.stats()["requests"] == {}
+
+
+def test_kill_ends_in_time_when_retab_does_not_answer(connect, context, emulator):
+    task = echo(600)
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    emulator.post_faults([{"match": "* /v1/workflows/runs/*", "times": 9, "kind": "hold_before"}])
+    began = time.monotonic()
+
+    task.on_kill()
+
+    assert time.monotonic() - began < 5
+    emulator.release()
+
+
+AT_PARSE_TIME = {
+    "documents: bytes": {"documents": {"start-node-1": b"%PDF"}},
+    "documents: pair": {"documents": {"start-node-1": ("a.pdf", b"%PDF")}},
+    "documents: relative path": {"documents": {"start-node-1": "invoices/a.pdf"}},
+    "documents: data URI": {"documents": {"start-node-1": {"filename": "a.pdf", "url": "data:;base64,JVBERg=="}}},
+    "documents: inline": {"documents": {"start-node-1": {"filename": "a.pdf", "content": "JVBERg=="}}},
+    "documents: number": {"documents": {"start-node-1": 3}},
+    "documents: list": {"documents": ["/tmp/a.pdf"]},
+    "documents: path": {"documents": "/tmp/a.pdf"},
+    "json_inputs: list": {"json_inputs": [1]},
+    "json_inputs: no JSON": {"json_inputs": {"json-node-1": {1, 2}}},
+    "json_inputs: bytes": {"json_inputs": {"json-node-1": b"1"}},
+    "json_inputs: NaN": {"json_inputs": {"json-node-1": float("nan")}},
+    "text_inputs: text": {"text_inputs": "hello"},
+    "metadata: text": {"metadata": "hello"},
+    "output_nodes: text": {"output_nodes": "end-node-1"},
+    "workflow_id: empty": {"workflow_id": ""},
+    "workflow_id: number": {"workflow_id": 7},
+    "retab_conn_id: None": {"retab_conn_id": None},
+    "on_review": {"on_review": "panic"},
+    "poll_interval: zero": {"poll_interval": 0},
+    "poll_interval: negative": {"poll_interval": -1},
+    "poll_interval: text": {"poll_interval": "30"},
+    "timeout: zero": {"timeout": 0},
+    "timeout: NaN": {"timeout": float("nan")},
+    "defer_after: negative": {"defer_after": -1},
+}
+
+
+@pytest.mark.parametrize("settings", AT_PARSE_TIME.values(), ids=AT_PARSE_TIME)
+def test_bad_input_is_refused_while_the_dag_file_is_parsed(settings):
+    [name] = settings
+
+    with pytest.raises(InvalidInputError, match=name):
+        operator(**settings)
+
+
+def test_open_file_is_refused_while_the_dag_file_is_parsed(invoice):
+    with invoice.open("rb") as stream, pytest.raises(InvalidInputError, match="start-node-1"):
+        operator(documents={"start-node-1": stream})
+
+
+AT_RUN_TIME = {
+    "unknown workflow": ({"workflow_id": "wf_nowhere"}, NotFoundError, "wf_nowhere"),
+    "id with a slash": ({"workflow_id": "wf/echo"}, InvalidInputError, "workflow_id"),
+    "id with a space": ({"workflow_id": "wf echo"}, InvalidInputError, "workflow_id"),
+    "missing file": ({"documents": {"json-node-1": "/nowhere/a.pdf"}}, InvalidInputError, "/nowhere/a.pdf"),
+    "directory": ({"documents": {"json-node-1": "/"}}, InvalidInputError, "directory"),
+    "unknown scheme": ({"documents": {"json-node-1": "s3://b/a.pdf"}}, InvalidInputError, r"amazon\[s3fs\]"),
+    "unregistered scheme": ({"documents": {"json-node-1": "gs://b/a.pdf"}}, InvalidInputError, "google"),
+    "odd scheme": ({"documents": {"json-node-1": "quux://b/a.pdf"}}, InvalidInputError, "quux://"),
+    "number as text": ({"text_inputs": {"text-node-1": 3}}, InvalidInputError, "text_inputs"),
+    "number as metadata": ({"metadata": {"a": 3}}, InvalidInputError, "metadata"),
+}
+
+
+@pytest.mark.parametrize(("settings", "error", "text"), AT_RUN_TIME.values(), ids=AT_RUN_TIME)
+def test_bad_input_creates_nothing(connect, context, ti, emulator, settings, error, text):
+    with pytest.raises(error, match=text):
+        operator(**settings).execute(context)
+
+    assert emulator.stats()["runs_created"] == 0
+    assert ti.xcoms == {}
+
+
+@pytest.mark.parametrize("rendered", ["relative.pdf", 3, b"%PDF"])
+def test_rendered_document_is_checked_before_the_create(connect, context, emulator, rendered):
+    task = operator(documents={"start-node-1": "{{ params.document }}"})
+    task.documents = {"start-node-1": rendered}
+
+    with pytest.raises(InvalidInputError, match="start-node-1"):
+        task.execute(context)
+
+    assert emulator.stats()["runs_created"] == 0
+
+
+def test_rendered_output_nodes_are_checked_before_the_create(connect, context, emulator):
+    task = operator(output_nodes="{{ params.nodes }}")
+    task.output_nodes = "end-node-1"
+
+    with pytest.raises(InvalidInputError, match="output_nodes"):
+        task.execute(context)
+
+    assert emulator.stats()["runs_created"] == 0
+
+
+def test_empty_file_creates_nothing(connect, context, emulator, tmp_path):
+    (tmp_path / "empty.pdf").touch()
+
+    with pytest.raises(InvalidInputError, match=r"empty\.pdf is empty"):
+        operator(documents={"start-node-1": tmp_path / "empty.pdf"}).execute(context)
+
+    assert emulator.stats()["runs_created"] == 0
+
+
+def test_unknown_start_node_creates_nothing(connect, context, emulator, invoice):
+    with pytest.raises(Exception, match="start-node-9"):
+        operator("wf_invoice", documents={"start-node-9": invoice}).execute(context)
+
+    assert emulator.stats()["runs_created"] == 0
+
+
+def test_connection_without_a_key_creates_nothing(connect, context, emulator):
+    connect(password="")
+
+    with pytest.raises(ConfigurationError, match="retab_default.*password"):
+        operator().execute(context)
+
+    assert emulator.stats()["requests"] == {}
+
+
+def test_document_by_uri(connect, execute, invoice):
+    documents = {"start-node-1": f"file://{invoice}"}
+
+    outputs = execute(operator("wf_invoice", documents=documents, defer_after=20))
+
+    assert outputs["end-node-1"]["json_data"]["invoice_number"] == "INV-7"
+
+
+@pytest.mark.parametrize("missing", ["nowhere.pdf", ""])
+def test_missing_document_by_uri_creates_nothing(connect, context, emulator, tmp_path, missing):
+    documents = {"start-node-1": f"file://{tmp_path}/{missing}"}
+
+    with pytest.raises(InvalidInputError, match="start-node-1"):
+        operator("wf_invoice", documents=documents).execute(context)
+
+    assert emulator.stats()["runs_created"] == 0
+
+
+def test_document_by_object_storage_path(connect, execute, invoice):
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    documents = {"start-node-1": ObjectStoragePath(f"file://{invoice}")}
+
+    outputs = execute(operator("wf_invoice", documents=documents, defer_after=20))
+
+    assert outputs["end-node-1"]["json_data"]["invoice_number"] == "INV-7"
+
+
+def test_every_input_is_templated_and_none_is_a_template_file():
+    inputs = {"workflow_id", "documents", "json_inputs", "text_inputs", "version", "metadata", "output_nodes"}
+
+    assert set(RetabRunWorkflowOperator.template_fields) == inputs | {"retab_conn_id"}
+    assert RetabRunWorkflowOperator.template_ext == ()
+
+
+def test_settings_are_keyword_only():
+    with pytest.raises(Exception, match=r"(?i)keyword|positional"):
+        RetabRunWorkflowOperator("run", "wf_echo")
+
+
+def test_nothing_that_airflow_keeps_holds_a_key_or_a_document(connect, context, ti, invoice):
+    task = operator("wf_invoice", documents={"start-node-1": invoice})
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+
+    kept = json.dumps([deferred.value.trigger.serialize(), deferred.value.kwargs, ti.history])
+    kept += repr([getattr(task, field) for field in task.template_fields])
+
+    assert "rt_test_3b1c9f" not in kept
+    assert "PDF-1.4" not in kept
+    assert "JVBERi" not in kept

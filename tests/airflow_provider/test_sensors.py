@@ -1,0 +1,189 @@
+import time
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider.sensors import RetabRunSensor
+from retab_orchestration import InvalidInputError, NotFoundError
+
+XCOMS = {"run_id": str, "status": str, "waiting_for_node_ids": list, "run_url": str}
+
+
+def sensor(run_id, **settings):
+    return RetabRunSensor(task_id="run", run_id=run_id, poke_interval=0.2, **settings)
+
+
+@pytest.fixture(params=[{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
+def how(request):
+    return request.param
+
+
+@pytest.fixture
+def start(client):
+    def create(seconds):
+        return client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": seconds}}).id
+
+    return create
+
+
+@pytest.fixture
+def in_review(client, invoice):
+    run = client.create_run("wf_invoice_review", documents={"start-node-1": invoice})
+    client.wait_for_run(run.id)
+    return run.id
+
+
+def test_completed_run_gives_its_outputs(connect, start, execute, ti, how):
+    run_id = start(20)
+
+    outputs = execute(sensor(run_id, **how))
+
+    assert outputs["end-node-1"]["json_data"]["json-node-1"] == {"seconds": 20}
+    assert ti.xcoms["status"] == "completed"
+    assert {key: type(value) for key, value in ti.xcoms.items()} == XCOMS
+
+
+def test_outputs_are_those_of_the_nodes_asked_for(connect, client, execute, invoice, how):
+    run = client.create_run("wf_invoice", documents={"start-node-1": invoice})
+
+    assert list(execute(sensor(run.id, output_nodes=["extract-node-1"], **how))) == ["extract-node-1"]
+
+
+def test_run_that_has_ended_never_defers(connect, start, client, context):
+    run_id = start(0)
+    client.wait_for_run(run_id)
+
+    assert list(sensor(run_id, deferrable=True).execute(context)) == ["end-node-1"]
+
+
+def test_one_poke_looks_once(connect, start, context, emulator):
+    poked = sensor(start(600)).poke(context)
+
+    assert not poked
+    assert poked.xcom_value is None
+    assert emulator.stats()["requests"]["GET /v1/workflows/runs/{run_id}"] == 1
+
+
+def test_link_is_there_while_the_sensor_is_deferred(connect, start, context, ti):
+    run_id = start(600)
+
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(run_id, deferrable=True, timeout=60).execute(context)
+
+    assert ti.xcoms["run_url"].endswith(run_id)
+    kwargs = deferred.value.trigger.serialize()[1]
+    assert kwargs["not_before"] > time.time() + 4
+    assert time.time() < kwargs["deadline"] < time.time() + 61
+    assert kwargs["on_review"] == "wait"
+    assert kwargs["pause_in_review"] is False
+
+
+def test_timeout_is_a_sensor_timeout(connect, start, execute, ti, how):
+    run_id = start(600)
+
+    with pytest.raises(AirflowSensorTimeout):
+        execute(sensor(run_id, timeout=0.5, **how))
+
+
+def test_timeout_counts_in_review_too(connect, in_review, execute, how, monkeypatch):
+    monkeypatch.setattr("airflow_provider.triggers._GRACE", 0.5)
+
+    with pytest.raises(AirflowSensorTimeout):
+        execute(sensor(in_review, timeout=0.5, **how))
+
+
+def test_review_is_waited_for_by_default(connect, in_review, client, context, resume):
+    task = sensor(in_review, deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    client.decide_review(in_review, "hil-node-1", approved=True, modified_data={"vendor_name": "Southwind"})
+
+    outputs = resume(task, deferred.value)
+
+    assert outputs["end-node-1"]["json_data"]["vendor_name"] == "Southwind"
+
+
+def test_review_returns_the_outputs_so_far_if_told_to(connect, in_review, execute, ti, how):
+    assert execute(sensor(in_review, on_review="return", **how)) == {}
+
+    assert ti.xcoms["waiting_for_node_ids"] == ["hil-node-1"]
+
+
+def test_review_fails_the_task_if_told_to(connect, in_review, execute, how):
+    with pytest.raises(AirflowFailException, match="hil-node-1"):
+        execute(sensor(in_review, on_review="fail", **how))
+
+
+def test_review_skips_the_task_if_told_to(connect, in_review, execute, how):
+    with pytest.raises(AirflowSkipException, match="hil-node-1"):
+        execute(sensor(in_review, on_review="skip", **how))
+
+
+def test_failed_run_fails_the_task_with_its_own_message(connect, client, execute, ti, how):
+    run = client.create_run("wf_fail", json_inputs={"json-node-1": {"message": "The scanner was on fire"}})
+
+    with pytest.raises(AirflowFailException, match="The scanner was on fire"):
+        execute(sensor(run.id, **how))
+
+    assert ti.xcoms["status"] == "error"
+
+
+def test_cancelled_run_fails_the_task(connect, client, start, execute, how):
+    run_id = start(600)
+    client.cancel_run(run_id)
+
+    with pytest.raises(AirflowFailException, match="cancelled"):
+        execute(sensor(run_id, **how))
+
+
+def test_unknown_run_fails_the_task(connect, execute, how):
+    with pytest.raises(NotFoundError, match="run_nowhere"):
+        execute(sensor("run_nowhere", **how))
+
+
+def test_trigger_that_lost_sight_of_the_run_fails_the_task(connect, start, context):
+    run_id = start(600)
+    event = {"run_id": run_id, "status": "wait_failed", "message": "no route to host"}
+
+    with pytest.raises(AirflowException, match="no route to host"):
+        sensor(run_id, deferrable=True).execute_complete(context, event=event, run_id=run_id)
+
+
+@pytest.mark.parametrize("event", [None, {}, {"run_id": "run_2", "status": "completed"}])
+def test_missing_or_foreign_event_fails_loudly(connect, context, event):
+    with pytest.raises(InvalidInputError, match="resumed with"):
+        sensor("run_1", deferrable=True).execute_complete(context, event=event, run_id="run_1")
+
+
+WRONG = {
+    "run_id: empty": {"run_id": ""},
+    "run_id: None": {"run_id": None},
+    "retab_conn_id: None": {"retab_conn_id": None},
+    "output_nodes: text": {"output_nodes": "end-node-1"},
+    "on_review": {"on_review": "panic"},
+    "poke_interval: zero": {"poke_interval": 0},
+    "poke_interval: negative": {"poke_interval": -1},
+    "timeout: negative": {"timeout": -1},
+}
+
+
+@pytest.mark.parametrize("settings", WRONG.values(), ids=WRONG)
+def test_bad_input_is_refused_while_the_dag_file_is_parsed(settings):
+    [name] = settings
+
+    with pytest.raises((ValueError, AirflowException), match=name):
+        RetabRunSensor(**{"task_id": "run", "run_id": "run_1", **settings})
+
+
+@pytest.mark.parametrize("run_id", ["run/1", "run 1"])
+def test_ids_that_are_none_are_never_sent(connect, execute, emulator, run_id, how):
+    with pytest.raises(InvalidInputError, match="run_id"):
+        execute(sensor(run_id, **how))
+
+    assert emulator.stats()["requests"] == {}

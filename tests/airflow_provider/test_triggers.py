@@ -1,0 +1,286 @@
+import asyncio
+import json
+import time
+from importlib import import_module
+
+import pytest
+
+from airflow_provider.triggers import RetabRunTrigger
+from retab_orchestration import AsyncRetabClient, RetabClient
+
+KEY = "rt_test_3b1c9f"
+
+
+@pytest.fixture
+def start(client):
+    def create(seconds):
+        return client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": seconds}}).id
+
+    return create
+
+
+@pytest.fixture
+def start_review(client, invoice):
+    run = client.create_run("wf_invoice_review", documents={"start-node-1": invoice})
+    client.wait_for_run(run.id)
+    return run.id
+
+
+def rebuilt(path, kwargs):
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)(**kwargs)
+
+
+def stored(trigger):
+    """Take a trigger through Airflow's database, as this Airflow does."""
+    from airflow.models.trigger import Trigger
+
+    path, kwargs = trigger.serialize()
+    if not hasattr(Trigger, "encrypt_kwargs"):  # 2.11
+        return rebuilt(path, Trigger._decrypt_kwargs(Trigger._encrypt_kwargs(kwargs)))
+    from airflow.sdk.serde import serialize
+    from airflow.serialization.decoders import smart_decode_trigger_kwargs
+
+    found = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(serialize(kwargs)))
+    return rebuilt(path, {name: smart_decode_trigger_kwargs(value) for name, value in found.items()})
+
+
+def test_trigger_survives_airflow_s_database():
+    trigger = RetabRunTrigger("run_1", deadline=1e9 + 0.25, not_before=7.5, on_review="wait", pause_in_review=False)
+
+    again = stored(trigger)
+
+    assert again.serialize() == trigger.serialize()
+    assert json.loads(json.dumps(trigger.serialize()[1])) == trigger.serialize()[1]
+
+
+def test_trigger_is_rebuilt_from_what_the_first_release_wrote():
+    trigger = rebuilt("airflow_provider.triggers.RetabRunTrigger", {"run_id": "run_1"})
+
+    assert trigger.serialize()[1] == {
+        "run_id": "run_1",
+        "retab_conn_id": "retab_default",
+        "deadline": None,
+        "not_before": 0.0,
+        "poll_interval": 30.0,
+        "on_review": "return",
+        "pause_in_review": True,
+    }
+
+
+def test_next_kwargs_and_event_survive_airflow_s_database():
+    kwargs = {"run_id": "run_1", "deadline": 1e9 + 0.25, "event": {"run_id": "run_1", "status": "completed"}}
+
+    try:
+        from airflow.sdk.serde import deserialize, serialize
+    except ImportError:  # 2.11
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        deserialize, serialize = BaseSerialization.deserialize, BaseSerialization.serialize
+
+    assert deserialize(json.loads(json.dumps(serialize(kwargs)))) == kwargs
+
+
+def test_completed_run_fires_one_event_of_ids_and_states(connect, start, fire):
+    run_id = start(1)
+
+    assert fire(RetabRunTrigger(run_id)) == [{"run_id": run_id, "status": "completed", "waiting_for_node_ids": []}]
+
+
+def test_outputs_are_never_fetched(connect, start, fire, emulator, client):
+    run_id = start(0)
+    client.wait_for_run(run_id)
+    before = emulator.stats()["requests"].get("GET /v1/workflows/steps", 0)
+
+    fire(RetabRunTrigger(run_id))
+
+    assert emulator.stats()["requests"].get("GET /v1/workflows/steps", 0) == before
+
+
+def test_review_fires(connect, start_review, fire):
+    expected = {"run_id": start_review, "status": "waiting_for_human", "waiting_for_node_ids": ["hil-node-1"]}
+
+    assert fire(RetabRunTrigger(start_review)) == [expected]
+
+
+def test_review_is_waited_out_if_told_to(connect, start_review, client, fire):
+    client.decide_review(start_review, "hil-node-1", approved=True)
+
+    [event] = fire(RetabRunTrigger(start_review, on_review="wait"))
+
+    assert event["status"] == "completed"
+
+
+def test_failed_run_fires_its_status(connect, client, fire):
+    run = client.create_run("wf_fail")
+
+    [event] = fire(RetabRunTrigger(run.id))
+
+    assert event == {"run_id": run.id, "status": "error", "waiting_for_node_ids": []}
+
+
+def test_deadline_fires_a_timeout(connect, start, fire):
+    run_id = start(600)
+
+    [event] = fire(RetabRunTrigger(run_id, deadline=time.time() + 1))
+
+    assert (event["run_id"], event["status"]) == (run_id, "timeout")
+
+
+def test_deadline_that_has_passed_still_sees_a_run_that_has_ended(connect, start, client, fire):
+    run_id = start(0)
+    client.wait_for_run(run_id)
+
+    [event] = fire(RetabRunTrigger(run_id, deadline=time.time() - 60))
+
+    assert event["status"] == "completed"
+
+
+def test_time_in_review_counts_for_a_triggerer_that_starts_later(connect, emulator, invoice):
+    """Where the run tells how long it waited for a human: on classic routes."""
+    with RetabClient(KEY, emulator.url, api="classic") as client:
+        run = client.create_run("wf_invoice_review", documents={"start-node-1": invoice})
+        client.wait_for_run(run.id)
+    time.sleep(0.5)
+    trigger = RetabRunTrigger(run.id, on_review="wait", deadline=time.time() - 0.2)
+
+    async def look():
+        async with AsyncRetabClient(KEY, emulator.url) as client:
+            return await trigger._seconds_left(client)
+
+    assert 0.2 < asyncio.run(look()) < 5
+
+
+def test_strict_deadline_passes_in_review_too(connect, start_review, monkeypatch, fire):
+    monkeypatch.setattr("airflow_provider.triggers._GRACE", 0.5)
+
+    [event] = fire(
+        RetabRunTrigger(start_review, on_review="wait", deadline=time.time() + 0.5, pause_in_review=False)
+    )
+
+    assert (event["run_id"], event["status"]) == (start_review, "timeout")
+
+
+def test_unknown_run_fires_a_failure(connect, fire):
+    [event] = fire(RetabRunTrigger("run_nowhere", poll_interval=0.1))
+
+    assert event["status"] == "wait_failed"
+    assert "404" in event["message"]
+
+
+@pytest.mark.parametrize("parts", [{"password": ""}, {"extra": {"api": "modern"}}])
+def test_broken_connection_fires_a_failure(connect, fire, parts):
+    connect(**parts)
+
+    [event] = fire(RetabRunTrigger("run_1"))
+
+    assert event["status"] == "wait_failed"
+    assert "retab_default" in event["message"]
+
+
+def test_passing_failures_are_waited_out(connect, start, fire, emulator):
+    run_id = start(1)
+    emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "times": 2, "kind": "http_503"}])
+
+    [event] = fire(RetabRunTrigger(run_id))
+
+    assert event["status"] == "completed"
+
+
+def test_no_event_fires_too_soon_after_the_deferral(connect, start):
+    run_id = start(0)
+    not_before = time.time() + 1.5
+
+    async def collect():
+        return [time.time() async for _ in RetabRunTrigger(run_id, not_before=not_before).run()]
+
+    [fired] = asyncio.run(collect())
+
+    assert fired >= not_before
+
+
+def test_clock_that_is_far_off_does_not_hold_the_event_back(connect, start):
+    run_id = start(0)
+    began = time.monotonic()
+
+    async def collect():
+        return [event async for event in RetabRunTrigger(run_id, not_before=time.time() + 3600).run()]
+
+    asyncio.run(collect())
+
+    assert time.monotonic() - began < 10
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def info(self, text, *values):
+        self.lines.append(text % values)
+
+
+def test_changes_of_state_are_logged_and_nothing_else(connect, start, fire, monkeypatch):
+    monkeypatch.setattr(RetabRunTrigger, "log", log := Log())
+    run_id = start(40)
+
+    fire(RetabRunTrigger(run_id, poll_interval=0.1))
+
+    assert log.lines == [f"Run {run_id} is running", f"Run {run_id} is completed"]
+
+
+def test_short_deadline_does_not_fire_too_soon_after_the_deferral(connect, start):
+    run_id = start(600)
+    not_before = time.time() + 1.5
+
+    async def collect():
+        trigger = RetabRunTrigger(run_id, not_before=not_before, deadline=time.time() + 0.2)
+        return [(event.payload["status"], time.time()) async for event in trigger.run()]
+
+    [(status, fired)] = asyncio.run(collect())
+
+    assert status == "timeout"
+    assert fired >= not_before
+
+
+def test_cancelled_trigger_closes_its_connections(connect, start):
+    run_id = start(600)
+
+    async def cancel():
+        task = asyncio.ensure_future(anext(RetabRunTrigger(run_id).run()))
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel(), debug=True)
+
+
+def test_fifty_triggers_share_one_loop_without_blocking_it(connect, start):
+    """The slowest callback of the loop stays short, from the first import of the core on."""
+    run_ids = [start(20) for _ in range(50)]
+    gaps = []
+
+    async def tick():
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.005)
+            gaps.append(time.perf_counter() - last)
+            last = time.perf_counter()
+
+    async def collect(run_id):
+        return [event.payload["status"] async for event in RetabRunTrigger(run_id).run()]
+
+    async def everything():
+        ticking = asyncio.ensure_future(tick())
+        found = await asyncio.gather(*map(collect, run_ids))
+        ticking.cancel()
+        return found
+
+    assert asyncio.run(everything()) == [["completed"]] * 50
+    assert sorted(gaps)[len(gaps) * 95 // 100] < 0.2
+
+
+def test_trigger_holds_no_key(connect, start):
+    path, kwargs = RetabRunTrigger(start(0)).serialize()
+
+    assert KEY not in json.dumps([path, kwargs])

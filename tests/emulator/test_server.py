@@ -1,0 +1,263 @@
+"""The emulator on a real socket."""
+
+import base64
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from retab_orchestration.emulator import Emulator
+from retab_orchestration.emulator.wire import Refusal
+from tests.emulator.conftest import VALUES
+
+pytest_plugins = ["retab_orchestration.emulator.fixtures"]
+
+ECHO = "/v1/workflows/wf_echo/run"
+
+
+@pytest.fixture(scope="module")
+def running():
+    with Emulator(speed=20) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(running):
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def http(emulator):
+    with httpx.Client(base_url=emulator.url, headers={"Api-Key": "k"}, timeout=10) as client:
+        yield client
+
+
+def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_invoice_goes_all_the_way(http, emulator, invoice):
+    document = {
+        "filename": "a.pdf",
+        "content": base64.b64encode(invoice).decode(),
+        "mime_type": "application/pdf",
+    }
+    created = http.post("/v1/workflows/wf_invoice/run", json={"documents": {"start-node-1": document}})
+    assert created.status_code == 200
+    path = f"/v1/workflows/runs/{created.json()['id']}"
+
+    until(lambda: http.get(path).json()["status"] == "completed")
+
+    assert http.get(path + "/").json()["final_outputs"]["end-node-1"]["json_data"] == VALUES
+    assert http.get(f"/runs/{created.json()['id']}").headers["content-type"].startswith("text/html")
+    assert emulator.stats()["requests"]["POST /v1/workflows/{workflow_id}/run"] == 1
+    assert created.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize(("kind", "created"), [("reset_before", 0), ("reset_after", 1)])
+def test_a_reset_connection_has_no_answer(http, emulator, kind, created):
+    emulator.post_faults([{"match": "POST *", "kind": kind}])
+
+    with pytest.raises(httpx.ReadError):
+        http.post(ECHO, json={})
+
+    assert emulator.stats()["runs_created"] == created
+    assert emulator.stats()["requests"] == {"POST /v1/workflows/{workflow_id}/run": 1}
+    assert http.post(ECHO, json={}).status_code == 200
+
+
+@pytest.mark.parametrize(("kind", "created"), [("hold_before", 0), ("hold_after", 1)])
+def test_a_held_request_waits_for_the_release(http, emulator, kind, created):
+    emulator.post_faults([{"match": "POST *", "kind": kind}])
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(http.post, ECHO, json={})
+        until(lambda: emulator.stats()["held"] == 1)
+        assert emulator.stats()["runs_created"] == created
+        assert not answer.done()
+
+        assert emulator.release() == 1
+
+        assert answer.result().status_code == 200
+    assert emulator.stats()["runs_created"] == 1
+    assert emulator.stats()["held"] == 0
+
+
+def test_a_held_request_is_acted_on_although_its_client_has_gone(http, emulator):
+    emulator.post_faults([{"match": "POST *", "kind": "hold_before"}])
+    with pytest.raises(httpx.ReadTimeout):
+        http.post(ECHO, json={}, timeout=0.2)
+
+    emulator.release()
+
+    until(lambda: emulator.stats()["runs_created"] == 1)
+
+
+def test_a_timed_out_request_was_acted_on(http, emulator):
+    emulator.post_faults([{"match": "POST *", "kind": "timeout_after", "seconds": 30}])
+
+    with pytest.raises(httpx.ReadTimeout):
+        http.post(ECHO, json={}, timeout=0.2)
+
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_a_time_out_ends_in_a_closed_connection(http, emulator):
+    emulator.post_faults([{"match": "POST *", "kind": "timeout_after", "seconds": 0.1}])
+
+    with pytest.raises(httpx.ReadError):
+        http.post(ECHO, json={})
+
+
+def test_a_slow_answer_comes(http, emulator):
+    emulator.post_faults([{"match": "GET *", "kind": "slow", "seconds": 0.3}])
+    begun = time.monotonic()
+
+    assert http.get("/v1/workflows").status_code == 200
+
+    assert time.monotonic() - begun >= 0.3
+
+
+def test_answers_in_place_of_the_real_one(http, emulator):
+    emulator.post_faults(
+        [
+            {"match": "POST *", "kind": "http_429", "retry_after": 3},
+            {"match": "POST *", "nth": 2, "kind": "garbage"},
+        ]
+    )
+
+    limited, garbage = http.post(ECHO, json={}), http.post(ECHO, json={})
+
+    assert (limited.status_code, limited.headers["retry-after"]) == (429, "3")
+    assert garbage.text == "<html>not JSON</html>"
+    assert emulator.stats()["runs_created"] == 0
+
+
+def test_faults_that_make_no_sense_are_refused_in_the_caller(emulator):
+    with pytest.raises(Refusal, match="kind"):
+        emulator.post_faults([{"match": "*", "kind": "explode"}])
+
+
+def test_large_bodies_are_taken_to_the_limit_and_refused_beyond(http, emulator):
+    text = "x" * (31 * 1024 * 1024)
+    taken = http.post(ECHO, json={"text_inputs": {"text-node-1": text}})
+    refused = http.post(ECHO, json={"text_inputs": {"text-node-1": text + "x" * 1024 * 1024}})
+
+    assert taken.status_code == 200
+    assert (refused.status_code, refused.text) == (413, "Request Entity Too Large")
+    assert http.get("/v1/workflows").status_code == 200
+
+
+def test_many_requests_at_once(http, emulator):
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: http.post(ECHO, json={}), range(100)))
+
+    assert len({answer.json()["id"] for answer in answers}) == 100
+    assert emulator.stats()["runs_created"] == 100
+
+
+def test_an_emulator_stops_although_it_holds_requests():
+    with Emulator() as emulator, ThreadPoolExecutor() as pool:
+        emulator.post_faults([{"match": "GET *", "kind": "hold_before"}])
+        held = pool.submit(httpx.get, f"{emulator.url}/v1/workflows", timeout=20)
+        until(lambda: emulator.stats()["held"] == 1)
+        begun = time.monotonic()
+        emulator.__exit__(None, None, None)
+        assert time.monotonic() - begun < 5
+        held.exception()
+    assert not emulator._thread.is_alive()
+
+
+def test_an_emulator_has_to_run_to_be_asked():
+    with pytest.raises(RuntimeError, match="`with` block"):
+        Emulator().stats()
+
+
+def test_a_taken_port_is_refused_with_what_to_do(emulator):
+    port = int(emulator.url.rpartition(":")[2])
+
+    with pytest.raises(OSError, match="choose another port"), Emulator(port=port):
+        pass
+
+
+def test_workflows_come_from_a_file(tmp_path):
+    path = tmp_path / "workflows.yaml"
+    path.write_text("workflows: [{id: wf_mine, like: wf_echo}]")
+
+    with Emulator(workflows=path, api_key="right") as emulator:
+        url = f"{emulator.url}/v1/workflows/wf_mine"
+        assert httpx.get(url, headers={"Authorization": "Bearer right"}).json()["id"] == "wf_mine"
+        assert httpx.get(url, headers={"Authorization": "Bearer wrong"}).status_code == 401
+
+
+def test_the_fixture_gives_a_running_emulator(retab_emulator):
+    assert httpx.get(f"{retab_emulator.url}/v1/workflows", headers={"Api-Key": "any"}).status_code == 200
+
+
+@pytest.fixture
+def command():
+    started = []
+
+    def start(*options):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "retab_orchestration.emulator", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_the_command_prints_one_line_and_nothing_else(command):
+    process = command("--port", "0", "--api", "current", "--speed", "5")
+    line = process.stdout.readline()
+    assert line.startswith("retab-emulator listening on http://127.0.0.1:")
+    url = line.split()[-1]
+    assert httpx.get(f"{url}/v1/workflows/steps", headers={"Authorization": "Bearer k"}).status_code == 200
+    assert httpx.get(f"{url}/v1/nowhere").status_code == 401
+
+    process.send_signal(2)
+    out, err = process.communicate(timeout=10)
+
+    assert (out, err, process.returncode) == ("", "", 0)
+
+
+def test_the_command_logs_requests_when_asked_to(command):
+    process = command("--verbose")
+    url = process.stdout.readline().split()[-1]
+    httpx.get(f"{url}/v1/workflows")
+
+    process.terminate()
+    out, err = process.communicate(timeout=10)
+
+    assert out == ""
+    assert "GET /v1/workflows" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--workflows", "nowhere.yaml"], "nowhere.yaml"),
+        (["--speed", "0"], "speed is 0.0"),
+        (["--host", "192.0.2.1"], "choose another port"),
+    ],
+)
+def test_the_command_says_what_is_wrong(command, options, complaint):
+    process = command(*options)
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert out == ""
+    assert complaint in err
