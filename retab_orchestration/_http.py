@@ -41,6 +41,8 @@ class Request:
     fresh: bool = False
     """Whether to send it on a new connection: a reused one may be closed at that very moment, and nobody could
     tell whether the request arrived."""
+    timeout: float | None = None
+    """Seconds that it may take, where that is less than the account's setting."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Call(Generic[T]):
     """The workflow that it starts a run of, so that a lost answer must not be asked for again; None for the rest."""
     run_id: str | None = None
     """The run that it is about, for errors."""
+    look: str = "list_runs(workflow_id={workflow_id!r}, from_date={day!r})"
+    """Where to look for what a create whose answer was lost may have started."""
 
 
 class Runtime(Protocol):

@@ -21,7 +21,8 @@ def checked_id(name: str, value: Any) -> str:
     """
     if not isinstance(value, str) or not value:
         raise InvalidInputError(f"{name} must be an id, a string that is not empty, not {value!r}")
-    if not value.isascii() or not value.isprintable() or any(mark in value for mark in " /\\?#"):
+    unusual = set(value) & set(" /\\?#") or not set(value) - set(".")
+    if unusual or not value.isascii() or not value.isprintable():
         raise InvalidInputError(
             f"{name} {value!r} has a character that no id has; copy the id from Retab again"
         )

@@ -28,6 +28,11 @@ _BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
 _NO_ROUTE = frozenset({"", "Not Found", "404 page not found"})
 
 
+# Characters of a server's own text that an error repeats.
+_LONGEST_TEXT = 1000
+# Keys under which a refusal repeats what was sent, which may be a document.
+_ECHOES = frozenset({"input", "ctx", "content", "body", "documents"})
+
 # Seconds. A header that asks for more is taken for a mistake: nobody means a scheduled task to stand still for longer.
 _LONGEST_RETRY_AFTER = 3600.0
 
@@ -92,11 +97,11 @@ def read_problem(content: bytes) -> Problem:
     """
     try:
         body = json.loads(content)
-    except ValueError:
+        if not isinstance(body, Mapping):
+            return Problem(_text(body))
+        problem = _from_detail(body)
+    except (ValueError, TypeError, RecursionError):
         return Problem(re.sub(r"\s+", " ", content[:200].decode(errors="replace")).strip())
-    if not isinstance(body, Mapping):
-        return Problem(_text(body))
-    problem = _from_detail(body)
     return problem if problem.message else Problem(_text(body.get("error")), problem.code, problem.details)
 
 
@@ -128,8 +133,18 @@ def retry_after_of(response: Response, now: float) -> float | None:
         return None
 
 
+def _told(value: Any, key: str) -> Any:
+    """Return what a server said without the key, without documents, and no longer than a log line should be."""
+    if isinstance(value, str):
+        shown = value.replace(key, "***") if key else value
+        return shown if len(shown) <= _LONGEST_TEXT else shown[:_LONGEST_TEXT] + "…"
+    if isinstance(value, Mapping):
+        return {_told(name, key): _told(item, key) for name, item in value.items() if name not in _ECHOES}
+    return [_told(item, key) for item in value[:100]] if isinstance(value, list) else value
+
+
 def error_of(
-    request: Request, response: Response, *, run_id: str | None, now: float
+    request: Request, response: Response, *, run_id: str | None, now: float, key: str
 ) -> errors.ApiStatusError:
     """Return the error for an answer that is not a success.
 
@@ -138,6 +153,7 @@ def error_of(
         response: What came back.
         run_id: The run that it was about.
         now: The time of day in seconds since 1970, for a `Retry-After` that is a date.
+        key: The API key, which some gateways repeat.
     """
     problem = read_problem(response.content)
     kind = _BY_STATUS.get(
@@ -145,13 +161,19 @@ def error_of(
     )
     if names_no_route(response):
         kind = errors.UnsupportedRouteError
+    where = response.headers.get("location", "")
+    silent = (
+        f"the server sends elsewhere, to {where}: use that as base_url"
+        if where
+        else "the server gave no reason"
+    )
     return kind(
-        problem.message or "the server gave no reason",
+        _told(problem.message, key) or silent,
         method=request.method,
         path=request.path,
         status=response.status,
-        code=problem.code,
-        details=problem.details,
+        code=_told(problem.code, key),
+        details=_told(problem.details, key),
         request_id=response.headers.get("x-request-id"),
         run_id=run_id,
         retry_after=retry_after_of(response, now),

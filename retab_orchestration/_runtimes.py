@@ -15,8 +15,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, ClassVar, TypeVar, cast
+from weakref import WeakKeyDictionary, ref
 
 import httpx
 
@@ -57,15 +57,9 @@ def _tls(verify: bool | str) -> ssl.SSLContext:
 
 def _client_options(settings: Settings, *, fresh: bool) -> dict[str, Any]:
     plain = settings.base_url.startswith("http:") and not settings.proxy and not urllib.request.getproxies()
-    try:
-        proxy = httpx.Proxy(settings.proxy) if settings.proxy else None
-    except ValueError as error:
-        raise errors.ConfigurationError("proxy must look like http://host:port") from error
     return {
-        "verify": _tls(verify=False if plain else settings.verify),
-        "proxy": proxy,
-        # Waiting for a free connection is no failure: those in use have time limits of their own.
-        "timeout": httpx.Timeout(settings.timeout, pool=None),
+        "verify": _tls(verify=False if plain else cast("bool | str", settings.verify)),
+        "proxy": settings.proxy,
         "limits": httpx.Limits(
             max_connections=100, max_keepalive_connections=0 if fresh else 20, keepalive_expiry=30.0
         ),
@@ -83,6 +77,17 @@ def _headers(request: Request) -> dict[str, str]:
         else {}
     )
     return {"Accept": "application/json", "User-Agent": "retab-orchestration", **described, **request.headers}
+
+
+def _sent(request: Request, settings: Settings) -> dict[str, Any]:
+    seconds = settings.timeout if request.timeout is None else min(request.timeout, settings.timeout)
+    return {
+        "method": request.method,
+        "url": _url(request),
+        "headers": _headers(request),
+        # Waiting for a free connection is no failure: those in use have time limits of their own.
+        "timeout": httpx.Timeout(seconds, pool=None),
+    }
 
 
 def _answer(response: httpx.Response) -> Response:
@@ -144,11 +149,8 @@ class BlockingRuntime(_Clocks):
         """Send one request and read its answer."""
         with _sending(request):
             content = request.body.chunks() if request.body else None
-            return _answer(
-                self._client(fresh=request.fresh).request(
-                    request.method, _url(request), content=content, headers=_headers(request)
-                )
-            )
+            client = self._client(fresh=request.fresh)
+            return _answer(client.request(content=content, **_sent(request, self._settings)))
 
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""
@@ -174,15 +176,25 @@ class BlockingRuntime(_Clocks):
     def _client(self, *, fresh: bool) -> httpx.Client:
         # A fork inherits the parent's sockets; two processes on one socket would read each other's answers.
         key = (os.getpid(), fresh)
-        if key not in self._clients:
-            self._clients[key] = httpx.Client(**_client_options(self._settings, fresh=fresh))
-        return self._clients[key]
+        client = self._clients.get(key)
+        if client is None:
+            made = httpx.Client(**_client_options(self._settings, fresh=fresh))
+            client = self._clients.setdefault(key, made)
+            if client is not made:
+                made.close()  # another thread was faster
+        return client
+
+
+# A lock that another thread held while the process forked would never be released in the child.
+os.register_at_fork(after_in_child=BlockingRuntime._locks.clear)  # noqa: SLF001  it is this module's own
 
 
 @dataclass
 class _Shared:
     """Connections that several clients of one event loop use, and how many those are."""
 
+    loop: "ref[asyncio.AbstractEventLoop]"
+    """Weak, for the pools are kept by loop: a strong one would keep every loop for ever."""
     clients: dict[bool, httpx.AsyncClient] = field(default_factory=dict)
     users: int = 0
 
@@ -209,11 +221,7 @@ class AsyncioRuntime(_Clocks):
         with _sending(request):
             client = await self._client(fresh=request.fresh)
             content = _off_loop(request.body) if request.body else None
-            return _answer(
-                await client.request(
-                    request.method, _url(request), content=content, headers=_headers(request)
-                )
-            )
+            return _answer(await client.request(content=content, **_sent(request, self._settings)))
 
     async def sleep(self, seconds: float) -> None:
         """Let the loop go on."""
@@ -235,20 +243,25 @@ class AsyncioRuntime(_Clocks):
         if shared is None:
             return
         shared.users -= 1
-        if not shared.users:
-            self._pools.get(asyncio.get_running_loop(), {}).pop(self._settings, None)
-            for client in shared.clients.values():
-                await client.aclose()
+        if shared.users or shared.loop() is not asyncio.get_running_loop():
+            return  # others go on, or the loop that the connections belong to is over, and they with it
+        self._pools.get(asyncio.get_running_loop(), {}).pop(self._settings, None)
+        for client in shared.clients.values():
+            await client.aclose()
 
     async def _client(self, *, fresh: bool) -> httpx.AsyncClient:
-        if self._shared is None:
-            pools = self._pools.setdefault(asyncio.get_running_loop(), {})
-            self._shared = pools.setdefault(self._settings, _Shared())
+        loop = asyncio.get_running_loop()
+        if self._shared is None or self._shared.loop() is not loop:
+            self._shared = self._pools.setdefault(loop, {}).setdefault(self._settings, _Shared(ref(loop)))
             self._shared.users += 1
         shared = self._shared
         if fresh not in shared.clients:
             # The first TLS context of the process takes longer to make than a loop should stand still.
             options = await asyncio.to_thread(_client_options, self._settings, fresh=fresh)
+            if not shared.users:
+                raise RuntimeError(
+                    "the client was closed while it was used; close it when its last call has ended"
+                )
             if fresh not in shared.clients:
                 shared.clients[fresh] = httpx.AsyncClient(**options)
         return shared.clients[fresh]

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
 from retab_orchestration.errors import InvalidInputError
+from retab_orchestration.models import DocumentRef
 
 __all__ = ["Document", "FileReference", "OpenedDocument", "read_document"]
 
@@ -61,7 +62,7 @@ class FileReference:
                 "a file reference has id or file_id, filename, mime_type and url, "
                 f"not {', '.join(sorted(map(str, unknown)))}"
             )
-        identity = fields.get("id", fields.get("file_id"))
+        identity = fields.get("id") or fields.get("file_id")
         return cls(
             id=identity,
             filename=fields.get("filename"),
@@ -99,7 +100,7 @@ class OpenedDocument:
             InvalidInputError: It is not as long any more as when it was looked at.
         """
         sent = 0
-        with self.open() as stream:
+        with self._opened() as stream:
             while piece := stream.read(_PIECE):
                 while len(piece) % 3 and (more := stream.read(3 - len(piece) % 3)):
                     piece += more
@@ -111,6 +112,14 @@ class OpenedDocument:
             raise InvalidInputError(
                 f"{self.filename} changed while it was being sent; nothing was created, send it again"
             )
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return self.open()
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(
+                f"{self.filename} cannot be read any more ({error}); nothing was created, send it again"
+            ) from error
 
     def sha256(self) -> str:
         """Read the document to its end and return the SHA-256 of its bytes, in hex."""
@@ -156,6 +165,10 @@ def _from_path(path: Path) -> OpenedDocument:
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):
             raise InvalidInputError(f"{path} is a directory; give one file")
+        if stat.S_IFMT(facts.st_mode) not in {0, stat.S_IFREG}:
+            raise InvalidInputError(
+                f"{path} is a pipe or a device; open it with mode 'rb' and give the open file"
+            )
         path.open("rb").close()
     except FileNotFoundError as error:
         raise InvalidInputError(
@@ -175,9 +188,9 @@ def _from_openable(source: Any) -> OpenedDocument:
             size = _measured(stream)
     except FileNotFoundError as error:
         raise InvalidInputError(f"there is no file {source}; check its address") from error
-    except OSError as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise InvalidInputError(
-            f"{source} cannot be read ({error}); check its address and your access"
+            f"{source} cannot be read from any place in it ({error}); check its address and your access"
         ) from error
     return OpenedDocument(PurePath(str(getattr(source, "name", ""))).name, "", size, opened)
 
@@ -232,12 +245,18 @@ def read_document(given: Any) -> OpenedDocument | FileReference:
     """
     if isinstance(given, FileReference):
         return given
+    if isinstance(given, DocumentRef):
+        return FileReference(id=given.id, filename=given.filename, mime_type=given.mime_type, url=given.url)
     if isinstance(given, Mapping):
         return FileReference.read(given)
     document = _as_document(given)
     opened = _from_source(document.source)
+    if not isinstance(document.filename, str | None) or not isinstance(document.mime_type, str | None):
+        raise InvalidInputError(
+            "a document's filename and mime_type must be strings, or None to go by the source"
+        )
     filename = document.filename or opened.filename
-    if not isinstance(filename, str) or not filename:
+    if not filename:
         raise InvalidInputError("the document has no name; give it one with Document(source, filename=...)")
     if not opened.size:
         raise InvalidInputError(f"{filename} is empty; there is nothing to process")

@@ -3,7 +3,7 @@
 ```text
 RetabError                          anything below
 ├── ConfigurationError              key, address, api or auth is wrong: fix the settings
-├── InvalidInputError               an argument was refused before anything was sent: fix the call
+├── InvalidInputError               an argument was refused, nothing was created or changed: fix the call
 ├── ApiError                        a request was made and went wrong; carries status, code, request id, run id
 │   ├── ApiConnectionError          no answer: try again later (`sent` tells whether the request may have arrived)
 │   │   └── ApiTimeoutError         no answer in time
@@ -14,7 +14,7 @@ RetabError                          anything below
 │       ├── NotFoundError           404: fix the id, or the environment that the key belongs to
 │       │   └── UnsupportedRouteError  404, 405 of a route that this server does not have: set `api`
 │       ├── ConflictError           409: look at the present state first
-│       │   └── ReviewConflictError another decision stands, it was not changed
+│       │   └── ReviewConflictError another decision stands, or a newer version came: look before deciding again
 │       ├── DocumentTooLargeError   413: send a smaller document
 │       ├── RequestRejectedError    400, 422: fix the request
 │       ├── RateLimitedError        429: try again after `retry_after` seconds
@@ -80,7 +80,7 @@ class ConfigurationError(RetabError, ValueError):
 
 
 class InvalidInputError(RetabError, ValueError):
-    """An argument was refused before anything was sent: fix the call."""
+    """An argument was refused, and nothing was created or changed: fix the call."""
 
     retryable = False
 
@@ -191,7 +191,7 @@ class NotFoundError(ApiStatusError):
 class UnsupportedRouteError(NotFoundError):
     """404 or 405: this server has no such route."""
 
-    advice = "The server is older or newer than the routes asked for: set api='classic' or api='current'"
+    advice = "The server is older or newer than these routes (set api=), or the id is wrong"
 
 
 class ConflictError(ApiStatusError):
@@ -203,9 +203,9 @@ class ConflictError(ApiStatusError):
 
 
 class ReviewConflictError(ConflictError):
-    """Another decision stands; it was not changed."""
+    """Another decision stands, or a newer version came; nothing was changed."""
 
-    advice = "Another decision stands and was not changed: read the run to see what was decided"
+    advice = "Nothing was decided: read the run and its review before deciding again"
 
 
 class DocumentTooLargeError(ApiStatusError):
@@ -223,7 +223,7 @@ class RequestRejectedError(ApiStatusError):
 
     retryable = False
 
-    advice = "Nothing was created: correct the request"
+    advice = "The server refused it as it is, and did nothing: correct the call"
 
 
 class RateLimitedError(ApiStatusError):
@@ -245,6 +245,9 @@ class CreateOutcomeUnknownError(RetabError):
         workflow_id: The workflow that the run was to be of.
         since: The earliest time at which the run can have been created, ISO 8601 in UTC.
         until: The latest.
+        status: The HTTP status of the answer that could not be read, None when there was none.
+        code: The server's own error code, if it named one.
+        request_id: The `x-request-id` of that answer, for Retab's support.
     """
 
     retryable = False
@@ -256,8 +259,12 @@ class CreateOutcomeUnknownError(RetabError):
         workflow_id: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        cause: ApiError | None = None,
     ) -> None:
         super().__init__(message)
+        self.status = cause.status if cause else None
+        self.code = cause.code if cause else None
+        self.request_id = cause.request_id if cause else None
         self.workflow_id = workflow_id
         self.since = since
         self.until = until

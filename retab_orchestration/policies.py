@@ -1,17 +1,25 @@
 """How often to look and how often to try again: arithmetic on numbers, never a sleep, never a clock."""
 
+import math
 from dataclasses import dataclass
 
 from retab_orchestration.errors import InvalidInputError
 
 __all__ = ["PollPolicy", "RetryPolicy"]
 
+# What is shorter than this is 0 to a clock, and 0 would never let go of a server.
+_SHORTEST = 1e-6
 
-def _positive(owner: object, *names: str) -> None:
+
+def _within(owner: object, least: float, most: float, *names: str, whole: bool = False) -> None:
     for name in names:
         value = getattr(owner, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise InvalidInputError(f"{type(owner).__name__}.{name} must be more than 0, not {value!r}")
+        kinds = int if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < most:
+            kind = "a whole number" if whole else "a number"
+            raise InvalidInputError(
+                f"{type(owner).__name__}.{name} must be {kind}, at least {least:g} and below {most:g}, not {value!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -24,9 +32,12 @@ class RetryPolicy:
     """Seconds: the longest wait before the second try. It doubles with every try."""
     cap: float = 30.0
     """Seconds: the longest wait of all, except when the server asks for more with `Retry-After`."""
+    patience: float = 60.0
+    """Seconds: the longest `Retry-After` that is waited out; past it the error is raised, with its `retry_after`."""
 
     def __post_init__(self) -> None:
-        _positive(self, "attempts", "base", "cap")
+        _within(self, 1, math.inf, "attempts", whole=True)
+        _within(self, _SHORTEST, math.inf, "base", "cap", "patience")
 
 
 @dataclass(frozen=True)
@@ -53,13 +64,10 @@ class PollPolicy:
     """Failed looks in a row after which the wait gives up with the last failure."""
 
     def __post_init__(self) -> None:
-        _positive(self, "interval", "growth", "shortest", "review_interval", "max_failures")
-        if self.first < 0:
-            raise InvalidInputError(f"PollPolicy.first must be 0 or more, not {self.first!r}")
-        if not 0 <= self.jitter < 1:
-            raise InvalidInputError(
-                f"PollPolicy.jitter must be at least 0 and less than 1, not {self.jitter!r}"
-            )
+        _within(self, 1, math.inf, "max_failures", whole=True)
+        _within(self, _SHORTEST, math.inf, "interval", "growth", "shortest", "review_interval")
+        _within(self, 0, math.inf, "first")
+        _within(self, 0, 1, "jitter")
 
     def gap(self, waited: float, *, in_review: bool, chance: float) -> float:
         """Return the seconds until the next look.

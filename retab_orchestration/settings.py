@@ -16,6 +16,9 @@ DEFAULT_BASE_URL = "https://api.retab.com"
 Api = Literal["auto", "classic", "current"]
 """Which routes: `classic` is `POST /v1/workflows/{workflow_id}/run` and its family, `current` is today's."""
 
+# Seconds. What is longer is a mistake, or infinity, which no socket takes.
+_LONGEST_TIMEOUT = 86400.0
+
 Auth = Literal["auto", "api-key", "bearer"]
 """Which header carries the key: `Api-Key: K` or `Authorization: Bearer K`."""
 
@@ -43,7 +46,7 @@ def _usable_url(base_url: object) -> str:
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+    if not usable or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(
             f"base_url must look like {DEFAULT_BASE_URL} (http or https, no user, query or fragment); "
             "pass base_url or set RETAB_API_BASE_URL"
@@ -62,7 +65,7 @@ class Settings:
     auth: Auth = "auto"
     timeout: float = 60.0
     """Seconds that one request may take to connect, to send a piece, or to answer."""
-    verify: bool | str = True
+    verify: bool | str | os.PathLike[str] = True
     """True checks TLS certificates, False does not, a path names a file of certificate authorities."""
     proxy: str | None = field(default=None, repr=False)
     """The address of an HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
@@ -72,14 +75,17 @@ class Settings:
         object.__setattr__(self, "base_url", _usable_url(self.base_url))
         _chosen("api", self.api, get_args(Api))
         _chosen("auth", self.auth, get_args(Auth))
-        if (
-            isinstance(self.timeout, bool)
-            or not isinstance(self.timeout, (int, float))
-            or not self.timeout > 0
-        ):
-            raise ConfigurationError(f"timeout must be seconds, more than 0, not {self.timeout!r}")
+        number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
+        if not number or not 0 < self.timeout <= _LONGEST_TIMEOUT:
+            raise ConfigurationError(
+                f"timeout must be seconds, more than 0 and at most a day, not {self.timeout!r}"
+            )
+        if isinstance(self.verify, os.PathLike):
+            object.__setattr__(self, "verify", os.fspath(self.verify))
         if not isinstance(self.verify, (bool, str)):
             raise ConfigurationError(f"verify must be True, False or a path, not {self.verify!r}")
+        if self.proxy is not None and not str(self.proxy).startswith(("http://", "https://")):
+            raise ConfigurationError("proxy must look like http://host:port or https://host:port")
 
     @classmethod
     def read(cls, api_key: str | None, base_url: str | None, **rest: object) -> Self:

@@ -5,6 +5,7 @@ from typing import Any
 
 from retab_orchestration._calls.bodies import Embedded, json_body
 from retab_orchestration._calls.edges import EdgePage
+from retab_orchestration._calls.shared import TEST_RUNS_LOOK, created_run
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference, OpenedDocument
@@ -63,7 +64,7 @@ def create_run(new: NewRun) -> Call[WorkflowRun]:
     }
     body = json_body({name: values for name, values in maps.items() if values})
     target = path("/v1/workflows/{workflow_id}/run", workflow_id=new.workflow_id)
-    return Call(Request("POST", target, body=body), WorkflowRun.model_validate, creates=new.workflow_id)
+    return Call(Request("POST", target, body=body), created_run, creates=new.workflow_id)
 
 
 def restart_run(run_id: str, command_id: str) -> Call[WorkflowRun]:
@@ -145,7 +146,12 @@ def create_test_run(
     }
     body = json_body({name: value for name, value in fields.items() if value is not None})
     target = path("/v1/workflows/{workflow_id}/tests/runs", workflow_id=workflow_id)
-    return Call(Request("POST", target, body=body), WorkflowTestRun.model_validate, creates=workflow_id)
+    return Call(
+        Request("POST", target, body=body),
+        WorkflowTestRun.model_validate,
+        creates=workflow_id,
+        look=TEST_RUNS_LOOK,
+    )
 
 
 def get_test_run(test_run_id: str) -> Call[WorkflowTestRun]:

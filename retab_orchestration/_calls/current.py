@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from retab_orchestration._calls.bodies import Embedded, Late, json_body
 from retab_orchestration._calls.edges import EdgePage
+from retab_orchestration._calls.shared import TEST_RUNS_LOOK, created_run
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference, OpenedDocument
@@ -92,7 +93,7 @@ def create_run(new: NewRun, attempt: int) -> Call[WorkflowRun]:
     )
     headers = {"Idempotency-Key": f"{new.identity.key}-{attempt}"}
     request = Request("POST", "/v1/workflows/runs", body=body, headers=headers)
-    return Call(request, WorkflowRun.model_validate, creates=new.workflow_id)
+    return Call(request, created_run, creates=new.workflow_id)
 
 
 def file_by_id(file_id: str) -> Call[FileReference]:
@@ -174,6 +175,7 @@ def create_test_run(
         Request("POST", f"/v1/workflows/{word}/runs", body=body),
         WorkflowTestRun.model_validate,
         creates=workflow_id,
+        look=TEST_RUNS_LOOK,
     )
 
 

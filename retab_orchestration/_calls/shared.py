@@ -1,11 +1,22 @@
 """The endpoints that are the same in both route families."""
 
+from typing import Any
+
 from retab_orchestration._calls.bodies import json_body
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
 
-__all__ = ["cancel_run", "get_run", "list_runs"]
+__all__ = ["TEST_RUNS_LOOK", "cancel_run", "created_run", "get_run", "list_runs"]
+
+
+TEST_RUNS_LOOK = "the test runs of {workflow_id!r} in Retab's dashboard, on {day}"
+"""Where to look for a run of tests whose create went unanswered."""
+
+
+def created_run(body: Any) -> WorkflowRun:
+    """Read the answer to a create, of which only the id is promised."""
+    return WorkflowRun.model_validate({"status": "pending", **body})
 
 
 def get_run(run_id: str) -> Call[WorkflowRun]:

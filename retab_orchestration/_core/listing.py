@@ -29,9 +29,13 @@ class _Cursor:
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
+    def repeats(self, page: _Paged[Any]) -> bool:
+        """Whether a page has the cursor of an earlier one: the server does not page, and sent the same rows again."""
+        return page.after in self._seen
+
     def following(self, page: _Paged[Any]) -> str | None:
         """Return the cursor of the page after this one, None if this was the last."""
-        if not page.data or page.after is None or page.after in self._seen:
+        if not page.data or page.after is None:
             return None
         self._seen.add(page.after)
         return page.after
@@ -44,6 +48,8 @@ async def everything(session: Session, call: Callable[[str | None], Call[Any]]) 
     after: str | None = None
     while True:
         page = await session.exchange(call(after))
+        if cursor.repeats(page):
+            return items
         items += page.data
         after = cursor.following(page)
         if after is None:
@@ -63,6 +69,8 @@ async def iter_runs(session: Session, filters: RunFilters) -> AsyncIterator[Work
         page = await list_runs(
             session, filters if after is None else replace(filters, before=None, after=after)
         )
+        if cursor.repeats(page):
+            return
         for run in page.data:
             yield run
         after = cursor.following(page)

@@ -15,6 +15,9 @@ from retab_orchestration.models import Review, ReviewDecision, ReviewVersion
 __all__ = ["Verdict", "decide_review"]
 
 
+_RECEIPTS = frozenset({"accepted", "already_received", "already_applied"})
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a human decided, checked."""
@@ -68,6 +71,11 @@ async def decide_review(session: Session, verdict: Verdict) -> ReviewDecision:
         raise _conflict(verdict, conflict.message, status=409, request_id=conflict.request_id) from conflict
     if decision.outcome == "conflict":
         raise _conflict(verdict, "the server kept the decision that stood already")
+    if decision.outcome not in _RECEIPTS:
+        raise errors.UnreadableAnswerError(
+            f"the receipt for {verdict.node_id} says {decision.outcome!r}, not what became of the decision",
+            run_id=verdict.run_id,
+        )
     return decision
 
 
@@ -85,8 +93,11 @@ async def _decide_classic(session: Session, verdict: Verdict) -> ReviewDecision:
     }
     try:
         return await session.exchange(classic.submit_decision(verdict.run_id, verdict.node_id, **asked))
-    except errors.NotFoundError:
-        return await session.exchange(classic.submit_resume(verdict.run_id, verdict.node_id, **asked))
+    except errors.NotFoundError as missing:
+        try:
+            return await session.exchange(classic.submit_resume(verdict.run_id, verdict.node_id, **asked))
+        except errors.UnsupportedRouteError:
+            raise missing from None  # it is the run that is not there, not the route
 
 
 async def _decide_current(session: Session, verdict: Verdict) -> ReviewDecision:

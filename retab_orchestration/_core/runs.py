@@ -1,5 +1,6 @@
 """Runs: create, look at, wait for and cancel them; the only wait loop."""
 
+import inspect
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,6 +30,9 @@ class _Watched(Protocol):
     @property
     def status_name(self) -> str: ...
 
+
+# Seconds that a look may take although the deadline is nearer: the last one is made at the deadline itself.
+_LAST_LOOK = 5.0
 
 W = TypeVar("W", bound=_Watched)
 
@@ -105,7 +109,13 @@ async def wait_for_run(
     nodes: tuple[str, ...] | None,
     on_change: Callable[[WorkflowRun], Any] | None,
 ) -> WorkflowRun:
-    """Look at a run until it has ended, or waits for a human and the caller does not."""
+    """Look at a run until it has ended, or waits for a human and the caller does not.
+
+    Raises:
+        InvalidInputError: `on_change` is a coroutine function, which nobody would await.
+    """
+    if inspect.iscoroutinefunction(on_change):
+        raise errors.InvalidInputError("on_change must be a plain function: it is called, not awaited")
     run = await wait_for(session, run_id, shared.get_run(run_id), patience, on_change)
     return await with_details(session, run, nodes) if outputs else run
 
@@ -132,25 +142,36 @@ async def wait_for(
     )
     decision: Decision = schedule.first()
     seen: W | None = None
+    failure: errors.ApiError | None = None
     while isinstance(decision, LookAgain):
         await runtime.sleep(max(0.0, decision.at - runtime.now()))
+        left = None if schedule.deadline is None else max(schedule.deadline - runtime.now(), _LAST_LOOK)
         try:
-            run = await session.exchange_once(call)
+            run = await session.exchange_once(call, seconds=left)
         except (*PASSING, errors.NotFoundError) as error:
             # A run that was created a moment ago may not be found yet, so a 404 counts as a look that failed.
+            failure = error
             decision = schedule.failed(runtime.now(), runtime.chance(), error.retry_after)
             if not isinstance(decision, LookAgain | Expire):
                 raise
             continue
         if on_change is not None and (seen is None or run.status_name != seen.status_name):
             on_change(run)
-        seen = run
+        seen, failure = run, None
         decision = schedule.saw(run.status, runtime.now(), runtime.chance())
         if isinstance(decision, Settle):
             return run
-    state = f"still {seen.status_name}" if seen is not None else "could not be looked at"
-    raise errors.WaitTimeoutError(
-        f"run {run_id} {state} after {patience.timeout or 0:g} s; it goes on: wait for it again, or cancel it",
+    raise _expired(run_id, patience, seen, failure) from failure
+
+
+def _expired(
+    run_id: str, patience: Patience, seen: _Watched | None, failure: errors.ApiError | None
+) -> errors.WaitTimeoutError:
+    state = f"is still {seen.status_name}" if seen is not None else "could not be looked at"
+    trouble = f" The last look failed: {failure}" if failure else ""
+    return errors.WaitTimeoutError(
+        f"run {run_id} {state} after {patience.timeout or 0:g} s; it goes on: wait for it again, or cancel it."
+        + trouble,
         run=seen,
         run_id=run_id,
     )

@@ -1,5 +1,6 @@
 """One account on one server: which routes and header it takes, and the only retry loop."""
 
+import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 Header = Literal["api-key", "bearer"]
 
+# Bytes of a body that is read where it arrives; a larger one could hold an event loop up for more than 20 ms.
+_READ_AT_ONCE = 32 * 1024
+
 PASSING = (
     errors.ApiConnectionError,
     errors.RateLimitedError,
@@ -44,6 +48,7 @@ class Dialect:
 
 # By server and key, for as long as the process lives: a wait of days asks once.
 _found: dict[tuple[str, str, str], Dialect] = {}
+_failures: dict[tuple[str, str, str], tuple[float, errors.ApiError]] = {}
 
 
 class Session:
@@ -75,11 +80,21 @@ class Session:
             CreateOutcomeUnknownError: A create got no answer, or one that leaves open whether it took effect.
             ApiError: Anything else that went wrong.
         """
-        return await self._repeat(call, await self._dialect())
+        try:
+            return await self._repeat(call, await self._dialect())
+        except errors.AuthenticationError:
+            _found.pop(self._key, None)  # the server may take another header by now
+            raise
 
-    async def exchange_once(self, call: Call[T]) -> T:
-        """Send a call that may be repeated, without repeating it: for a wait, which looks again anyway."""
-        return await self._send(call, await self._dialect())
+    async def exchange_once(self, call: Call[T], *, seconds: float | None = None) -> T:
+        """Send a call that may be repeated, without repeating it: for a wait, which looks again anyway.
+
+        Args:
+            call: What to send.
+            seconds: How long it may take; None leaves it to the account's setting.
+        """
+        dialect = await self._dialect(attempts=1)
+        return await self._send(replace(call, request=replace(call.request, timeout=seconds)), dialect)
 
     async def create(self, build: Callable[[RouteFamily], Awaitable[Call[T]]]) -> T:
         """Send a create in the server's routes.
@@ -95,17 +110,28 @@ class Session:
                 raise
         return await self.exchange(await build(await self.family()))
 
-    async def _dialect(self) -> Dialect:
+    async def _dialect(self, attempts: int | None = None) -> Dialect:
         settings = self.settings
         if settings.api != "auto" and settings.auth != "auto":
             return Dialect(settings.api, settings.auth)
-        if self._key not in _found:
-            async with self.runtime.lock(settings.account):
-                if self._key not in _found:
-                    _found[self._key] = await self._probe()
-        return _found[self._key]
+        return _found.get(self._key) or await self._find_out(attempts or self._retry.attempts)
 
-    async def _probe(self) -> Dialect:
+    async def _find_out(self, attempts: int) -> Dialect:
+        """Ask once for everybody who wants to know at this moment; they share a failure as well."""
+        asked = self.runtime.now()
+        async with self.runtime.lock(self.settings.account):
+            failed_at, failure = _failures.get(self._key, (asked, None))
+            if failure is not None and failed_at > asked:
+                raise copy.copy(failure)
+            if self._key not in _found:
+                try:
+                    _found[self._key] = await self._probe(attempts)
+                except errors.ApiError as error:
+                    _failures[self._key] = (self.runtime.now(), error)
+                    raise
+            return _found[self._key]
+
+    async def _probe(self, attempts: int) -> Dialect:
         """Find out, with reads only, what the server speaks.
 
         The steps of the whole organisation are a route that only current servers have. Where a classic server says that
@@ -113,21 +139,21 @@ class Session:
         """
         steps, runs = current.probe(), shared.list_runs(RunFilters.read(limit=1), "classic")
         if self.settings.api != "auto":
-            auth = await self._accepted(runs if self.settings.api == "classic" else steps)
+            auth = await self._accepted(runs if self.settings.api == "classic" else steps, attempts)
             return Dialect(self.settings.api, auth)
         try:
-            return Dialect("current", await self._accepted(steps))
+            return Dialect("current", await self._accepted(steps, attempts))
         except (errors.NotFoundError, errors.RequestRejectedError):
-            return Dialect("classic", await self._accepted(runs))
+            return Dialect("classic", await self._accepted(runs, attempts))
 
-    async def _accepted(self, call: Call[Any]) -> Header:
+    async def _accepted(self, call: Call[Any], attempts: int) -> Header:
         """Return the header with which the server takes the key: Bearer first, on 401 once more with Api-Key."""
         tried: tuple[Header, ...] = (
             ("bearer", "api-key") if self.settings.auth == "auto" else (self.settings.auth,)
         )
         for header in tried:
             try:
-                await self._repeat(call, Dialect("current", header))
+                await self._repeat(call, Dialect("current", header), attempts)
             except errors.PermissionDeniedError:
                 return header  # the key is known, it may only not read this
             except errors.AuthenticationError:
@@ -137,13 +163,13 @@ class Session:
                 return header
         raise AssertionError("unreachable")
 
-    async def _repeat(self, call: Call[T], dialect: Dialect) -> T:
+    async def _repeat(self, call: Call[T], dialect: Dialect, attempts: int | None = None) -> T:
         began = self.runtime.utc()
         retrying = AsyncRetrying(
             sleep=self.runtime.sleep,
-            stop=stop_after_attempt(self._retry.attempts),
+            stop=stop_after_attempt(attempts or self._retry.attempts),
             wait=self._pause,
-            retry=retry_if_exception(lambda error: _may_repeat(call, error)),
+            retry=retry_if_exception(lambda error: _may_repeat(call, error, self._retry.patience)),
             reraise=True,
         )
         try:
@@ -151,19 +177,20 @@ class Session:
         except errors.ApiError as error:
             if not call.creates or not _leaves_open(error):
                 raise
-            raise self._unknown(call.creates, began, error) from error
+            raise self._unknown(call.creates, call.look, began, error) from error
 
     def _unknown(
-        self, workflow_id: str, began: datetime, error: errors.ApiError
+        self, workflow_id: str, look: str, began: datetime, error: errors.ApiError
     ) -> errors.CreateOutcomeUnknownError:
         since, until = (moment.isoformat(timespec="seconds") for moment in (began, self.runtime.utc()))
         return errors.CreateOutcomeUnknownError(
             f"the answer was lost, so a run of {workflow_id} may have been created between {since} and {until}; "
-            f"look for it with list_runs(workflow_id={workflow_id!r}, from_date={since[:10]!r}) before creating it "
-            f"again. What happened: {error}",
+            f"look for it with {look.format(workflow_id=workflow_id, day=since[:10])} before creating it again. "
+            f"What happened: {error}",
             workflow_id=workflow_id,
             since=since,
             until=until,
+            cause=error,
         )
 
     def _pause(self, state: RetryCallState) -> float:
@@ -183,10 +210,14 @@ class Session:
         )
         response = await self.runtime.send(request)
         if not 200 <= response.status < 300:
-            raise error_of(request, response, run_id=call.run_id, now=self.runtime.utc().timestamp())
+            now = self.runtime.utc().timestamp()
+            raise error_of(request, response, run_id=call.run_id, now=now, key=key)
+
         try:
-            return call.read(response.json())
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            if len(response.content) <= _READ_AT_ONCE:
+                return call.read(response.json())
+            return await self.runtime.off_loop(lambda: call.read(response.json()))
+        except Exception as error:  # noqa: BLE001  whatever a body makes the reader do, it is the body that is wrong
             raise errors.UnreadableAnswerError(
                 f"the answer is not what the API promises: {_reason(error)}",
                 method=request.method,
@@ -206,7 +237,10 @@ def _reason(error: Exception) -> str:
     return "it is not JSON" if isinstance(error, JSONDecodeError) else type(error).__name__
 
 
-def _may_repeat(call: Call[Any], error: BaseException) -> bool:
+def _may_repeat(call: Call[Any], error: BaseException, patience: float) -> bool:
+    if isinstance(error, errors.ApiError) and (error.retry_after or 0.0) > patience:
+        return False
+
     if isinstance(error, errors.RateLimitedError):
         return True
     if call.creates:
@@ -218,4 +252,4 @@ def _leaves_open(error: errors.ApiError) -> bool:
     """Tell whether a create may have taken effect: the server, or a gateway, may act and still fail to say so."""
     if isinstance(error, errors.ApiConnectionError):
         return error.sent
-    return error.status == 408 or isinstance(error, errors.ServerError | errors.UnreadableAnswerError)
+    return isinstance(error, errors.ServerError | errors.UnreadableAnswerError)

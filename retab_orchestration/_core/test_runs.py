@@ -1,5 +1,6 @@
 """Runs of a workflow's saved tests."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -100,7 +101,10 @@ async def get_test_run(session: Session, test_run_id: str) -> WorkflowTestRun:
 
 async def wait_for_test_run(session: Session, test_run_id: str, patience: Patience) -> WorkflowTestRun:
     """Look at a run of tests until it has ended."""
-    await get_test_run(session, test_run_id)  # settles the word for tests, so that the wait need not
+    with contextlib.suppress(
+        errors.ApiError
+    ):  # it settles the word for tests; the wait has a patience of its own
+        await get_test_run(session, test_run_id)
     if await session.family() == "classic":
         return await wait_for(session, test_run_id, classic.get_test_run(test_run_id), patience)
     return await wait_for(

@@ -180,11 +180,12 @@ class AsyncRunOperations:
         modified_data: Mapping[str, Any] | None = None,
         reason: str | None = None,
     ) -> ReviewDecision:
-        """Decide what a run waits for at a node; the same decision again does no harm.
+        """Decide what a run waits for at a node; outside of loops the same decision again does no harm.
 
         Args:
             run_id: The run.
-            node_id: One of its `waiting_for_node_ids`. In a loop, the iteration that has waited longest is decided.
+            node_id: One of its `waiting_for_node_ids`. In a loop each call decides one iteration, the one that has
+                waited longest.
             approved: Whether the run may go on with what the node found.
             modified_data: What it shall go on with instead; only with `approved=True`.
             reason: Why it was rejected, or edited. Current routes want one for a rejection, classic ones have no

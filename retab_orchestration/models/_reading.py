@@ -109,14 +109,17 @@ def flag(value: Any) -> bool | None:
 
 def whole(value: Any) -> int | None:
     """Return a whole number, also of one that came with a fraction."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value)
+    return value if isinstance(value, int) else int(value) if math.isfinite(value) else None
 
 
 def number(value: Any) -> float | None:
     """Return a number."""
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    try:
+        return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        return None
 
 
 def moment(value: Any) -> datetime | None:

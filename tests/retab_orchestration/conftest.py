@@ -11,12 +11,11 @@ from retab_orchestration.emulator import Service
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime, ScriptedRuntime
 
-INVOICE = "invoice_number: x"
-
 
 @pytest.fixture(autouse=True)
 def nothing_found_out_yet():
     session_module._found.clear()
+    session_module._failures.clear()
 
 
 @pytest.fixture

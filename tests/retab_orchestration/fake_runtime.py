@@ -27,6 +27,7 @@ class FakeRuntime:
         self.clock = clock
         self.slept = []
         self.sent = []
+        self.off_loop_calls = 0
 
     async def send(self, request: Request) -> Response:
         self.sent.append(request)
@@ -55,6 +56,7 @@ class FakeRuntime:
         return Response(response.status, response.body, response.headers)
 
     async def off_loop(self, work):
+        self.off_loop_calls += 1
         return work()
 
     async def sleep(self, seconds):

@@ -14,6 +14,8 @@ from retab_orchestration import (
     RunCancelledError,
     RunFailedError,
     RunStatus,
+    ServerError,
+    UnreadableAnswerError,
     WaitTimeoutError,
 )
 from tests.retab_orchestration.conftest import ok, refused
@@ -186,6 +188,10 @@ def test_a_stored_file_is_sent_by_its_id_on_classic_routes(script):
 # ---- bad input
 
 
+async def awaited(run):
+    pass
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -194,6 +200,7 @@ def test_a_stored_file_is_sent_by_its_id_on_classic_routes(script):
         {"workflow_id": "wf/1"},
         {"workflow_id": "wf 1"},
         {"workflow_id": "wf?x"},
+        {"workflow_id": ".."},
         {"documents": [1]},
         {"documents": {"n": "a.pdf"}},
         {"documents": {"n": b"bytes"}},
@@ -235,6 +242,8 @@ def test_bad_input_is_refused_before_anything_is_sent(connect, given):
         ("wait_for_run", ["run_1"], {"timeout": "60"}),
         ("wait_for_run", ["run_1"], {"poll": 5}),
         ("wait_for_run", ["run_1"], {"on_review": "ask"}),
+        ("wait_for_run", ["run_1"], {"on_change": awaited}),
+        ("get_run", [".."], {}),
         ("list_runs", [], {"limit": 0}),
         ("iter_runs", [], {"order": "up"}),
         ("decide_review", ["run_1", ""], {"approved": True}),
@@ -300,15 +309,33 @@ def test_a_state_in_any_spelling_narrows_the_list(retab):
         {"data": [{"id": "run_2", "status": "running"}], "list_metadata": {"after": None}},
         {"data": [{"id": "run_2", "status": "running"}]},
         {"data": [], "list_metadata": {"after": "run_2"}},
-        {"data": [{"id": "run_2", "status": "running"}], "list_metadata": {"after": "run_1"}},
     ],
 )
-def test_a_listing_ends_without_a_cursor_on_an_empty_page_or_when_a_cursor_repeats(script, last):
+def test_a_listing_ends_without_a_cursor_or_on_an_empty_page(script, last):
     first = {"data": [{"id": "run_1", "status": "running"}], "list_metadata": {"after": "run_1"}}
     client, runtime = script(ok(first), ok(last))
 
     assert len(list(client.iter_runs())) == 1 + len(last["data"])
     assert runtime.sent[1].query == (("after", "run_1"),)
+
+
+def test_a_server_that_does_not_page_is_read_once(script):
+    page = {"data": [{"id": "run_1", "status": "running"}], "list_metadata": {"after": "run_1"}}
+    client, _ = script(ok(page), ok(page))
+    assert [run.id for run in client.iter_runs()] == ["run_1"]
+
+    steps = {"data": [{"node_id": "a", "status": "completed"}], "list_metadata": {"after": "a"}}
+    client, _ = script(ok(steps), ok(steps))
+    assert [step.node_id for step in client.list_steps("run_1")] == ["a"]
+
+
+def test_paging_back_turns_into_paging_on(script):
+    first = {"data": [{"id": "run_1", "status": "running"}], "list_metadata": {"after": "run_1"}}
+    client, runtime = script(ok(first), ok({"data": []}))
+
+    list(client.iter_runs(before="run_9"))
+
+    assert [request.query for request in runtime.sent] == [(("before", "run_9"),), (("after", "run_1"),)]
 
 
 def test_pages_are_read_when_they_are_needed(script):
@@ -438,6 +465,48 @@ def test_too_many_failed_looks_in_a_row_end_a_wait_with_the_last_failure(script)
         client.wait_for_run("run_1", poll=PollPolicy(max_failures=3))
 
     assert len(runtime.sent) == 3
+
+
+def test_the_last_failure_is_told_with_a_deadline(script):
+    client, _ = script(ok({"id": "run_1", "status": "running"}), *[refused(503)] * 20)
+
+    with pytest.raises(WaitTimeoutError, match="HTTP 503") as expired:
+        client.wait_for_run("run_1", timeout=10, poll=PollPolicy(max_failures=99))
+
+    assert isinstance(expired.value.__cause__, ServerError)
+
+
+def test_a_look_may_not_take_longer_than_is_left(script):
+    running = ok({"id": "run_1", "status": "running"})
+    client, runtime = script(*[running] * 40)
+
+    with pytest.raises(WaitTimeoutError):
+        client.wait_for_run("run_1", timeout=20)
+
+    limits = [request.timeout for request in runtime.sent]
+    assert limits[0] == pytest.approx(19.5)
+    assert limits == sorted(limits, reverse=True)
+    assert limits[-1] == 5.0
+
+
+def test_a_look_is_not_repeated_by_itself(script):
+    client, runtime = script(refused(500), ok({"id": "run_1", "status": "completed", "final_outputs": {}}))
+
+    client.wait_for_run("run_1", poll=PollPolicy(jitter=0.0))
+
+    assert runtime.slept == [0.5, 1.0]
+
+
+def test_two_reviews_in_one_run_both_stop_the_clock(script):
+    def at(status):
+        return ok({"id": "run_1", "status": status})
+
+    looks = [at("waiting_for_human"), at("running"), at("waiting_for_human"), at("running"), at("completed")]
+    client, _ = script(*looks)
+
+    done = client.wait_for_run("run_1", timeout=3, on_review="wait", outputs=False)
+
+    assert done.status is RunStatus.COMPLETED
 
 
 def test_failures_up_to_the_deadline_say_that_the_run_could_not_be_looked_at(script):
@@ -728,7 +797,79 @@ def test_a_conflict_is_the_same_error_however_the_server_says_it(script, standin
         client.decide_review("run_1", "n", approved=True)
 
 
+def test_an_edit_that_is_there_already_is_not_made_again(script):
+    versions = [version("rvr_1", None, {"a": 1}), version("rvr_2", "rvr_1", {"a": 3})]
+    accepted = {"submission_status": "accepted", "review": REVIEW}
+    client, runtime = script(ok({"data": [REVIEW]}), ok({"data": versions}), ok(accepted), api="current")
+
+    client.decide_review("run_1", "n", approved=True, modified_data={"a": 3})
+
+    assert json.loads(runtime.bodies[2]) == {"version_id": "rvr_2"}
+
+
+def test_of_two_edits_of_the_same_version_the_later_one_is_decided(script):
+    versions = [
+        version("rvr_2", "rvr_1", {"a": 2}, "2026-05-02T00:00:00Z"),
+        version("rvr_3", "rvr_1", {"a": 3}, "2026-05-01T00:00:00Z"),
+        version("rvr_1"),
+    ]
+    accepted = {"submission_status": "accepted", "review": REVIEW}
+    client, runtime = script(ok({"data": [REVIEW]}), ok({"data": versions}), ok(accepted), api="current")
+
+    client.decide_review("run_1", "n", approved=True)
+
+    assert json.loads(runtime.bodies[2]) == {"version_id": "rvr_2"}
+
+
+def test_a_review_that_was_cancelled_with_its_run_is_none(script):
+    cancelled = {**REVIEW, "cancelled_at": "2026-05-01T00:00:00Z"}
+    run = {"id": "run_1", "lifecycle": {"status": "cancelled"}}
+    client, _ = script(ok({"data": [cancelled]}), ok(run), api="current")
+
+    with pytest.raises(InvalidInputError, match="cancelled"):
+        client.decide_review("run_1", "n", approved=True)
+
+
+def test_the_decision_that_stands_is_asked_for_by_its_own_version(script):
+    decided = {**REVIEW, "decision": {"verdict": "approved", "version_id": "rvr_1"}}
+    again = {"submission_status": "already_applied", "review": decided}
+    versions = [version("rvr_1"), version("rvr_2", "rvr_1")]
+    client, runtime = script(ok({"data": [decided]}), ok({"data": versions}), ok(again), api="current")
+
+    assert client.decide_review("run_1", "n", approved=True).outcome == "already_applied"
+    assert json.loads(runtime.bodies[2]) == {"version_id": "rvr_1"}
+
+
+def test_a_review_without_a_version_cannot_be_decided(script):
+    client, _ = script(ok({"data": [REVIEW]}), ok({"data": []}), api="current")
+
+    with pytest.raises(UnreadableAnswerError, match="no version"):
+        client.decide_review("run_1", "n", approved=True)
+
+
+def test_a_receipt_that_says_nothing_is_no_success(script):
+    client, _ = script(ok({}))
+
+    with pytest.raises(UnreadableAnswerError, match="receipt"):
+        client.decide_review("run_1", "n", approved=True)
+
+
+def test_a_run_that_is_not_there_is_not_taken_for_a_missing_route(script):
+    client, _ = script(refused(404, {"detail": "Workflow run not found"}), refused(405))
+
+    with pytest.raises(NotFoundError, match="Workflow run not found"):
+        client.decide_review("run_1", "n", approved=True)
+
+
 # ---- runs of tests
+
+
+def test_a_run_of_tests_that_is_not_found_yet_is_waited_for(script):
+    missing = refused(404, {"detail": "Workflow eval run not found"})
+    done_run = ok({"id": "wfevalrun_1", "lifecycle": {"status": "completed"}, "counts": {"passed": 1}})
+    client, _ = script(missing, missing, done_run, api="current")
+
+    assert client.wait_for_test_run("wfevalrun_1").passed is True
 
 
 def test_a_run_of_tests_passes_or_does_not(retab):

@@ -12,6 +12,7 @@ import pytest
 from retab_orchestration import Document, FileReference, InvalidInputError
 from retab_orchestration._calls.bodies import Embedded, Late, json_body
 from retab_orchestration.documents import OpenedDocument, read_document
+from retab_orchestration.models import DocumentRef
 
 
 @pytest.fixture
@@ -117,6 +118,8 @@ def test_a_file_reference_is_taken_as_it_is():
         ({"url": "https://x"}, "filename"),
         ({"url": "data:a;base64,AAAA", "filename": "a"}, "data:"),
         (zipfile.Path, "pathlib.Path"),
+        (Document(b"x", filename="a", mime_type=5), "strings"),
+        (Document(b"x", filename=5), "strings"),
     ],
 )
 def test_what_is_no_document_is_refused_with_a_way_out(given, says):
@@ -159,6 +162,40 @@ class Broken:
 def test_an_object_that_does_not_open_is_refused(error, says):
     with pytest.raises(InvalidInputError, match=says):
         read_document(Broken(error))
+
+
+def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(InvalidInputError, match="pipe"):
+        read_document(tmp_path / "pipe")
+
+
+class Unseekable:
+    name = "stream.pdf"
+
+    def open(self, mode):
+        return os.fdopen(os.pipe()[0], "rb")
+
+
+def test_an_object_whose_stream_cannot_be_measured_is_refused():
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        read_document(Unseekable())
+
+
+def test_a_file_that_is_gone_when_it_is_sent_is_noticed(pdf):
+    document = read_document(pdf)
+    pdf.unlink()
+
+    with pytest.raises(InvalidInputError, match="any more"):
+        content(document)
+
+
+def test_a_document_of_another_run_is_a_reference():
+    assert read_document(DocumentRef(id="file_1", filename="a.pdf")) == FileReference(
+        id="file_1", filename="a.pdf"
+    )
+    assert read_document({"id": None, "file_id": "file_1"}).id == "file_1"
 
 
 def test_a_file_that_grows_or_shrinks_while_it_is_sent_is_noticed(pdf):

@@ -52,6 +52,10 @@ def test_an_hour_of_waiting_at_defaults_costs_a_fifth_of_a_look_every_five_secon
         {"first": -1},
         {"jitter": 1.0},
         {"jitter": -0.1},
+        {"jitter": None},
+        {"first": "x"},
+        {"interval": float("inf")},
+        {"max_failures": 1.5},
     ],
 )
 def test_a_poll_policy_that_cannot_be_followed_is_refused(wrong):
@@ -59,7 +63,7 @@ def test_a_poll_policy_that_cannot_be_followed_is_refused(wrong):
         PollPolicy(**wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base": 0}, {"cap": -1}])
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"attempts": 0.5}, {"base": 0}, {"cap": -1}])
 def test_a_retry_policy_that_cannot_be_followed_is_refused(wrong):
     with pytest.raises(InvalidInputError, match=next(iter(wrong))):
         RetryPolicy(**wrong)

@@ -18,7 +18,7 @@ REQUEST = Request("GET", "/v1/workflows/runs/run_1")
 
 
 def error(status, body=b"", **headers):
-    return error_of(REQUEST, Response(status, body, headers), run_id="run_1", now=0.0)
+    return error_of(REQUEST, Response(status, body, headers), run_id="run_1", now=0.0, key="k-secret")
 
 
 @pytest.mark.parametrize("entry", MANIFEST, ids=lambda entry: entry["file"])
@@ -166,3 +166,36 @@ def test_an_error_survives_pickling_with_its_facts():
 
     assert type(found) is errors.RateLimitedError
     assert (found.retry_after, found.status, str(found)) == (3.0, 429, str(before))
+
+
+def test_neither_the_key_nor_what_was_sent_is_repeated_whatever_the_form():
+    said = "Incorrect API key provided: k-secret"
+    sent = {"content": "JVBERi0SECRET", "input": "SECRET", "field": "k-secret"}
+    bodies = [
+        {"detail": said},
+        {"code": "k-secret", "message": said, "details": {"error": said, **sent, "more": [sent]}},
+        {"detail": {"code": "C", "message": said, "details": sent}},
+        {"error": said},
+        said,
+    ]
+    for body in bodies:
+        found = error(401, json.dumps(body).encode())
+        shown = f"{found} {found.code} {found.details} {pickle.dumps(found)!r}"
+        assert "k-secret" not in shown
+        assert "SECRET" not in shown
+        assert "***" in str(found)
+
+
+def test_a_long_refusal_is_cut():
+    assert len(str(error(400, json.dumps({"detail": "A" * 5_000_000}).encode()))) < 1500
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 200_000, b'{"detail":[{"loc":5,"msg":"x"}]}', b'{"detail":{"details":"x"}}', b"\xff\xfe"]
+)
+def test_a_refusal_that_makes_no_sense_is_still_a_refusal(body):
+    assert error(422, body).status == 422
+
+
+def test_a_redirect_says_where_to():
+    assert "use that as base_url" in str(error(307, b"", location="https://elsewhere"))

@@ -259,6 +259,89 @@ def test_a_client_made_before_a_fork_opens_connections_of_its_own():
     assert len(served.connections) == 2
 
 
+def _forked(client, queue):
+    try:
+        client.list_runs()
+    except ApiConnectionError:
+        queue.put("failed as it should")
+
+
+def test_a_fork_in_the_middle_of_a_probe_does_not_hang_the_child():
+    context = multiprocessing.get_context("fork")
+    with server("hang") as served:
+        options = {"timeout": 0.3, "retry": RetryPolicy(attempts=1)}
+        busy = threading.Thread(
+            target=_forked, args=(RetabClient("k", served.url, timeout=3), context.SimpleQueue())
+        )
+        busy.start()
+        while not served.connections:
+            pass
+        queue = context.SimpleQueue()
+        child = context.Process(target=_forked, args=(RetabClient("k", served.url, **options), queue))
+        child.start()
+        child.join(20)
+        alive = child.is_alive()
+        child.kill()
+        served.released.set()
+        busy.join()
+
+    assert not alive
+    assert queue.get() == "failed as it should"
+
+
+def test_threads_share_one_client():
+    with server() as served, RetabClient("k", served.url, api="classic", auth="bearer") as client:
+        threads = [threading.Thread(target=client.get_run, args=("run_1",)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len(client._runtime._clients) == 1
+        assert len(served.seen) == 8
+
+
+def test_a_client_may_be_used_on_one_loop_after_another():
+    with server() as served:
+        client = AsyncRetabClient("k", served.url, api="classic", auth="bearer")
+        for _ in range(2):
+            assert asyncio.run(client.get_run("run_1")).id == "run_1"
+        asyncio.run(client.aclose())
+
+    gc.collect()
+    assert not list(AsyncioRuntime._pools)
+
+
+def test_a_client_that_is_closed_while_it_opens_says_so_and_leaves_nothing_open():
+    async def main(url):
+        client = AsyncRetabClient("k", url, api="classic", auth="bearer")
+        looking = asyncio.create_task(client.get_run("run_1"))
+        await asyncio.sleep(0)
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed while it was used"):
+            await looking
+        assert not any(AsyncioRuntime._pools[asyncio.get_running_loop()].values())
+
+    with server() as served:
+        asyncio.run(main(served.url))
+
+
+def test_waits_that_start_together_share_one_failure_of_the_probe():
+    async def main(url):
+        clients = [AsyncRetabClient("k3", url, timeout=0.3) for _ in range(12)]
+        waits = (client.wait_for_run("run_1", timeout=1) for client in clients)
+        ended = await asyncio.gather(*waits, return_exceptions=True)
+        for client in clients:
+            await client.aclose()
+        return ended
+
+    with server("hang") as served:
+        ended = asyncio.run(main(served.url))
+
+    assert {type(error).__name__ for error in ended} == {"WaitTimeoutError"}
+    assert len(served.seen) <= 6
+
+
 def test_a_closed_client_opens_anew():
     with server() as served:
         client = RetabClient("k", served.url, api="classic", auth="bearer")
@@ -294,11 +377,6 @@ def test_one_tls_context_serves_the_process(tmp_path):
 def test_certificate_authorities_that_are_not_there_are_refused():
     with pytest.raises(ConfigurationError, match="verify"):
         _tls("/nowhere/ca.pem")
-
-
-def test_a_proxy_that_is_none_is_refused():
-    with pytest.raises(ConfigurationError, match="proxy"):
-        RetabClient("k", "http://x", api="classic", auth="bearer", proxy="what is this").get_run("run_1")
 
 
 def test_a_proxy_is_used():

@@ -229,11 +229,11 @@ def test_the_pauses_are_full_jitter_and_no_longer_than_the_cap(script):
 
 
 def test_the_server_says_how_long_to_wait(script):
-    client, runtime = script(refused(429, None, **{"retry-after": "77"}), ok(RUN))
+    client, runtime = script(refused(429, None, **{"retry-after": "47"}), ok(RUN))
 
     client.get_run("run_1")
 
-    assert runtime.slept == [77.0]
+    assert runtime.slept == [47.0]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +274,7 @@ def test_an_answer_that_is_no_run_says_so_without_repeating_it(script):
         Response(200, b"<html>"),
         Response(200, b""),
         ok({"no": "id"}),
+        Response(200, b"[" * 200_000),
     ],
 )
 def test_a_lost_create_is_never_sent_again_where_it_cannot_be_looked_for(script, lost):
@@ -342,3 +343,63 @@ def test_a_test_run_is_created_as_carefully(script):
         client.create_test_run("wf_1")
 
     assert len(runtime.sent) == 1
+
+
+def test_a_create_that_is_answered_with_an_id_alone_is_created(script):
+    client, _ = script(ok({"id": "run_1"}, 202))
+
+    assert client.create_run("wf_1").id == "run_1"
+
+
+def test_a_number_too_large_for_a_clock_does_not_lose_a_run(script):
+    client, _ = script(Response(200, b'{"id":"run_1","status":"running","duration_ms":' + b"9" * 400 + b"}"))
+
+    assert client.create_run("wf_1").id == "run_1"
+
+
+def test_an_unknown_outcome_carries_what_the_server_said(script):
+    client, _ = script(refused(502, {"code": "bad_gateway", "message": "x"}, **{"x-request-id": "req_3"}))
+
+    with pytest.raises(CreateOutcomeUnknownError) as unknown:
+        client.create_run("wf_1")
+
+    assert (unknown.value.status, unknown.value.code, unknown.value.request_id) == (
+        502,
+        "bad_gateway",
+        "req_3",
+    )
+
+
+def test_a_lost_run_of_tests_is_looked_for_where_such_runs_are(script):
+    client, _ = script(refused(500))
+
+    with pytest.raises(CreateOutcomeUnknownError, match="test runs of 'wf_1'"):
+        client.create_test_run("wf_1")
+
+
+def test_a_server_that_takes_another_header_by_now_is_asked_anew(script):
+    client, runtime = script(ok([]), refused(401), refused(401), ok([]), ok(RUN), api="auto", auth="auto")
+    with pytest.raises(AuthenticationError):
+        client.get_run("run_1")
+
+    client.get_run("run_1", outputs=False)
+
+    assert headers(runtime) == {"Api-Key": "key-1"}
+
+
+def test_a_large_body_is_read_off_the_loop(script):
+    client, runtime = script(ok(RUN), ok({**RUN, "padding": "x" * 40_000}))
+
+    client.get_run("run_1")
+    assert runtime.off_loop_calls == 0
+    client.get_run("run_1")
+    assert runtime.off_loop_calls == 1
+
+
+@pytest.mark.parametrize("path", ["wf_1%2Fx", "wf_1%"])
+def test_ids_are_percent_encoded_into_paths(script, path):
+    client, runtime = script(ok(RUN))
+
+    client.get_run(path)
+
+    assert runtime.requests == [f"GET /v1/workflows/runs/{path.replace('%', '%25')}"]

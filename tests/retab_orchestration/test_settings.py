@@ -47,7 +47,18 @@ def test_an_address_is_taken_with_or_without_its_version(given, kept):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "api.retab.com", "ftp://x", "http://", "http://u:p@h", "http://h?x=1", "http://h:99999", 7]
+    "url",
+    [
+        "",
+        "api.retab.com",
+        "ftp://x",
+        "http://",
+        "http://u:p@h",
+        "http://h?x=1",
+        "http://h:99999",
+        "http://:secret@h",
+        7,
+    ],
 )
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(ConfigurationError, match="base_url"):
@@ -70,6 +81,10 @@ def test_a_key_that_is_none_is_refused_without_repeating_it(key):
         ("timeout", 0),
         ("timeout", -1),
         ("timeout", "60"),
+        ("timeout", float("inf")),
+        ("timeout", 1e12),
+        ("proxy", "socks5://x"),
+        ("proxy", 5),
         ("verify", 3),
     ],
 )
@@ -90,3 +105,7 @@ def test_the_key_is_in_no_repr_and_in_no_name():
     assert "pass" not in repr(settings)
     assert "secret" not in settings.account
     assert settings.account != Settings.read("other", None).account
+
+
+def test_a_path_of_certificate_authorities_may_be_a_path(tmp_path):
+    assert Settings.read("k", None, verify=tmp_path).verify == str(tmp_path)
