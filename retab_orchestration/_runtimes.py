@@ -243,15 +243,21 @@ class AsyncioRuntime(_Clocks):
         if shared is None:
             return
         shared.users -= 1
-        if shared.users or shared.loop() is not asyncio.get_running_loop():
-            return  # others go on, or the loop that the connections belong to is over, and they with it
-        self._pools.get(asyncio.get_running_loop(), {}).pop(self._settings, None)
-        for client in shared.clients.values():
-            await client.aclose()
+        if shared.users:
+            return
+        loop = shared.loop()
+        if loop is not None and loop.is_closed():
+            self._pools.pop(loop, None)  # its connections ended with it
+        elif loop is asyncio.get_running_loop():
+            self._pools.get(loop, {}).pop(self._settings, None)
+            for client in shared.clients.values():
+                await client.aclose()
 
     async def _client(self, *, fresh: bool) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
-        if self._shared is None or self._shared.loop() is not loop:
+        if self._shared is not None and self._shared.loop() is not loop:
+            await self.aclose()
+        if self._shared is None:
             self._shared = self._pools.setdefault(loop, {}).setdefault(self._settings, _Shared(ref(loop)))
             self._shared.users += 1
         shared = self._shared
