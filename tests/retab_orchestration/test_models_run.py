@@ -1,5 +1,6 @@
 """A run in each of its shapes, and what its reader makes of it."""
 
+import sys
 import timeit
 
 import pytest
@@ -279,5 +280,6 @@ def test_reading_is_quick_enough_for_an_event_loop():
     one = min(timeit.repeat(lambda: WorkflowRun.model_validate(body), number=1, repeat=30))
     page = min(timeit.repeat(lambda: RunPage.model_validate([RUN] * 100), number=1, repeat=10))
 
-    assert one < 0.001  # seconds, for about 4 KB
-    assert page < 0.020
+    slack = 1 if sys.gettrace() is None else 3  # coverage's tracer
+    assert one < 0.001 * slack  # seconds, for about 4 KB
+    assert page < 0.020 * slack
