@@ -1,16 +1,18 @@
 """The emulator on a real socket."""
 
 import base64
+import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import pytest
 
 from retab_orchestration.emulator import Emulator
-from retab_orchestration.emulator.wire import Refusal
+from retab_orchestration.emulator.server import listen
 from tests.emulator.conftest import VALUES
 
 pytest_plugins = ["retab_orchestration.emulator.fixtures"]
@@ -140,7 +142,7 @@ def test_answers_in_place_of_the_real_one(http, emulator):
 
 
 def test_faults_that_make_no_sense_are_refused_in_the_caller(emulator):
-    with pytest.raises(Refusal, match="kind"):
+    with pytest.raises(ValueError, match="Input should be one of"):
         emulator.post_faults([{"match": "*", "kind": "explode"}])
 
 
@@ -184,6 +186,19 @@ def test_a_taken_port_is_refused_with_what_to_do(emulator):
 
     with pytest.raises(OSError, match="choose another port"), Emulator(port=port):
         pass
+
+
+def test_answers_are_sent_without_delay():
+    with closing(listen("127.0.0.1", 0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY
+
+
+def test_a_defect_is_a_server_error_and_the_server_goes_on(http, emulator, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(emulator._service.state, "workflows", None)
+        assert http.get("/v1/workflows").json() == {"error": "the emulator itself failed with AttributeError"}
+
+    assert http.get("/v1/workflows").status_code == 200
 
 
 def test_workflows_come_from_a_file(tmp_path):
