@@ -105,6 +105,8 @@ def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> tu
         content, mime_type = decode_data_uri(url)
     except ValueError as error:
         raise Refusal.invalid([*loc, "url"], "Input should be a data URI with base64 content") from error
+    if not content:
+        raise Refusal.invalid([*loc, "url"], "The document is empty")
     return read_file(content, filename, mime_type, state.clock()), content
 
 

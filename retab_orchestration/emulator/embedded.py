@@ -115,6 +115,6 @@ class Emulator:
         async def call() -> T:
             return act()
 
-        if self._loop is None:
-            raise RuntimeError("The emulator is not running: use it in a `with` block.")
+        if self._loop is None or not self._thread.is_alive():
+            return act()
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(timeout=30)

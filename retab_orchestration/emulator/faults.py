@@ -109,8 +109,11 @@ class Faults:
     def take(self, request: Request) -> Fault | None:
         """Return the fault that this request meets, counting it against every posted fault it matches.
 
-        The first one posted wins. A request that will never be acted on is counted in the statistics here.
+        The first one posted wins; the control plane meets none. A request that will never be acted on is counted in
+        the statistics here.
         """
+        if request.path.startswith("/_emulator/"):
+            return None
         target = f"{request.method} {request.path.rstrip('/') or '/'}"
         met = [posted.fault for posted in self._posted if posted.meets(target)]
         if met and not met[0].acts:
