@@ -379,7 +379,7 @@ def test_the_examples_in_the_blocks_docstrings_run(emulator, invoice):
 
     made = {}
     for block in (RetabWorkflow, RetabCredentials):
-        code = block.get_code_example().removeprefix("```python").removesuffix("```")
+        code = block.get_code_example().partition("```python\n")[2].partition("```")[0]
         exec(code.replace("BLOCK_NAME", name), made)  # noqa: S102
 
     assert made["outputs"]["end-node-1"]["json_data"]["total_amount"] == 1234.56
