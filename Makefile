@@ -57,7 +57,8 @@ unit-core:
 unit-airflow:
 	$(call PYTEST,airflow) -m "not system" tests/airflow_provider
 unit-airflow-floor:
-	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider tests/retab_orchestration tests/emulator
+	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider
+	$(call PYTEST,airflow-floor) -m "not system" tests/retab_orchestration tests/emulator
 unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection
 

@@ -121,6 +121,14 @@ class PrefectHost:
         )
         return found
 
+    def log(self, flow_run_id: str) -> str:
+        """Return what a flow run and its tasks have logged, one message a line."""
+        lines: list[dict[str, Any]] = self.post(
+            "/logs/filter",
+            {"logs": {"flow_run_id": {"any_": [flow_run_id]}}, "sort": "TIMESTAMP_ASC", "limit": 200},
+        )
+        return "\n".join(str(line["message"]) for line in lines)
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """POST to a path below the API's address and return the JSON of its answer."""
         answer = self._http.post(path, json=body)

@@ -31,7 +31,7 @@ class RetabCredentials(CredentialsBlock):
 
         credentials = RetabCredentials.load("BLOCK_NAME")
         with credentials.get_client() as client:
-            run = client.get_run("run_abc123")
+            page = client.list_runs(workflow_id="wf_invoice", limit=10)
         ```
     """
 
@@ -189,12 +189,20 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
 
     Example:
         ```python
+        import asyncio
+
         from prefect_collection import RetabWorkflow
 
         workflow = RetabWorkflow.load("BLOCK_NAME")
-        run = await workflow.trigger()
-        await run.wait_for_completion()
-        outputs = await run.fetch_result()
+
+
+        async def main():
+            run = await workflow.trigger()
+            await run.wait_for_completion()
+            return await run.fetch_result()
+
+
+        outputs = asyncio.run(main())
         ```
     """
 

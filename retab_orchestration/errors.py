@@ -63,26 +63,24 @@ class RetabError(Exception):
 
     Attributes:
         run_id: The run that it is about, None when there is none or it is not known.
-        retryable: Whether the same thing may succeed when it is tried again later.
     """
-
-    retryable: bool = True
 
     def __init__(self, message: str, *, run_id: str | None = None) -> None:
         super().__init__(message)
         self.run_id = run_id
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same thing may succeed when it is tried again later."""
+        return not isinstance(self, _FINAL)
+
 
 class ConfigurationError(RetabError, ValueError):
     """The key, the address, `api` or `auth` is missing or wrong: fix the settings."""
 
-    retryable = False
-
 
 class InvalidInputError(RetabError, ValueError):
     """An argument was refused, and nothing was created or changed: fix the call."""
-
-    retryable = False
 
 
 class ApiError(RetabError):
@@ -165,8 +163,6 @@ class ApiStatusError(ApiError):
 class AuthenticationError(ApiStatusError):
     """401: the key is wrong, or in the wrong header."""
 
-    retryable = False
-
     advice = (
         "Check the API key, and that it belongs to this base_url; auth='bearer' or 'api-key' fixes the header"
     )
@@ -175,15 +171,11 @@ class AuthenticationError(ApiStatusError):
 class PermissionDeniedError(ApiStatusError):
     """403: the key is good but may not do this."""
 
-    retryable = False
-
     advice = "Ask for access, or use a key of the organisation that owns it"
 
 
 class NotFoundError(ApiStatusError):
     """404: there is no such thing, or not for this key."""
-
-    retryable = False
 
     advice = "Check the id, and that the key belongs to the same organisation and environment"
 
@@ -197,8 +189,6 @@ class UnsupportedRouteError(NotFoundError):
 class ConflictError(ApiStatusError):
     """409: the present state does not allow it."""
 
-    retryable = False
-
     advice = "Look at the present state before trying again"
 
 
@@ -211,8 +201,6 @@ class ReviewConflictError(ConflictError):
 class DocumentTooLargeError(ApiStatusError):
     """413: the request with its documents is over the server's limit."""
 
-    retryable = False
-
     advice = (
         "Documents sent with the request may have about 24 MiB in all (32 MiB as base64): send smaller ones"
     )
@@ -220,8 +208,6 @@ class DocumentTooLargeError(ApiStatusError):
 
 class RequestRejectedError(ApiStatusError):
     """400 or 422: the server refused the request; nothing was created."""
-
-    retryable = False
 
     advice = "The server refused it as it is, and did nothing: correct the call"
 
@@ -249,8 +235,6 @@ class CreateOutcomeUnknownError(RetabError):
         code: The server's own error code, if it named one.
         request_id: The `x-request-id` of that answer, for Retab's support.
     """
-
-    retryable = False
 
     def __init__(
         self,
@@ -285,14 +269,12 @@ class _RunStateError(RetabError):
 class InputsChangedError(_RunStateError):
     """There is a run of the same identity with other inputs: ask for a new one, or restore the inputs."""
 
-    retryable = False
-
 
 class RunFailedError(_RunStateError):
     """The run ended in error: read why, then run it again or fix the workflow."""
 
     @property
-    def retryable(self) -> bool:  # type: ignore[override]
+    def retryable(self) -> bool:
         """Whether another run of the same inputs may succeed: unless Retab says that the cause is permanent."""
         category = getattr(getattr(self.run, "error", None), "category", None)
         return bool(category != "permanent")
@@ -308,3 +290,11 @@ class ReviewRequiredError(_RunStateError):
 
 class WaitTimeoutError(_RunStateError):
     """The deadline passed while the run went on: wait again with its id, or cancel it."""
+
+
+# The same call gets the same answer again.
+_FINAL = (
+    *(ConfigurationError, InvalidInputError, CreateOutcomeUnknownError, InputsChangedError),
+    *(AuthenticationError, PermissionDeniedError, NotFoundError, ConflictError),
+    *(DocumentTooLargeError, RequestRejectedError),
+)

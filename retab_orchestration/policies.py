@@ -11,14 +11,16 @@ __all__ = ["PollPolicy", "RetryPolicy"]
 _SHORTEST = 1e-6
 
 
-def _within(owner: object, least: float, most: float, *names: str, whole: bool = False) -> None:
+def _within(owner: object, least: float, below: float, *names: str, whole: bool = False) -> None:
     for name in names:
         value = getattr(owner, name)
         kinds = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < most:
+        if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < below:
             kind = "a whole number" if whole else "a number"
+            span = "more than 0" if least == _SHORTEST else f"at least {least:g}"
+            end = "" if math.isinf(below) else f" and below {below:g}"
             raise InvalidInputError(
-                f"{type(owner).__name__}.{name} must be {kind}, at least {least:g} and below {most:g}, not {value!r}"
+                f"{type(owner).__name__}.{name} must be {kind}, {span}{end}, not {value!r}"
             )
 
 

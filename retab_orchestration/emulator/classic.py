@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retab_orchestration.emulator.creation import add_run, run_once, text_at
+from retab_orchestration.emulator.creation import read_inputs, start_once, text_at
 from retab_orchestration.emulator.documents import File, decode_base64, read_file
 from retab_orchestration.emulator.engine import Run, Step, View
 from retab_orchestration.emulator.handles import input_handles, output_handles
@@ -35,6 +35,10 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
         **_error(view.failed),
         "cost_summary": None,
         "trace_spans": None,
+        "cancel_signal_error": None,
+        "cancel_signal_failed_at": None,
+        "cancel_native_error": None,
+        "cancel_confirmation_error": None,
         "cancel_requested_at": moment(run.cancel_asked_at),
         "cancel_confirmation_pending": run.cancel_asked_at is not None and view.is_active,
         "waiting_for_node_ids": list(view.waiting),
@@ -63,6 +67,9 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         "output": _output(step),
         "handle_outputs": output_handles(step, texts=True) or None,
         "handle_inputs": input_handles(step, texts=True),
+        "input_document": None,
+        "output_document": None,
+        "split_documents": None,
         **_reviewed(step),
         "retry_count": 0,
         "loop_id": None,
@@ -76,8 +83,8 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
 def create_run(state: State, request: Request, workflow_id: str) -> Response:
     """Answer `POST /v1/workflows/{workflow_id}/run`."""
     workflow = state.workflow(workflow_id)
-    body = request.json_object()
-    run = run_once(state, request, lambda: add_run(state, workflow, "classic", body, _read_document))
+    new = read_inputs(state, workflow, "classic", request.json_object(), _read_document)
+    run = start_once(state, request, new)
     return answer(run_body(run, state.look(run)))
 
 

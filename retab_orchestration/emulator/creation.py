@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from retab_orchestration.emulator.documents import File
@@ -11,7 +12,7 @@ from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, new_id
 from retab_orchestration.emulator.workflows import Workflow
 
-__all__ = ["add_run", "object_at", "run_once", "text_at"]
+__all__ = ["NewRun", "object_at", "read_inputs", "start_once", "start_run", "text_at"]
 
 DocumentReader = Callable[[State, dict[str, Any], list[str]], tuple[File, bytes | None]]
 """Turns one document of a request body into a file, and its bytes where the body holds them.
@@ -20,13 +21,22 @@ The list is where the document stands in the body.
 """
 
 
-def add_run(
+@dataclass(frozen=True)
+class NewRun:
+    """A run whose inputs are checked and read, and that has not started."""
+
+    run: Run
+    contents: tuple[tuple[File, bytes], ...]
+    """The documents that came with it, with their bytes."""
+
+
+def read_inputs(
     state: State, workflow: Workflow, family: str, body: Mapping[str, Any], read: DocumentReader
-) -> Run:
-    """Check the inputs of a create, and start the run.
+) -> NewRun:
+    """Check the inputs of a create.
 
     Raises:
-        Refusal: 422 for an input that is malformed or meant for no start node; nothing is started then.
+        Refusal: 422 for an input that is malformed or meant for no start node.
     """
     documents = _inputs(workflow, body, "documents", "start")
     json_inputs = _inputs(workflow, body, "json_inputs", "start_json")
@@ -37,11 +47,9 @@ def add_run(
                 ["body", "text_inputs", node_id], "Input should be a valid string", "string_type"
             )
     given = {node_id: _read(state, document, node_id, read) for node_id, document in documents.items()}
-    for file, content in given.values():
-        if content is not None:
-            state.shelf.add(file, content)
     files = {node_id: file for node_id, (file, _) in given.items()}
-    return start_run(state, Run("", workflow, family, 0.0, 0.0, 0, files, json_inputs, text_inputs))
+    contents = tuple((file, content) for file, content in given.values() if content is not None)
+    return NewRun(Run("", workflow, family, 0.0, 0.0, 0, files, json_inputs, text_inputs), contents)
 
 
 def start_run(state: State, run: Run) -> Run:
@@ -52,8 +60,8 @@ def start_run(state: State, run: Run) -> Run:
     return state.add_run(run)
 
 
-def run_once(state: State, request: Request, make: Callable[[], Run]) -> Run:
-    """Make a run, or return the one that the same `Idempotency-Key` has made before.
+def start_once(state: State, request: Request, new: NewRun) -> Run:
+    """Start a run, or return the one that the same `Idempotency-Key` has started before.
 
     Raises:
         Refusal: 409 when the key came before with another request.
@@ -64,7 +72,9 @@ def run_once(state: State, request: Request, make: Callable[[], Run]) -> Run:
         known = state.runs.get(state.recall(key, digest) or "")
         if known is not None:
             return known
-        run = make()
+        for file, content in new.contents:
+            state.shelf.add(file, content)
+        run = start_run(state, new.run)
         if key is not None:
             state.commands[key] = (digest, run.id)
         return run

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retab_orchestration.emulator.creation import add_run, object_at, run_once, text_at
+from retab_orchestration.emulator.creation import object_at, read_inputs, start_once, text_at
 from retab_orchestration.emulator.documents import File, decode_data_uri, read_file
 from retab_orchestration.emulator.engine import Run, Step, View
 from retab_orchestration.emulator.handles import input_handles, output_handles
@@ -68,16 +68,11 @@ def create_run(state: State, request: Request) -> Response:
     body = request.json_object()
     workflow = state.workflow(text_at(body, "workflow_id", ["body"]))
     _check_version(workflow, body.get("version", "production"))
-    metadata = _metadata(body)
-
-    def make() -> Run:
-        run = add_run(state, workflow, "current", body, _read_document)
-        run.metadata = metadata
-        if body.get("trigger_type") == "restart":
-            run.trigger_type = "restart"
-        return run
-
-    run = run_once(state, request, make)
+    new = read_inputs(state, workflow, "current", body, _read_document)
+    new.run.metadata = _metadata(body)
+    if body.get("trigger_type") == "restart":
+        new.run.trigger_type = "restart"
+    run = start_once(state, request, new)
     return answer(run_body(run, state.look(run)), 202)
 
 
@@ -110,6 +105,8 @@ def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> tu
         content, mime_type = decode_data_uri(url)
     except ValueError as error:
         raise Refusal.invalid([*loc, "url"], "Input should be a data URI with base64 content") from error
+    if not content:
+        raise Refusal.invalid([*loc, "url"], "The document is empty")
     return read_file(content, filename, mime_type, state.clock()), content
 
 

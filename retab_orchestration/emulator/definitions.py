@@ -1,30 +1,4 @@
-"""Reading users' workflows from a YAML file.
-
-```yaml
-workflows:
-  - id: wf_slow_invoice          # a copy of another workflow, slower
-    like: wf_invoice
-    seconds: 30
-
-  - id: wf_order                 # one of your own
-    name: Orders                 # optional, as are the next four
-    seconds: 2                   # from the creation of a run to its end
-    published: true
-    cancel_seconds: 0            # how long a cancellation is only requested
-    on_reject: cancelled         # or completed
-    nodes:                       # each takes the output of the node above it, or of all the starts above it
-      - {id: start-node-1, type: start, label: Order}
-      - id: extract-node-1
-        type: extract
-        fields:                  # output key: label of the line `Label: value`
-          order_number: Order number
-          total: {label: Total, type: number}
-      - {id: hil-node-1, type: hil}
-      - {id: end-node-1, type: end}
-    tests:
-      - {id: wfnodetest_order_1, node: extract-node-1, verdict: passed}
-```
-"""
+"""Reading users' workflows from a YAML file; the package's docstring shows one."""
 
 from collections.abc import Mapping
 from dataclasses import replace

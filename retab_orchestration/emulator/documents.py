@@ -57,10 +57,13 @@ def decode_base64(text: str) -> bytes:
     Raises:
         ValueError: when it is not base64; the message holds none of it.
     """
-    compact = "".join(text.split())
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        compact = "".join(text.split())
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise ValueError("not valid base64") from None
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from retab_orchestration.emulator.definitions import read_workflows
 from retab_orchestration.emulator.server import Server, address, listen
 from retab_orchestration.emulator.service import Service
+from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
 
 __all__ = ["Emulator"]
@@ -84,10 +85,13 @@ class Emulator:
         """Replace all faults, see `docs/emulator.md`.
 
         Raises:
-            Refusal: when one of them makes no sense; the message names it.
+            ValueError: when one of them makes no sense; the message says which and why.
         """
-        posted = list(faults)
-        self._on_loop(lambda: self._service.faults.post(posted))
+        posted = [dict(fault) for fault in faults]
+        try:
+            self._on_loop(lambda: self._service.faults.post(posted))
+        except Refusal as refusal:
+            raise ValueError(f"these faults are refused: {refusal.detail}") from refusal
 
     def release(self) -> int:
         """Let all held requests go on, and return how many there were."""
@@ -111,6 +115,6 @@ class Emulator:
         async def call() -> T:
             return act()
 
-        if self._loop is None:
-            raise RuntimeError("The emulator is not running: use it in a `with` block.")
+        if self._loop is None or not self._thread.is_alive():
+            return act()
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(timeout=30)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from retab_orchestration.emulator.wire import Refusal, Request, Response, answer
+from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id
 
 __all__ = ["Fault", "Faults"]
 
@@ -52,12 +52,14 @@ class Fault:
 
     def response(self) -> Response | None:
         """Return the answer that takes the place of the real one, None when the fault is of another kind."""
+        headers = {"x-request-id": new_id("req")}
         if self.kind == "garbage":
-            return Response(200, b"<html>not JSON</html>", {"content-type": "text/html"})
+            return Response(200, b"<html>not JSON</html>", {"content-type": "text/html", **headers})
         if not self.kind.startswith("http_"):
             return None
         status = int(self.kind.removeprefix("http_"))
-        headers = {} if self.retry_after is None else {"retry-after": f"{self.retry_after:g}"}
+        if self.retry_after is not None:
+            headers["retry-after"] = f"{self.retry_after:g}"
         if status in {502, 503, 504}:
             return Response(status, b"upstream unavailable", {"content-type": "text/plain", **headers})
         return answer(_BODIES.get(status, {"detail": f"Fault {status}"}), status, headers)
@@ -107,8 +109,11 @@ class Faults:
     def take(self, request: Request) -> Fault | None:
         """Return the fault that this request meets, counting it against every posted fault it matches.
 
-        The first one posted wins. A request that will never be acted on is counted in the statistics here.
+        The first one posted wins; the control plane meets none. A request that will never be acted on is counted in
+        the statistics here.
         """
+        if request.path.startswith("/_emulator/"):
+            return None
         target = f"{request.method} {request.path.rstrip('/') or '/'}"
         met = [posted.fault for posted in self._posted if posted.meets(target)]
         if met and not met[0].acts:

@@ -71,7 +71,7 @@ def list_files(state: State, request: Request) -> Response:
     prefix = request.param("filename") or ""
     files = [
         file
-        for file in state.shelf.files.values()
+        for file in list(state.shelf.files.values())
         if file.filename.startswith(prefix)
         and request.param("mime_type") in {None, file.mime_type}
         and start <= file.created_at <= end
@@ -113,7 +113,8 @@ def _receive(state: State, request: Request, file_id: str) -> Response:
     if has_key or request.headers.get("content-type") != upload.mime_type:
         return Response(403, b"SignatureDoesNotMatch", {"content-type": "text/plain"})
     upload.arrived = read_file(request.body, upload.filename, upload.mime_type, state.clock(), file_id)
-    state.shelf.keep(file_id, request.body)
+    with state.lock:
+        state.shelf.keep(file_id, request.body)
     return Response(200)
 
 
@@ -123,7 +124,8 @@ def _upload_inline(state: State, filename: str, url: str) -> Response:
     except ValueError as error:
         raise Refusal.invalid(["body", "url"], "Input should be a data URI with base64 content") from error
     file = read_file(content, filename, mime_type, state.clock())
-    state.shelf.add(file, content)
+    with state.lock:
+        state.shelf.add(file, content)
     return answer({"fileId": file.id, "filename": filename})
 
 

@@ -46,25 +46,12 @@ def page(
         Refusal: 400 for both cursors at once, 422 for a limit out of range or, if strict, an unknown cursor.
     """
     limit = integer(request, "limit", 1, largest) or default
-    before, after = request.param("before"), request.param("after")
-    if before and after:
-        raise Refusal(400, "before and after are mutually exclusive: give one of them")
     keys = [key(row) for row in rows]
-    cursor = before or after
-    if cursor and cursor not in keys:
-        if strict:
-            raise Refusal(422, _STALE)
-        return {"data": [], "list_metadata": {"before": None, "after": None}}
-    if before:
-        end = keys.index(before)
-        start = max(0, end - limit)
-    else:
-        start = keys.index(after) + 1 if after else 0
-        end = start + limit
+    start, end = _window(request, keys, limit, strict=strict)
     shown = rows[start:end]
     metadata = {
         "before": keys[start] if shown and start > 0 else None,
-        "after": key(shown[-1]) if shown and start + len(shown) < len(rows) else None,
+        "after": keys[end - 1] if shown and end < len(rows) else None,
     }
     return {"data": [write(row) for row in shown], "list_metadata": metadata}
 
@@ -122,6 +109,22 @@ def date_window(request: Request) -> tuple[float, float]:
     if start is not None and end is not None and start > end:
         raise Refusal.invalid(["query", "from_date"], "from_date should not be after to_date")
     return start if start is not None else float("-inf"), end if end is not None else float("inf")
+
+
+def _window(request: Request, keys: list[str], limit: int, *, strict: bool) -> tuple[int, int]:
+    before, after = request.param("before"), request.param("after")
+    if before and after:
+        raise Refusal(400, "before and after are mutually exclusive: give one of them")
+    cursor = before or after
+    if cursor and cursor not in keys:
+        if strict:
+            raise Refusal(422, _STALE)
+        return 0, 0
+    if before:
+        end = keys.index(before)
+        return max(0, end - limit), end
+    start = keys.index(after) + 1 if after else 0
+    return start, min(start + limit, len(keys))
 
 
 def _date(request: Request, name: str) -> float | None:

@@ -30,7 +30,7 @@ _ASKED_FOR: dict[str, Callable[[str], bool]] = {
 def list_reviews(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows/reviews`: those that are undecided, oldest first, unless asked otherwise."""
     wanted = _ASKED_FOR[choice(request, "decision_status", _ASKED_FOR) or "pending"]
-    gates = [gate for run in state.runs.values() for gate in gates_of(state, run)]
+    gates = [gate for run in list(state.runs.values()) for gate in gates_of(state, run)]
     found = [gate for gate in gates if wanted(_status(state, gate)) and _matches(gate, request)]
     found.sort(key=lambda gate: gate.step.started_at, reverse=order(request, "asc"))
     rows = page(
@@ -88,7 +88,7 @@ def list_versions(state: State, request: Request) -> Response:
 
 def get_version(state: State, _request: Request, wanted: str) -> Response:
     """Answer `GET /v1/workflows/reviews/versions/{version_id}`."""
-    for gate in (gate for run in state.runs.values() for gate in gates_of(state, run)):
+    for gate in (gate for run in list(state.runs.values()) for gate in gates_of(state, run)):
         for version in gate.versions:
             if version.id == wanted:
                 return answer(_version(gate, version))

@@ -14,6 +14,9 @@ __all__ = ["BOTH", "Match", "Route", "Router"]
 BOTH = ("classic", "current")
 """The two route families."""
 
+_GROWN = "/v1/workflows/runs"
+"""The path that an older server knows for another method and answers with 405; the others it does not know at all."""
+
 
 @dataclass(frozen=True)
 class Route:
@@ -83,4 +86,6 @@ class Router:
             if route.method == method:
                 found = route.pattern.fullmatch(path)
                 return Match(name, route, tuple(unquote(value) for value in found.groups()) if found else ())
+        if template != _GROWN and any(route.method == method for route in same):
+            return Match(name, None)
         return Match(name, None, allowed=tuple(sorted(route.method for route in served)))

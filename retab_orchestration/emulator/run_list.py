@@ -38,7 +38,7 @@ def find_runs(state: State, request: Request) -> list[Run]:
         raise Refusal(400, f"Invalid sort_by: {sort}")
     newest_first = order(request, "desc")
     tests = [*_identity(state, request), *_status(state, request), *_durations(request)]
-    found = [run for run in state.runs.values() if all(test(run, state.look(run)) for test in tests)]
+    found = [run for run in list(state.runs.values()) if all(test(run, state.look(run)) for test in tests)]
     return sorted(found, key=lambda run: run.number, reverse=newest_first)
 
 

@@ -1,6 +1,7 @@
 """The only module of the emulator with a socket: starlette and uvicorn around `Service`."""
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,8 @@ from retab_orchestration.emulator.service import Service
 from retab_orchestration.emulator.wire import Request, Response, answer
 
 __all__ = ["Server", "address", "listen"]
+
+_log = logging.getLogger(__name__)
 
 _LARGE = 262_144
 """Bytes of a body from which on a request is handled in a thread, so that other requests are not kept waiting."""
@@ -69,13 +72,19 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: when the address cannot be had; the message says what to do.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends without delay only on sockets that say they are TCP, which socket.create_server's do not
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
     except OSError as error:
+        listener.close()
         message = (
             f"cannot listen on {host}:{port} ({error.strerror}): choose another port, or 0 for any free one"
         )
         raise OSError(error.errno, message) from error
+    return listener
 
 
 def address(host: str, listener: socket.socket) -> str:
@@ -118,6 +127,7 @@ class _App:
     async def _exchange(self, http: HttpRequest) -> Response | None:
         """Return the answer, None when the connection is to be closed without one."""
         request = _head(http)
+        self._service.count(request)
         fault = self._service.faults.take(request)
         body = await _body(http, self._service.body_limit(request))
         if fault is not None and fault.kind == "reset_before":
@@ -149,10 +159,13 @@ class _App:
             if len(body) > _LARGE:
                 return await run_in_threadpool(self._service.handle, request)
             return self._service.handle(request)
-        except Exception as error:  # noqa: BLE001 - a fault of the emulator's own is a 500, as everywhere
-            return answer({"error": f"the emulator failed: {error!r}"}, 500)
+        except Exception as error:  # noqa: BLE001 - a defect of the emulator is a 500 too
+            _log.info("%s %s", request.method, request.path, exc_info=error)
+            return answer({"error": f"the emulator itself failed with {type(error).__name__}"}, 500)
 
     async def _hold(self) -> None:
+        if self._closing.is_set():
+            return
         released = asyncio.Event()
         self._service.faults.hold(released.set)
         await released.wait()

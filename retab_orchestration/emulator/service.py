@@ -72,9 +72,15 @@ class Service:
         self._api_key, self._auth = api_key, auth
         known = {workflow.id: workflow for workflow in (*BUILT_IN, *workflows)}
         self.state = State(api, clock, speed, known, idempotency)
-        self.faults = Faults(self._count)
+        self.faults = Faults(self.count)
         self._router = Router((route for module in _MODULES for route in module.ROUTES), api)
         self._requests: Counter[str] = Counter()
+
+    def count(self, request: Request) -> None:
+        """Count a request as arrived, once; whoever carries requests may do so before they are acted on."""
+        if not request.counted and request.path.startswith("/v1/"):
+            request.counted = True
+            self._requests[self._router.match(request.method, request.path).name] += 1
 
     def handle(self, request: Request) -> Response:
         """Answer a request; faults are not met here but by who carries the answer, see `faults.take`."""
@@ -90,7 +96,7 @@ class Service:
 
     def refuse_size(self, request: Request) -> Response:
         """Answer a request whose body is larger than allowed, and was not read for that reason."""
-        self._count(request)
+        self.count(request)
         return Response(
             413, b"Request Entity Too Large", {"content-type": "text/plain", "x-request-id": new_id("req")}
         )
@@ -116,14 +122,9 @@ class Service:
             return files.serve_storage(self.state, request)
         if not request.path.startswith("/v1/"):
             return page.serve(self.state, request)
-        self._count(request)
+        self.count(request)
         self._authenticate(request)
         return self._router.match(request.method, request.path).call(self.state, request)
-
-    def _count(self, request: Request) -> None:
-        if not request.counted and request.path.startswith("/v1/"):
-            request.counted = True
-            self._requests[self._router.match(request.method, request.path).name] += 1
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")

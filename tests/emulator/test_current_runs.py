@@ -107,6 +107,7 @@ def test_steps_are_filtered_and_paged(call, clock, invoice):
         ({"filename": "a.txt", "url": DATA, "mime_type": "text/plain"}, 202),
         ({"url": DATA}, 422),
         ({"filename": "a.txt", "url": "data:text/plain;base64,%%%"}, 422),
+        ({"filename": "a.txt", "url": "data:text/plain;base64,"}, 422),
         ({"filename": "a.txt", "url": "https://example.com/a.txt"}, 422),
         ({"filename": "a.txt", "url": "https://storage.retab.com/org_1/file_1.txt"}, 404),
         ({"id": "file_1", "filename": "a.txt", "mime_type": "text/plain"}, 422),

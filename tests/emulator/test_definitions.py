@@ -1,8 +1,10 @@
 """Users' workflows in YAML."""
 
+from pathlib import Path
+
 import pytest
 
-from retab_orchestration.emulator import definitions
+from retab_orchestration import emulator
 from retab_orchestration.emulator.definitions import read_workflows
 from retab_orchestration.emulator.workflows import BUILT_IN
 from tests.emulator.conftest import Caller
@@ -19,7 +21,13 @@ def read(tmp_path):
 
 
 def example():
-    return definitions.__doc__.partition("```yaml\n")[2].partition("```")[0]
+    return emulator.__doc__.partition("```yaml\n")[2].partition("```")[0]
+
+
+def test_the_documentation_shows_the_same_example():
+    page = Path(__file__).parents[2] / "docs" / "emulator.md"
+
+    assert example() in page.read_text()
 
 
 def test_the_documented_example_runs(read, clock):

@@ -18,7 +18,7 @@ from tests.emulator.conftest import Caller
         ("GET", "/v1/workflows/runs/run_unknown/steps", 404, 404),
         ("POST", "/v1/workflows/runs/run_unknown/restart", 404, 404),
         ("POST", "/v1/workflows/wf_invoice/tests/runs", 200, 404),
-        ("POST", "/v1/workflows/tests/runs", 405, 422),
+        ("POST", "/v1/workflows/tests/runs", 404, 422),
         ("POST", "/v1/workflows/evals/runs", 404, 422),
         ("GET", "/v1/workflows/runs", 200, 200),
         ("PATCH", "/v1/workflows/runs", 405, 405),

@@ -1,16 +1,18 @@
 """The emulator on a real socket."""
 
 import base64
+import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import pytest
 
 from retab_orchestration.emulator import Emulator
-from retab_orchestration.emulator.wire import Refusal
+from retab_orchestration.emulator.server import listen
 from tests.emulator.conftest import VALUES
 
 pytest_plugins = ["retab_orchestration.emulator.fixtures"]
@@ -115,6 +117,13 @@ def test_a_time_out_ends_in_a_closed_connection(http, emulator):
         http.post(ECHO, json={})
 
 
+def test_the_control_plane_meets_no_fault(http, emulator):
+    emulator.post_faults([{"match": "*", "times": 99, "kind": "http_500"}])
+
+    assert http.get("/_emulator/stats").json()["runs_created"] == 0
+    assert http.post("/_emulator/reset").status_code == 200
+
+
 def test_a_slow_answer_comes(http, emulator):
     emulator.post_faults([{"match": "GET *", "kind": "slow", "seconds": 0.3}])
     begun = time.monotonic()
@@ -140,7 +149,7 @@ def test_answers_in_place_of_the_real_one(http, emulator):
 
 
 def test_faults_that_make_no_sense_are_refused_in_the_caller(emulator):
-    with pytest.raises(Refusal, match="kind"):
+    with pytest.raises(ValueError, match="Input should be one of"):
         emulator.post_faults([{"match": "*", "kind": "explode"}])
 
 
@@ -174,9 +183,11 @@ def test_an_emulator_stops_although_it_holds_requests():
     assert not emulator._thread.is_alive()
 
 
-def test_an_emulator_has_to_run_to_be_asked():
-    with pytest.raises(RuntimeError, match="`with` block"):
-        Emulator().stats()
+def test_an_emulator_remembers_after_it_has_stopped():
+    with Emulator() as emulator:
+        httpx.post(f"{emulator.url}{ECHO}", headers={"Api-Key": "k"})
+
+    assert emulator.stats()["runs_created"] == 1
 
 
 def test_a_taken_port_is_refused_with_what_to_do(emulator):
@@ -184,6 +195,19 @@ def test_a_taken_port_is_refused_with_what_to_do(emulator):
 
     with pytest.raises(OSError, match="choose another port"), Emulator(port=port):
         pass
+
+
+def test_answers_are_sent_without_delay():
+    with closing(listen("127.0.0.1", 0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # what asyncio looks at before it sets TCP_NODELAY
+
+
+def test_a_defect_is_a_server_error_and_the_server_goes_on(http, emulator, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(emulator._service.state, "workflows", None)
+        assert http.get("/v1/workflows").json() == {"error": "the emulator itself failed with AttributeError"}
+
+    assert http.get("/v1/workflows").status_code == 200
 
 
 def test_workflows_come_from_a_file(tmp_path):

@@ -23,7 +23,7 @@ API_KEY = "sk_retab_test_do-not-show-me"
 
 @pytest.fixture(scope="session")
 def running_emulator():
-    from retab_orchestration.emulator import Emulator  # noqa: PLC0415
+    from retab_orchestration.emulator import Emulator
 
     with Emulator(speed=20.0) as emulator:
         yield emulator
@@ -47,7 +47,7 @@ def invoice(tmp_path):
 @pytest.fixture(params=["blocking", "async"])
 def call(request):
     """Call a task's or flow's function in one colour or the other, without Prefect's engine around it."""
-    import prefect_collection  # noqa: PLC0415
+    import prefect_collection
 
     def blocking(name, *args, **kwargs):
         return getattr(prefect_collection, name).fn(*args, **kwargs)
@@ -56,12 +56,3 @@ def call(request):
         return asyncio.run(getattr(prefect_collection, f"a{name}").fn(*args, **kwargs))
 
     return blocking if request.param == "blocking" else awaiting
-
-
-@pytest.fixture(scope="session")
-def prefect_server():
-    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
-
-    # 10 s is usual, but a busy machine has been seen to take more than Prefect's own 30 s.
-    with prefect_test_harness(server_startup_timeout=120):
-        yield

@@ -2,8 +2,9 @@ import inspect
 
 import pytest
 from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
 
-from prefect_collection import RetabCredentials, arun_workflow, run_workflow
+from prefect_collection import RetabCredentials, arun_workflow, flows, run_workflow
 from retab_orchestration import InvalidInputError
 from tests.prefect_collection.conftest import API_KEY
 
@@ -44,6 +45,17 @@ def test_what_prefect_stores_of_a_flow_shows_no_key():
 
     assert API_KEY not in str(stored)
     assert stored["workflow_id"] == "wf_1"
+
+
+@pytest.mark.parametrize(
+    "entrypoint", ["prefect_collection.flows:run_workflow", f"{flows.__file__}:arun_workflow"]
+)
+def test_a_deployment_finds_the_flow_by_its_entrypoint(entrypoint):
+    found = load_flow_from_entrypoint(entrypoint)
+
+    assert found.name in {run_workflow.name, arun_workflow.name}
+    with pytest.raises(InvalidInputError):
+        found.serialize_parameters({"documents": {"start-node-1": b"Invoice number: 1"}})
 
 
 def test_options_keep_what_a_flow_is():

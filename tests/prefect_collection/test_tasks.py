@@ -7,9 +7,10 @@ import pytest
 from prefect import Task
 from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
 from prefect.states import Failed
+from pydantic import SecretStr
 
 import prefect_collection
-from prefect_collection import create_run, create_test_run
+from prefect_collection import RetabCredentials, create_run, create_test_run
 from retab_orchestration import (
     ApiConnectionError,
     ApiTimeoutError,
@@ -266,10 +267,19 @@ def test_a_missing_key_says_what_to_set(call, emulator, monkeypatch):
         call("get_run", "run_1")
 
 
-def test_a_create_whose_answer_is_lost_is_sent_once(call, emulator, invoice):
+def test_a_create_whose_answer_is_lost_is_one_run(call, emulator, invoice):
     emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "reset_after"}])
 
-    with pytest.raises(CreateOutcomeUnknownError, match="list_runs"):
-        call("create_run", "wf_invoice", documents={"start-node-1": invoice})
+    assert call("create_run", "wf_invoice", documents={"start-node-1": invoice})
 
     assert emulator.stats()["runs_created"] == 1
+
+
+def test_a_create_whose_answer_is_lost_on_classic_routes_is_sent_once(call, emulator, invoice):
+    emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "reset_after"}])
+    classic = RetabCredentials(api_key=SecretStr("k"), base_url=emulator.url, api="classic")
+
+    with pytest.raises(CreateOutcomeUnknownError, match="list_runs"):
+        call("create_run", "wf_invoice", documents={"start-node-1": invoice}, credentials=classic)
+
+    assert emulator.stats()["requests"]["POST /v1/workflows/{workflow_id}/run"] == 1

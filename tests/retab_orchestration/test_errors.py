@@ -40,3 +40,23 @@ def test_every_refusal_that_a_caller_can_mend_says_how():
 def test_errors_of_the_call_are_value_errors_too():
     assert issubclass(errors.InvalidInputError, ValueError)
     assert issubclass(errors.ConfigurationError, ValueError)
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_an_error_tells_whether_trying_again_may_help(name):
+    final = {
+        "ConfigurationError",
+        "InvalidInputError",
+        "CreateOutcomeUnknownError",
+        "InputsChangedError",
+        "AuthenticationError",
+        "PermissionDeniedError",
+        "NotFoundError",
+        "UnsupportedRouteError",
+        "ConflictError",
+        "ReviewConflictError",
+        "DocumentTooLargeError",
+        "RequestRejectedError",
+    }
+
+    assert getattr(errors, name)("x").retryable is (name not in final)

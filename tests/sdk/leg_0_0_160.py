@@ -7,9 +7,9 @@ import base64
 import json
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
+import httpx
 from retab import Retab
 from retab.exceptions import AuthenticationError, ConflictError, NotFoundError, ValidationError
 from retab.types.mime import FileRef, MIMEData
@@ -146,16 +146,14 @@ def reviews(client):
 def upload(client):
     content = INVOICE.read_bytes()
     session = client.files.create_upload("invoice.pdf", len(content), content_type="application/pdf")
-    put = urllib.request.Request(
-        session.upload_url, content, session.upload_headers, method=session.upload_method
+    sent = httpx.request(
+        session.upload_method, session.upload_url, content=content, headers=session.upload_headers
     )
-    with urllib.request.urlopen(put) as answer:
-        assert answer.status == 200
+    assert sent.status_code == 200
     stored = client.files.complete_upload(session.file_id)
     assert client.files.get(session.file_id).page_count == 1
     link = client.files.get_download_link(session.file_id)
-    with urllib.request.urlopen(link.download_url) as answer:
-        assert answer.read() == content
+    assert httpx.get(link.download_url).content == content
     reference = FileRef(id=session.file_id, filename="invoice.pdf", mime_type="application/pdf")
     for document in (MIMEData(filename="invoice.pdf", url=stored.url), reference):
         run = client.workflows.runs.create("wf_invoice", documents={"start-node-1": document})

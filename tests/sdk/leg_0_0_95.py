@@ -37,12 +37,16 @@ def main(url):
     assert waiting.waiting_for_node_ids == ["hil-node-1"]
     assert waiting.steps[-1].requires_human_review is True
 
+    stranger = Retab(api_key="rt_test_wrong", base_url=url, max_retries=0)
+    assert "401" in complaint(stranger.workflows.runs.get, created.id)
+
+
+def complaint(call, *args):
     try:
-        Retab(api_key="rt_test_wrong", base_url=url, max_retries=0).workflows.runs.get(created.id)
+        call(*args)
     except RuntimeError as error:
-        assert "401" in str(error)
-    else:
-        raise AssertionError("a wrong key was accepted")
+        return str(error)
+    raise AssertionError("a wrong key was accepted")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,432 @@
+"""Tasks, flows and blocks inside Prefect's own engine, in this process, on the session's Prefect server."""
+
+import asyncio
+import logging
+from uuid import uuid4
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
+
+import prefect_collection
+from prefect_collection import RetabCredentials, RetabWorkflow, arun_workflow, run_workflow
+from retab_orchestration import (
+    ConfigurationError,
+    CreateOutcomeUnknownError,
+    FileReference,
+    InvalidInputError,
+    ReviewRequiredError,
+    RunFailedError,
+)
+from tests.prefect_collection.conftest import API_KEY
+
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("prefect_api")]
+
+LOST_ANSWER = {"match": "POST /v1/workflows/*", "kind": "reset_after"}
+
+
+class Tasks:
+    """The tasks of one colour, awaited in both, so that one body tests both."""
+
+    def __init__(self, prefix, **options):
+        self._prefix = prefix
+        self._options = options
+
+    def __getattr__(self, name):
+        task = getattr(prefect_collection, self._prefix + name).with_options(**self._options)
+
+        async def call(*args, **kwargs):
+            return await task(*args, **kwargs) if self._prefix else task(*args, **kwargs)
+
+        return call
+
+
+def completed(coroutine):
+    # The blocking tasks suspend nothing, so the first step is the last.
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("a blocking task was awaited")
+
+
+@pytest.fixture(params=["", "a"], ids=["blocking", "async"])
+def run_flow(request):
+    """Run a body in a sync flow with the blocking tasks, or in an async flow with their twins."""
+
+    def run(body, *, task_options=None, **flow_options):
+        tasks = Tasks(request.param, **task_options or {})
+        named = {"name": f"test-{uuid4()}"} | flow_options
+
+        @flow(**named)
+        def blocking():
+            return completed(body(tasks))
+
+        @flow(**named)
+        async def awaiting():
+            return await body(tasks)
+
+        return asyncio.run(awaiting()) if request.param else blocking()
+
+    return run
+
+
+@pytest.fixture(params=[run_workflow, arun_workflow], ids=["blocking", "async"])
+def run_ready_flow(request):
+    def run(*args, **kwargs):
+        answer = request.param(*args, **kwargs)
+        return asyncio.run(answer) if request.param.isasync else answer
+
+    run.flow = request.param
+    return run
+
+
+def flow_runs(flow_name):
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow_name])))
+
+
+def test_a_lost_create_is_sent_once_whatever_retries_are_set(run_flow, emulator, invoice):
+    emulator.post_faults([LOST_ANSWER])
+
+    async def body(tasks):
+        return await tasks.create_run("wf_invoice", documents={"start-node-1": invoice})
+
+    with pytest.raises(CreateOutcomeUnknownError, match=r"Nothing was sent this time.*dedupe_key") as error:
+        run_flow(body, task_options={"retries": 3, "retry_delay_seconds": 0}, retries=1)
+
+    assert error.value.workflow_id == "wf_invoice"
+    assert error.value.since
+    assert emulator.stats()["runs_created"] == 1
+    assert creates(emulator) == 1
+
+
+def creates(emulator):
+    return sum(
+        count
+        for call, count in emulator.stats()["requests"].items()
+        if call in {"POST /v1/workflows/runs", "POST /v1/workflows/{workflow_id}/run"}
+    )
+
+
+def test_a_lost_classic_create_is_sent_once_too(run_flow, emulator, invoice):
+    emulator.post_faults([LOST_ANSWER])
+    classic = RetabCredentials(api_key=API_KEY, base_url=emulator.url, api="classic", auth="api-key")
+
+    async def body(tasks):
+        return await tasks.create_run("wf_invoice", documents={"start-node-1": invoice}, credentials=classic)
+
+    with pytest.raises(CreateOutcomeUnknownError):
+        run_flow(body, task_options={"retries": 3, "retry_delay_seconds": 0})
+
+    assert emulator.stats()["requests"]["POST /v1/workflows/{workflow_id}/run"] == 1
+
+
+def test_another_dedupe_key_creates_after_a_lost_create(run_flow, emulator, invoice):
+    emulator.post_faults([LOST_ANSWER])
+
+    async def body(tasks):
+        with pytest.raises(CreateOutcomeUnknownError):
+            await tasks.create_run("wf_invoice", documents={"start-node-1": invoice})
+        return await tasks.create_run("wf_invoice", documents={"start-node-1": invoice}, dedupe_key="1")
+
+    assert run_flow(body).startswith("run_")
+    assert creates(emulator) == 2
+
+
+def test_a_refused_create_is_tried_again_because_nothing_was_created(run_flow, emulator):
+    # The client's own four tries come first.
+    emulator.post_faults(
+        [{"match": "POST /v1/workflows/*", "kind": "http_429", "times": 4, "retry_after": 0}]
+    )
+
+    async def body(tasks):
+        return await tasks.create_run("wf_echo", json_inputs={"json-node-1": {}})
+
+    assert run_flow(body, task_options={"retries": 1, "retry_delay_seconds": 0}).startswith("run_")
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_the_same_create_twice_is_one_run_and_two_with_another_key(run_flow, emulator, invoice):
+    async def body(tasks):
+        inputs = {"documents": {"start-node-1": str(invoice)}}
+        return [
+            await tasks.create_run("wf_invoice", **inputs),
+            await tasks.create_run("wf_invoice", **inputs),
+            await tasks.create_run("wf_invoice", **inputs, dedupe_key="again"),
+        ]
+
+    first, second, third = run_flow(body)
+
+    assert first == second != third
+    assert emulator.stats()["runs_created"] == 2
+
+
+def test_a_reference_in_the_inputs_has_a_stable_key(run_flow, emulator):
+    async def body(tasks):
+        made = [
+            await tasks.create_run("wf_echo", json_inputs={"json-node-1": {"b": 1, "a": [2]}})
+            for _ in range(2)
+        ]
+        with pytest.raises(Exception, match="file_nobody"):
+            await tasks.create_run("wf_invoice", documents={"start-node-1": FileReference(id="file_nobody")})
+        return made
+
+    assert len(set(run_flow(body))) == 1
+
+
+def test_two_accounts_share_a_key_so_dedupe_key_tells_them_apart(run_flow, emulator):
+    one, other = (RetabCredentials(api_key=key, base_url=emulator.url) for key in ("sk_one", "sk_other"))
+
+    async def body(tasks):
+        return [
+            await tasks.create_run("wf_echo", credentials=one),
+            await tasks.create_run("wf_echo", credentials=other),
+            await tasks.create_run("wf_echo", credentials=other, dedupe_key="other account"),
+        ]
+
+    first, merged, apart = run_flow(body)
+
+    assert first == merged != apart
+
+
+def test_a_retry_of_the_flow_goes_on_with_its_run(run_flow, emulator, invoice):
+    tries = []
+
+    async def body(tasks):
+        run_id = await tasks.create_run("wf_invoice", documents={"start-node-1": invoice})
+        tries.append(run_id)
+        if len(tries) == 1:
+            raise RuntimeError("something of the user's own")
+        return (await tasks.wait_for_run(run_id, poll_interval_seconds=0.5)).id
+
+    assert run_flow(body, retries=1) == tries[0] == tries[1]
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_another_flow_run_is_another_run(run_flow, emulator):
+    async def body(tasks):
+        return await tasks.create_run("wf_echo")
+
+    assert run_flow(body) != run_flow(body)
+
+
+def test_a_wait_looks_again_even_where_results_are_stored(run_flow, emulator, invoice):
+    async def body(tasks):
+        run_id = await tasks.create_run("wf_invoice_review", documents={"start-node-1": invoice})
+        waiting = await tasks.wait_for_run(run_id, poll_interval_seconds=0.5)
+        await tasks.decide_review(run_id, waiting.waiting_for_node_ids[0], approved=True)
+        return waiting.status_name, (await tasks.wait_for_run(run_id, poll_interval_seconds=0.5)).status_name
+
+    with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: True}):
+        before, after = run_flow(body, persist_result=True)
+
+    assert (before, after) == ("awaiting_review", "completed")
+
+
+def test_a_failed_run_is_not_waited_for_again(run_flow, emulator):
+    async def body(tasks):
+        run_id = await tasks.create_run("wf_fail", json_inputs={"json-node-1": {"message": "no toner"}})
+        await tasks.wait_for_run(run_id, poll_interval_seconds=0.5)
+
+    with pytest.raises(RunFailedError, match="no toner"):
+        run_flow(body, task_options={"retries": 3, "retry_delay_seconds": 60})
+
+
+def test_an_account_may_be_named(run_flow, emulator, monkeypatch):
+    name = f"account-{uuid4()}"
+    RetabCredentials(api_key=API_KEY, base_url=emulator.url).save(name)
+    monkeypatch.delenv("RETAB_API_KEY")
+
+    async def body(tasks):
+        return await tasks.create_run("wf_echo", credentials=name)
+
+    assert run_flow(body).startswith("run_")
+
+
+def test_an_account_that_was_not_saved_says_how_to_save_it(run_flow, emulator):
+    async def body(tasks):
+        await tasks.list_runs(credentials="nobody")
+
+    with pytest.raises(ConfigurationError, match=r"nobody.*\.save\('nobody'\)"):
+        run_flow(body)
+
+
+def test_a_blocking_task_works_inside_an_async_flow(emulator):
+    name = f"account-{uuid4()}"
+    RetabCredentials(api_key=API_KEY, base_url=emulator.url).save(name)
+
+    @flow
+    async def mixed():
+        return prefect_collection.create_run("wf_echo", credentials=name)
+
+    assert asyncio.run(mixed()).startswith("run_")
+
+
+def test_the_ready_flow_returns_the_outputs_and_prefect_stores_no_secret(run_ready_flow, emulator, invoice):
+    credentials = RetabCredentials(api_key=API_KEY, base_url=emulator.url)
+
+    outputs = run_ready_flow(
+        "wf_invoice", documents={"start-node-1": invoice}, credentials=credentials, poll_interval_seconds=0.5
+    )
+
+    assert outputs["end-node-1"]["json_data"]["invoice_number"] == "INV-2024-001"
+    assert outputs["end-node-1"].keys() <= {"label", "json_data", "document"}
+    assert emulator.stats()["runs_created"] == 1
+    stored = max(flow_runs(run_ready_flow.flow.name), key=lambda run: run.created)
+    assert stored.parameters["documents"] == {"start-node-1": str(invoice)}
+    assert API_KEY not in stored.model_dump_json()
+
+
+@pytest.mark.parametrize("on_review", ["return", "fail"])
+def test_the_ready_flow_at_a_review(run_ready_flow, emulator, invoice, on_review):
+    def run():
+        return run_ready_flow(
+            "wf_invoice_review",
+            documents={"start-node-1": invoice},
+            on_review=on_review,
+            poll_interval_seconds=0.5,
+        )
+
+    if on_review == "return":
+        assert run() == {}
+    else:
+        with pytest.raises(ReviewRequiredError, match="hil-node-1"):
+            run()
+
+
+def test_the_ready_flow_refuses_contents_before_there_is_a_flow_run(run_ready_flow, emulator):
+    before = len(flow_runs(run_ready_flow.flow.name))
+
+    with pytest.raises(InvalidInputError, match="Prefect stores"):
+        run_ready_flow("wf_invoice", documents={"start-node-1": b"Invoice number: 1"})
+
+    assert len(flow_runs(run_ready_flow.flow.name)) == before
+    assert emulator.stats()["runs_created"] == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"on_review": "maybe"}, "on_review"),
+        ({"poll_interval_seconds": 0}, "poll_interval_seconds"),
+        ({"timeout_seconds": -1}, "timeout_seconds"),
+        ({"documents": {"start-node-1": 5}}, "documents"),
+        ({"metadata": {"tag": [5]}}, "metadata"),
+    ],
+)
+def test_the_ready_flow_refuses_wrong_settings_before_it_creates(run_ready_flow, emulator, wrong, said):
+    with pytest.raises(Exception, match=said):
+        run_ready_flow("wf_invoice", **wrong)
+
+    assert emulator.stats()["runs_created"] == 0
+
+
+def test_what_a_flow_logs_is_a_change_of_state_never_a_request_or_a_key(
+    run_ready_flow, emulator, invoice, caplog
+):
+    with caplog.at_level(logging.INFO):
+        run_ready_flow("wf_invoice", documents={"start-node-1": invoice}, poll_interval_seconds=0.01)
+
+    said = [record.getMessage() for record in caplog.records if record.name.startswith(("prefect.", "httpx"))]
+    about_runs = [line for line in said if "run_" in line]
+    assert about_runs[0].startswith("Created run run_")
+    assert about_runs[-1].endswith("is completed")
+    assert len(about_runs) <= 4
+    assert not any(API_KEY in line or emulator.url in line for line in said)
+
+
+def test_blocks_are_stored_with_their_secret_hidden_and_load_as_they_were(emulator, invoice):
+    name = f"invoices-{uuid4()}"
+    reference = FileReference(id="file_1", filename="a.pdf", mime_type="application/pdf")
+    workflow = RetabWorkflow(
+        credentials=RetabCredentials(api_key=API_KEY, base_url=emulator.url),
+        workflow_id="wf_invoice",
+        documents={"start-node-1": invoice, "more": "s3://bucket/a.pdf", "known": reference},
+        json_inputs={"json-node-1": {"a": [1, None]}},
+        timeout_seconds=60,
+    )
+
+    workflow.save(name)
+    loaded = RetabWorkflow.load(name)
+
+    assert loaded.credentials.api_key.get_secret_value() == API_KEY
+    assert {node: str(given) for node, given in loaded.documents.items() if node != "known"} == {
+        "start-node-1": str(invoice),
+        "more": "s3://bucket/a.pdf",
+    }
+    assert prefect_collection.documents.as_documents(loaded.documents)["known"] == reference
+    assert loaded.model_dump(exclude={"credentials", "documents"}) == workflow.model_dump(
+        exclude={"credentials", "documents"}
+    )
+    with get_client(sync_client=True) as client:
+        stored = client.read_block_document_by_name(name, "retab-workflow", include_secrets=False)
+    assert API_KEY not in stored.model_dump_json()
+
+
+def test_the_examples_in_the_blocks_docstrings_run(emulator, invoice):
+    name = f"example-{uuid4()}"
+    account = RetabCredentials(api_key=API_KEY, base_url=emulator.url)
+    account.save(name)
+    RetabWorkflow(
+        credentials=account,
+        workflow_id="wf_invoice",
+        documents={"start-node-1": invoice},
+        poll_interval_seconds=0.5,
+    ).save(name)
+
+    made = {}
+    for block in (RetabWorkflow, RetabCredentials):
+        code = block.get_code_example().partition("```python\n")[2].partition("```")[0]
+        exec(code.replace("BLOCK_NAME", name), made)  # noqa: S102
+
+    assert made["outputs"]["end-node-1"]["json_data"]["total_amount"] == 1234.56
+    assert len(made["page"].data) == 1
+
+
+def test_a_loaded_workflow_runs(emulator, invoice):
+    name = f"invoices-{uuid4()}"
+    RetabWorkflow(
+        credentials=RetabCredentials(api_key=API_KEY, base_url=emulator.url),
+        workflow_id="wf_invoice",
+        documents={"start-node-1": invoice},
+        poll_interval_seconds=0.5,
+    ).save(name)
+
+    @flow
+    async def nightly():
+        workflow = await RetabWorkflow.aload(name)
+        run = await workflow.trigger()
+        await run.wait_for_completion()
+        return await run.fetch_result()
+
+    assert asyncio.run(nightly())["end-node-1"]["json_data"]["total_amount"] == 1234.56
+
+
+def test_a_create_that_is_stopped_from_outside_is_not_repeated(emulator):
+    emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "hold_after"}])
+    tries = []
+
+    @flow(retries=1)
+    async def stopped():
+        tries.append(len(tries))
+        if tries == [0]:
+            creating = asyncio.ensure_future(prefect_collection.acreate_run("wf_echo"))
+            await asyncio.to_thread(_until_held, emulator)
+            creating.cancel()
+            await asyncio.wait([creating])
+            raise RuntimeError("stopped")
+        return await prefect_collection.acreate_run("wf_echo")
+
+    with pytest.raises(CreateOutcomeUnknownError, match="was stopped"):
+        asyncio.run(stopped())
+
+    emulator.release()
+    assert creates(emulator) == 1
+
+
+def _until_held(emulator):
+    while not emulator.stats()["held"]:
+        pass
