@@ -104,7 +104,9 @@ class RetabHook(BaseHook):
 
         def field_of(described: dict[str, Any]) -> Any:
             secret = described["schema"].get("format") == "password"
-            kind, widget = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
+            kind, widget = (
+                (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
+            )
             return kind(described["label"], description=described["description"], widget=widget())
 
         return {name: field_of(described) for name, described in _form()["conn-fields"].items()}

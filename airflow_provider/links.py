@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 class RetabRunLink(BaseOperatorLink):
     """Leads to the run: the connection's `dashboard_url`, or the run's API address."""
 
-    name = "Retab run"
+    name = "View run"
 
-    def get_link(self, operator: Any, *, ti_key: "TaskInstanceKey") -> str:  # noqa: ARG002
-        """Return the XCom `run_url`, which is there from the moment the run exists, or nothing."""
-        return XCom.get_value(ti_key=ti_key, key="run_url") or ""
+    def get_link(self, operator: Any, *, ti_key: "TaskInstanceKey") -> str:
+        """Return where to look at the run, from the moment it exists; nothing before."""
+        # On Airflow 3 the worker asks, which has the operator itself; on 2.11 the webserver, which has only the XCom.
+        known: str | None = getattr(operator, "run_url", None)
+        return (XCom.get_value(ti_key=ti_key, key="run_url") or "") if known is None else known

@@ -32,6 +32,7 @@ from airflow_provider.outcomes import (
     conclude,
     is_settled,
     own_run_id,
+    poll_policy,
     push_run,
 )
 
@@ -56,7 +57,7 @@ class RetabRunWorkflowOperator(BaseOperator):
         retab_conn_id: A connection of type `retab`.
         deferrable: Whether to wait in the triggerer; False waits on the worker.
         defer_after: Seconds to wait on the worker before deferring.
-        poll_interval: Seconds between two looks at the run, at most.
+        poll_interval: Seconds between two looks at the run, at most; twice that while a human is asked.
         timeout: Seconds that the run may take, without the time in which a human is asked; None for any.
         wait_for_completion: False ends the task once the run exists.
         on_review: When the run waits for a human: `return` the outputs so far, `wait` on, `fail`, or `skip`.
@@ -114,6 +115,7 @@ class RetabRunWorkflowOperator(BaseOperator):
         self.timeout = timeout
         self.wait_for_completion = wait_for_completion
         self.on_review = check_on_review(on_review)
+        self.run_url: str | None = None
         self._run_id: str | None = None
         check_text(workflow_id=workflow_id, retab_conn_id=retab_conn_id)
         check_documents(documents)
@@ -131,6 +133,7 @@ class RetabRunWorkflowOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the run, wait for it here as long as asked to, then defer until it has settled."""
+        self.run_url = ""
         with self.hook.get_conn() as client:
             run = self._create(client)
             self._run_id = run.id
@@ -171,7 +174,9 @@ class RetabRunWorkflowOperator(BaseOperator):
             from retab_orchestration import WaitTimeoutError
 
             told = f"Run {run.id} is still {run.status_name} after {self.timeout} s"
-            raise WaitTimeoutError(f"{told}; it goes on: wait for it with RetabRunSensor, or cancel it", run=run)
+            raise WaitTimeoutError(
+                f"{told}; it goes on: wait for it with RetabRunSensor, or cancel it", run=run
+            )
         if outcome.status == WAIT_FAILED:
             raise AirflowException(f"The triggerer could not wait for run {run.id}: {outcome.message}")
         raise self._deferral(
@@ -210,7 +215,7 @@ class RetabRunWorkflowOperator(BaseOperator):
         return run
 
     def _wait_here(self, client: "RetabClient", context: Context, run: "WorkflowRun") -> "WorkflowRun":
-        from retab_orchestration import PollPolicy, WaitTimeoutError
+        from retab_orchestration import WaitTimeoutError
 
         if is_settled(run, self.on_review):
             return client.get_run(run.id, output_nodes=self._nodes())
@@ -222,7 +227,7 @@ class RetabRunWorkflowOperator(BaseOperator):
             return client.wait_for_run(
                 run.id,
                 timeout=limit,
-                poll=PollPolicy(interval=self.poll_interval),
+                poll=poll_policy(self.poll_interval),
                 on_review="wait" if self.on_review == "wait" else "return",
                 output_nodes=self._nodes(),
                 on_change=lambda seen: self.log.info("Run %s is %s", seen.id, seen.status_name),
@@ -256,7 +261,8 @@ class RetabRunWorkflowOperator(BaseOperator):
         return conclude(run, self.on_review)
 
     def _push(self, context: Context, run: "WorkflowRun") -> None:
-        push_run(context, run, self.hook.run_url(run.workflow_id or self.workflow_id, run.id))
+        self.run_url = self.hook.run_url(run.workflow_id or self.workflow_id, run.id)
+        push_run(context, run, self.run_url)
 
     def _nodes(self) -> list[str] | None:
         return check_nodes(self.output_nodes)

@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, Context
 from airflow_provider.inputs import OnReview, invalid
 
 if TYPE_CHECKING:
-    from retab_orchestration import WorkflowRun
+    from retab_orchestration import PollPolicy, WorkflowRun
 
 TIMEOUT = "timeout"
 """The event's status when the deadline passed."""
@@ -59,6 +59,13 @@ def own_run_id(context: Context) -> str | None:
     ti = context["ti"]
     run_id: str | None = ti.xcom_pull(task_ids=ti.task_id, key="run_id", map_indexes=ti.map_index)
     return run_id
+
+
+def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
+    """Return how often to look: at least every `poll_interval` seconds, half as often while a human is asked."""
+    from retab_orchestration import PollPolicy
+
+    return PollPolicy(first=first, interval=poll_interval, review_interval=2 * poll_interval)
 
 
 def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:

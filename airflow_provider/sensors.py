@@ -44,7 +44,7 @@ class RetabRunSensor(BaseSensorOperator):
 
     It leaves the same XComs as the operator. A run that ends in error, or is cancelled, fails the task without a
     retry. `poke_interval`, `timeout`, `mode`, `soft_fail` and the rest are Airflow's own; `timeout` ends with
-    AirflowSensorTimeout in every mode.
+    AirflowSensorTimeout in every mode. With `mode="reschedule"`, Airflow 3.3 needs a `poke_interval` of 10 s or more.
 
     Args:
         run_id: The run, often `"{{ ti.xcom_pull('run', key='run_id') }}"`.
@@ -74,6 +74,8 @@ class RetabRunSensor(BaseSensorOperator):
         self.output_nodes = output_nodes
         self.on_review = check_on_review(on_review)
         self.deferrable = deferrable
+        self.run_url: str | None = None
+        self._pushed: str | None = None
         check_text(run_id=run_id, retab_conn_id=retab_conn_id)
         if not is_rendered_later(output_nodes):
             check_nodes(output_nodes)
@@ -99,6 +101,7 @@ class RetabRunSensor(BaseSensorOperator):
         """Look once."""
         run = self._look()
         if not is_settled(run, self.on_review):
+            self._push(context, run)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._finish(context, run))
 
@@ -150,7 +153,10 @@ class RetabRunSensor(BaseSensorOperator):
             raise AirflowFailException(str(error)) from error
 
     def _push(self, context: Context, run: "WorkflowRun") -> None:
-        push_run(context, run, self.hook.run_url(run.workflow_id, run.id))
+        if run.status_name != self._pushed:
+            self.run_url = self.hook.run_url(run.workflow_id, run.id)
+            push_run(context, run, self.run_url)
+            self._pushed = run.status_name
 
     def _deferral(self, run_id: str, deadline: float | None) -> TaskDeferred:
         from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger

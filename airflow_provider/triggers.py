@@ -9,13 +9,14 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider.hooks import RetabHook, import_core
 from airflow_provider.inputs import OnReview
-from airflow_provider.outcomes import TIMEOUT, WAIT_FAILED
+from airflow_provider.outcomes import TIMEOUT, WAIT_FAILED, poll_policy
 
 if TYPE_CHECKING:
     from retab_orchestration import AsyncRetabClient, WorkflowRun
 
-# Airflow 3.3 marks a task failed that is deferred for a shorter time than its executor takes to say so.
-SHORTEST_DEFERRAL = 5.0
+# Airflow 3.3 fails a task that is resumed before its executor has reported that the deferring process ended. Its
+# supervisor may notice that end as late as [workers] min_heartbeat_interval (5 s) after it; twice that is safe.
+SHORTEST_DEFERRAL = 10.0
 """Seconds from the deferral to the event, at least."""
 
 # Seconds past a strict deadline in which the last look, which is at the deadline itself, may still be answered.
@@ -30,7 +31,7 @@ class RetabRunTrigger(BaseTrigger):
         retab_conn_id: The connection; never a key.
         deadline: Seconds since the epoch; None waits as long as it takes.
         not_before: Seconds since the epoch before which no event fires.
-        poll_interval: Seconds between two looks, at most.
+        poll_interval: Seconds between two looks, at most; twice that while a human is asked.
         on_review: `wait` goes on while a human is asked, anything else fires then.
         pause_in_review: Whether the time in which a human is asked moves the deadline.
     """
@@ -88,8 +89,6 @@ class RetabRunTrigger(BaseTrigger):
         return {"status": run.status.value, "waiting_for_node_ids": list(run.waiting_for_node_ids)}
 
     async def _wait(self, client: "AsyncRetabClient") -> "WorkflowRun":
-        from retab_orchestration import PollPolicy
-
         first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
         left = await self._seconds_left(client)
         # At least one look, and not before `first`: a run that ended in time is not late because we are.
@@ -99,7 +98,7 @@ class RetabRunTrigger(BaseTrigger):
             return await client.wait_for_run(
                 self.run_id,
                 timeout=limit,
-                poll=PollPolicy(first=first, interval=self.poll_interval),
+                poll=poll_policy(self.poll_interval, first=first),
                 on_review="wait" if self.on_review == "wait" else "return",
                 outputs=False,
                 on_change=self._log_change,

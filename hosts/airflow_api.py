@@ -58,8 +58,8 @@ class AirflowApi:
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a DAG run with `conf`, unpausing its DAG; return the DAG run's id."""
         self.wait_for_dag(dag_id)
-        self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
-        run = self._send("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        self.send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+        run = self.send("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
         return str(run["dag_run_id"])
 
     def dag_run_state(self, dag_id: str, run_id: str) -> str:
@@ -76,7 +76,7 @@ class AirflowApi:
         def has_ended() -> bool:
             return self.dag_run_state(dag_id, run_id) in _ENDED
 
-        wait_until(has_ended, timeout=timeout, what=f"the end of DAG run {run_id} of {dag_id}", interval=0.5)
+        wait_until(has_ended, timeout=timeout, what=f"the end of DAG run {run_id} of {dag_id}", interval=1.0)
         return self.dag_run_state(dag_id, run_id)
 
     def watch(self, dag_id: str, run_id: str, *, timeout: float = 300.0) -> Iterator[tuple[str, int, str]]:
@@ -140,7 +140,8 @@ class AirflowApi:
         answer.raise_for_status()
         return answer.json()
 
-    def _send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+    def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        """Send JSON to a path below `/api/v2` and return the JSON of the answer."""
         answer = self._http.request(method, f"/api/v2{path}", json=body)
         answer.raise_for_status()
         return answer.json()

@@ -41,11 +41,11 @@ class RetabFlow(Flow[P, R]):
 def _named(
     name: str, *, twin_of: Flow[..., Any] | None = None
 ) -> Callable[[Callable[P, R]], RetabFlow[P, R]]:
-    def decorate(fn: Callable[P, R]) -> RetabFlow[P, R]:
+    def _decorate(fn: Callable[P, R]) -> RetabFlow[P, R]:
         fn.__doc__ = twin_of.fn.__doc__ if twin_of else fn.__doc__
         return RetabFlow(fn, name=name)
 
-    return decorate
+    return _decorate
 
 
 def _returned(run: WorkflowRun) -> dict[str, Any]:

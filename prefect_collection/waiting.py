@@ -28,11 +28,11 @@ def run_logger() -> RunLogger:
 def status_log(logger: RunLogger) -> Callable[[WorkflowRun], None]:
     """Return what logs a run's state each time that it has changed, and nothing in between."""
 
-    def log(run: WorkflowRun) -> None:
+    def _log(run: WorkflowRun) -> None:
         nodes = f" at {', '.join(run.waiting_for_node_ids)}" if run.waiting_for_node_ids else ""
         logger.info("Run %s is %s%s", run.id, run.status_name, nodes)
 
-    return log
+    return _log
 
 
 def wait_arguments(

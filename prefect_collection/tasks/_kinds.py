@@ -78,9 +78,9 @@ def twin_of(
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
     """Make the async twin of a task: the same docstring, storage and retries."""
 
-    def decorate(fn: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
+    def _decorate(fn: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
         fn.__doc__ = blocking.fn.__doc__
         kind = creating if blocking.persist_result else asking
         return kind(fn)
 
-    return decorate
+    return _decorate

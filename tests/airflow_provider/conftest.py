@@ -1,4 +1,4 @@
-"""An Airflow of its own for these tests, and a Retab on loopback; where Airflow is not installed, nothing is collected."""
+"""An Airflow of its own for these tests, and a Retab on loopback; without Airflow, nothing is collected."""
 
 import asyncio
 import importlib.util
@@ -61,7 +61,13 @@ def connect(emulator, monkeypatch):
     """Write the connection `retab_default`, which leads to the emulator; arguments change it."""
 
     def write(conn_id="retab_default", *, extra=None, **changes):
-        connection = {"conn_type": "retab", "password": KEY, "host": emulator.url, "extra": extra or {}, **changes}
+        connection = {
+            "conn_type": "retab",
+            "password": KEY,
+            "host": emulator.url,
+            "extra": extra or {},
+            **changes,
+        }
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
 
     write()
@@ -74,6 +80,15 @@ def client(connect, emulator):
 
     with RetabClient(KEY, emulator.url) as client:
         yield client
+
+
+@pytest.fixture
+def settle(client):
+    """Wait until a run has settled, looking often."""
+    from retab_orchestration import PollPolicy
+
+    poll = PollPolicy(first=0.02, shortest=0.02, interval=0.05)
+    return lambda run_id: client.wait_for_run(run_id, poll=poll)
 
 
 class FakeTaskInstance:
@@ -174,11 +189,11 @@ def invoice(tmp_path):
 
 def _pdf(lines):
     text = "BT /F1 12 Tf 72 720 Td 16 TL " + " ".join(f"({line}) Tj T*" for line in lines) + " ET"
+    font = "<< /Font << /F1 5 0 R >> >>"
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
         "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
-        " /Resources << /Font << /F1 5 0 R >> >> >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources {font} >>",
         f"<< /Length {len(text)} >>\nstream\n{text}\nendstream",
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]

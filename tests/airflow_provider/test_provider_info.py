@@ -29,7 +29,11 @@ def test_connection_form_fits_the_schema_of_this_airflow():
 def test_everything_it_names_exists():
     info = get_provider_info()
     paths = [info["connection-types"][0]["hook-class-name"], *info["extra-links"]]
-    modules = [part["python-modules"] for kind in ("operators", "sensors", "hooks", "triggers") for part in info[kind]]
+    modules = [
+        part["python-modules"]
+        for kind in ("operators", "sensors", "hooks", "triggers")
+        for part in info[kind]
+    ]
 
     for path in paths:
         module, _, name = path.rpartition(".")
@@ -55,7 +59,11 @@ def test_operators_are_imported_without_the_core():
 
 @pytest.mark.parametrize(
     ("what", "expected"),
-    [("list", "retab-orchestration"), ("hooks", "airflow_provider.hooks.RetabHook"), ("links", "RetabRunLink")],
+    [
+        ("list", "retab-orchestration"),
+        ("hooks", "airflow_provider.hooks.RetabHook"),
+        ("links", "RetabRunLink"),
+    ],
 )
 def test_airflow_shows_the_provider(airflow_database, capsys, what, expected):
     from airflow.cli import cli_parser

@@ -33,9 +33,9 @@ def start(client):
 
 
 @pytest.fixture
-def in_review(client, invoice):
+def in_review(client, invoice, settle):
     run = client.create_run("wf_invoice_review", documents={"start-node-1": invoice})
-    client.wait_for_run(run.id)
+    settle(run.id)
     return run.id
 
 
@@ -55,9 +55,9 @@ def test_outputs_are_those_of_the_nodes_asked_for(connect, client, execute, invo
     assert list(execute(sensor(run.id, output_nodes=["extract-node-1"], **how))) == ["extract-node-1"]
 
 
-def test_run_that_has_ended_never_defers(connect, start, client, context):
+def test_run_that_has_ended_never_defers(connect, start, context, settle):
     run_id = start(0)
-    client.wait_for_run(run_id)
+    settle(run_id)
 
     assert list(sensor(run_id, deferrable=True).execute(context)) == ["end-node-1"]
 
@@ -78,7 +78,7 @@ def test_link_is_there_while_the_sensor_is_deferred(connect, start, context, ti)
 
     assert ti.xcoms["run_url"].endswith(run_id)
     kwargs = deferred.value.trigger.serialize()[1]
-    assert kwargs["not_before"] > time.time() + 4
+    assert kwargs["not_before"] > time.time() + 9
     assert time.time() < kwargs["deadline"] < time.time() + 61
     assert kwargs["on_review"] == "wait"
     assert kwargs["pause_in_review"] is False

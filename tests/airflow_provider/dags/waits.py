@@ -7,12 +7,14 @@ from airflow.providers.common.compat.sdk import DAG, task
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.sensors import RetabRunSensor
 
-SETTINGS = {"schedule": None, "start_date": datetime(2026, 1, 1, tzinfo=UTC)}
+START = datetime(2026, 1, 1, tzinfo=UTC)
 DOCUMENTS = {"start-node-1": "{{ dag_run.conf.document }}"}
 
-with DAG("every_way", **SETTINGS) as every_way:
+with DAG("every_way", schedule=None, start_date=START) as every_way:
     run = RetabRunWorkflowOperator(
-        task_id="run", workflow_id="wf_echo", json_inputs={"json-node-1": {"seconds": 60, "dag": "{{ dag.dag_id }}"}}
+        task_id="run",
+        workflow_id="wf_echo",
+        json_inputs={"json-node-1": {"seconds": 60, "dag": "{{ dag.dag_id }}"}},
     )
     here = RetabRunWorkflowOperator(
         task_id="here", workflow_id="wf_invoice", documents=DOCUMENTS, deferrable=False
@@ -28,21 +30,25 @@ with DAG("every_way", **SETTINGS) as every_way:
 
     run >> here >> there >> poked >> read(here.output)
 
-with DAG("mapped", **SETTINGS) as mapped:
+with DAG("mapped", schedule=None, start_date=START) as mapped:
     RetabRunWorkflowOperator.partial(task_id="run", workflow_id="wf_echo", deferrable=False).expand(
         json_inputs=[{"json-node-1": {"seconds": 0, "number": number}} for number in range(3)]
     )
 
-with DAG("mapped_and_deferred", **SETTINGS) as mapped_and_deferred:
+with DAG("mapped_and_deferred", schedule=None, start_date=START) as mapped_and_deferred:
     RetabRunWorkflowOperator.partial(task_id="run", workflow_id="wf_echo").expand(
         json_inputs=[{"json-node-1": {"seconds": 20}}]
     )
 
-with DAG("lost", **SETTINGS) as lost:
+with DAG("lost", schedule=None, start_date=START) as lost:
     RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", retries=2, retry_delay=0.1)
 
-with DAG("bad_ends", **SETTINGS) as bad_ends:
+with DAG("bad_ends", schedule=None, start_date=START) as bad_ends:
     RetabRunWorkflowOperator(
-        task_id="skips", workflow_id="wf_invoice_review", documents=DOCUMENTS, on_review="skip", deferrable=False
+        task_id="skips",
+        workflow_id="wf_invoice_review",
+        documents=DOCUMENTS,
+        on_review="skip",
+        deferrable=False,
     )
     RetabRunWorkflowOperator(task_id="fails", workflow_id="wf_fail", deferrable=False)

@@ -1,0 +1,44 @@
+"""Run a workflow on each of many documents, without sending Retab all of them at once. For Airflow 3.
+
+Needs a connection `retab_default` of type `retab`, and a pool that counts tasks while they are deferred, too:
+
+    airflow pools set retab 8 "Retab runs at the same time" --include-deferred
+
+Trigger it with {"documents": ["/absolute/path/1.pdf", "/absolute/path/2.pdf"]}.
+"""
+
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_provider.operators import RetabRunWorkflowOperator
+
+
+@dag(
+    schedule=None, params={"documents": Param(type="array", items={"type": "string"}, title="Paths or URIs")}
+)
+def mapped_documents() -> None:
+    """Read many invoices, then add them up."""
+
+    @task
+    def list_documents(params: Any = None) -> list[dict[str, str]]:
+        return [{"start-node-1": document} for document in params["documents"]]
+
+    read = RetabRunWorkflowOperator.partial(
+        task_id="read_invoice",
+        workflow_id="wf_invoice",
+        # The pool limits the runs that Retab works on, this the tasks of one DAG run that start or end one.
+        pool="retab",
+        max_active_tis_per_dagrun=4,
+        map_index_template="{{ task.documents['start-node-1'] }}",
+    ).expand(documents=list_documents())
+
+    @task
+    def add_up(outputs: Any) -> float:
+        totals: list[float] = [each["end-node-1"]["json_data"]["total_amount"] for each in outputs]
+        return sum(totals)
+
+    add_up(read.output)
+
+
+mapped_documents()

@@ -1,0 +1,127 @@
+"""One Airflow of four processes and one Retab for all tests here; every DAG is started at once, then looked at."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from hosts.airflow_host import AirflowHost
+from hosts.processes import wait_until
+from retab_orchestration import RetabClient
+from retab_orchestration.emulator import Emulator
+
+ROOT = Path(__file__).parents[3]
+DOCUMENTS = ROOT / "tests" / "samples" / "documents"
+KEY = "rt_test_77aa10"
+TIMEOUT = 600.0
+
+
+@pytest.fixture(scope="session")
+def emulator():
+    with Emulator(api_key=KEY) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def retab(emulator):
+    with RetabClient(KEY, emulator.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def airflow(emulator):
+    connection = {
+        "conn_type": "retab",
+        "host": emulator.url,
+        "password": KEY,
+        "extra": {"dashboard_url": emulator.url + "/runs/{run_id}"},
+    }
+    classic = {**connection, "extra": {"api": "classic", "auth": "api-key"}}
+    env = {
+        "AIRFLOW_CONN_RETAB_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_RETAB_CLASSIC": json.dumps(classic),
+    }
+    with tempfile.TemporaryDirectory(prefix="dags-") as folder:
+        for source in (ROOT / "example_dags", Path(__file__).with_name("dags")):
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+        with AirflowHost(ROOT / ".venvs" / "airflow", Path(folder), env=env) as host:
+            yield host
+
+
+@dataclass
+class DagRun:
+    """A DAG run on the real Airflow."""
+
+    host: AirflowHost
+    dag_id: str
+    run_id: str
+
+    @cached_property
+    def state(self):
+        """How it ended; waits for that."""
+        return self.host.api.wait_for_dag_run(self.dag_id, self.run_id, timeout=TIMEOUT)
+
+    @property
+    def tasks(self):
+        """Task id -> the states of its instances."""
+        return self.host.api.task_states(self.dag_id, self.run_id)
+
+    def instance(self, task_id):
+        tasks = self.host.api.task_instances(self.dag_id, self.run_id)
+        return next(task for task in tasks if task["task_id"] == task_id)
+
+    def wait_for(self, task_id, state):
+        what = f"{task_id} to be {state}"
+        wait_until(lambda: self.tasks.get(task_id) == [state], timeout=TIMEOUT, what=what, interval=1.0)
+
+    def xcom(self, task_id, key="return_value", map_index=-1):
+        return self.host.api.xcom(self.dag_id, self.run_id, task_id, key, map_index)
+
+    def xcoms(self, task_id, map_index=-1):
+        keys = ("run_id", "status", "waiting_for_node_ids", "run_url")
+        return {key: self.xcom(task_id, key, map_index) for key in keys}
+
+    def log(self, task_id, try_number=1, map_index=-1):
+        return self.host.api.log(
+            self.dag_id, self.run_id, task_id, try_number=try_number, map_index=map_index
+        )
+
+    def failure(self, task_id):
+        """The log of a task that failed, with what it raised."""
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/logs/1"
+        return json.dumps(self.host.api.get(path)["content"])
+
+    def link(self, task_id):
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/links"
+        return self.host.api.get(path)["extra_links"]["View run"]
+
+
+@pytest.fixture(scope="session")
+def document():
+    return str(DOCUMENTS / "invoice.pdf")
+
+
+@pytest.fixture(scope="session")
+def dag_runs(airflow, emulator, document):
+    """Every DAG, started at once."""
+    emulator.post_faults([{"match": "POST /v1/workflows/wf_echo/run", "times": 9, "kind": "reset_after"}])
+    airflow.api.send("POST", "/pools", {"name": "retab", "slots": 2, "include_deferred": True})
+    one = {"document": document}
+    both = [str(path) for path in sorted(DOCUMENTS.glob("invoice*.pdf"))]
+    started = {
+        "reviews": ("reviews", one),
+        "review_branch": ("review_branch", one),
+        "no_review": ("review_branch", {**one, "workflow_id": "wf_invoice"}),
+        "run_workflow": ("run_workflow", one),
+        "start_run": ("start_run", one),
+        "sensors": ("sensors", {}),
+        "ends": ("ends", {}),
+        "mapped_documents": ("mapped_documents", {"documents": [*both, *both]}),
+        "sixty": ("sixty", {}),
+    }
+    trigger = airflow.api.trigger
+    return {name: DagRun(airflow, dag_id, trigger(dag_id, conf)) for name, (dag_id, conf) in started.items()}
