@@ -5,7 +5,7 @@ import logging
 from uuid import uuid4
 
 import pytest
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
@@ -204,6 +204,18 @@ def test_a_retry_of_the_flow_goes_on_with_its_run(run_flow, emulator, invoice):
 
     assert run_flow(body, retries=1) == tries[0] == tries[1]
     assert emulator.stats()["runs_created"] == 1
+
+
+@pytest.mark.parametrize(("key", "runs"), [(lambda: "0", 1), (lambda: str(runtime.flow_run.run_count), 2)])
+def test_a_retry_after_a_failed_run_meets_it_again_unless_the_key_varies(run_flow, emulator, key, runs):
+    async def body(tasks):
+        run_id = await tasks.create_run("wf_fail", dedupe_key=key())
+        await tasks.wait_for_run(run_id, poll_interval_seconds=0.5)
+
+    with pytest.raises(RunFailedError):
+        run_flow(body, retries=1)
+
+    assert emulator.stats()["runs_created"] == runs
 
 
 def test_another_flow_run_is_another_run(run_flow, emulator):

@@ -39,6 +39,21 @@ def test_one_document_goes_through_and_a_value_is_used_downstream(host, emulator
     assert "Booked invoice INV-2024-001 over 1234.56" in host.log(flow_run["id"])
 
 
+def test_the_code_of_the_page_on_prefect_runs_from_top_to_bottom(host, emulator, account, invoice, tmp_path):
+    page = (EXAMPLES.parent / "docs" / "prefect.md").read_text()
+    program = tmp_path / "page.py"
+    code = [block.partition("```")[0] for block in page.split("```python\n")[1:]]
+    program.write_text(f"import os\nos.chdir({str(tmp_path)!r})\n" + "\n".join(code))
+
+    printed = host.run(program, env=account).splitlines()
+
+    assert len(code) == 5
+    assert printed[0] == "1234.56"
+    assert all("INV-2024-001" in line for line in printed[1:])
+    assert len(printed) == 4
+    assert emulator.stats()["runs_created"] == 4
+
+
 def test_many_documents_go_through_at_once_each_as_one_run(host, emulator, account, invoices):
     answer = host.run(
         EXAMPLES / "mapped_documents.py", *map(str, sorted(invoices.glob("*.pdf"))), env=account
