@@ -40,12 +40,14 @@ def through_airflow(emulator: Emulator, document: Path, say: Narrator) -> Any:
             run_id = api.trigger("run_workflow", {"document": str(document)})
         with say.doing("running example_dags/run_workflow.py"):
             for task_id, _, state in api.watch("run_workflow", run_id):
-                say.saw(f"{task_id} is {state}" + (", no worker is held" if state == "deferred" else ""))
+                say.saw(f"{task_id} is {state}")
+                if state == "deferred":
+                    page = api.xcom("run_workflow", run_id, task_id, "run_url")
+                    say.saw(f"no worker is held meanwhile; View run leads to {page}")
         if (state := api.dag_run_state("run_workflow", run_id)) != "success":
             raise SystemExit(
                 f"the DAG run ended in state {state}:\n{api.log('run_workflow', run_id, 'read_invoice')}"
             )
-        say.saw(f"the run's page was {api.xcom('run_workflow', run_id, 'read_invoice', 'run_url')}")
         return api.xcom("run_workflow", run_id, "read_invoice")
     finally:
         with say.doing("stopping Airflow"):

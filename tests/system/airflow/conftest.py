@@ -13,6 +13,7 @@ from hosts.airflow_host import AirflowHost
 from hosts.processes import wait_until
 from retab_orchestration import RetabClient
 from retab_orchestration.emulator import Emulator
+from tests.readme import block_with
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = ROOT / "tests" / "samples" / "documents"
@@ -48,6 +49,7 @@ def airflow(emulator):
     with tempfile.TemporaryDirectory(prefix="dags-") as folder:
         for source in (ROOT / "example_dags", Path(__file__).with_name("dags")):
             shutil.copytree(source, folder, dirs_exist_ok=True)
+        (Path(folder) / "readme.py").write_text(block_with("airflow.sdk"))
         with AirflowHost(ROOT / ".venvs" / "airflow", Path(folder), env=env) as host:
             yield host
 
@@ -122,6 +124,7 @@ def dag_runs(airflow, emulator, document):
         "ends": ("ends", {}),
         "mapped_documents": ("mapped_documents", {"documents": [*both, *both]}),
         "sixty": ("sixty", {}),
+        "readme": ("invoices", one),
     }
     trigger = airflow.api.trigger
     return {name: DagRun(airflow, dag_id, trigger(dag_id, conf)) for name, (dag_id, conf) in started.items()}

@@ -189,3 +189,10 @@ def test_example_runs_with_airflow_dags_test(airflow, emulator, document):
 
 def test_airflow_knows_the_provider(airflow):
     assert "retab" in airflow.run("providers", "hooks")
+
+
+def test_dag_of_the_readme_uses_a_value_downstream(dag_runs):
+    readme = dag_runs["readme"]
+
+    assert readme.state == "success"
+    assert "to pay: 1234.56" in readme.log("book")
