@@ -8,6 +8,7 @@ import pytest
 from hosts.processes import wait_until
 from tests.invoices import invoice_pdf
 from tests.prefect_collection.conftest import API_KEY
+from tests.readme import block_with
 
 pytestmark = pytest.mark.system
 
@@ -93,3 +94,10 @@ def _ended(host):
     return [
         run for run in host.flow_runs("read-inbox") if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED"}
     ]
+
+
+def test_the_flow_of_the_readme_uses_a_value_downstream(host, account, invoice, tmp_path):
+    program = tmp_path / "readme.py"
+    program.write_text(f"{block_with('from prefect import')}\ninvoices({str(invoice)!r})\n")
+
+    assert "to pay: 1234.56" in host.run(program, env=account)
