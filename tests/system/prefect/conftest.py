@@ -1,3 +1,4 @@
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import pytest
 
 from hosts.prefect_host import PrefectHost
 from tests.prefect_collection.conftest import emulator, invoice, running_emulator  # noqa: F401
+
+collect_ignore_glob = [] if importlib.util.find_spec("prefect") else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")
