@@ -1,5 +1,6 @@
 """Creating exactly once: a run is marked, looked for when an answer is lost or a task tries again, and adopted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from retab_orchestration import errors
@@ -13,7 +14,7 @@ from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.identity import FAMILY, FINGERPRINT, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
 
-__all__ = ["create_once", "find_runs"]
+__all__ = ["create_once", "create_run", "find_runs"]
 
 # A list may lag behind a create: seconds before each look for a run whose answer was lost.
 _LOOKS = (0.0, 1.0, 3.0)
@@ -33,6 +34,11 @@ class _Found:
 
     run: WorkflowRun | None
     failed: frozenset[str]
+
+
+async def create_run(session: Session, read: Callable[[], NewRun], *, adopt: bool) -> WorkflowRun:
+    """Check what a caller gave, which may be files on the far side of a network, and create it once."""
+    return await create_once(session, await session.runtime.off_loop(read), adopt=adopt)
 
 
 async def create_once(session: Session, new: NewRun, *, adopt: bool) -> WorkflowRun:

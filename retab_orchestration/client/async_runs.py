@@ -1,6 +1,7 @@
 """What can be done with runs, awaiting: one statement an operation."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Unpack
 
 from retab_orchestration._calls.filters import RunFilter, RunFilters
@@ -57,7 +58,8 @@ class AsyncRunOperations:
             InputsChangedError: The identity's run was started with other inputs.
             ApiError: It was refused, or the server was not reached: nothing was created.
         """
-        new = NewRun.read(
+        read = partial(
+            NewRun.read,
             workflow_id,
             documents=documents,
             json_inputs=json_inputs,
@@ -66,7 +68,7 @@ class AsyncRunOperations:
             metadata=metadata,
             identity=identity,
         )
-        return await once.create_once(self._session, new, adopt=adopt)
+        return await once.create_run(self._session, read, adopt=adopt)
 
     async def get_run(
         self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None

@@ -1,6 +1,7 @@
 """What can be done with runs, blocking: one statement an operation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Unpack
 
 from retab_orchestration._blocking import iterate_blocking, run_blocking
@@ -58,7 +59,8 @@ class RunOperations:
             InputsChangedError: The identity's run was started with other inputs.
             ApiError: It was refused, or the server was not reached: nothing was created.
         """
-        new = NewRun.read(
+        read = partial(
+            NewRun.read,
             workflow_id,
             documents=documents,
             json_inputs=json_inputs,
@@ -67,7 +69,7 @@ class RunOperations:
             metadata=metadata,
             identity=identity,
         )
-        return run_blocking(once.create_once(self._session, new, adopt=adopt))
+        return run_blocking(once.create_run(self._session, read, adopt=adopt))
 
     def get_run(
         self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None

@@ -352,3 +352,11 @@ def test_a_restart_whose_answer_is_lost_is_one_run(connect, family, kind):
 
     assert second.id != first.id
     assert created(runtime) == 2
+
+
+def test_a_document_is_looked_at_off_the_loop(retab):
+    client, runtime = retab
+
+    client.create_run("wf_invoice", documents={"start-node-1": ("a.pdf", b"%PDF")})
+
+    assert runtime.off_loop_calls == 1
