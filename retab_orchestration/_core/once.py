@@ -73,6 +73,11 @@ async def create_once(session: Session, new: NewRun, *, adopt: bool) -> Workflow
     raise lost
 
 
+async def can_find_runs(session: Session) -> bool:
+    """Whether the server's routes have the metadata by which a run is found."""
+    return await session.family() == "current"
+
+
 async def find_runs(session: Session, identity: RunIdentity, *, any_generation: bool) -> list[WorkflowRun]:
     """Return the runs of an identity, oldest first; empty where the routes have no metadata."""
     if await session.family() == "classic":

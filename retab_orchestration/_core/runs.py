@@ -15,7 +15,7 @@ from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun, checked_choice
 from retab_orchestration.documents import FileReference
-from retab_orchestration.identity import RESERVED_PREFIX
+from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity
 from retab_orchestration.models import DocumentRef, RunStatus, WorkflowRun
 from retab_orchestration.policies import PollPolicy
 
@@ -65,10 +65,13 @@ class Patience:
         return cls(timeout, poll, checked_choice("on_review", on_review, ("return", "wait")))
 
 
-async def restart_run(session: Session, run_id: str) -> WorkflowRun:
-    """Run the inputs of a run again, in the version that is published now."""
+async def restart_run(
+    session: Session, run_id: str, *, identity: RunIdentity | None, adopt: bool
+) -> WorkflowRun:
+    """Run the inputs of a run again, in the version that is published now, once for an identity."""
     if await session.family() == "classic":
-        return await session.exchange(classic.restart_run(run_id, uuid.uuid4().hex))
+        command_id = identity.key if identity else uuid.uuid4().hex
+        return await session.exchange(classic.restart_run(run_id, command_id))
     source = await session.exchange(shared.get_run(run_id))
     new = NewRun.read(
         source.workflow_id,
@@ -77,8 +80,9 @@ async def restart_run(session: Session, run_id: str) -> WorkflowRun:
         metadata={
             key: value for key, value in source.metadata.items() if not key.startswith(RESERVED_PREFIX)
         },
+        identity=identity,
     )
-    return await create_once(session, replace(new, parent_run_id=run_id), adopt=False)
+    return await create_once(session, replace(new, parent_run_id=run_id), adopt=adopt)
 
 
 def _reference(document: DocumentRef) -> FileReference:

@@ -114,8 +114,15 @@ class AsyncRunOperations:
         """
         return await runs.cancel_run(self._session, checked_id("run_id", run_id))
 
-    async def restart_run(self, run_id: str) -> WorkflowRun:
+    async def restart_run(
+        self, run_id: str, *, identity: RunIdentity | None = None, adopt: bool = False
+    ) -> WorkflowRun:
         """Run the inputs of a run again, in the version that is published now; the old run stays as it is.
+
+        Args:
+            run_id: The run to repeat.
+            identity: As in `create_run`.
+            adopt: As in `create_run`.
 
         Returns:
             The new run.
@@ -124,7 +131,16 @@ class AsyncRunOperations:
             NotFoundError: There is no such run for this key.
             CreateOutcomeUnknownError: The answer was lost, the run may exist: look before restarting again.
         """
-        return await runs.restart_run(self._session, checked_id("run_id", run_id))
+        return await runs.restart_run(
+            self._session, checked_id("run_id", run_id), identity=identity, adopt=adopt
+        )
+
+    async def can_find_runs(self) -> bool:
+        """Whether runs can be found by their identity: on current routes, not on classic ones.
+
+        Where they cannot, a create that was cut off must not be sent again.
+        """
+        return await once.can_find_runs(self._session)
 
     async def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first; none on classic routes, which have no metadata.

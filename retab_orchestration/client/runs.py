@@ -120,8 +120,15 @@ class RunOperations:
         """
         return run_blocking(runs.cancel_run(self._session, checked_id("run_id", run_id)))
 
-    def restart_run(self, run_id: str) -> WorkflowRun:
+    def restart_run(
+        self, run_id: str, *, identity: RunIdentity | None = None, adopt: bool = False
+    ) -> WorkflowRun:
         """Run the inputs of a run again, in the version that is published now; the old run stays as it is.
+
+        Args:
+            run_id: The run to repeat.
+            identity: As in `create_run`.
+            adopt: As in `create_run`.
 
         Returns:
             The new run.
@@ -130,7 +137,16 @@ class RunOperations:
             NotFoundError: There is no such run for this key.
             CreateOutcomeUnknownError: The answer was lost, the run may exist: look before restarting again.
         """
-        return run_blocking(runs.restart_run(self._session, checked_id("run_id", run_id)))
+        return run_blocking(
+            runs.restart_run(self._session, checked_id("run_id", run_id), identity=identity, adopt=adopt)
+        )
+
+    def can_find_runs(self) -> bool:
+        """Whether runs can be found by their identity: on current routes, not on classic ones.
+
+        Where they cannot, a create that was cut off must not be sent again.
+        """
+        return run_blocking(once.can_find_runs(self._session))
 
     def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first; none on classic routes, which have no metadata.

@@ -360,3 +360,19 @@ def test_a_document_is_looked_at_off_the_loop(retab):
     client.create_run("wf_invoice", documents={"start-node-1": ("a.pdf", b"%PDF")})
 
     assert runtime.off_loop_calls == 1
+
+
+def test_a_restart_of_the_same_identity_is_one_run(connect, family):
+    client, runtime = connect(server=family, api=family, auth="bearer", idempotency=False)
+    first = client.wait_for_run(echo(client).id)
+
+    again = [client.restart_run(first.id, identity=IDENTITY_1, adopt=True).id for _ in range(2)]
+
+    assert again[0] == again[1] != first.id
+    assert created(runtime) == 2
+
+
+def test_it_can_be_told_whether_runs_can_be_found(connect, family):
+    client, _ = connect(server=family, api=family, auth="bearer")
+
+    assert client.can_find_runs() is (family == "current")
