@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from hosts.airflow_api import AirflowApi
-from hosts.processes import Process, free_port, stop_all
+from hosts.processes import Process, ProcessError, free_port, stop_all, wait_until
 
 _COMPONENTS = ("api-server", "scheduler", "triggerer", "dag-processor")
 
@@ -127,9 +127,20 @@ class AirflowHost:
         for name in _COMPONENTS:
             self.start_component(name)
         self._api = AirflowApi(f"http://127.0.0.1:{port}")
-        for process in self.processes.values():
-            process.wait_until(self._api.is_healthy, timeout=self._start_timeout)
+        self._wait_until_healthy(self._api)
         self._api.log_in("admin", password)
+
+    def _wait_until_healthy(self, api: AirflowApi) -> None:
+        def is_healthy() -> bool:
+            for process in self.processes.values():
+                process.check()
+            return api.is_healthy()
+
+        try:
+            wait_until(is_healthy, timeout=self._start_timeout, what="Airflow to be healthy")
+        except TimeoutError as error:
+            tails = "\n".join(f"{name}:\n{process.tail(10)}" for name, process in self.processes.items())
+            raise ProcessError(f"{error}:\n{tails}") from None
 
     def _command(self, *arguments: str) -> list[str]:
         return [str(self._venv / "bin" / "airflow"), *arguments]

@@ -1,0 +1,53 @@
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider.links import RetabRunLink
+from airflow_provider.operators import RetabRunWorkflowOperator
+
+
+@pytest.fixture
+def operator():
+    return RetabRunWorkflowOperator(
+        task_id="run", workflow_id="wf_echo", json_inputs={"json-node-1": {"seconds": 600}}
+    )
+
+
+def test_worker_knows_the_link_when_the_task_has_deferred(connect, context, ti, operator):
+    connect(extra={"dashboard_url": "https://retab.example/{workflow_id}/{run_id}"})
+    with pytest.raises(TaskDeferred):
+        operator.execute(context)
+
+    link = RetabRunLink().get_link(operator, ti_key=None)
+
+    assert link == ti.xcoms["run_url"] == f"https://retab.example/wf_echo/{ti.xcoms['run_id']}"
+
+
+def test_there_is_no_link_without_a_run(connect, context, operator):
+    connect(password="")
+    with pytest.raises(ValueError, match="password"):
+        operator.execute(context)
+
+    assert RetabRunLink().get_link(operator, ti_key=None) == ""
+
+
+def test_operator_names_its_link(operator):
+    assert [link.name for link in operator.operator_extra_links] == ["View run"]
+
+
+def test_who_has_only_the_description_of_a_task_reads_the_xcom(monkeypatch):
+    """As the webserver of Airflow 2.11 does."""
+
+    class XCom:
+        @staticmethod
+        def get_value(*, ti_key, key):
+            return {("of the task", "run_url"): "https://retab.example/run_1"}.get((ti_key, key))
+
+    monkeypatch.setattr("airflow_provider.links.XCom", XCom)
+    link = RetabRunLink()
+
+    assert (
+        link.get_link(SimpleNamespace(task_id="run"), ti_key="of the task") == "https://retab.example/run_1"
+    )
+    assert link.get_link(SimpleNamespace(task_id="run"), ti_key="of another") == ""
