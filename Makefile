@@ -47,13 +47,14 @@ check: venvs ## Lint, format, import contracts, types
 	$(call MYPY,airflow-floor) airflow_provider
 	$(call MYPY,prefect) prefect_collection example_flows
 
-CORE_TESTS := tests/retab_orchestration tests/emulator tests/packaging
+CORE_TESTS := tests/retab_orchestration tests/emulator tests/packaging tests/hosts
 unit: venvs ## The tests without hosts, in each environment; branch coverage of the core
 	@$(MAKE) $(PAIRWISE) unit-prefect unit-core unit-airflow-floor unit-airflow
 
 unit-core:
 	$(call PY,core) -m coverage run -m pytest -m "not system" $(CORE_TESTS)
 	$(call PY,core) -m coverage report
+	$(call PYTEST,core) -m "not system" tests/sweep/core
 unit-airflow:
 	$(call PYTEST,airflow) -m "not system" tests/airflow_provider
 unit-airflow-floor:

@@ -136,6 +136,8 @@ class Session:
 
         The steps of the whole organisation are a route that only current servers have. Where a classic server says that
         it has no such route, that says nothing about the key: the run list, which every server has, settles the header.
+        It has to say so again after that: a gateway may not know a route for a moment, and who takes that for a classic
+        server does not look for a run before creating it.
         """
         steps, runs = current.probe(), shared.list_runs(RunFilters.read(limit=1), "classic")
         if self.settings.api != "auto":
@@ -144,7 +146,11 @@ class Session:
         try:
             return Dialect("current", await self._accepted(steps, attempts))
         except (errors.NotFoundError, errors.RequestRejectedError):
-            return Dialect("classic", await self._accepted(runs, attempts))
+            auth = await self._accepted(runs, attempts)
+        try:
+            return Dialect("current", await self._accepted(steps, attempts))
+        except (errors.NotFoundError, errors.RequestRejectedError):
+            return Dialect("classic", auth)
 
     async def _accepted(self, call: Call[Any], attempts: int) -> Header:
         """Return the header with which the server takes the key: Bearer first, on 401 once more with Api-Key."""

@@ -9,6 +9,8 @@ from retab_orchestration.emulator import Request as WireRequest
 from retab_orchestration.emulator import Service
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+TIMEOUT = 60.0
+"""Seconds after which a client gives up on a request that is held."""
 
 
 class Clock:
@@ -28,9 +30,14 @@ class FakeRuntime:
         self.slept = []
         self.sent = []
         self.off_loop_calls = 0
+        self.release_after = None
+        """How many requests may pass before what is held goes on; None is until the test releases it."""
+        self._held_at = 0
 
     async def send(self, request: Request) -> Response:
         self.sent.append(request)
+        if self.release_after is not None and len(self.sent) - self._held_at > self.release_after:
+            self.service.faults.release()
         body = b"".join(request.body.chunks()) if request.body else b""
         assert request.body is None or request.body.length == len(body)
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -42,11 +49,23 @@ class FakeRuntime:
             return self._read(fault.response())
         if fault.kind == "reset_before":
             raise ApiConnectionError("reset", sent=True)
-        self.clock.time += fault.seconds
+        if fault.kind.startswith("hold_"):
+            self._hold(fault.kind, request, wire)
+        self.clock.time += min(fault.seconds, request.timeout or TIMEOUT)
         answer = self._answered(wire)
         if fault.kind == "slow":
             return answer
         raise (ApiTimeoutError if fault.kind == "timeout_after" else ApiConnectionError)(fault.kind)
+
+    def _hold(self, kind, request, wire):
+        """Answer nothing in time; a request that is held before it is acted on takes effect at the release."""
+        self._held_at = len(self.sent)
+        if kind == "hold_after":
+            self._answered(wire)
+        else:
+            self.service.faults.hold(lambda: self.service.handle(wire))
+        self.clock.time += min(request.timeout or TIMEOUT, TIMEOUT)
+        raise ApiTimeoutError(kind)
 
     def _answered(self, wire):
         return self._read(self.service.handle(wire))

@@ -64,18 +64,27 @@ def test_auto_takes_classic_routes_where_there_are_no_others(connect):
 
     client.create_run("wf_echo")
 
-    assert runtime.requests == [PROBE, LIST, "POST /v1/workflows/wf_echo/run"]
+    assert runtime.requests == [PROBE, LIST, PROBE, "POST /v1/workflows/wf_echo/run"]
 
 
 @pytest.mark.parametrize("status", [404, 405, 422])
 def test_every_answer_of_an_older_server_to_the_probe_means_classic(script, status):
-    client, runtime = script(
-        refused(status, {"detail": "x"}), ok({"data": []}), ok(RUN), api="auto", auth="auto"
-    )
+    unknown = refused(status, {"detail": "x"})
+    client, runtime = script(unknown, ok({"data": []}), unknown, ok(RUN), api="auto", auth="auto")
 
     client.create_run("wf_1")
 
     assert runtime.requests[-1] == "POST /v1/workflows/wf_1/run"
+
+
+@pytest.mark.parametrize("status", [404, 405, 422])
+def test_a_gateway_that_does_not_know_a_route_for_a_moment_makes_no_classic_server(script, status):
+    unknown = refused(status, {"detail": "x"})
+    client, runtime = script(unknown, ok({"data": []}), ok([]), ok(RUN), api="auto", auth="auto")
+
+    client.create_run("wf_1")
+
+    assert runtime.requests == [PROBE, LIST, PROBE, "POST /v1/workflows/runs"]
 
 
 def test_a_key_that_may_not_read_steps_is_still_a_current_servers_key(script):
@@ -159,12 +168,13 @@ def test_a_probe_is_a_read_and_is_repeated_as_one(script):
 
 
 def test_a_server_that_changed_its_routes_is_asked_anew_and_the_create_sent_once_more(script):
-    unknown_route = refused(405, {"detail": "Method Not Allowed"})
-    client, runtime = script(
-        ok([]),
-        unknown_route,
+    no_such_route, unknown = (
+        refused(405, {"detail": "Method Not Allowed"}),
         refused(404, {"detail": "Not Found"}),
-        ok({"data": []}),
+    )
+    client, runtime = script(
+        *(ok([]), no_such_route),
+        *(unknown, ok({"data": []}), unknown),
         ok(RUN),
         api="auto",
         auth="auto",

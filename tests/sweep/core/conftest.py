@@ -1,0 +1,11 @@
+import pytest
+
+
+@pytest.fixture(params=["classic", "current"])
+def family(request):
+    return request.param
+
+
+@pytest.fixture(params=["blocking", "awaiting"])
+def colour(request):
+    return request.param
