@@ -30,7 +30,9 @@ FINGERPRINT = f"{RESERVED_PREFIX}.fingerprint"
 
 def digest_of(*parts: Any) -> str:
     """Return the SHA-256 of JSON values, in hex; the order of a dict's keys does not matter."""
-    return hashlib.sha256(json.dumps(parts, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+    # Keys may be numbers until JSON has made text of them, and numbers and texts have no common order.
+    plain = json.loads(json.dumps(parts))
+    return hashlib.sha256(json.dumps(plain, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
