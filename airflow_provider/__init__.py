@@ -71,4 +71,9 @@ def _connection_fields() -> dict[str, Any]:
             "description": "Where a task's link leads, with {workflow_id} and {run_id}; the API's address when empty",
             "schema": {"type": ["string", "null"]},
         },
+        "namespace": {
+            "label": "Namespace",
+            "description": "Tells this Airflow from others with the same key; its own address when empty",
+            "schema": {"type": ["string", "null"]},
+        },
     }

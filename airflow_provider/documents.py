@@ -38,13 +38,10 @@ def check_documents(documents: Any) -> None:
     Raises:
         InvalidInputError: Bytes, an open file, a relative path, anything else that is no document.
     """
-    if documents is None or is_rendered_later(documents):
-        return
-    if not isinstance(documents, Mapping):
-        raise invalid(f"documents must map start node ids to documents, not be {type(documents).__name__}")
-    for node, document in documents.items():
-        if not is_rendered_later(document) and (fault := _fault(document)):
-            raise invalid(f"documents[{node!r}] {fault}")
+    if documents is not None and not is_rendered_later(documents):
+        for node, document in _checked_map(documents).items():
+            if not is_rendered_later(document):
+                _check(node, document)
 
 
 def find_documents(documents: Any) -> dict[str, Any] | None:
@@ -58,7 +55,8 @@ def find_documents(documents: Any) -> dict[str, Any] | None:
     """
     if not documents:
         return None
-    check_documents(documents)
+    for node, document in _checked_map(documents).items():
+        _check(node, document)
     return {node: _found(node, document) for node, document in documents.items()}
 
 
@@ -76,6 +74,17 @@ class _Stored:
 
     def __str__(self) -> str:
         return str(self._path)
+
+
+def _checked_map(documents: Any) -> Mapping[str, Any]:
+    if not isinstance(documents, Mapping):
+        raise invalid(f"documents must map start node ids to documents, not be {type(documents).__name__}")
+    return documents
+
+
+def _check(node: str, document: Any) -> None:
+    if fault := _fault(document):
+        raise invalid(f"documents[{node!r}] {fault}")
 
 
 def _fault(document: Any) -> str:

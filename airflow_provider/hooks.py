@@ -6,9 +6,10 @@ The core is imported when a client is made and not before, so that DAG files whi
 import asyncio
 import importlib
 import json
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
@@ -26,6 +27,7 @@ class _Profile:
     client: dict[str, Any] = field(repr=False)
     """The settings of a client, by the names of its parameters."""
     dashboard_url: str | None
+    namespace: str | None
 
 
 class RetabHook(BaseHook):
@@ -33,7 +35,7 @@ class RetabHook(BaseHook):
 
     The connection's password is the API key, its host the base URL (`https://api.retab.com` when empty). Its extra,
     all optional: `api` (auto, classic, current), `auth` (auto, api-key, bearer), `timeout` (seconds), `verify` (true,
-    false, path of a CA bundle), `proxy`, `dashboard_url` (a template with `{workflow_id}` and `{run_id}`).
+    false, path of a CA bundle), `proxy`, `dashboard_url` (a template with `{workflow_id}` and `{run_id}`), `namespace`.
     """
 
     conn_name_attr = "retab_conn_id"
@@ -72,6 +74,12 @@ class RetabHook(BaseHook):
             self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
         client: AsyncRetabClient = self._client("AsyncRetabClient", self._known.client)
         return client
+
+    def namespace(self) -> str:
+        """Return what tells this Airflow from others that use the same account: the connection's, else its address."""
+        if self._known is None:
+            self.get_conn().close()
+        return (self._known and self._known.namespace) or _own_address()
 
     def run_url(self, workflow_id: str | None, run_id: str) -> str:
         """Return where to look at a run: the dashboard if the connection names one, else the run's API address."""
@@ -168,7 +176,7 @@ def _profile(connection: Connection) -> _Profile:
     }
     if (timeout := extra.get("timeout")) not in (None, ""):
         client["timeout"] = _seconds(timeout)
-    return _Profile(client, _dashboard_url(extra.get("dashboard_url")))
+    return _Profile(client, _dashboard_url(extra.get("dashboard_url")), _namespace(extra.get("namespace")))
 
 
 def _extra(text: str | None) -> dict[str, Any]:
@@ -215,3 +223,23 @@ def _dashboard_url(template: Any) -> str | None:
             "its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}"
         )
     return template
+
+
+def _namespace(name: Any) -> str | None:
+    if name is None or name == "":
+        return None
+    if not isinstance(name, str) or not name.strip():
+        raise _wrong(f"its extra 'namespace' must be a name such as 'production', not {name!r}")
+    return name.strip()
+
+
+def _own_address() -> str:
+    """Return this Airflow's own address; where that is one which every machine has, with the machine and the home."""
+    from airflow.configuration import AIRFLOW_HOME, conf
+
+    sections = ("api", "webserver")  # of Airflow 3, of Airflow 2
+    address = next(filter(None, (conf.get(name, "base_url", fallback="") for name in sections)), "")
+    host = urlsplit(address).hostname or ""
+    if host and host not in {"localhost", "127.0.0.1", "::1", "0.0.0.0"}:  # noqa: S104  nothing listens here
+        return address.rstrip("/")
+    return f"{socket.gethostname()} {AIRFLOW_HOME} {address}"

@@ -2,15 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
     AirflowFailException,
     BaseOperator,
     Context,
-    TaskDeferred,
 )
 
 from airflow_provider.documents import check_documents, find_documents
@@ -25,22 +22,14 @@ from airflow_provider.inputs import (
     is_rendered_later,
 )
 from airflow_provider.links import RetabRunLink
-from airflow_provider.outcomes import (
-    TIMEOUT,
-    WAIT_FAILED,
-    RunEvent,
-    conclude,
-    is_settled,
-    own_run_id,
-    poll_policy,
-    push_run,
-)
+from airflow_provider.outcomes import is_settled, poll_policy
+from airflow_provider.waiting import RunWaiter
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, WorkflowRun
 
 
-class RetabRunWorkflowOperator(BaseOperator):
+class RetabRunWorkflowOperator(RunWaiter, BaseOperator):
     """Starts a run of a Retab workflow and returns its outputs, node id -> `{"label", "json_data"}`.
 
     The XComs `run_id`, `status`, `waiting_for_node_ids` and `run_url` are there from the moment the run exists. A run
@@ -115,21 +104,20 @@ class RetabRunWorkflowOperator(BaseOperator):
         self.timeout = timeout
         self.wait_for_completion = wait_for_completion
         self.on_review = check_on_review(on_review)
-        self.run_url: str | None = None
         self._run_id: str | None = None
-        check_text(workflow_id=workflow_id, retab_conn_id=retab_conn_id)
-        check_documents(documents)
-        check_maps(json_inputs=json_inputs, text_inputs=text_inputs, metadata=metadata)
-        if not is_rendered_later(output_nodes):
-            check_nodes(output_nodes)
-        check_seconds(
-            poll_interval=poll_interval, defer_after=defer_after, timeout=timeout, zero={"defer_after"}
-        )
+        self._check()
 
-    @cached_property
-    def hook(self) -> RetabHook:
-        """The hook of `retab_conn_id`."""
-        return RetabHook(self.retab_conn_id)
+    @property
+    def seconds_between_looks(self) -> float:
+        """`poll_interval`."""
+        return self.poll_interval
+
+    def timed_out(self, run: "WorkflowRun") -> Exception:
+        """Return an error that names the run, which goes on."""
+        from retab_orchestration import WaitTimeoutError
+
+        told = f"Run {run.id} is still {run.status_name} after {self.timeout} s"
+        return WaitTimeoutError(f"{told}; it goes on: wait for it with RetabRunSensor, or cancel it", run=run)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the run, wait for it here as long as asked to, then defer until it has settled."""
@@ -146,43 +134,6 @@ class RetabRunWorkflowOperator(BaseOperator):
             return self._finish(context, run)
         raise self._deferral(run.id, deadline)
 
-    def execute_complete(
-        self,
-        context: Context,
-        event: dict[str, Any] | None = None,
-        run_id: str | None = None,
-        deadline: float | None = None,
-    ) -> dict[str, Any]:
-        """Fetch the run that the trigger waited for, and end the task as it did.
-
-        Args:
-            context: The task's.
-            event: What the trigger fired.
-            run_id: The run that the task deferred for; `airflow dags test` loses it, then the XCom tells.
-            deadline: When the wait has to end, seconds since the epoch.
-
-        Raises:
-            InvalidInputError: The event is missing, of another trigger, or about another run.
-        """
-        outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
-        with self.hook.get_conn() as client:
-            run = client.get_run(outcome.run_id, output_nodes=self._nodes())
-        if is_settled(run, self.on_review):
-            return self._finish(context, run)
-        self._push(context, run)
-        if outcome.status == TIMEOUT:
-            from retab_orchestration import WaitTimeoutError
-
-            told = f"Run {run.id} is still {run.status_name} after {self.timeout} s"
-            raise WaitTimeoutError(
-                f"{told}; it goes on: wait for it with RetabRunSensor, or cancel it", run=run
-            )
-        if outcome.status == WAIT_FAILED:
-            raise AirflowException(f"The triggerer could not wait for run {run.id}: {outcome.message}")
-        raise self._deferral(
-            run.id, deadline
-        )  # a human decided between the event and now, so the run goes on
-
     def on_kill(self) -> None:
         """Cancel the run that this worker started, if Retab answers at once; Airflow waits 5 s for us."""
         if self._run_id is None:
@@ -194,6 +145,15 @@ class RetabRunWorkflowOperator(BaseOperator):
                 client.cancel_run(self._run_id)
         except Exception as error:  # noqa: BLE001  the task ends anyway, and this is all it can say
             self.log.warning("Run %s may go on, cancelling it failed: %s", self._run_id, error)
+
+    def _check(self) -> None:
+        check_text(workflow_id=self.workflow_id, retab_conn_id=self.retab_conn_id)
+        check_documents(self.documents)
+        check_maps(json_inputs=self.json_inputs, text_inputs=self.text_inputs, metadata=self.metadata)
+        if not is_rendered_later(self.output_nodes):
+            check_nodes(self.output_nodes)
+        check_seconds(poll_interval=self.poll_interval, timeout=self.timeout)
+        check_seconds(defer_after=self.defer_after, zero={"defer_after"})
 
     def _create(self, client: "RetabClient") -> "WorkflowRun":
         from retab_orchestration import CreateOutcomeUnknownError
@@ -236,33 +196,11 @@ class RetabRunWorkflowOperator(BaseOperator):
             last: WorkflowRun = error.run or run
             if limit == self.timeout:
                 self._push(context, last)
-                raise
+                raise self.timed_out(last) from error
             return last
 
-    def _deferral(self, run_id: str, deadline: float | None) -> TaskDeferred:
-        from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger
-
-        return TaskDeferred(
-            trigger=RetabRunTrigger(
-                run_id,
-                retab_conn_id=self.retab_conn_id,
-                deadline=deadline,
-                not_before=time.time() + SHORTEST_DEFERRAL,
-                poll_interval=self.poll_interval,
-                on_review=self.on_review,
-            ),
-            method_name="execute_complete",
-            kwargs={"run_id": run_id, "deadline": deadline},
-        )
-
-    def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
-        self._push(context, run)
-        self.log.info("Run %s is %s", run.id, run.status_name)
-        return conclude(run, self.on_review)
-
     def _push(self, context: Context, run: "WorkflowRun") -> None:
-        self.run_url = self.hook.run_url(run.workflow_id or self.workflow_id, run.id)
-        push_run(context, run, self.run_url)
-
-    def _nodes(self) -> list[str] | None:
-        return check_nodes(self.output_nodes)
+        # The answer to a create may hold no more than an id and a state.
+        super()._push(
+            context, run if run.workflow_id else run.model_copy(update={"workflow_id": self.workflow_id})
+        )

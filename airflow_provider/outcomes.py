@@ -54,13 +54,6 @@ class RunEvent:
         return found
 
 
-def own_run_id(context: Context) -> str | None:
-    """Return the run id that this task left as an XCom before it deferred."""
-    ti = context["ti"]
-    run_id: str | None = ti.xcom_pull(task_ids=ti.task_id, key="run_id", map_indexes=ti.map_index)
-    return run_id
-
-
 def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
     """Return how often to look: at least every `poll_interval` seconds, half as often while a human is asked."""
     from retab_orchestration import PollPolicy

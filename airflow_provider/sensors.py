@@ -2,17 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     BaseSensorOperator,
     Context,
     PokeReturnValue,
-    TaskDeferred,
 )
 
 from airflow_provider.hooks import RetabHook
@@ -25,21 +22,14 @@ from airflow_provider.inputs import (
     is_rendered_later,
 )
 from airflow_provider.links import RetabRunLink
-from airflow_provider.outcomes import (
-    TIMEOUT,
-    WAIT_FAILED,
-    RunEvent,
-    conclude,
-    is_settled,
-    own_run_id,
-    push_run,
-)
+from airflow_provider.outcomes import is_settled
+from airflow_provider.waiting import RunWaiter
 
 if TYPE_CHECKING:
     from retab_orchestration import WorkflowRun
 
 
-class RetabRunSensor(BaseSensorOperator):
+class RetabRunSensor(RunWaiter, BaseSensorOperator):
     """Waits for a Retab run and returns its outputs, node id -> `{"label", "json_data"}`.
 
     It leaves the same XComs as the operator. A run that ends in error, or is cancelled, fails the task without a
@@ -56,6 +46,8 @@ class RetabRunSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("run_id", "output_nodes", "retab_conn_id")
     operator_extra_links = (RetabRunLink(),)
+    # Airflow's sensors count every second.
+    pause_in_review = False
     ui_color = "#e5e0fb"
 
     def __init__(
@@ -74,17 +66,22 @@ class RetabRunSensor(BaseSensorOperator):
         self.output_nodes = output_nodes
         self.on_review = check_on_review(on_review)
         self.deferrable = deferrable
-        self.run_url: str | None = None
-        self._pushed: str | None = None
+        self._pushed: tuple[str, tuple[str, ...]] | None = None
         check_text(run_id=run_id, retab_conn_id=retab_conn_id)
         if not is_rendered_later(output_nodes):
             check_nodes(output_nodes)
         check_seconds(poke_interval=self.poke_interval, timeout=self.timeout, zero={"timeout"})
 
-    @cached_property
-    def hook(self) -> RetabHook:
-        """The hook of `retab_conn_id`."""
-        return RetabHook(self.retab_conn_id)
+    @property
+    def seconds_between_looks(self) -> float:
+        """`poke_interval`."""
+        return float(self.poke_interval)
+
+    def timed_out(self, run: "WorkflowRun") -> Exception:
+        """Return what every sensor fails with when its time is over."""
+        told = f"Run {run.id} is still {run.status_name} after {self.timeout:g} s"
+        error: Exception = AirflowSensorTimeout(told)
+        return error
 
     def execute(self, context: Context) -> Any:
         """Look once and defer until the run has settled; without `deferrable`, poke as any sensor does."""
@@ -105,38 +102,6 @@ class RetabRunSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._finish(context, run))
 
-    def execute_complete(
-        self,
-        context: Context,
-        event: dict[str, Any] | None = None,
-        run_id: str | None = None,
-        deadline: float | None = None,
-    ) -> dict[str, Any]:
-        """Fetch the run that the trigger waited for, and end the task as it did.
-
-        Args:
-            context: The task's.
-            event: What the trigger fired.
-            run_id: The run that the task deferred for; `airflow dags test` loses it, then the XCom tells.
-            deadline: When the wait has to end, seconds since the epoch.
-
-        Raises:
-            InvalidInputError: The event is missing, of another trigger, or about another run.
-            AirflowSensorTimeout: The deadline passed.
-        """
-        outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
-        run = self._look()
-        if is_settled(run, self.on_review):
-            return self._finish(context, run)
-        self._push(context, run)
-        if outcome.status == TIMEOUT:
-            raise AirflowSensorTimeout(f"Run {run.id} is still {run.status_name} after {self.timeout:g} s")
-        if outcome.status == WAIT_FAILED:
-            raise AirflowException(f"The triggerer could not wait for run {run.id}: {outcome.message}")
-        raise self._deferral(
-            run.id, deadline
-        )  # a human decided between the event and now, so the run goes on
-
     def _look(self) -> "WorkflowRun":
         with self.hook.get_conn() as client:
             return client.get_run(self.run_id, output_nodes=check_nodes(self.output_nodes))
@@ -144,33 +109,14 @@ class RetabRunSensor(BaseSensorOperator):
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         from retab_orchestration import RetabError
 
-        self._push(context, run)
-        self.log.info("Run %s is %s", run.id, run.status_name)
         try:
-            return conclude(run, self.on_review)
+            return super()._finish(context, run)
         except RetabError as error:
             # Looking again changes nothing; and this is what soft_fail and never_fail understand in every mode.
             raise AirflowFailException(str(error)) from error
 
     def _push(self, context: Context, run: "WorkflowRun") -> None:
-        if run.status_name != self._pushed:
-            self.run_url = self.hook.run_url(run.workflow_id, run.id)
-            push_run(context, run, self.run_url)
-            self._pushed = run.status_name
-
-    def _deferral(self, run_id: str, deadline: float | None) -> TaskDeferred:
-        from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger
-
-        return TaskDeferred(
-            trigger=RetabRunTrigger(
-                run_id,
-                retab_conn_id=self.retab_conn_id,
-                deadline=deadline,
-                not_before=time.time() + SHORTEST_DEFERRAL,
-                poll_interval=self.poke_interval,
-                on_review=self.on_review,
-                pause_in_review=False,
-            ),
-            method_name="execute_complete",
-            kwargs={"run_id": run_id, "deadline": deadline},
-        )
+        state = (run.status_name, run.waiting_for_node_ids)
+        if state != self._pushed:
+            super()._push(context, run)
+            self._pushed = state

@@ -9,7 +9,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider.hooks import RetabHook, import_core
 from airflow_provider.inputs import OnReview
-from airflow_provider.outcomes import TIMEOUT, WAIT_FAILED, poll_policy
+from airflow_provider.kills import TRIGGERS_ARE_KILLED, cancel_if_stopped
+from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, poll_policy
 
 if TYPE_CHECKING:
     from retab_orchestration import AsyncRetabClient, WorkflowRun
@@ -29,11 +30,12 @@ class RetabRunTrigger(BaseTrigger):
     Args:
         run_id: The run.
         retab_conn_id: The connection; never a key.
-        deadline: Seconds since the epoch; None waits as long as it takes.
+        deadline: Seconds since the epoch; None waits as long as it takes. The time in which a human is asked moves it.
+        strict_deadline: Seconds since the epoch, whoever is asked meanwhile.
         not_before: Seconds since the epoch before which no event fires.
         poll_interval: Seconds between two looks, at most; twice that while a human is asked.
         on_review: `wait` goes on while a human is asked, anything else fires then.
-        pause_in_review: Whether the time in which a human is asked moves the deadline.
+        cancel_on_kill: Whether to cancel the run when the task is stopped, which only who started it should.
     """
 
     def __init__(
@@ -42,19 +44,21 @@ class RetabRunTrigger(BaseTrigger):
         *,
         retab_conn_id: str = RetabHook.default_conn_name,
         deadline: float | None = None,
+        strict_deadline: float | None = None,
         not_before: float = 0.0,
         poll_interval: float = 30.0,
         on_review: OnReview = "return",
-        pause_in_review: bool = True,
+        cancel_on_kill: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
         self.retab_conn_id = retab_conn_id
         self.deadline = deadline
+        self.strict_deadline = strict_deadline
         self.not_before = not_before
         self.poll_interval = poll_interval
         self.on_review = on_review
-        self.pause_in_review = pause_in_review
+        self.cancel_on_kill = cancel_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that rebuild this trigger in any triggerer."""
@@ -62,18 +66,34 @@ class RetabRunTrigger(BaseTrigger):
             "run_id",
             "retab_conn_id",
             "deadline",
+            "strict_deadline",
             "not_before",
             "poll_interval",
             "on_review",
-            "pause_in_review",
+            "cancel_on_kill",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             name: getattr(self, name) for name in names
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire one event, `{"run_id", "status"}`: the run's status, or `timeout`, or `wait_failed` and a `message`."""
-        yield TriggerEvent({"run_id": self.run_id, **await self._outcome()})
+        """Fire one event, `{"run_id", "status"}`.
+
+        The status is the run's; or `timeout` or `out_of_time`, as either deadline passed; or `wait_failed`, with a
+        `message`.
+        """
+        try:
+            outcome = await self._outcome()
+        except asyncio.CancelledError:
+            if not TRIGGERS_ARE_KILLED:  # nobody else will call it
+                await self.on_kill()
+            raise
+        yield TriggerEvent({"run_id": self.run_id, **outcome})
+
+    async def on_kill(self) -> None:
+        """Cancel the run if the task was really stopped; Airflow also asks when it only moves the trigger."""
+        if self.cancel_on_kill and self.task_instance is not None:
+            await cancel_if_stopped(self.task_instance, self.retab_conn_id, self.run_id)
 
     async def _outcome(self) -> dict[str, Any]:
         await import_core()
@@ -82,8 +102,10 @@ class RetabRunTrigger(BaseTrigger):
         try:
             async with await RetabHook(self.retab_conn_id).aget_conn() as client:
                 run = await self._wait(client)
-        except (WaitTimeoutError, TimeoutError):
+        except WaitTimeoutError:
             return {"status": TIMEOUT}
+        except TimeoutError:
+            return {"status": OUT_OF_TIME}
         except RetabError as error:
             return {"status": WAIT_FAILED, "message": str(error)}
         return {"status": run.status.value, "waiting_for_node_ids": list(run.waiting_for_node_ids)}
@@ -93,8 +115,7 @@ class RetabRunTrigger(BaseTrigger):
         left = await self._seconds_left(client)
         # At least one look, and not before `first`: a run that ended in time is not late because we are.
         limit = None if left is None else max(left, first, 0.001)
-        strict = None if limit is None or self.pause_in_review else limit + _GRACE
-        async with asyncio.timeout(strict):
+        async with asyncio.timeout(self._strict_limit(first)):
             return await client.wait_for_run(
                 self.run_id,
                 timeout=limit,
@@ -104,11 +125,16 @@ class RetabRunTrigger(BaseTrigger):
                 on_change=self._log_change,
             )
 
+    def _strict_limit(self, first: float) -> float | None:
+        if self.strict_deadline is None:
+            return None
+        return max(self.strict_deadline - time.time(), first) + _GRACE
+
     async def _seconds_left(self, client: "AsyncRetabClient") -> float | None:
         if self.deadline is None:
             return None
         left = self.deadline - time.time()
-        if self.on_review == "wait" and self.pause_in_review:
+        if self.on_review == "wait":
             # This may be another triggerer than the one that saw the review begin.
             timing = (await client.get_run(self.run_id, outputs=False)).timing
             left += timing.human_waiting_duration_ms / 1000

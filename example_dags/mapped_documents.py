@@ -27,9 +27,8 @@ def mapped_documents() -> None:
     read = RetabRunWorkflowOperator.partial(
         task_id="read_invoice",
         workflow_id="wf_invoice",
-        # The pool limits the runs that Retab works on, this the tasks of one DAG run that start or end one.
-        pool="retab",
-        max_active_tis_per_dagrun=4,
+        pool="retab",  # limits the runs that are open, of all DAGs
+        max_active_tis_per_dagrun=4,  # the same for one DAG run
         map_index_template="{{ task.documents['start-node-1'] }}",
     ).expand(documents=list_documents())
 

@@ -366,12 +366,21 @@ def test_bad_input_creates_nothing(connect, context, ti, emulator, settings, err
     assert ti.xcoms == {}
 
 
-@pytest.mark.parametrize("rendered", ["relative.pdf", 3, b"%PDF"])
+@pytest.mark.parametrize("rendered", ["relative.pdf", "/nowhere/{{ x }}.pdf", "{{ x }}", 3, b"%PDF"])
 def test_rendered_document_is_checked_before_the_create(connect, context, emulator, rendered):
     task = operator(documents={"start-node-1": "{{ params.document }}"})
     task.documents = {"start-node-1": rendered}
 
     with pytest.raises(InvalidInputError, match="start-node-1"):
+        task.execute(context)
+
+    assert emulator.stats()["runs_created"] == 0
+
+
+def test_rendered_documents_are_checked_before_the_create(connect, context, emulator):
+    task = operator(documents="{{ params.documents }}")
+
+    with pytest.raises(InvalidInputError, match="documents must map"):
         task.execute(context)
 
     assert emulator.stats()["runs_created"] == 0

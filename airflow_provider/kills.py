@@ -1,0 +1,113 @@
+"""Cancelling the run of a task that its user stopped: from the worker in the seconds it is given, from the triggerer."""
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider.hooks import RetabHook, import_core
+
+if TYPE_CHECKING:
+    from retab_orchestration import RetabClient
+
+TRIGGERS_ARE_KILLED = hasattr(BaseTrigger, "on_kill")
+"""Whether this Airflow tells a trigger that its task was stopped: from 3.3 on."""
+
+# Airflow kills a worker's process 5 s after it has asked it to end.
+_PATIENCE = 4.0
+
+# A task in one of these states waits for nothing any more. In any other one its run is somebody's: the trigger moved to
+# another triggerer (deferred), or an attempt after a clear decides about it (none, scheduled, queued, running, deferred).
+_STOPPED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
+
+# An event loop only keeps weak references to its tasks.
+_cancelling: set["asyncio.Task[None]"] = set()
+
+_log = logging.getLogger(__name__)
+
+
+def cancel_in_time(hook: RetabHook, run_id: str, *, spare_review: bool = False) -> None:
+    """Cancel a run from a worker that is being killed, within the seconds that Airflow gives it; never raises.
+
+    In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
+
+    Args:
+        hook: The account, which the worker has used before, so that Airflow need not be asked for it.
+        run_id: The run.
+        spare_review: Whether a run goes on that waits for a human.
+    """
+    from retab_orchestration import RetryPolicy
+
+    def cancel() -> None:
+        try:
+            with hook.get_conn(timeout=_PATIENCE, retry=RetryPolicy(attempts=1)) as client:
+                cancel_unless_reviewed(client, run_id, spare_review=spare_review)
+        except Exception as error:  # noqa: BLE001  the task ends anyway, and this is all it can say
+            _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
+
+    thread = threading.Thread(target=cancel, daemon=True, name=f"cancel {run_id}")
+    thread.start()
+    thread.join(_PATIENCE)
+    if thread.is_alive():
+        _log.warning("Run %s may go on: Retab did not say in time that it is cancelled", run_id)
+
+
+def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> bool:
+    """Cancel a run and return True; or return False where it waits for a human and is spared for that."""
+    if spare_review and client.get_run(run_id, outputs=False).is_waiting:
+        _log.info("Run %s waits for a human, and goes on", run_id)
+        return False
+    _log.info("Run %s: cancelling it", run_id)
+    client.cancel_run(run_id)
+    return True
+
+
+async def cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str) -> None:
+    """Cancel a trigger's run if its task was stopped, however often the caller is cancelled meanwhile.
+
+    Airflow 3.3 cancels a trigger that is being killed about every second; the work goes on all the same.
+
+    Args:
+        task_instance: The trigger's.
+        retab_conn_id: The account.
+        run_id: The run.
+    """
+    work = asyncio.ensure_future(_cancel_if_stopped(task_instance, retab_conn_id, run_id))
+    _cancelling.add(work)
+    work.add_done_callback(_cancelling.discard)
+    await asyncio.shield(work)
+
+
+async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str) -> None:
+    try:
+        await import_core()
+        state = await _state(task_instance)
+        if state not in _STOPPED:
+            _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
+            return
+        async with await RetabHook(retab_conn_id).aget_conn() as client:
+            await client.cancel_run(run_id)
+        _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
+    except Exception as error:  # noqa: BLE001  nobody awaits this any more who could handle it
+        _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
+
+
+async def _state(task_instance: Any) -> str | None:
+    if hasattr(task_instance, "current_state"):  # Airflow 2.11's task instance asks the database
+        state = await asyncio.to_thread(task_instance.current_state)
+        return None if state is None else str(state)
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    ti = task_instance
+    # Of a task that is not mapped, the index would be a filter that finds it as well; its name has none, though.
+    is_mapped = ti.map_index is not None and ti.map_index >= 0
+    found = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
+    # A task instance that is gone was removed, with its DAG run as a rule; one that was cleared is there without a state.
+    name = f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
+    state = found.get(ti.run_id, {}).get(name, "removed")
+    return None if state is None else str(getattr(state, "value", state))

@@ -1,0 +1,96 @@
+"""Outputs that are too large for Airflow's database: a JSON file, and a manifest that says where and what it is."""
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider.inputs import invalid, is_rendered_later
+
+if TYPE_CHECKING:
+    from retab_orchestration import WorkflowRun
+
+
+def check_output_path(path: Any) -> None:
+    """Refuse what is no place for outputs, while the DAG file is parsed.
+
+    Args:
+        path: An absolute path, a URI, an object that is a path, or what becomes one at run time; None for nowhere.
+
+    Raises:
+        InvalidInputError: It is something else; the message says what to give.
+    """
+    if path is None or is_rendered_later(path) or hasattr(path, "write_bytes"):
+        if isinstance(path, PurePath) and not path.is_absolute():
+            raise invalid(f"output_path is the relative path {str(path)!r}; make it absolute")
+        return
+    if not isinstance(path, str | os.PathLike):
+        raise invalid(
+            f"output_path must be an absolute path or a URI such as s3://connection@bucket/key, not {type(path).__name__}"
+        )
+    if "://" not in str(path) and not os.path.isabs(path):  # noqa: PTH117  it may be any os.PathLike
+        raise invalid(f"output_path must be an absolute path or a URI, not {os.fspath(path)!r}")
+
+
+def find_place(path: Any, run_id: str = "run") -> Any:
+    """Return what to write to; nothing is written yet.
+
+    Args:
+        path: What `check_output_path` takes. Where it ends with a slash, it is a folder for a file of the run's name.
+        run_id: The run.
+
+    Raises:
+        InvalidInputError: There is no filesystem for the URI, or the path makes no sense.
+    """
+    check_output_path(path)
+    is_folder = isinstance(path, str) and path.endswith("/")
+    if isinstance(path, str):
+        path = _from_text(path)
+    elif not hasattr(path, "write_bytes"):
+        path = Path(path)
+    return path / f"{run_id}.json" if is_folder else path
+
+
+def write_outputs(path: Any, outputs: dict[str, Any], run: "WorkflowRun") -> dict[str, Any]:
+    """Write the outputs as JSON, whole or not at all where the filesystem can.
+
+    Returns:
+        `{"uri", "size", "sha256", "run_id", "status"}`.
+    """
+    place = find_place(path, run.id)
+    content = json.dumps(outputs, ensure_ascii=False, separators=(",", ":")).encode()
+    if isinstance(place, Path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        unfinished.write_bytes(content)
+        unfinished.replace(place)
+    else:
+        place.write_bytes(content)
+    return {
+        "uri": place.as_uri() if hasattr(place, "as_uri") else str(place),
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "run_id": run.id,
+        "status": run.status.value,
+    }
+
+
+def _from_text(path: str) -> Any:
+    if "://" not in path:
+        return Path(path)
+    address = urlsplit(path)
+    if address.scheme == "file":
+        return Path(unquote(address.path))
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    try:
+        place = ObjectStoragePath(path)
+        _ = place.fs  # which raises where the scheme has none
+    except (ValueError, ImportError) as error:
+        raise invalid(
+            f"output_path: no filesystem for {address.scheme}://; install the provider for it ({error})"
+        ) from error
+    return place
