@@ -8,7 +8,6 @@ from retab_orchestration import (
     ApiConnectionError,
     CreateOutcomeUnknownError,
     InputsChangedError,
-    InvalidInputError,
     RunIdentity,
     RunStatus,
 )
@@ -67,12 +66,6 @@ def test_names_of_the_host_do_not_reach_retab(retab):
 
     assert b"my_dag" not in body
     assert json.loads(body)["metadata"][IDENTITY] == IDENTITY_1.key
-
-
-@pytest.mark.parametrize("parts", [(), ("",), (None, "")])
-def test_an_identity_of_nothing_is_refused(parts):
-    with pytest.raises(InvalidInputError, match="part"):
-        RunIdentity.of(*parts)
 
 
 def test_every_run_is_marked_as_ours(retab):
