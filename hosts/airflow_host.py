@@ -97,10 +97,24 @@ class AirflowHost:
             process.kill()
         return output.read_text()
 
-    def start_component(self, name: str) -> Process:
-        """Start one of the four processes (again), as after a crash; does not wait until it is ready."""
-        output = self.home / f"{name}.log"
-        process = Process(name, self._command(name), output=output, env=self._environment, cwd=self.home)
+    def start_component(
+        self, component: str, *, name: str | None = None, env: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start one of the four processes (again), as after a crash; does not wait until it is ready.
+
+        Args:
+            component: `api-server`, `scheduler`, `triggerer` or `dag-processor`.
+            name: What to call it in `processes`, for a second one of its kind; None is `component`.
+            env: Further environment of this process alone.
+        """
+        name = name or component
+        process = Process(
+            name,
+            self._command(component),
+            output=self.home / f"{name}.log",
+            env={**self._environment, **(env or {})},
+            cwd=self.home,
+        )
         self.processes[name] = process
         return process
 
