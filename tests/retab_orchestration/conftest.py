@@ -4,7 +4,7 @@ import pytest
 
 from retab_orchestration import AsyncRetabClient, RetabClient, RetryPolicy
 from retab_orchestration._blocking import iterate_blocking, run_blocking
-from retab_orchestration._core import session as session_module
+from retab_orchestration._core import dialects
 from retab_orchestration._core.session import Session
 from retab_orchestration._http import Response
 from retab_orchestration.emulator import Service
@@ -14,8 +14,8 @@ from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime, ScriptedR
 
 @pytest.fixture(autouse=True)
 def nothing_found_out_yet():
-    session_module._found.clear()
-    session_module._failures.clear()
+    dialects._found.clear()
+    dialects._failures.clear()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from retab_orchestration import AsyncRetabClient, PollPolicy, RetabClient, RetabError, RetryPolicy, RunStatus
-from retab_orchestration._core import session as session_module
+from retab_orchestration._core import dialects
 from retab_orchestration._runtimes import AsyncioRuntime, BlockingRuntime
 from retab_orchestration.emulator import Emulator
 from tests.sweep.core.world import IDENTITY
@@ -68,8 +68,8 @@ def awaiting_life(url):
 
 def ended(life, url):
     """Live a life in a process of its own, as it were, and return how it ended; one that hangs is a failure."""
-    session_module._found.clear()
-    session_module._failures.clear()
+    dialects._found.clear()
+    dialects._failures.clear()
     end = concurrent.futures.Future()
 
     def live():
