@@ -1,0 +1,147 @@
+"""Sending one call to one account: the only retry loop, and what an answer means."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from json import JSONDecodeError
+from typing import Any, Literal, TypeVar, cast
+
+from pydantic import ValidationError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from retab_orchestration import errors
+from retab_orchestration._http import Call, Runtime
+from retab_orchestration._problems import error_of
+from retab_orchestration.models import RouteFamily
+from retab_orchestration.policies import RetryPolicy
+from retab_orchestration.settings import Settings
+
+__all__ = ["PASSING", "Dialect", "Header", "Sender"]
+
+T = TypeVar("T")
+
+Header = Literal["api-key", "bearer"]
+
+# Bytes of a body that is read where it arrives; a larger one could hold an event loop up for more than 20 ms.
+_READ_AT_ONCE = 32 * 1024
+
+PASSING = (
+    errors.ApiConnectionError,
+    errors.RateLimitedError,
+    errors.ServerError,
+    errors.UnreadableAnswerError,
+)
+"""What may be gone when the same thing is asked again."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a server was found to speak."""
+
+    api: RouteFamily
+    auth: Header
+
+
+class Sender:
+    """Sends calls in a given dialect, and again where that does no harm."""
+
+    def __init__(self, runtime: Runtime, settings: Settings, retry: RetryPolicy) -> None:
+        self.runtime = runtime
+        self.settings = settings
+        self.retry = retry
+
+    async def repeat(self, call: Call[T], dialect: Dialect, attempts: int | None = None) -> T:
+        """Send a call until it is answered or its attempts are used up.
+
+        Raises:
+            CreateOutcomeUnknownError: A create got no answer, or one that leaves open whether it took effect.
+            ApiError: Anything else that went wrong.
+        """
+        began = self.runtime.utc()
+        retrying = AsyncRetrying(
+            sleep=self.runtime.sleep,
+            stop=stop_after_attempt(attempts or self.retry.attempts),
+            wait=self._pause,
+            retry=retry_if_exception(lambda error: _may_repeat(call, error, self.retry.patience)),
+            reraise=True,
+        )
+        try:
+            return cast("T", await retrying(self.send, call, dialect))
+        except errors.ApiError as error:
+            if not call.creates or not _leaves_open(error):
+                raise
+            raise self._unknown(call.creates, call.look, began, error) from error
+
+    def _unknown(
+        self, workflow_id: str, look: str, began: datetime, error: errors.ApiError
+    ) -> errors.CreateOutcomeUnknownError:
+        since, until = (moment.isoformat(timespec="seconds") for moment in (began, self.runtime.utc()))
+        return errors.CreateOutcomeUnknownError(
+            f"the answer was lost, so a run of {workflow_id} may have been created between {since} and {until}; "
+            f"look for it with {look.format(workflow_id=workflow_id, day=since[:10])} before creating it again. "
+            f"What happened: {error}",
+            workflow_id=workflow_id,
+            since=since,
+            until=until,
+            cause=error,
+        )
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, errors.ApiError) else None
+        drawn: float = wait_random_exponential(multiplier=self.retry.base, max=self.retry.cap)(state)
+        return max(drawn, asked or 0.0)
+
+    async def send(self, call: Call[T], dialect: Dialect) -> T:
+        """Send a call once and read its answer."""
+        key = self.settings.api_key
+        header = {"Authorization": f"Bearer {key}"} if dialect.auth == "bearer" else {"Api-Key": key}
+        request = replace(
+            call.request,
+            base_url=self.settings.base_url,
+            headers={**call.request.headers, **header},
+            fresh=bool(call.creates),
+        )
+        response = await self.runtime.send(request)
+        if not 200 <= response.status < 300:
+            now = self.runtime.utc().timestamp()
+            raise error_of(request, response, run_id=call.run_id, now=now, key=key)
+        try:
+            if len(response.content) <= _READ_AT_ONCE:
+                return call.read(response.json())
+            return await self.runtime.off_loop(lambda: call.read(response.json()))
+        except Exception as error:  # noqa: BLE001  whatever a body makes the reader do, it is the body that is wrong
+            raise errors.UnreadableAnswerError(
+                f"the answer is not what the API promises: {_reason(error)}",
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                request_id=response.headers.get("x-request-id"),
+                run_id=call.run_id,
+            ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say what was wrong with a body without repeating any of it."""
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            problem["msg"] for problem in error.errors(include_input=False, include_context=False)
+        )
+    return "it is not JSON" if isinstance(error, JSONDecodeError) else type(error).__name__
+
+
+def _may_repeat(call: Call[Any], error: BaseException, patience: float) -> bool:
+    if isinstance(error, errors.ApiError) and (error.retry_after or 0.0) > patience:
+        return False
+    if isinstance(error, errors.RateLimitedError):
+        return True
+    if call.creates:
+        return isinstance(error, errors.ApiConnectionError) and not error.sent
+    return isinstance(error, PASSING)
+
+
+def _leaves_open(error: errors.ApiError) -> bool:
+    """Tell whether a create may have taken effect: the server, or a gateway, may act and still fail to say so."""
+    if isinstance(error, errors.ApiConnectionError):
+        return error.sent
+    return isinstance(error, errors.ServerError | errors.UnreadableAnswerError)
