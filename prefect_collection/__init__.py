@@ -1,6 +1,11 @@
 """Retab for Prefect: an account and a workflow as blocks, every operation as a task, the usual case as a flow."""
 
 from prefect_collection.blocks import RetabCredentials, RetabRun, RetabWorkflow
+from prefect_collection.cancelling import (
+    cancel_retab_runs,
+    cancel_runs_of_flow_run,
+    cancellation_automation,
+)
 from prefect_collection.flows import arun_workflow, run_workflow
 from prefect_collection.tasks import (
     acancel_run,
@@ -10,6 +15,7 @@ from prefect_collection.tasks import (
     aget_run,
     alist_runs,
     alist_steps,
+    arestart_run,
     await_for_run,
     cancel_run,
     create_run,
@@ -18,6 +24,7 @@ from prefect_collection.tasks import (
     get_run,
     list_runs,
     list_steps,
+    restart_run,
     wait_for_run,
 )
 
@@ -32,15 +39,20 @@ __all__ = [
     "aget_run",
     "alist_runs",
     "alist_steps",
+    "arestart_run",
     "arun_workflow",
     "await_for_run",
+    "cancel_retab_runs",
     "cancel_run",
+    "cancel_runs_of_flow_run",
+    "cancellation_automation",
     "create_run",
     "create_test_run",
     "decide_review",
     "get_run",
     "list_runs",
     "list_steps",
+    "restart_run",
     "run_workflow",
     "wait_for_run",
 ]

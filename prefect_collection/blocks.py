@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Literal, Self
 
 from prefect.blocks.abstract import CredentialsBlock, JobBlock, JobRun
+from prefect.settings import get_current_settings
 from prefect.utilities.asyncutils import run_coro_as_sync
 from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, SecretStr, model_validator
 
@@ -15,7 +16,17 @@ from retab_orchestration import (
     RetabError,
 )
 
-__all__ = ["Credentials", "RetabCredentials", "RetabRun", "RetabWorkflow", "aopen_client", "open_client"]
+__all__ = [
+    "Credentials",
+    "RetabCredentials",
+    "RetabRun",
+    "RetabWorkflow",
+    "aload_credentials",
+    "aopen_client",
+    "load_credentials",
+    "namespace_of",
+    "open_client",
+]
 
 _LOGO = HttpUrl("https://raw.githubusercontent.com/retab-dev/retab/refs/heads/main/assets/retab-logo.png")
 _DOCUMENTATION = HttpUrl("https://docs.retab.com/get-started/introduction")
@@ -64,6 +75,11 @@ class RetabCredentials(CredentialsBlock):
         default=None, description="The address of an HTTP proxy; empty follows HTTP_PROXY and HTTPS_PROXY."
     )
 
+    namespace: str | None = Field(
+        default=None,
+        description="What tells this Prefect from another with the same key; empty takes its API's address.",
+    )
+
     @model_validator(mode="after")
     def _must_make_a_client(self) -> Self:
         self.get_client().close()
@@ -93,7 +109,12 @@ Credentials = RetabCredentials | str | None
 """A block, the name of a saved one, or None for RETAB_API_KEY and RETAB_API_BASE_URL of the environment."""
 
 
-async def _loaded(credentials: Credentials) -> RetabCredentials | None:
+async def aload_credentials(credentials: Credentials) -> RetabCredentials | None:
+    """Return a block, loading it if it is named; None for the environment's account.
+
+    Raises:
+        ConfigurationError: There is no such block.
+    """
     if not isinstance(credentials, str):
         return credentials
     try:
@@ -105,13 +126,25 @@ async def _loaded(credentials: Credentials) -> RetabCredentials | None:
         ) from error
 
 
+def load_credentials(credentials: Credentials) -> RetabCredentials | None:
+    """Do what `aload_credentials` does, blocking."""
+    if not isinstance(credentials, str):
+        return credentials
+    return run_coro_as_sync(aload_credentials(credentials))
+
+
+def namespace_of(block: RetabCredentials | None) -> str:
+    """Return what tells the runs of this Prefect from those of another that uses the same key."""
+    return (block.namespace if block else None) or get_current_settings().api.url or "local"
+
+
 def open_client(credentials: Credentials) -> RetabClient:
     """Return a blocking client for a block, a saved block's name, or the environment.
 
     Raises:
         ConfigurationError: There is no such block, or no key in the environment.
     """
-    block = run_coro_as_sync(_loaded(credentials)) if isinstance(credentials, str) else credentials
+    block = load_credentials(credentials)
     return block.get_client() if block else RetabClient()
 
 
@@ -121,7 +154,7 @@ async def aopen_client(credentials: Credentials) -> AsyncRetabClient:
     Raises:
         ConfigurationError: There is no such block, or no key in the environment.
     """
-    block = await _loaded(credentials)
+    block = await aload_credentials(credentials)
     return block.get_async_client() if block else AsyncRetabClient()
 
 

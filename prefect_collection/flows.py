@@ -1,13 +1,17 @@
 """Flows that are worth deploying as they are: run a workflow, wait for it, return its outputs."""
 
+from asyncio import to_thread
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import Flow
 from pydantic import PositiveFloat
 
 from prefect_collection.blocks import Credentials
+from prefect_collection.cancelling import cancel_retab_runs
 from prefect_collection.documents import DocumentInput, refuse_contents
+from prefect_collection.outputs import OutputTarget
 from prefect_collection.tasks import acreate_run, await_for_run, create_run, wait_for_run
 from prefect_collection.waiting import OnReview, run_logger
 from retab_orchestration import WorkflowRun
@@ -43,16 +47,16 @@ def _named(
 ) -> Callable[[Callable[P, R]], RetabFlow[P, R]]:
     def _decorate(fn: Callable[P, R]) -> RetabFlow[P, R]:
         fn.__doc__ = twin_of.fn.__doc__ if twin_of else fn.__doc__
-        return RetabFlow(fn, name=name)
+        return RetabFlow(fn, name=name, on_cancellation=[cancel_retab_runs], on_failure=[cancel_retab_runs])
 
     return _decorate
 
 
-def _returned(run: WorkflowRun) -> dict[str, Any]:
+def _returned(run: WorkflowRun, target: OutputTarget | None) -> dict[str, Any]:
     if run.is_waiting:
         nodes = ", ".join(run.waiting_for_node_ids)
         run_logger().warning("Run %s waits for a human at %s; returning its outputs so far", run.id, nodes)
-    return run.final_outputs
+    return dict(target.write(run)) if target else run.final_outputs
 
 
 @_named("retab-run-workflow")
@@ -65,15 +69,18 @@ def run_workflow(
     version: str | None = None,
     metadata: dict[str, str] | None = None,
     output_nodes: list[str] | None = None,
+    output_path: str | Path | None = None,
     credentials: Credentials = None,
     on_review: OnReview = "return",
     poll_interval_seconds: PositiveFloat = 30.0,
     timeout_seconds: PositiveFloat | None = None,
+    cancel_on_timeout: bool = True,
     dedupe_key: str = "0",
 ) -> dict[str, Any]:
     """Run a workflow to its end, or to a human review, and return its final outputs.
 
-    A retry of this flow run waits for the run that it has already created, whatever became of that run.
+    A retry of this flow run takes up the run that it has already created, unless that ended in error or was cancelled.
+    When the flow run is cancelled, or takes longer than the flow may, the run is cancelled as well.
 
     Args:
         workflow_id: The workflow, `wf_…`.
@@ -83,23 +90,27 @@ def run_workflow(
         version: `production`, `draft` or a version id; current routes only.
         metadata: Tags of your own; current routes only.
         output_nodes: The nodes whose outputs to return; None takes the workflow's own final outputs.
+        output_path: A local path or a URI to write the outputs to as JSON; one that ends in `/` is a folder.
         credentials: A block, the name of a saved one (the better choice for a deployment, because Prefect stores
             a block's key masked), or None for the environment's account.
         on_review: When the run waits for a human: `return` ends the flow with the outputs so far, `wait` goes on
             until the run has ended, `fail` fails the flow.
         poll_interval_seconds: Seconds between two looks, at the most.
         timeout_seconds: Seconds the run may take, not counting the time that a human takes; None for any.
+        cancel_on_timeout: Whether a run that takes longer is cancelled.
         dedupe_key: Another key makes another run in a retry of this flow run.
 
     Returns:
         Node id -> `{"label", "json_data"}`, with `"document"` where the output is a file; `{}` when there are none.
+        With `output_path` a manifest instead: `{"uri", "size", "sha256", "run_id", "status"}`.
 
     Raises:
         RunFailedError: The run ended in error.
         RunCancelledError: The run was cancelled.
         ReviewRequiredError: The run waits for a human, and `on_review` is `fail`.
-        WaitTimeoutError: The run goes on; a retry of this flow run waits for it again.
+        WaitTimeoutError: The run took longer, and was cancelled or goes on, as the message says.
     """
+    target = OutputTarget.read(output_path)
     run_id = create_run(
         workflow_id,
         documents=documents,
@@ -115,10 +126,11 @@ def run_workflow(
         on_review=on_review,
         timeout_seconds=timeout_seconds,
         poll_interval_seconds=poll_interval_seconds,
+        cancel_on_timeout=cancel_on_timeout,
         output_nodes=output_nodes,
         credentials=credentials,
     )
-    return _returned(run)
+    return _returned(run, target)
 
 
 @_named("retab-arun-workflow", twin_of=run_workflow)
@@ -131,13 +143,16 @@ async def arun_workflow(
     version: str | None = None,
     metadata: dict[str, str] | None = None,
     output_nodes: list[str] | None = None,
+    output_path: str | Path | None = None,
     credentials: Credentials = None,
     on_review: OnReview = "return",
     poll_interval_seconds: PositiveFloat = 30.0,
     timeout_seconds: PositiveFloat | None = None,
+    cancel_on_timeout: bool = True,
     dedupe_key: str = "0",
 ) -> dict[str, Any]:
     """Do what `run_workflow` does, awaiting."""
+    target = OutputTarget.read(output_path)
     run_id = await acreate_run(
         workflow_id,
         documents=documents,
@@ -153,7 +168,8 @@ async def arun_workflow(
         on_review=on_review,
         timeout_seconds=timeout_seconds,
         poll_interval_seconds=poll_interval_seconds,
+        cancel_on_timeout=cancel_on_timeout,
         output_nodes=output_nodes,
         credentials=credentials,
     )
-    return _returned(run)
+    return await to_thread(_returned, run, target)

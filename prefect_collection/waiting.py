@@ -7,9 +7,26 @@ from typing import Any, Literal, get_args
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 
-from retab_orchestration import InvalidInputError, PollPolicy, ReviewRequiredError, WorkflowRun
+from retab_orchestration import (
+    ApiError,
+    InvalidInputError,
+    PollPolicy,
+    ReviewRequiredError,
+    WaitTimeoutError,
+    WorkflowRun,
+)
 
-__all__ = ["OnReview", "RunLogger", "outcome_of", "run_logger", "status_log", "wait_arguments"]
+__all__ = [
+    "OnReview",
+    "RunLogger",
+    "cancelled",
+    "ended_before",
+    "not_cancelled",
+    "outcome_of",
+    "run_logger",
+    "status_log",
+    "wait_arguments",
+]
 
 RunLogger = Logger | LoggerAdapter[Any]
 
@@ -70,3 +87,26 @@ def outcome_of(run: WorkflowRun, on_review: OnReview) -> WorkflowRun:
             run=run,
         )
     return run.raise_for_status()
+
+
+def ended_before(asked: WorkflowRun) -> bool:
+    """Whether a run that was asked to be cancelled had ended already."""
+    status = asked.cancellation.status if asked.cancellation else None
+    return asked.is_terminal and status == "cancellation_failed"
+
+
+def cancelled(expired: WaitTimeoutError, run: WorkflowRun) -> WaitTimeoutError:
+    """Return the error of a wait whose run was cancelled because of it."""
+    state = expired.run.status_name if expired.run is not None else "not to be seen"
+    return WaitTimeoutError(
+        f"run {run.id} was still {state} at the end of timeout_seconds, and was cancelled; give it more time, or let "
+        "it go on with cancel_on_timeout=False",
+        run=run,
+    )
+
+
+def not_cancelled(expired: WaitTimeoutError, refused: ApiError) -> WaitTimeoutError:
+    """Return the error of a wait whose run should have been cancelled because of it."""
+    return WaitTimeoutError(
+        f"{expired} It could not be cancelled: {refused}", run=expired.run, run_id=expired.run_id
+    )

@@ -7,11 +7,13 @@ from prefect_collection.tasks.runs import (
     aget_run,
     alist_runs,
     alist_steps,
+    arestart_run,
     cancel_run,
     create_run,
     get_run,
     list_runs,
     list_steps,
+    restart_run,
 )
 from prefect_collection.tasks.test_runs import acreate_test_run, create_test_run
 from prefect_collection.tasks.waits import await_for_run, wait_for_run
@@ -24,6 +26,7 @@ __all__ = [
     "aget_run",
     "alist_runs",
     "alist_steps",
+    "arestart_run",
     "await_for_run",
     "cancel_run",
     "create_run",
@@ -32,5 +35,6 @@ __all__ = [
     "get_run",
     "list_runs",
     "list_steps",
+    "restart_run",
     "wait_for_run",
 ]

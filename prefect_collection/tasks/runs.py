@@ -1,13 +1,19 @@
 """Tasks that create, read and cancel runs."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Unpack
 
-from prefect_collection.blocks import Credentials, aopen_client, open_client
+from prefect_collection.blocks import (
+    Credentials,
+    aload_credentials,
+    aopen_client,
+    load_credentials,
+    open_client,
+)
 from prefect_collection.documents import DocumentInput, as_documents
 from prefect_collection.tasks._kinds import asking, creating, twin_of
 from prefect_collection.tasks._once import aonce, once
-from prefect_collection.waiting import run_logger
 from retab_orchestration import RunFilter, RunPage, Step, WorkflowRun
 
 __all__ = [
@@ -16,11 +22,13 @@ __all__ = [
     "aget_run",
     "alist_runs",
     "alist_steps",
+    "arestart_run",
     "cancel_run",
     "create_run",
     "get_run",
     "list_runs",
     "list_steps",
+    "restart_run",
 ]
 
 
@@ -34,7 +42,7 @@ def create_run(
     version: str | None = None,
     metadata: Mapping[str, str] | None = None,
     credentials: Credentials = None,
-    dedupe_key: str = "0",  # noqa: ARG001  it is there for the cache key
+    dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
 ) -> str:
     """Start a run and return its id; the same call again in the same flow run returns the same id.
 
@@ -57,8 +65,10 @@ def create_run(
         CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it, then change `dedupe_key`.
         ApiError: It was refused, or the server was not reached: nothing was created.
     """
-    with once(), open_client(credentials) as client:
-        run = client.create_run(
+    block = load_credentials(credentials)
+    with open_client(block) as client:
+        send = partial(
+            client.create_run,
             workflow_id,
             documents=as_documents(documents),
             json_inputs=json_inputs,
@@ -66,7 +76,13 @@ def create_run(
             version=version,
             metadata=metadata,
         )
-    return _created(run)
+        return once(
+            block,
+            send,
+            target={"workflow_id": workflow_id},
+            look=partial(client.get_run, outputs=False),
+            can_find=client.can_find_runs,
+        )
 
 
 @twin_of(create_run)
@@ -79,11 +95,13 @@ async def acreate_run(
     version: str | None = None,
     metadata: Mapping[str, str] | None = None,
     credentials: Credentials = None,
-    dedupe_key: str = "0",  # noqa: ARG001  it is there for the cache key
+    dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
 ) -> str:
     """Do what `create_run` does, awaiting."""
-    async with aonce(), await aopen_client(credentials) as client:
-        run = await client.create_run(
+    block = await aload_credentials(credentials)
+    async with await aopen_client(block) as client:
+        send = partial(
+            client.create_run,
             workflow_id,
             documents=as_documents(documents),
             json_inputs=json_inputs,
@@ -91,12 +109,53 @@ async def acreate_run(
             version=version,
             metadata=metadata,
         )
-    return _created(run)
+        return await aonce(
+            block,
+            send,
+            target={"workflow_id": workflow_id},
+            look=partial(client.get_run, outputs=False),
+            can_find=client.can_find_runs,
+        )
 
 
-def _created(run: WorkflowRun) -> str:
-    run_logger().info("Created run %s", run.id)
-    return run.id
+@creating
+def restart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:  # noqa: ARG001
+    """Run the inputs of a run again, in the version that is published now, and return the new run's id.
+
+    It is remembered as `create_run` remembers its run; the old run stays as it is.
+
+    Args:
+        run_id: The run to repeat, `run_…`.
+        credentials: A block, the name of a saved one, or None for the environment's account.
+        dedupe_key: Another key makes another run of it in the same flow run.
+
+    Raises:
+        NotFoundError: There is no such run for this key.
+        CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it, then change `dedupe_key`.
+    """
+    block = load_credentials(credentials)
+    with open_client(block) as client:
+        return once(
+            block,
+            partial(client.restart_run, run_id),
+            target={"trigger_type": "restart"},
+            look=partial(client.get_run, outputs=False),
+            can_find=client.can_find_runs,
+        )
+
+
+@twin_of(restart_run)
+async def arestart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:  # noqa: ARG001
+    """Do what `restart_run` does, awaiting."""
+    block = await aload_credentials(credentials)
+    async with await aopen_client(block) as client:
+        return await aonce(
+            block,
+            partial(client.restart_run, run_id),
+            target={"trigger_type": "restart"},
+            look=partial(client.get_run, outputs=False),
+            can_find=client.can_find_runs,
+        )
 
 
 @asking

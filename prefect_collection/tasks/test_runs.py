@@ -1,6 +1,12 @@
 """The task that runs a workflow's saved tests."""
 
-from prefect_collection.blocks import Credentials, aopen_client, open_client
+from prefect_collection.blocks import (
+    Credentials,
+    aload_credentials,
+    aopen_client,
+    load_credentials,
+    open_client,
+)
 from prefect_collection.tasks._kinds import creating, twin_of
 from prefect_collection.tasks._once import aonce, once
 
@@ -15,7 +21,7 @@ def create_test_run(
     block_id: str | None = None,
     n_consensus: int | None = None,
     credentials: Credentials = None,
-    dedupe_key: str = "0",  # noqa: ARG001  it is there for the cache key
+    dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
 ) -> str:
     """Run the saved tests of a workflow's draft and return the test run's id, the same one in a retry of the flow run.
 
@@ -34,10 +40,17 @@ def create_test_run(
         InvalidInputError: Two targets, or a consensus that there is not: nothing was sent.
         CreateOutcomeUnknownError: The answer was lost, the test run may exist: look for it, then change `dedupe_key`.
     """
-    with once(), open_client(credentials) as client:
-        return client.create_test_run(
-            workflow_id, test_id=test_id, block_id=block_id, n_consensus=n_consensus
-        ).id
+    block = load_credentials(credentials)
+    with open_client(block) as client:
+        return once(
+            block,
+            lambda **_: client.create_test_run(
+                workflow_id, test_id=test_id, block_id=block_id, n_consensus=n_consensus
+            ),
+            target={"workflow_id": workflow_id},
+            look=client.get_test_run,
+            can_find=lambda: False,  # test runs have no metadata
+        )
 
 
 @twin_of(create_test_run)
@@ -48,11 +61,21 @@ async def acreate_test_run(
     block_id: str | None = None,
     n_consensus: int | None = None,
     credentials: Credentials = None,
-    dedupe_key: str = "0",  # noqa: ARG001  it is there for the cache key
+    dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
 ) -> str:
     """Do what `create_test_run` does, awaiting."""
-    async with aonce(), await aopen_client(credentials) as client:
-        created = await client.create_test_run(
-            workflow_id, test_id=test_id, block_id=block_id, n_consensus=n_consensus
+    block = await aload_credentials(credentials)
+    async with await aopen_client(block) as client:
+        return await aonce(
+            block,
+            lambda **_: client.create_test_run(
+                workflow_id, test_id=test_id, block_id=block_id, n_consensus=n_consensus
+            ),
+            target={"workflow_id": workflow_id},
+            look=client.get_test_run,
+            can_find=_never,
         )
-        return created.id
+
+
+async def _never() -> bool:
+    return False

@@ -1,11 +1,21 @@
 """The task that waits for a run."""
 
+from asyncio import to_thread
 from collections.abc import Sequence
+from typing import cast
 
 from prefect_collection.blocks import Credentials, aopen_client, open_client
+from prefect_collection.outputs import OutputPath, OutputTarget
 from prefect_collection.tasks._kinds import asking, twin_of
-from prefect_collection.waiting import OnReview, outcome_of, wait_arguments
-from retab_orchestration import WorkflowRun
+from prefect_collection.waiting import (
+    OnReview,
+    cancelled,
+    ended_before,
+    not_cancelled,
+    outcome_of,
+    wait_arguments,
+)
+from retab_orchestration import ApiError, WaitTimeoutError, WorkflowRun
 
 __all__ = ["await_for_run", "wait_for_run"]
 
@@ -17,7 +27,9 @@ def wait_for_run(
     on_review: OnReview = "return",
     timeout_seconds: float | None = None,
     poll_interval_seconds: float = 30.0,
+    cancel_on_timeout: bool = True,
     output_nodes: Sequence[str] | None = None,
+    output_path: OutputPath | None = None,
     credentials: Credentials = None,
 ) -> WorkflowRun:
     """Wait for a run in one task run, logging its state when that changes.
@@ -27,22 +39,40 @@ def wait_for_run(
         on_review: `return` also returns when the run waits for a human (`is_waiting`), `wait` goes on until it has
             ended, `fail` raises.
         timeout_seconds: Seconds the run may take, not counting the time that a human takes; None for any.
+        cancel_on_timeout: Whether a run that takes longer is cancelled. One whose wait is cut off never is.
         poll_interval_seconds: Seconds between two looks, at the most; the first ones come sooner.
         output_nodes: The nodes whose outputs to return; None takes the workflow's own final outputs.
+        output_path: A local path or a URI to write the outputs to as JSON; one that ends in `/` is a folder.
         credentials: A block, the name of a saved one, or None for the environment's account.
 
     Returns:
-        The run, completed or waiting for a human; `final_outputs` has the outputs, `{}` where there are none yet.
+        The `WorkflowRun`, completed or waiting for a human; `final_outputs` has the outputs, `{}` where there are none
+        yet. With `output_path` a manifest instead: `{"uri", "size", "sha256", "run_id", "status"}`.
 
     Raises:
         RunFailedError: The run ended in error.
         RunCancelledError: The run was cancelled.
         ReviewRequiredError: The run waits for a human, and `on_review` is `fail`.
-        WaitTimeoutError: The run goes on: wait again, or cancel it.
+        WaitTimeoutError: The run took longer, and was cancelled or goes on, as the message says.
     """
     waiting = wait_arguments(on_review, timeout_seconds, poll_interval_seconds)
+    target = OutputTarget.read(output_path)
     with open_client(credentials) as client:
-        return outcome_of(client.wait_for_run(run_id, output_nodes=output_nodes, **waiting), on_review)
+        try:
+            run = client.wait_for_run(run_id, output_nodes=output_nodes, **waiting)
+        except WaitTimeoutError as expired:
+            if not cancel_on_timeout:
+                raise
+            try:
+                last = client.cancel_run(run_id)
+            except ApiError as refused:
+                raise not_cancelled(expired, refused) from refused
+            if not ended_before(last):
+                raise cancelled(expired, last) from expired
+            run = client.get_run(run_id, output_nodes=output_nodes)
+    run = outcome_of(run, on_review)
+    # The type is that of a call without output_path: an overload would be lost in Prefect's Task.
+    return cast("WorkflowRun", target.write(run)) if target else run
 
 
 @twin_of(wait_for_run)
@@ -52,10 +82,26 @@ async def await_for_run(
     on_review: OnReview = "return",
     timeout_seconds: float | None = None,
     poll_interval_seconds: float = 30.0,
+    cancel_on_timeout: bool = True,
     output_nodes: Sequence[str] | None = None,
+    output_path: OutputPath | None = None,
     credentials: Credentials = None,
 ) -> WorkflowRun:
     """Do what `wait_for_run` does, awaiting."""
     waiting = wait_arguments(on_review, timeout_seconds, poll_interval_seconds)
+    target = OutputTarget.read(output_path)
     async with await aopen_client(credentials) as client:
-        return outcome_of(await client.wait_for_run(run_id, output_nodes=output_nodes, **waiting), on_review)
+        try:
+            run = await client.wait_for_run(run_id, output_nodes=output_nodes, **waiting)
+        except WaitTimeoutError as expired:
+            if not cancel_on_timeout:
+                raise
+            try:
+                last = await client.cancel_run(run_id)
+            except ApiError as refused:
+                raise not_cancelled(expired, refused) from refused
+            if not ended_before(last):
+                raise cancelled(expired, last) from expired
+            run = await client.get_run(run_id, output_nodes=output_nodes)
+    run = outcome_of(run, on_review)
+    return cast("WorkflowRun", await to_thread(target.write, run)) if target else run

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import shutil
 from uuid import uuid4
 
 import pytest
 from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.results import get_result_store
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 
 import prefect_collection
@@ -17,8 +19,10 @@ from retab_orchestration import (
     CreateOutcomeUnknownError,
     FileReference,
     InvalidInputError,
+    RetabClient,
     ReviewRequiredError,
     RunFailedError,
+    WaitTimeoutError,
 )
 from tests.prefect_collection.conftest import API_KEY
 
@@ -210,16 +214,164 @@ def test_a_retry_of_the_flow_goes_on_with_its_run(run_flow, emulator, invoice):
     assert emulator.stats()["runs_created"] == 1
 
 
-@pytest.mark.parametrize(("key", "runs"), [(lambda: "0", 1), (lambda: str(runtime.flow_run.run_count), 2)])
-def test_a_retry_after_a_failed_run_meets_it_again_unless_the_key_varies(run_flow, emulator, key, runs):
+def test_a_retry_after_a_failed_run_starts_another_and_no_more_than_that(run_flow, emulator):
+    started = []
+
     async def body(tasks):
-        run_id = await tasks.create_run("wf_fail", dedupe_key=key())
+        run_id = await tasks.create_run("wf_fail" if not started else "wf_echo")
+        started.append(run_id)
         await tasks.wait_for_run(run_id, poll_interval_seconds=0.5)
+        raise RuntimeError("something of the user's own")
+
+    with pytest.raises(RuntimeError):
+        run_flow(body, retries=3)
+
+    assert len(set(started)) == 2
+    assert started[1:] == [started[1]] * 3
+    assert emulator.stats()["runs_created"] == 2
+
+
+def test_a_failed_run_is_not_replayed_for_ever(run_flow, emulator):
+    started = []
+
+    async def body(tasks):
+        started.append(await tasks.create_run("wf_fail"))
+        await tasks.wait_for_run(started[-1], poll_interval_seconds=0.5)
 
     with pytest.raises(RunFailedError):
-        run_flow(body, retries=1)
+        run_flow(body, retries=2)
 
-    assert emulator.stats()["runs_created"] == runs
+    assert len(set(started)) == emulator.stats()["runs_created"] == 3
+
+
+@pytest.mark.parametrize("place", ["label", "result", "tag"])
+def test_a_retry_finds_its_run_in_any_place_that_is_left(run_flow, emulator, invoice, place):
+    started = []
+
+    async def body(tasks):
+        started.append(await tasks.create_run("wf_invoice", documents={"start-node-1": invoice}))
+        if len(started) == 1:
+            if place != "label":
+                forget_labels(runtime.flow_run.id)
+            if place != "result":
+                shutil.rmtree(get_result_store().result_storage.basepath, ignore_errors=True)
+            raise RuntimeError("something of the user's own")
+
+    run_flow(body, retries=1)
+
+    assert started[0] == started[1]
+    assert emulator.stats()["runs_created"] == 1
+
+
+def forget_labels(flow_run_id):
+    with get_client(sync_client=True) as client:
+        labels = client.read_flow_run(flow_run_id).labels
+        gone = {label: "" for label in labels if label.startswith("retab.")}
+        assert len(gone) == 1
+        client.update_flow_run_labels(flow_run_id, gone)
+
+
+def test_a_document_that_is_fetched_anew_by_each_attempt_is_still_one_run(run_flow, emulator, tmp_path):
+    started = []
+
+    async def body(tasks):
+        fetched = tmp_path / str(len(started)) / "invoice.pdf"
+        fetched.parent.mkdir()
+        fetched.write_bytes(b"Vendor: Acme Corp")
+        started.append(await tasks.create_run("wf_invoice", documents={"start-node-1": fetched}))
+        if len(started) == 1:
+            raise RuntimeError("something of the user's own")
+
+    run_flow(body, retries=1)
+
+    assert started[0] == started[1]
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_mapped_documents_are_a_run_each_in_every_attempt(emulator, tmp_path):
+    names = ["a.txt", "b.txt", "the same as b.txt"]
+    for name in names:
+        (tmp_path / name).write_text(f"Vendor: {name[0] if name != names[2] else 'b'}")
+    starts = [{"start-node-1": str(tmp_path / name)} for name in names]
+    started, labels = [], []
+
+    @flow(retries=1)
+    def mapped():
+        run_ids = prefect_collection.create_run.map("wf_invoice", documents=starts).result()
+        started.append(run_ids)
+        if len(started) == 1:
+            raise RuntimeError("something of the user's own")
+        with get_client(sync_client=True) as client:
+            labels.append(client.read_flow_run(runtime.flow_run.id).labels)
+
+    mapped()
+
+    assert started[0] == started[1]
+    assert len(set(started[0])) == emulator.stats()["runs_created"] == 3
+    assert {value for label, value in labels[0].items() if label.startswith("retab.run.")} == set(started[0])
+
+
+def test_two_environments_with_one_key_are_told_apart(emulator, monkeypatch):
+    made = []
+
+    @flow
+    def environment(namespace):
+        account = RetabCredentials(api_key=API_KEY, base_url=emulator.url, namespace=namespace)
+        made.append(prefect_collection.create_run("wf_echo", credentials=account))
+
+    for namespace in ("staging", "production"):
+        environment(namespace)
+
+    with RetabClient() as client:
+        families = {client.get_run(run_id).metadata["retab-orchestration.family"] for run_id in made}
+    assert len(families) == len(set(made)) == 2
+
+
+def test_a_flow_that_a_flow_calls_meets_its_run_when_the_caller_is_retried(run_ready_flow, emulator):
+    inputs = {"json-node-1": {"seconds": 600}}
+    options = {"json_inputs": inputs, "timeout_seconds": 0.5, "cancel_on_timeout": False}
+    called = run_ready_flow.flow
+
+    @flow(retries=1)
+    def blocking():
+        called("wf_echo", **options)
+
+    @flow(retries=1)
+    async def awaiting():
+        await called("wf_echo", **options)
+
+    with pytest.raises(WaitTimeoutError):
+        asyncio.run(awaiting()) if called.isasync else blocking()
+
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_the_same_flow_called_twice_is_two_runs(emulator):
+    @flow
+    def caller():
+        for _ in range(2):
+            run_workflow("wf_echo", poll_interval_seconds=0.5)
+
+    caller()
+
+    assert emulator.stats()["runs_created"] == 2
+
+
+def test_a_restart_is_made_once_in_a_flow_run(run_flow, emulator):
+    restarted = []
+
+    async def body(tasks):
+        run_id = await tasks.create_run("wf_echo")
+        await tasks.wait_for_run(run_id, poll_interval_seconds=0.5)
+        restarted.append(await tasks.restart_run(run_id))
+        if len(restarted) == 1:
+            raise RuntimeError("something of the user's own")
+        return run_id
+
+    run_id = run_flow(body, retries=1)
+
+    assert restarted[0] == restarted[1] != run_id
+    assert emulator.stats()["runs_created"] == 2
 
 
 def test_another_flow_run_is_another_run(run_flow, emulator):
@@ -421,26 +573,31 @@ def test_a_loaded_workflow_runs(emulator, invoice):
     assert asyncio.run(nightly())["end-node-1"]["json_data"]["total_amount"] == 1234.56
 
 
-def test_a_create_that_is_stopped_from_outside_is_not_repeated(emulator):
+@pytest.mark.parametrize("api", ["classic", "current"])
+def test_a_create_that_is_stopped_from_outside_is_not_repeated(emulator, api):
     emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "hold_after"}])
+    account = RetabCredentials(api_key=API_KEY, base_url=emulator.url, api=api)
     tries = []
 
     @flow(retries=1)
     async def stopped():
         tries.append(len(tries))
         if tries == [0]:
-            creating = asyncio.ensure_future(prefect_collection.acreate_run("wf_echo"))
+            creating = asyncio.ensure_future(prefect_collection.acreate_run("wf_echo", credentials=account))
             await asyncio.to_thread(_until_held, emulator)
             creating.cancel()
             await asyncio.wait([creating])
             raise RuntimeError("stopped")
-        return await prefect_collection.acreate_run("wf_echo")
+        return await prefect_collection.acreate_run("wf_echo", credentials=account)
 
-    with pytest.raises(CreateOutcomeUnknownError, match="was stopped"):
+    if api == "classic":
+        with pytest.raises(CreateOutcomeUnknownError, match="cut off"):
+            asyncio.run(stopped())
+    else:
         asyncio.run(stopped())
 
     emulator.release()
-    assert creates(emulator) == 1
+    assert creates(emulator) == emulator.stats()["runs_created"] == 1
 
 
 def _until_held(emulator):

@@ -1,0 +1,144 @@
+"""Cancelling at Retab what a flow run has started there, when the flow run itself is cancelled."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow
+from prefect.automations import Automation, EventTrigger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.events.actions import RunDeployment
+
+from prefect_collection._memory import runs_in
+from prefect_collection.blocks import Credentials, aload_credentials, aopen_client, namespace_of
+from prefect_collection.waiting import run_logger
+from retab_orchestration import AsyncRetabClient, InvalidInputError, RetabError, RunIdentity, WorkflowRun
+
+__all__ = ["cancel_retab_runs", "cancel_runs_of_flow_run", "cancellation_automation"]
+
+_AT_ONCE = 10
+
+
+async def cancel_retab_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """Cancel every run at Retab that a flow run has started and that has not ended: a hook for your own flows.
+
+    `@flow(on_cancellation=[cancel_retab_runs], on_failure=[cancel_retab_runs])`. Of failures it minds only a flow run
+    that took longer than its flow's `timeout_seconds`.
+
+    Args:
+        flow: The flow.
+        flow_run: Its run; its labels are read anew, for the hook may run elsewhere.
+        state: What it is in.
+
+    Raises:
+        RetabError: Something could not be cancelled; everything else was.
+    """
+    if not state.is_failed() or state.name == "TimedOut":
+        await _cancel_runs_of(flow_run.id, None)
+
+
+async def _cancel_and_list(flow_run_id: UUID, credentials: Credentials = None) -> list[str]:
+    """Cancel every run at Retab that a flow run has started and that has not ended.
+
+    Deploy it for `cancellation_automation`: a flow run that is cancelled while it is suspended runs no hook.
+
+    Args:
+        flow_run_id: The flow run that was cancelled.
+        credentials: The account of runs that were started with the environment's, or with a block that is not saved.
+
+    Returns:
+        The ids of the runs that were cancelled.
+
+    Raises:
+        RetabError: Something could not be cancelled; everything else was.
+    """
+    return await _cancel_runs_of(flow_run_id, credentials)
+
+
+cancel_runs_of_flow_run = Flow(_cancel_and_list, name="retab-cancel-runs")
+
+
+def cancellation_automation(
+    *,
+    deployments: Sequence[UUID | str],
+    cleanup: UUID | str,
+    name: str = "Cancel Retab runs of cancelled flow runs",
+) -> Automation:
+    """Return an automation that cancels at Retab what cancelled flow runs have started; `create()` creates it.
+
+    Args:
+        deployments: The ids of the deployments whose flow runs are meant.
+        cleanup: The id of a deployment of `cancel_runs_of_flow_run`.
+        name: What to call it.
+
+    Raises:
+        InvalidInputError: No deployment was given, which would mean all of them.
+    """
+    if isinstance(deployments, str) or not deployments:
+        raise InvalidInputError("deployments must be a list with the id of at least one deployment")
+    return Automation(
+        name=name,
+        description="A flow run that is cancelled while it is suspended runs no hook that could do it.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Cancelled"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={
+                "prefect.resource.role": "deployment",
+                "prefect.resource.id": [f"prefect.deployment.{deployment}" for deployment in deployments],
+            },
+            posture="Reactive",
+            threshold=1,
+        ),
+        actions=[
+            RunDeployment(
+                source="selected",
+                deployment_id=UUID(str(cleanup)),
+                parameters={"flow_run_id": {"__prefect_kind": "jinja", "template": "{{ flow_run.id }}"}},
+            )
+        ],
+    )
+
+
+async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]:
+    async with get_client() as prefect:
+        flow_run = await prefect.read_flow_run(flow_run_id)
+    cancelled: list[str] = []
+    problems: list[str] = []
+    for account, run_ids in runs_in(flow_run.labels).items():
+        try:
+            block = await aload_credentials(account or fallback)
+            async with await aopen_client(block) as client:
+                # The tags know a run whose create was cut off; they are those of the outermost flow run.
+                owner = RunIdentity.of(namespace_of(block), "prefect", str(flow_run_id))
+                tagged = await client.find_runs(owner, any_generation=True)
+                ended = {run.id for run in tagged if run.is_terminal}
+                active = (run_ids | {run.id for run in tagged}) - ended
+                cancelled += await _cancel(client, active, problems)
+        except RetabError as error:
+            problems.append(f"{', '.join(sorted(run_ids)) or 'its runs'}: {error}")
+    if problems:
+        raise RetabError(
+            f"not everything that flow run {flow_run_id} has started could be cancelled: "
+            + "; ".join(problems)
+        )
+    return cancelled
+
+
+async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[str]) -> list[str]:
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def cancel(run_id: str) -> WorkflowRun | None:
+        async with turns:
+            try:
+                run = await client.get_run(run_id, outputs=False)
+                return None if run.is_terminal else await client.cancel_run(run_id)
+            except RetabError as error:
+                problems.append(f"{run_id}: {error}")
+                return None
+
+    asked = [run.id for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
+    for run_id in asked:
+        run_logger().info("Cancelled run %s", run_id)
+    return asked

@@ -1,0 +1,100 @@
+"""Outputs that are written to a path, so that Prefect keeps a small manifest instead of them."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol, TypedDict
+from urllib.parse import unquote, urlsplit
+
+import fsspec  # type: ignore[import-untyped]
+
+from retab_orchestration import InvalidInputError, WorkflowRun
+
+__all__ = ["Manifest", "OutputPath", "OutputTarget"]
+
+
+class _OpenPath(Protocol):
+    def open(self, mode: str) -> IO[bytes]: ...
+
+
+OutputPath = str | os.PathLike[str] | _OpenPath
+"""A local path, a URI such as `s3://bucket/out/`, or anything path-like that opens itself, as universal_pathlib's."""
+
+
+class Manifest(TypedDict):
+    """What stands for outputs that were written; `uri`, `size` and `sha256` are None where there are none yet."""
+
+    uri: str | None
+    size: int | None
+    sha256: str | None
+    run_id: str
+    status: str
+
+
+@dataclass(frozen=True)
+class OutputTarget:
+    """Where outputs go: a file, or a folder that takes a file which is named after the run."""
+
+    path: Any
+    """A URI for fsspec, or what opens itself."""
+    is_folder: bool
+
+    @classmethod
+    def read(cls, given: Any) -> "OutputTarget | None":
+        """Check what a task was given; None for none.
+
+        Raises:
+            InvalidInputError: It is no path, or no filesystem is known here for its scheme.
+        """
+        if given is None:
+            return None
+        if isinstance(given, str) and given.strip():
+            is_folder = given.endswith(("/", os.sep))
+            return cls(_checked_uri(given) if "://" in given else Path(given), is_folder)
+        if callable(getattr(given, "open", None)) and callable(getattr(given, "is_dir", None)):
+            return cls(given, is_folder=False)
+        if isinstance(given, os.PathLike):
+            return cls(Path(given), is_folder=False)
+        raise InvalidInputError(f"output_path must be a path or a URI, not {given!r}")
+
+    def write(self, run: WorkflowRun) -> Manifest:
+        """Write the outputs of a completed run as JSON; a run that goes on has none to write."""
+        status = run.status.value
+        if not run.is_terminal:
+            return Manifest(uri=None, size=None, sha256=None, run_id=run.id, status=status)
+        content = json.dumps(run.final_outputs, ensure_ascii=False, sort_keys=True).encode()
+        uri = self._put(content, f"{run.id}.json")
+        digest = hashlib.sha256(content).hexdigest()
+        return Manifest(uri=uri, size=len(content), sha256=digest, run_id=run.id, status=status)
+
+    def _put(self, content: bytes, name: str) -> str:
+        if isinstance(self.path, str):
+            uri = self.path + name if self.is_folder else self.path
+            with fsspec.open(uri, "wb") as stream:
+                stream.write(content)
+            return uri
+        path = self.path / name if self.is_folder or self.path.is_dir() else self.path
+        if isinstance(path, Path):
+            path = path.absolute()
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            stream.write(content)
+        return str(path.as_uri() if hasattr(path, "as_uri") else path)
+
+
+def _checked_uri(uri: str) -> str | Path:
+    scheme = uri.partition("://")[0]
+    if scheme == "file":
+        return Path(unquote(urlsplit(uri).path))
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ImportError as error:
+        raise InvalidInputError(f"{scheme}:// needs a package where the flow runs: {error}") from error
+    except ValueError as error:
+        raise InvalidInputError(
+            f"output_path: no filesystem is known for {scheme}:// ({error}); install the fsspec package for it "
+            "where the flow runs, or give a local path"
+        ) from error
+    return uri
