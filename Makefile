@@ -61,7 +61,7 @@ unit-airflow-floor:
 	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider
 	$(call PYTEST,airflow-floor) -m "not system" tests/retab_orchestration tests/emulator
 unit-prefect:
-	$(call PYTEST,prefect) -m "not system" tests/prefect_collection
+	$(call PYTEST,prefect) -m "not system" tests/prefect_collection tests/sweep/prefect
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)

@@ -45,6 +45,8 @@ def airflow(emulator):
     env = {
         "AIRFLOW_CONN_RETAB_DEFAULT": json.dumps(connection),
         "AIRFLOW_CONN_RETAB_CLASSIC": json.dumps(classic),
+        # So that whatever could leak a secret into a log does.
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
     }
     with tempfile.TemporaryDirectory(prefix="dags-") as folder:
         for source in (ROOT / "example_dags", Path(__file__).with_name("dags")):

@@ -1,0 +1,69 @@
+"""What sweeps on real sockets share: kinds of faults that are worth a socket, and time that passes faster."""
+
+import asyncio
+import itertools
+import threading
+import time
+
+from tests.sweep.plan import posted
+
+# One of each way in which a request fails; the bare client is swept with every code that a server may answer.
+REFUSED = ("http_401", "http_404", "http_422")
+AMBIGUOUS = (
+    "http_500",
+    "garbage",
+    "reset_before",
+    "reset_after",
+    "hold_before",
+    "hold_after",
+    "timeout_after",
+)
+KINDS = (*REFUSED, *AMBIGUOUS, "http_429", "slow")
+# Seconds: what a client waits for an answer, what a silent fault takes, and what no life may ever take.
+TIMEOUT, SILENT, HANGS = 0.2, 0.3, 30.0
+SPEED = 40
+
+_numbers = itertools.count()
+
+
+def fresh_key():
+    """Return a key that nobody has used, for what was found out about a server is kept by key."""
+    return f"rt_sweep_{next(_numbers)}"
+
+
+def hurry(monkeypatch):
+    """Let every sleep take a fraction of what was asked for, as the emulator runs faster than real time."""
+    sleep, asleep = time.sleep, asyncio.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / SPEED))
+
+    async def shorter(seconds, result=None):
+        return await asleep(seconds / SPEED, result)
+
+    monkeypatch.setattr(asyncio, "sleep", shorter)
+
+
+def fault(kind, index):
+    """Return the fault of this kind for the request of this index, from 0."""
+    seconds = {"timeout_after": SILENT, "slow": TIMEOUT / 4}.get(kind)
+    return posted(kind, index) if seconds is None else posted(kind, index, seconds=seconds)
+
+
+def under(emulator, kind, index, live):
+    """Live a life under one fault and return what it returned; what is held goes on soon after its client gave up."""
+    emulator.post_faults([fault(kind, index)])
+    release = threading.Timer(TIMEOUT * 1.3, emulator.release)
+    if kind.startswith("hold_"):
+        release.start()
+    began = time.monotonic()
+    try:
+        return live()
+    finally:
+        if release.is_alive():
+            release.join()
+        emulator.post_faults([])
+        assert time.monotonic() - began < HANGS
+
+
+def requests_of(emulator):
+    """Return how many requests were made."""
+    return sum(emulator.stats()["requests"].values())
