@@ -22,16 +22,25 @@ def is_rendered_later(value: Any) -> bool:
     return hasattr(value, "iter_references")
 
 
+def check_choice(name: str, value: Any, allowed: Any) -> Any:
+    """Return a value that is one of a `Literal`'s, as it is.
+
+    Raises:
+        InvalidInputError: It is not; the message lists them.
+    """
+    choices = get_args(allowed)
+    if not isinstance(value, str) or value not in choices:
+        raise invalid(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+    return value
+
+
 def check_on_review(value: Any) -> OnReview:
     """Return a policy for review as it is.
 
     Raises:
         InvalidInputError: It is not one; the message lists them.
     """
-    allowed = get_args(OnReview)
-    if value not in allowed:
-        raise invalid(f"on_review must be one of {', '.join(allowed)}, not {value!r}")
-    policy: OnReview = value
+    policy: OnReview = check_choice("on_review", value, OnReview)
     return policy
 
 

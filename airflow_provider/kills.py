@@ -1,4 +1,4 @@
-"""Cancelling the run of a task that its user stopped: from the worker in the seconds it is given, from the triggerer."""
+"""Cancelling the run of a task that its user stopped: from its worker, which has seconds, or from the triggerer."""
 
 import asyncio
 import logging
@@ -18,8 +18,8 @@ TRIGGERS_ARE_KILLED = hasattr(BaseTrigger, "on_kill")
 # Airflow kills a worker's process 5 s after it has asked it to end.
 _PATIENCE = 4.0
 
-# A task in one of these states waits for nothing any more. In any other one its run is somebody's: the trigger moved to
-# another triggerer (deferred), or an attempt after a clear decides about it (none, scheduled, queued, running, deferred).
+# A task in one of these states waits for nothing any more. In any other one somebody takes care of its run: another
+# triggerer, to which the trigger moved (deferred), or an attempt after a clear (none, scheduled, queued, running too).
 _STOPPED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
 
 # An event loop only keeps weak references to its tasks.
@@ -102,12 +102,11 @@ async def _state(task_instance: Any) -> str | None:
     from asgiref.sync import sync_to_async
 
     ti = task_instance
-    # Of a task that is not mapped, the index would be a filter that finds it as well; its name has none, though.
     is_mapped = ti.map_index is not None and ti.map_index >= 0
     found = await sync_to_async(RuntimeTaskInstance.get_task_states)(
         dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
     )
-    # A task instance that is gone was removed, with its DAG run as a rule; one that was cleared is there without a state.
+    # One that is not there was deleted, with its DAG run as a rule; one that was cleared is there, without a state.
     name = f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
     state = found.get(ti.run_id, {}).get(name, "removed")
     return None if state is None else str(getattr(state, "value", state))

@@ -1,9 +1,11 @@
 """What a task does with a run: the XComs it leaves, the event it resumes with, and how it ends."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, Context
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Context
 
 from airflow_provider.inputs import OnReview, invalid
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 TIMEOUT = "timeout"
 """The event's status when the deadline passed."""
+
+OUT_OF_TIME = "out_of_time"
+"""The event's status when the strict deadline passed, that of `execution_timeout`."""
 
 WAIT_FAILED = "wait_failed"
 """The event's status when the trigger could not see the run any more."""
@@ -23,7 +28,7 @@ class RunEvent:
 
     run_id: str
     status: str
-    """The run's, or `TIMEOUT` or `WAIT_FAILED`."""
+    """The run's, or `TIMEOUT`, `OUT_OF_TIME` or `WAIT_FAILED`."""
     message: str = ""
     """Why, for `WAIT_FAILED`."""
 
@@ -49,9 +54,26 @@ class RunEvent:
             raise invalid(
                 f"resumed with the event of run {found.run_id!r}, but this task waits for {run_id!r}"
             )
-        if found.status not in {TIMEOUT, WAIT_FAILED, *RunStatus}:
+        if found.status not in {TIMEOUT, OUT_OF_TIME, WAIT_FAILED, *RunStatus}:
             raise invalid(f"resumed with the unknown status {found.status!r} of run {run_id}; clear the task")
         return found
+
+
+@contextmanager
+def failing_well() -> Iterator[None]:
+    """Fail a task without a retry where another attempt would end as this one did.
+
+    Raises:
+        AirflowFailException: For such an error, with its message.
+    """
+    try:
+        yield
+    except Exception as error:
+        from retab_orchestration import RetabError
+
+        if not isinstance(error, RetabError) or error.retryable:
+            raise
+        raise AirflowFailException(str(error)) from error
 
 
 def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":

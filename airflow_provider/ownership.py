@@ -93,7 +93,7 @@ class Ownership:
         self._run_id = owned.run.id
         try:
             self._write(run_id=owned.run.id)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # The run exists, so that failing now would lose what its tags tell just as well.
             _log.warning("Airflow did not take the id of run %s", owned.run.id, exc_info=True)
         if owned.reattached:
@@ -103,7 +103,7 @@ class Ownership:
 
     @property
     def _may_exist(self) -> bool:
-        return self._is_same or self._ti.try_number > 1
+        return bool(self._is_same or self._ti.try_number > 1)
 
     @property
     def _was_cut_off(self) -> bool:

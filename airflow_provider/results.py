@@ -29,7 +29,8 @@ def check_output_path(path: Any) -> None:
         return
     if not isinstance(path, str | os.PathLike):
         raise invalid(
-            f"output_path must be an absolute path or a URI such as s3://connection@bucket/key, not {type(path).__name__}"
+            "output_path must be an absolute path, or a URI such as s3://connection@bucket/key, "
+            f"not {type(path).__name__}"
         )
     if "://" not in str(path) and not os.path.isabs(path):  # noqa: PTH117  it may be any os.PathLike
         raise invalid(f"output_path must be an absolute path or a URI, not {os.fspath(path)!r}")

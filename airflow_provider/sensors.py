@@ -22,11 +22,14 @@ from airflow_provider.inputs import (
     is_rendered_later,
 )
 from airflow_provider.links import RetabRunLink
-from airflow_provider.outcomes import is_settled
-from airflow_provider.waiting import RunWaiter
+from airflow_provider.outcomes import failing_well, is_settled
+from airflow_provider.waiting import RunWaiter, Wait
 
 if TYPE_CHECKING:
-    from retab_orchestration import WorkflowRun
+    from retab_orchestration import RetabClient, WorkflowRun
+
+# Looks in a row that may fail before a sensor that pokes does; one that is rescheduled starts to count anew each time.
+_MOST_FAILED_LOOKS = 5
 
 
 class RetabRunSensor(RunWaiter, BaseSensorOperator):
@@ -46,8 +49,6 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("run_id", "output_nodes", "retab_conn_id")
     operator_extra_links = (RetabRunLink(),)
-    # Airflow's sensors count every second.
-    pause_in_review = False
     ui_color = "#e5e0fb"
 
     def __init__(
@@ -66,6 +67,7 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
         self.output_nodes = output_nodes
         self.on_review = check_on_review(on_review)
         self.deferrable = deferrable
+        self._failed_looks = 0
         self._pushed: tuple[str, tuple[str, ...]] | None = None
         check_text(run_id=run_id, retab_conn_id=retab_conn_id)
         if not is_rendered_later(output_nodes):
@@ -77,8 +79,8 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
         """`poke_interval`."""
         return float(self.poke_interval)
 
-    def timed_out(self, run: "WorkflowRun") -> Exception:
-        """Return what every sensor fails with when its time is over."""
+    def timed_out(self, client: "RetabClient", run: "WorkflowRun", status: str) -> Exception:  # noqa: ARG002
+        """Return what every sensor fails with when its time is over; the run is not the sensor's to cancel."""
         told = f"Run {run.id} is still {run.status_name} after {self.timeout:g} s"
         error: Exception = AirflowSensorTimeout(told)
         return error
@@ -87,24 +89,44 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
         """Look once and defer until the run has settled; without `deferrable`, poke as any sensor does."""
         if not self.deferrable:
             return super().execute(context)
-        deadline = time.time() + self.timeout
-        run = self._look()
-        if is_settled(run, self.on_review):
-            return self._finish(context, run)
-        self._push(context, run)
-        raise self._deferral(run.id, deadline)
+        # Airflow's sensors count every second, those in which a human is asked as well.
+        wait = Wait(strict_deadline=time.time() + self.timeout)
+        with failing_well():
+            run = self._look()
+            if run is not None and is_settled(run, self.on_review):
+                return self._finish(context, run)
+            if run is not None:
+                self._push(context, run)
+            raise self._deferral(self.run_id, wait)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
-        run = self._look()
-        if not is_settled(run, self.on_review):
+        with failing_well():
+            run = self._look()
+            if run is None:
+                return PokeReturnValue(is_done=False)
+            if is_settled(run, self.on_review):
+                return PokeReturnValue(is_done=True, xcom_value=self._finish(context, run))
             self._push(context, run)
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._finish(context, run))
 
-    def _look(self) -> "WorkflowRun":
-        with self.hook.get_conn() as client:
-            return client.get_run(self.run_id, output_nodes=check_nodes(self.output_nodes))
+    def _look(self) -> "WorkflowRun | None":
+        """Return the run; None where it could not be seen this time, which is forgiven a few times in a row."""
+        from retab_orchestration import NotFoundError, RetabError
+
+        try:
+            with self.hook.get_conn() as client:
+                run = client.get_run(self.run_id, output_nodes=check_nodes(self.output_nodes))
+        except RetabError as error:
+            self._failed_looks += 1
+            # A run that was created a moment ago may not be found yet.
+            passing = error.retryable or isinstance(error, NotFoundError)
+            if not passing or self._failed_looks >= _MOST_FAILED_LOOKS:
+                raise
+            self.log.warning("Run %s could not be looked at: %s", self.run_id, error)
+            return None
+        self._failed_looks = 0
+        return run
 
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         from retab_orchestration import RetabError

@@ -111,24 +111,27 @@ class RetabRunTrigger(BaseTrigger):
         return {"status": run.status.value, "waiting_for_node_ids": list(run.waiting_for_node_ids)}
 
     async def _wait(self, client: "AsyncRetabClient") -> "WorkflowRun":
+        from retab_orchestration import WaitTimeoutError
+
         first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
         left = await self._seconds_left(client)
-        # At least one look, and not before `first`: a run that ended in time is not late because we are.
-        limit = None if left is None else max(left, first, 0.001)
-        async with asyncio.timeout(self._strict_limit(first)):
-            return await client.wait_for_run(
-                self.run_id,
-                timeout=limit,
-                poll=poll_policy(self.poll_interval, first=first),
-                on_review="wait" if self.on_review == "wait" else "return",
-                outputs=False,
-                on_change=self._log_change,
-            )
-
-    def _strict_limit(self, first: float) -> float | None:
-        if self.strict_deadline is None:
-            return None
-        return max(self.strict_deadline - time.time(), first) + _GRACE
+        strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
+        nearest = min((each for each in (left, strict) if each is not None), default=None)
+        async with asyncio.timeout(None if strict is None else max(strict, first) + _GRACE):
+            try:
+                return await client.wait_for_run(
+                    self.run_id,
+                    # At least one look, and not before `first`: a run that ended in time is not late because we are.
+                    timeout=None if nearest is None else max(nearest, first, 0.001),
+                    poll=poll_policy(self.poll_interval, first=first),
+                    on_review="wait" if self.on_review == "wait" else "return",
+                    outputs=False,
+                    on_change=self._log_change,
+                )
+            except WaitTimeoutError as error:
+                if nearest != left:
+                    raise TimeoutError from error
+                raise
 
     async def _seconds_left(self, client: "AsyncRetabClient") -> float | None:
         if self.deadline is None:

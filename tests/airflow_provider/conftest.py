@@ -46,7 +46,7 @@ def airflow_database(airflow_home):
 def running_emulator():
     from retab_orchestration.emulator import Emulator
 
-    with Emulator(api_key=KEY, speed=20) as emulator:
+    with Emulator(api_key=KEY, speed=20, idempotency=False) as emulator:
         yield emulator
 
 
@@ -94,12 +94,16 @@ def settle(client):
 class FakeTaskInstance:
     """As much of a task instance as an operator sees."""
 
+    dag_id = "dag"
+    run_id = "manual"
     task_id = "run"
     map_index = -1
 
     def __init__(self):
         self.xcoms = {}
         self.history = []
+        self.try_number = 1
+        self.max_tries = 0
 
     def xcom_push(self, key, value):
         self.xcoms[key] = json.loads(json.dumps(value))
@@ -108,6 +112,11 @@ class FakeTaskInstance:
     def xcom_pull(self, *, task_ids, key, map_indexes):
         assert (task_ids, map_indexes) == (self.task_id, self.map_index)
         return self.xcoms.get(key)
+
+
+@pytest.fixture
+def new_ti():
+    return FakeTaskInstance
 
 
 @pytest.fixture

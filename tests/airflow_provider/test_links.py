@@ -5,6 +5,8 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider.links import RetabRunLink
 from airflow_provider.operators import RetabRunWorkflowOperator
+from retab_orchestration import ConfigurationError
+from tests.airflow_provider.refusals import refused
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def test_worker_knows_the_link_when_the_task_has_deferred(connect, context, ti, 
 
 def test_there_is_no_link_without_a_run(connect, context, operator):
     connect(password="")
-    with pytest.raises(ValueError, match="password"):
+    with refused(ConfigurationError, match="password"):
         operator.execute(context)
 
     assert RetabRunLink().get_link(operator, ti_key=None) == ""

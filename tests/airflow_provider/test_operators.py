@@ -4,7 +4,6 @@ import time
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowException,
-    AirflowFailException,
     AirflowSkipException,
     TaskDeferred,
 )
@@ -20,6 +19,7 @@ from retab_orchestration import (
     RunFailedError,
     WaitTimeoutError,
 )
+from tests.airflow_provider.refusals import refused
 
 XCOMS = {"run_id": str, "status": str, "waiting_for_node_ids": list, "run_url": str}
 
@@ -85,11 +85,19 @@ def test_deferral_carries_ids_and_times_only(connect, context, ti):
     assert kwargs["retab_conn_id"] == "retab_default"
     assert kwargs["poll_interval"] == 7
     assert kwargs["on_review"] == "return"
+    assert kwargs["cancel_on_kill"] is True
     assert before + 10 <= kwargs["not_before"] <= time.time() + 10
     assert before + 600 <= kwargs["deadline"] <= time.time() + 600
     assert deferred.value.method_name == "execute_complete"
-    assert deferred.value.kwargs == {"run_id": kwargs["run_id"], "deadline": kwargs["deadline"]}
-    assert deferred.value.timeout is None
+    assert deferred.value.kwargs == {
+        "run_id": kwargs["run_id"],
+        "deadline": kwargs["deadline"],
+        "strict_deadline": None,
+        "reattached": False,
+    }
+    assert (
+        600 < deferred.value.timeout.total_seconds() <= 660
+    )  # a trigger that says nothing is not waited for
 
 
 def test_run_that_is_over_within_defer_after_never_defers(connect, context, ti, emulator):
@@ -185,7 +193,7 @@ def test_failed_run_fails_the_task_with_its_own_message(connect, execute, ti, de
     json_inputs = {"json-node-1": {"message": "The scanner was on fire"}}
     task = operator("wf_fail", json_inputs=json_inputs, deferrable=deferrable)
 
-    with pytest.raises(RunFailedError, match="The scanner was on fire"):
+    with refused(RunFailedError, match="The scanner was on fire"):
         execute(task)
 
     assert ti.xcoms["status"] == "error"
@@ -238,7 +246,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("event", FOREIGN.values(), ids=FOREIGN)
 def test_missing_or_foreign_event_fails_loudly(connect, context, emulator, event):
-    with pytest.raises(InvalidInputError, match="resumed with"):
+    with refused(InvalidInputError, match="resumed with"):
         operator().execute_complete(context, event=event, run_id="run_1")
 
     assert emulator.stats()["requests"] == {}
@@ -255,7 +263,7 @@ def test_run_id_comes_from_the_xcom_where_the_resume_lost_it(connect, context, t
 
 
 def test_event_without_any_known_run_fails_loudly(connect, context):
-    with pytest.raises(InvalidInputError, match="waits for None"):
+    with refused(InvalidInputError, match="waits for None"):
         operator().execute_complete(context, event={"run_id": "run_1", "status": "completed"})
 
 
@@ -263,10 +271,9 @@ def test_lost_create_is_sent_once_and_never_retried(connect, context, emulator):
     connect(extra={"api": "classic", "auth": "api-key"})
     emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "reset_after"}])
 
-    with pytest.raises(AirflowFailException, match="wf_echo") as failure:
+    with refused(CreateOutcomeUnknownError, match="wf_echo"):
         echo(1).execute(context)
 
-    assert isinstance(failure.value.__cause__, CreateOutcomeUnknownError)
     assert emulator.stats()["requests"] == {"POST /v1/workflows/{workflow_id}/run": 1}
 
 
@@ -359,7 +366,7 @@ AT_RUN_TIME = {
 
 @pytest.mark.parametrize(("settings", "error", "text"), AT_RUN_TIME.values(), ids=AT_RUN_TIME)
 def test_bad_input_creates_nothing(connect, context, ti, emulator, settings, error, text):
-    with pytest.raises(error, match=text):
+    with refused(error, match=text):
         operator(**settings).execute(context)
 
     assert emulator.stats()["runs_created"] == 0
@@ -371,7 +378,7 @@ def test_rendered_document_is_checked_before_the_create(connect, context, emulat
     task = operator(documents={"start-node-1": "{{ params.document }}"})
     task.documents = {"start-node-1": rendered}
 
-    with pytest.raises(InvalidInputError, match="start-node-1"):
+    with refused(InvalidInputError, match="start-node-1"):
         task.execute(context)
 
     assert emulator.stats()["runs_created"] == 0
@@ -380,7 +387,7 @@ def test_rendered_document_is_checked_before_the_create(connect, context, emulat
 def test_rendered_documents_are_checked_before_the_create(connect, context, emulator):
     task = operator(documents="{{ params.documents }}")
 
-    with pytest.raises(InvalidInputError, match="documents must map"):
+    with refused(InvalidInputError, match="documents must map"):
         task.execute(context)
 
     assert emulator.stats()["runs_created"] == 0
@@ -390,7 +397,7 @@ def test_rendered_output_nodes_are_checked_before_the_create(connect, context, e
     task = operator(output_nodes="{{ params.nodes }}")
     task.output_nodes = "end-node-1"
 
-    with pytest.raises(InvalidInputError, match="output_nodes"):
+    with refused(InvalidInputError, match="output_nodes"):
         task.execute(context)
 
     assert emulator.stats()["runs_created"] == 0
@@ -399,7 +406,7 @@ def test_rendered_output_nodes_are_checked_before_the_create(connect, context, e
 def test_empty_file_creates_nothing(connect, context, emulator, tmp_path):
     (tmp_path / "empty.pdf").touch()
 
-    with pytest.raises(InvalidInputError, match=r"empty\.pdf is empty"):
+    with refused(InvalidInputError, match=r"empty\.pdf is empty"):
         operator(documents={"start-node-1": tmp_path / "empty.pdf"}).execute(context)
 
     assert emulator.stats()["runs_created"] == 0
@@ -415,7 +422,7 @@ def test_unknown_start_node_creates_nothing(connect, context, emulator, invoice)
 def test_connection_without_a_key_creates_nothing(connect, context, emulator):
     connect(password="")
 
-    with pytest.raises(ConfigurationError, match=r"retab_default.*password"):
+    with refused(ConfigurationError, match=r"retab_default.*password"):
         operator().execute(context)
 
     assert emulator.stats()["requests"] == {}
@@ -433,7 +440,7 @@ def test_document_by_uri(connect, execute, invoice):
 def test_missing_document_by_uri_creates_nothing(connect, context, emulator, tmp_path, missing):
     documents = {"start-node-1": f"file://{tmp_path}/{missing}"}
 
-    with pytest.raises(InvalidInputError, match="start-node-1"):
+    with refused(InvalidInputError, match="start-node-1"):
         operator("wf_invoice", documents=documents).execute(context)
 
     assert emulator.stats()["runs_created"] == 0
@@ -451,6 +458,7 @@ def test_document_by_object_storage_path(connect, execute, invoice):
 
 def test_every_input_is_templated_and_none_is_a_template_file():
     inputs = {"workflow_id", "documents", "json_inputs", "text_inputs", "version", "metadata", "output_nodes"}
+    inputs |= {"output_path"}
 
     assert set(RetabRunWorkflowOperator.template_fields) == inputs | {"retab_conn_id"}
     assert RetabRunWorkflowOperator.template_ext == ()

@@ -47,7 +47,7 @@ def stored(trigger):
 
 def test_trigger_survives_airflow_s_database():
     trigger = RetabRunTrigger(
-        "run_1", deadline=1e9 + 0.25, not_before=7.5, on_review="wait", pause_in_review=False
+        "run_1", deadline=1e9 + 0.25, not_before=7.5, on_review="wait", cancel_on_kill=True
     )
 
     again = stored(trigger)
@@ -63,10 +63,11 @@ def test_trigger_is_rebuilt_from_what_the_first_release_wrote():
         "run_id": "run_1",
         "retab_conn_id": "retab_default",
         "deadline": None,
+        "strict_deadline": None,
         "not_before": 0.0,
         "poll_interval": 30.0,
         "on_review": "return",
-        "pause_in_review": True,
+        "cancel_on_kill": False,
     }
 
 
@@ -158,11 +159,9 @@ def test_time_in_review_counts_for_a_triggerer_that_starts_later(connect, emulat
 def test_strict_deadline_passes_in_review_too(connect, start_review, monkeypatch, fire):
     monkeypatch.setattr("airflow_provider.triggers._GRACE", 0.5)
 
-    [event] = fire(
-        RetabRunTrigger(start_review, on_review="wait", deadline=time.time() + 0.5, pause_in_review=False)
-    )
+    [event] = fire(RetabRunTrigger(start_review, on_review="wait", strict_deadline=time.time() + 0.5))
 
-    assert (event["run_id"], event["status"]) == (start_review, "timeout")
+    assert (event["run_id"], event["status"]) == (start_review, "out_of_time")
 
 
 def test_unknown_run_fires_a_failure(connect, fire):

@@ -1,0 +1,217 @@
+"""RunOwner: the operators that start a run, and own it whatever happens to them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+from airflow_provider.hooks import RetabHook
+from airflow_provider.inputs import (
+    OnReview,
+    check_choice,
+    check_nodes,
+    check_on_review,
+    check_seconds,
+    check_text,
+    invalid,
+    is_rendered_later,
+)
+from airflow_provider.kills import cancel_in_time
+from airflow_provider.links import RetabRunLink
+from airflow_provider.outcomes import TIMEOUT, RunEvent, failing_well, is_settled, poll_policy
+from airflow_provider.ownership import OnClear, Owned, Ownership
+from airflow_provider.results import check_output_path, find_place, write_outputs
+from airflow_provider.stopping import CancelOnTimeout, RunStopper
+from airflow_provider.waiting import Wait
+
+if TYPE_CHECKING:
+    from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
+
+
+class RunOwner(RunStopper, BaseOperator):
+    """An operator that starts one run and waits for it, over its retries, crashes and deferrals.
+
+    A retry takes the run up that an earlier attempt started, or returns its outputs; a new run is started only if
+    that one ended in error or was cancelled.
+
+    Args:
+        output_nodes: The nodes whose outputs to return; None returns those of the workflow's ends.
+        output_path: An absolute path or a URI to write the outputs to, as JSON; the task then returns
+            `{"uri", "size", "sha256", "run_id", "status"}`. A file `<run id>.json` in it where it ends with a slash.
+        retab_conn_id: A connection of type `retab`.
+        deferrable: Whether to wait in the triggerer; False waits on the worker.
+        defer_after: Seconds to wait on the worker before deferring.
+        poll_interval: Seconds between two looks at the run, at most; twice that while a human is asked.
+        timeout: Seconds that an attempt may wait, without the time in which a human is asked; None for any.
+        wait_for_completion: False ends the task once the run exists.
+        on_review: When the run waits for a human: `return` the outputs so far, `wait` on, `fail`, or `skip`.
+        on_clear: When the task is cleared: `rerun`, cancelling the old run if it goes on, or `reattach` to it.
+        cancel_on_timeout: Whether to cancel the run when `timeout` or `execution_timeout` has passed; it is spared
+            while it waits for a human, unless this is `always`.
+        cancel_on_kill: Whether to cancel the run when the task is stopped.
+    """
+
+    # An input that ends in .json or .sql is an input, not the name of a template.
+    template_ext: Sequence[str] = ()
+    operator_extra_links = (RetabRunLink(),)
+    ui_color = "#e5e0fb"
+    may_start_again = False
+    """Whether starting does no harm when it is repeated after an answer was lost."""
+
+    def __init__(
+        self,
+        *,
+        output_nodes: Sequence[str] | None = None,
+        output_path: Any = None,
+        retab_conn_id: str = RetabHook.default_conn_name,
+        deferrable: bool = True,
+        defer_after: float = 0.0,
+        poll_interval: float = 30.0,
+        timeout: float | None = None,
+        wait_for_completion: bool = True,
+        on_review: OnReview = "return",
+        on_clear: OnClear = "rerun",
+        cancel_on_timeout: CancelOnTimeout = True,
+        cancel_on_kill: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.output_nodes = output_nodes
+        self.output_path = output_path
+        self.retab_conn_id = retab_conn_id
+        self.deferrable = deferrable
+        self.defer_after = defer_after
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.wait_for_completion = wait_for_completion
+        self.on_review = check_on_review(on_review)
+        self.on_clear = check_choice("on_clear", on_clear, OnClear)
+        self.cancel_on_timeout = cancel_on_timeout
+        self.cancel_on_kill = cancel_on_kill
+        self._check_waiting()
+
+    @property
+    def seconds_between_looks(self) -> float:
+        """`poll_interval`."""
+        return self.poll_interval
+
+    def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
+        """Start the run.
+
+        Args:
+            client: The account.
+            identity: What marks the run as this task's.
+            adopt: Whether a run of this identity may be there already.
+        """
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start the run or take it up, wait for it here as long as asked to, then defer until it has settled."""
+        self.run_url = ""
+        wait = Wait.begin(self.timeout, self.execution_timeout)
+        with failing_well():
+            self._check_rendered(wait)
+            with self.hook.get_conn() as client:
+                owned = self._begin(client, context)
+                if not self.wait_for_completion:
+                    return dict(owned.run.final_outputs)
+                return self._see_through(client, context, owned, wait)
+
+    def _begin(self, client: "RetabClient", context: Context) -> Owned:
+        ownership = Ownership(
+            context, namespace=self.hook.namespace(), retries=self.retries or 0, on_clear=self.on_clear
+        )
+        owned = ownership.acquire(client, partial(self.start, client), may_start_again=self.may_start_again)
+        self._run_id = owned.run.id
+        self._push(context, owned.run)
+        if self._killed and self.cancel_on_kill:
+            cancel_in_time(self.hook, owned.run.id)  # it did not exist yet when we were told
+        self._stop_if_killed()
+        return owned
+
+    def _see_through(
+        self, client: "RetabClient", context: Context, owned: Owned, wait: Wait
+    ) -> dict[str, Any]:
+        run = self._wait_here(client, context, owned.run)
+        if owned.reattached and _was_cancelled(run):
+            return self._start_anew(client, context, run, wait)
+        if is_settled(run, self.on_review):
+            return self._finish(context, run)
+        self._stop_if_killed()
+        raise self._deferral(run.id, replace(wait, reattached=owned.reattached))
+
+    def _resume(
+        self, client: "RetabClient", context: Context, run: "WorkflowRun", outcome: RunEvent, wait: Wait
+    ) -> dict[str, Any]:
+        if wait.reattached and _was_cancelled(run):
+            return self._start_anew(client, context, run, wait)
+        return super()._resume(client, context, run, outcome, wait)
+
+    def _start_anew(
+        self, client: "RetabClient", context: Context, run: "WorkflowRun", wait: Wait
+    ) -> dict[str, Any]:
+        """Start a run in place of one that was cancelled, late, on behalf of the attempt before this one; only once."""
+        self._stop_if_killed()
+        self.log.info("Run %s was cancelled after this attempt had taken it up; starting it anew", run.id)
+        again = replace(self._begin(client, context), reattached=False)
+        return self._see_through(client, context, again, wait)
+
+    def _wait_here(self, client: "RetabClient", context: Context, run: "WorkflowRun") -> "WorkflowRun":
+        from retab_orchestration import WaitTimeoutError
+
+        if is_settled(run, self.on_review):
+            return client.get_run(run.id, output_nodes=self._nodes())
+        limits = [self.timeout, self.defer_after if self.deferrable else None]
+        limit = min((each for each in limits if each is not None), default=None)
+        if limit == 0:
+            return run
+        try:
+            return client.wait_for_run(
+                run.id,
+                timeout=limit,
+                poll=poll_policy(self.poll_interval),
+                on_review="wait" if self.on_review == "wait" else "return",
+                output_nodes=self._nodes(),
+                on_change=lambda seen: self.log.info("Run %s is %s", seen.id, seen.status_name),
+            )
+        except WaitTimeoutError as error:
+            last: WorkflowRun = error.run or run
+            if limit == self.timeout:
+                self._push(context, last)
+                raise self.timed_out(client, last, TIMEOUT) from error
+            return last
+
+    def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
+        self._stop_if_killed()
+        outputs = super()._finish(context, run)
+        return write_outputs(self.output_path, outputs, run) if self.output_path else outputs
+
+    def _check_waiting(self) -> None:
+        check_text(retab_conn_id=self.retab_conn_id)
+        if not is_rendered_later(self.output_nodes):
+            check_nodes(self.output_nodes)
+        check_output_path(self.output_path)
+        check_seconds(poll_interval=self.poll_interval, timeout=self.timeout)
+        check_seconds(defer_after=self.defer_after, zero={"defer_after"})
+        if self.cancel_on_timeout not in {True, False, "always"}:
+            raise invalid(
+                f"cancel_on_timeout must be True, False or 'always', not {self.cancel_on_timeout!r}"
+            )
+        if not isinstance(self.cancel_on_kill, bool):
+            raise invalid(f"cancel_on_kill must be True or False, not {self.cancel_on_kill!r}")
+
+    def _check_rendered(self, wait: Wait) -> None:
+        """Refuse before the run exists what would fail once it does."""
+        self._nodes()
+        if self.output_path:
+            find_place(self.output_path)
+        check_text(retab_conn_id=self.retab_conn_id)
+        _, kwargs = self._deferral("run", wait).trigger.serialize()
+        json.dumps(kwargs)
+
+
+def _was_cancelled(run: "WorkflowRun") -> bool:
+    return run.status.value == "cancelled"

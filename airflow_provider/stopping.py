@@ -1,0 +1,100 @@
+"""RunStopper: what ends a run together with its task: a kill, a time limit, a deferral that Airflow gave up."""
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context
+
+from airflow_provider.kills import cancel_in_time, cancel_unless_reviewed
+from airflow_provider.outcomes import OUT_OF_TIME, failing_well, is_settled
+from airflow_provider.waiting import RunWaiter, log, own_run_id
+
+if TYPE_CHECKING:
+    from retab_orchestration import RetabClient, WorkflowRun
+
+CancelOnTimeout = bool | Literal["always"]
+"""Whether a run is cancelled when its time is over; `always` even while it waits for a human."""
+
+
+class RunStopper(RunWaiter):
+    """A task that waits for a run of its own, and stops it; it is mixed into operators."""
+
+    timeout: float | None
+    execution_timeout: timedelta | None
+    cancel_on_timeout: CancelOnTimeout
+    _killed: bool = False
+    _context: Context | None = None
+
+    def pre_execute(self, context: Any) -> None:
+        """Keep what `on_kill` is not given."""
+        self._context = context
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume; where Airflow itself ended the deferral, look at the run and cancel it if its time is over."""
+        if next_method == "__fail__":
+            with failing_well():
+                outputs = self._look_after(context, str((next_kwargs or {}).get("error")))
+            if outputs is not None:
+                return outputs
+        return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+
+    def on_kill(self) -> None:
+        """Cancel the run, if Retab answers at once: Airflow ends the process 5 s after this begins."""
+        self._killed = True
+        is_late = isinstance(sys.exception(), AirflowTaskTimeout)
+        run_id = self._run_id
+        if run_id is None and is_late and self._context is not None:
+            run_id = own_run_id(self._context)  # Airflow 2 gives up before it resumes a task that is late
+        wanted = self.cancel_on_timeout if is_late else self.cancel_on_kill
+        if wanted and run_id is not None:
+            cancel_in_time(self.hook, run_id, spare_review=is_late and wanted != "always")
+
+    def timed_out(self, client: "RetabClient", run: "WorkflowRun", status: str) -> Exception:
+        """Cancel the run if it is to be, and return an error that says so."""
+        from retab_orchestration import WaitTimeoutError
+
+        limit = self.execution_timeout if status == OUT_OF_TIME else timedelta(seconds=self.timeout or 0)
+        seconds = f"{limit.total_seconds():g} s" if limit else "its time"
+        name = "execution_timeout" if status == OUT_OF_TIME else "timeout"
+        told = f"Run {run.id} is still {run.status_name} after {seconds} ({name})"
+        return WaitTimeoutError(f"{told}; {self._end(client, run)}", run=run)
+
+    def _look_after(self, context: Context, error: str) -> dict[str, Any] | None:
+        """Return the outputs of a run that has settled although its deferral failed; None where it goes on, or ends."""
+        from retab_orchestration import RetabError
+
+        self._run_id = own_run_id(context)
+        if self._run_id is None:
+            return None
+        with self.hook.get_conn() as client:
+            try:
+                run = client.get_run(self._run_id, output_nodes=self._nodes())
+            except RetabError as failure:
+                log.warning("Run %s may go on, it could not be looked at: %s", self._run_id, failure)
+                return None
+            if is_settled(run, self.on_review):
+                return self._finish(context, run)
+            self._push(context, run)
+            if "timeout" in error.lower():
+                log.warning("Run %s: Airflow ended the deferral; %s", run.id, self._end(client, run))
+        return None
+
+    def _end(self, client: "RetabClient", run: "WorkflowRun") -> str:
+        """Cancel a run whose time is over, if it is to be; return what became of it."""
+        from retab_orchestration import RetabError
+
+        if not self.cancel_on_timeout:
+            return "it goes on: wait for it with RetabRunSensor, or cancel it"
+        try:
+            is_cancelled = cancel_unless_reviewed(
+                client, run.id, spare_review=self.cancel_on_timeout != "always"
+            )
+        except RetabError as error:
+            return f"it may go on, for cancelling it failed: {error}"
+        return "it was cancelled" if is_cancelled else "it goes on, for it waits for a human"
+
+    def _stop_if_killed(self) -> None:
+        # Airflow 3 calls on_kill in the middle of whatever this process does, which then goes on.
+        if self._killed:
+            raise AirflowException("The task was stopped; it does not go on to succeed")

@@ -1,0 +1,402 @@
+"""One run per task, over retries and clears; with what Airflow 3.3 keeps for a task, and without."""
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider.operators import RetabRestartRunOperator, RetabRunWorkflowOperator
+from retab_orchestration import CreateOutcomeUnknownError, InputsChangedError, RunFailedError
+from tests.airflow_provider.refusals import refused
+
+
+class Store:
+    """What `context["task_state_store"]` is on Airflow 3.3: it outlives retries and clears."""
+
+    def __init__(self):
+        self.values = {}
+        self.fails_at = None
+        self.writes = 0
+
+    def get(self, key, default=None):
+        return self.values.get(key, default)
+
+    def set(self, key, value, *, retention=None):
+        self.writes += 1
+        if self.writes == self.fails_at:
+            raise Killed
+        self.values[key] = value
+
+    def delete(self, key):
+        self.values.pop(key, None)
+
+
+class Killed(BaseException):
+    """The end of a worker."""
+
+
+@pytest.fixture(params=["3.3's store", "no store"])
+def store(request):
+    return Store() if request.param == "3.3's store" else None
+
+
+@pytest.fixture
+def kept():
+    return Store()
+
+
+CLASSIC = {"api": "classic", "auth": "api-key"}
+
+
+@pytest.fixture
+def attempt(connect, new_ti):
+    """Execute one attempt of a task until it ends or defers; return what it returned, and its task instance."""
+
+    def run(store=None, *, try_number=1, max_tries=1, ti=None, operator=None, **settings):
+        task = operator or echo(**{"retries": 1, **settings})
+        ti = ti or new_ti()
+        ti.try_number, ti.max_tries = try_number, max_tries
+        context = {"ti": ti} if store is None else {"ti": ti, "task_state_store": store}
+        try:
+            returned = task.execute(context)
+        except TaskDeferred as deferred:
+            returned = deferred
+        return returned, ti.xcoms.get("run_id")
+
+    return run
+
+
+def echo(seconds=600, **settings):
+    json_inputs = {"json-node-1": {"seconds": seconds}}
+    return RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", json_inputs=json_inputs, **settings)
+
+
+def status(client, run_id):
+    return client.get_run(run_id).status.value
+
+
+def created(emulator):
+    return emulator.stats()["runs_created"]
+
+
+def test_first_attempt_looks_for_nothing(attempt, emulator, store):
+    attempt(store)
+
+    assert not [name for name in emulator.stats()["requests"] if name == "GET /v1/workflows/runs"]
+    assert created(emulator) == 1
+
+
+def test_retry_reattaches_to_a_run_that_goes_on(attempt, emulator, store):
+    _, first = attempt(store)
+
+    deferred, second = attempt(store, try_number=2)
+
+    assert second == first
+    assert deferred.kwargs["run_id"] == first
+    assert deferred.kwargs["reattached"] is True
+    assert created(emulator) == 1
+
+
+def test_retry_returns_what_completed(attempt, emulator, store, settle):
+    _, first = attempt(store, seconds=20)
+    settle(first)
+
+    outputs, second = attempt(store, try_number=2, seconds=20)
+
+    assert second == first
+    assert outputs["end-node-1"]["json_data"]["json-node-1"] == {"seconds": 20}
+    assert created(emulator) == 1
+
+
+def test_retry_reattaches_to_a_run_that_waits_for_a_human(attempt, emulator, store, invoice, settle):
+    def review():
+        documents = {"start-node-1": invoice}
+        return RetabRunWorkflowOperator(
+            task_id="run", workflow_id="wf_invoice_review", documents=documents, on_review="wait", retries=1
+        )
+
+    _, first = attempt(store, operator=review())
+    settle(first)
+
+    _, second = attempt(store, try_number=2, operator=review())
+
+    assert second == first
+    assert created(emulator) == 1
+
+
+def test_retry_starts_anew_what_was_cancelled_and_only_once(attempt, emulator, client, store):
+    _, first = attempt(store)
+    client.cancel_run(first)
+
+    _, second = attempt(store, try_number=2)
+    deferred, third = attempt(store, try_number=3)
+
+    assert second != first
+    assert third == second
+    assert deferred.kwargs["reattached"] is True
+    assert created(emulator) == 2
+
+
+def test_retry_on_classic_routes_knows_the_run_from_the_store(attempt, connect, emulator, kept):
+    connect(extra=CLASSIC)
+    _, first = attempt(kept)
+
+    _, second = attempt(kept, try_number=2)
+
+    assert second == first
+    assert created(emulator) == 1
+
+
+def test_retry_on_classic_routes_starts_anew_what_was_cancelled(attempt, connect, emulator, client, kept):
+    connect(extra=CLASSIC)
+    _, first = attempt(kept)
+    client.cancel_run(first)
+
+    _, second = attempt(kept, try_number=2)
+
+    assert second != first
+    assert created(emulator) == 2
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "http_503", "garbage"])
+def test_lost_create_is_found_again(attempt, emulator, store, kind):
+    emulator.post_faults([{"match": "POST /v1/workflows/runs", "kind": kind}])
+
+    deferred, run_id = attempt(store)
+
+    assert deferred.kwargs["run_id"] == run_id
+    assert created(emulator) == 1
+
+
+def test_worker_that_dies_before_it_stores_the_id_leaves_a_run_that_is_found(attempt, emulator, kept, new_ti):
+    kept.fails_at = 2  # the intent is written, the id is not
+    with pytest.raises(Killed):
+        attempt(kept)
+
+    _, run_id = attempt(kept, try_number=2)
+
+    assert created(emulator) == 1
+    assert kept.values["retab_run"]["run_id"] == run_id
+
+
+def test_intent_counts_on_the_same_try_as_well(attempt, emulator, kept):
+    kept.fails_at = 2
+    with pytest.raises(Killed):
+        attempt(kept)
+
+    attempt(kept, try_number=1)
+
+    assert created(emulator) == 1
+
+
+def test_worker_that_dies_in_a_classic_create_is_not_followed_by_another(attempt, connect, emulator, kept):
+    connect(extra=CLASSIC)
+    kept.fails_at = 2
+    with pytest.raises(Killed):
+        attempt(kept)
+
+    with refused(CreateOutcomeUnknownError, match=r"list_runs.*clear the task"):
+        attempt(kept, try_number=2)
+
+    assert created(emulator) == 1
+
+
+def test_clearing_such_a_task_starts_a_run(attempt, connect, emulator, kept):
+    connect(extra=CLASSIC)
+    kept.fails_at = 2
+    with pytest.raises(Killed):
+        attempt(kept)
+
+    attempt(kept, try_number=2, max_tries=2)
+
+    assert created(emulator) == 2
+
+
+def test_refused_classic_create_may_be_tried_again(attempt, connect, emulator, kept):
+    connect(extra=CLASSIC)
+    emulator.post_faults(
+        [{"match": "POST /v1/workflows/*", "times": 9, "kind": "http_429", "retry_after": 600}]
+    )
+    with pytest.raises(Exception, match="429"):
+        attempt(kept)
+    emulator.post_faults([])
+
+    attempt(kept, try_number=2)
+
+    assert created(emulator) == 1
+
+
+def test_store_that_fails_after_the_create_does_not_fail_the_task(attempt, emulator, kept, monkeypatch):
+    taken = Store.set
+
+    def full(self, key, value, **options):
+        if "run_id" in value:
+            raise RuntimeError("the api-server is gone")
+        taken(self, key, value, **options)
+
+    monkeypatch.setattr(Store, "set", full)
+    _, first = attempt(kept)
+
+    _, second = attempt(kept, try_number=2)
+
+    assert second == first
+    assert created(emulator) == 1
+
+
+def test_changed_inputs_are_refused_and_the_run_is_kept(attempt, emulator, store):
+    _, first = attempt(store)
+
+    with refused(InputsChangedError, match=first):
+        attempt(store, try_number=2, seconds=601)
+    _, again = attempt(store, try_number=3)
+
+    assert again == first
+    assert created(emulator) == 1
+
+
+def test_clear_cancels_the_old_run_and_starts_another(attempt, emulator, client, store):
+    _, first = attempt(store)
+
+    _, second = attempt(store, try_number=2, max_tries=2)
+    _, third = attempt(store, try_number=3, max_tries=2)
+
+    assert second != first
+    assert third == second
+    assert status(client, first) == "cancelled"
+    assert status(client, second) == "running"
+    assert created(emulator) == 2
+
+
+def test_clear_runs_a_completed_task_again(attempt, emulator, client, store, settle):
+    _, first = attempt(store, seconds=1)
+    settle(first)
+
+    _, second = attempt(store, try_number=2, max_tries=2, seconds=1)
+
+    assert second != first
+    assert status(client, first) == "completed"
+
+
+def test_clear_cancels_on_classic_routes_what_the_store_knows(attempt, connect, client, kept):
+    connect(extra=CLASSIC)
+    _, first = attempt(kept)
+
+    _, second = attempt(kept, try_number=2, max_tries=2)
+
+    assert second != first
+    assert status(client, first) == "cancelled"
+
+
+def test_clear_may_reattach(attempt, emulator, store):
+    _, first = attempt(store)
+
+    deferred, second = attempt(store, try_number=2, max_tries=2, on_clear="reattach")
+    _, third = attempt(store, try_number=3, max_tries=2, on_clear="reattach")
+
+    assert third == second == first
+    assert deferred.kwargs["reattached"] is True
+    assert created(emulator) == 1
+
+
+def test_clear_that_may_reattach_starts_anew_what_failed(attempt, emulator, client, store):
+    _, first = attempt(store)
+    client.cancel_run(first)
+
+    _, second = attempt(store, try_number=2, max_tries=2, on_clear="reattach")
+
+    assert second != first
+    assert created(emulator) == 2
+
+
+def test_reattached_run_that_is_cancelled_late_is_started_anew_once(
+    attempt, emulator, client, store, fire, new_ti
+):
+    """As by the trigger of the attempt before, whose call took its time."""
+    attempt(store)
+    ti = new_ti()
+    deferred, run_id = attempt(store, try_number=2, ti=ti)
+    client.cancel_run(run_id)
+    [event] = fire(deferred.trigger)
+    context = {"ti": ti, "task_state_store": store} if store else {"ti": ti}
+
+    with pytest.raises(TaskDeferred) as again:
+        echo(retries=1).execute_complete(context, event=event, **deferred.kwargs)
+
+    assert again.value.kwargs["run_id"] != run_id
+    assert again.value.kwargs["reattached"] is False
+    assert created(emulator) == 2
+
+    client.cancel_run(again.value.kwargs["run_id"])
+    [event] = fire(again.value.trigger)
+    with pytest.raises(Exception, match="cancelled"):
+        echo(retries=1).execute_complete(context, event=event, **again.value.kwargs)
+    assert created(emulator) == 2
+
+
+def test_values_are_the_same_here_deferred_and_reattached(attempt, store, new_ti, fire, settle):
+    here, _ = attempt(store, seconds=10, deferrable=False)
+    deferred, run_id = attempt(store, try_number=2, max_tries=2, seconds=10)
+    ti = new_ti()
+    ti.xcom_push("run_id", run_id)
+    [event] = fire(deferred.trigger)
+    later = echo(10).execute_complete({"ti": ti}, event=event, **deferred.kwargs)
+    reattached, _ = attempt(store, try_number=3, max_tries=2, seconds=10)
+
+    assert here == later == reattached
+
+
+def test_two_environments_that_share_a_key_never_meet(attempt, connect, emulator):
+    connect(extra={"namespace": "staging"})
+    _, first = attempt()
+    connect(extra={"namespace": "production"})
+
+    _, second = attempt(try_number=2)
+    _, third = attempt(try_number=2, max_tries=2)
+
+    assert len({first, second, third}) == 3
+
+
+def test_mapped_tasks_of_the_same_inputs_have_runs_of_their_own(attempt, emulator, new_ti):
+    for index in range(2):
+        ti = new_ti()
+        ti.map_index = index
+        attempt(ti=ti)
+
+    assert created(emulator) == 2
+
+
+def test_another_host_takes_up_what_was_stored(attempt, connect, emulator, kept):
+    """Where nobody set a namespace, it is the host's own name; a retry may be on another host."""
+    connect(extra={"namespace": "worker-1"})
+    _, first = attempt(kept)
+    connect(extra={"namespace": "worker-2"})
+
+    _, second = attempt(kept, try_number=2)
+
+    assert second == first
+
+
+@pytest.mark.parametrize("extra", [{}, CLASSIC], ids=["current", "classic"])
+def test_restart_is_owned_as_well(attempt, connect, client, emulator, kept, settle, extra):
+    connect(extra=extra)
+    source = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 1}})
+    settle(source.id)
+    again = {"task_id": "run", "run_id": source.id, "retries": 1}
+
+    _, first = attempt(kept, operator=RetabRestartRunOperator(**again))
+    _, second = attempt(kept, try_number=2, operator=RetabRestartRunOperator(**again))
+
+    assert first == second != source.id
+    assert created(emulator) == 2
+
+
+def test_failed_run_that_may_pass_is_started_anew_by_the_retry(attempt, emulator, store):
+    def fails():
+        json_inputs = {"json-node-1": {"message": "The scanner was busy", "category": "transient"}}
+        return RetabRunWorkflowOperator(
+            task_id="run", workflow_id="wf_fail", json_inputs=json_inputs, deferrable=False, retries=1
+        )
+
+    for number in (1, 2):
+        with pytest.raises(RunFailedError, match="busy"):
+            attempt(store, try_number=number, operator=fails())
+
+    assert created(emulator) == 2
