@@ -24,7 +24,11 @@ PYTHON_RANGE_sdk-0.0.112 := 3.12 3.15
 PYTHON_RANGE_sdk-0.0.95 := 3.12 3.15
 FIND_PYTHON = python3 tools/find_python.py $(call PYTHON_RANGE,$(1))
 
-.PHONY: help demo test check unit system sdks sdk-venvs venvs pins wheel clean \
+# `make crash N=10` repeats the crash matrix and writes docs/reliability.* from what it saw, failures as well.
+N := 1
+CRASH_RESULTS := build/crash
+
+.PHONY: help demo test check unit system crash sdks sdk-venvs venvs pins wheel clean \
 	unit-core unit-airflow unit-airflow-floor unit-prefect
 
 help: ## Show this list
@@ -67,6 +71,13 @@ system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
 	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect
 	$(call PYTEST,airflow) -m system tests/airflow_provider tests/system/airflow
+
+crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
+	@rm -rf $(CRASH_RESULTS)
+	@status=0; export CRASH_RESULTS=$(CRASH_RESULTS) CRASH_REPETITIONS=$(N); \
+		$(call PYTEST,airflow) -m system tests/crash/airflow || status=1; \
+		$(call PYTEST,prefect) -m system tests/crash/prefect || status=1; \
+		$(call PY,core) -m tests.crash.report $(CRASH_RESULTS) docs && exit $$status
 
 sdks: .venvs/core/.built ## The SDK legs alone, with the oldest SDK as well
 	@$(MAKE) sdk-venvs TESTED_SDKS="$(SDKS)"

@@ -1,0 +1,25 @@
+"""The crash matrix on a real Prefect: whatever is killed, one flow run owns one run, and a user's cancel ends it."""
+
+import pytest
+
+from tests.crash.prefect.cases import CASES
+from tests.crash.record import repetitions
+
+pytestmark = pytest.mark.system
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_flow_run_owns_one_run(results, name):
+    found = results[name]
+
+    assert [result.error for result in found if result.error] == []
+    assert {result.seen for result in found} == {CASES[name].expected}
+    assert len(found) == repetitions()
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.asks])
+def test_a_crash_was_injected_and_cancelled_nothing(results, name):
+    found = results[name]
+
+    assert [len(result.killed) for result in found] == [1] * repetitions()
+    assert [result.cancels for result in found] == [0] * repetitions()
