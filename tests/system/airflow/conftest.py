@@ -79,8 +79,16 @@ class DagRun:
         return next(task for task in tasks if task["task_id"] == task_id)
 
     def wait_for(self, task_id, state):
-        what = f"{task_id} to be {state}"
-        wait_until(lambda: self.tasks.get(task_id) == [state], timeout=TIMEOUT, what=what, interval=1.0)
+        """Wait until a task that is not mapped is in a state; one that ends in another one never will be."""
+
+        def is_there():
+            [found] = self.tasks.get(task_id, ["none"])
+            assert found == state or found not in {"success", "failed", "skipped", "upstream_failed"}, (
+                self.failure(task_id)
+            )
+            return found == state
+
+        wait_until(is_there, timeout=TIMEOUT, what=f"{task_id} to be {state}", interval=1.0)
 
     def xcom(self, task_id, key="return_value", map_index=-1):
         return self.host.api.xcom(self.dag_id, self.run_id, task_id, key, map_index)
