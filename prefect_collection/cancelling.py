@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect import Flow
+from prefect import flow as as_flow
 from prefect.automations import Automation, EventTrigger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
@@ -39,7 +40,8 @@ async def cancel_retab_runs(flow: Flow[..., Any], flow_run: FlowRun, state: Stat
         await _cancel_runs_of(flow_run.id, None)
 
 
-async def _cancel_and_list(flow_run_id: UUID, credentials: Credentials = None) -> list[str]:
+@as_flow(name="retab-cancel-runs")
+async def cancel_runs_of_flow_run(flow_run_id: UUID, credentials: Credentials = None) -> list[str]:
     """Cancel every run at Retab that a flow run has started and that has not ended.
 
     Deploy it for `cancellation_automation`: a flow run that is cancelled while it is suspended runs no hook.
@@ -55,9 +57,6 @@ async def _cancel_and_list(flow_run_id: UUID, credentials: Credentials = None) -
         RetabError: Something could not be cancelled; everything else was.
     """
     return await _cancel_runs_of(flow_run_id, credentials)
-
-
-cancel_runs_of_flow_run = Flow(_cancel_and_list, name="retab-cancel-runs")
 
 
 def cancellation_automation(
