@@ -10,9 +10,14 @@ from tests.crash.airflow.shot import Shot
 from tests.crash.airflow.states import States
 from tests.crash.lane import on_free_lanes
 
-LANES = 10
+LANES = 12
 STRUCK = 3
 """Tasks that wait while one of Airflow's processes is killed."""
+
+
+def outages(times):
+    """Return how often everybody is struck: one at a time and each for a minute, so more seldom than alone."""
+    return -(-times // 4)
 
 
 def run(host, open_lanes, times):
@@ -32,7 +37,7 @@ def _alone(host, states, open_lanes, times):
 
 
 def _outages(host, states, open_lanes, times):
-    for name in list(OUTAGES) * times:
+    for name in list(OUTAGES) * outages(times):
         shots = [Shot(name, host, states, lane) for lane in open_lanes[:STRUCK]]
         with ExitStack() as stack:
             for shot in shots:
