@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, TypedDict
-from urllib.parse import unquote, urlsplit
 
 import fsspec  # type: ignore[import-untyped]
 
@@ -81,13 +80,14 @@ class OutputTarget:
             path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as stream:
             stream.write(content)
-        return str(path.as_uri() if hasattr(path, "as_uri") else path)
+        # As fsspec takes it, which does not undo the percent signs of `as_uri`.
+        return f"file://{path}" if isinstance(path, Path) else str(path)
 
 
 def _checked_uri(uri: str) -> str | Path:
     scheme = uri.partition("://")[0]
     if scheme == "file":
-        return Path(unquote(urlsplit(uri).path))
+        return Path(uri.removeprefix("file://"))
     try:
         fsspec.get_filesystem_class(scheme)
     except ImportError as error:

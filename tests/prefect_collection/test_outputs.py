@@ -1,0 +1,96 @@
+import hashlib
+import json
+
+import fsspec
+import pytest
+
+from prefect_collection import arun_workflow, run_workflow
+from retab_orchestration import InvalidInputError
+
+
+class Elsewhere:
+    """A path on a filesystem that opens itself, as universal_pathlib's are."""
+
+    def __init__(self, uri):
+        self.uri = uri
+
+    def is_dir(self):
+        return False
+
+    def open(self, mode):
+        return fsspec.open(self.uri, mode).open()
+
+    def __str__(self):
+        return self.uri
+
+
+def read(uri):
+    with fsspec.open(uri, "rb") as stream:
+        return stream.read()
+
+
+@pytest.fixture
+def completed(call, emulator, invoice):
+    run_id = call("create_run", "wf_invoice", documents={"start-node-1": invoice})
+    return call("wait_for_run", run_id, poll_interval_seconds=0.5)
+
+
+PLACES = {
+    "a file": lambda folder: str(folder / "new" / "out.json"),
+    "a Path": lambda folder: folder / "out.json",
+    "a folder": lambda folder: folder,
+    "a folder to be": lambda folder: f"{folder}/new/",
+    "a file URI": lambda folder: f"file://{folder}/with space/out.json",
+    "a URI": lambda folder: f"memory://{folder.name}/out.json",
+    "a URI of a folder": lambda folder: f"memory://{folder.name}/",
+    "a path that opens itself": lambda folder: Elsewhere(f"memory://{folder.name}/own.json"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_outputs_are_written_and_a_manifest_stands_for_them(call, completed, tmp_path, place):
+    path = PLACES[place](tmp_path)
+
+    manifest = call("wait_for_run", completed.id, poll_interval_seconds=0.5, output_path=path)
+
+    content = read(manifest["uri"])
+    assert json.loads(content) == completed.final_outputs
+    assert manifest == {
+        "uri": manifest["uri"],
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "run_id": completed.id,
+        "status": "completed",
+    }
+    assert ("folder" in place) == manifest["uri"].endswith(f"{completed.id}.json")
+    assert "://" in manifest["uri"]
+
+
+def test_a_run_that_waits_for_a_human_has_nothing_to_write_yet(call, emulator, invoice, tmp_path):
+    run_id = call("create_run", "wf_invoice_review", documents={"start-node-1": invoice})
+
+    manifest = call("wait_for_run", run_id, poll_interval_seconds=0.5, output_path=tmp_path)
+
+    assert manifest == {
+        "uri": None, "size": None, "sha256": None, "run_id": run_id, "status": "waiting_for_human"
+    }  # fmt: skip
+    assert not list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.parametrize("wrong", ["", "nowhere://bucket/out", 5, b"out.json"])
+@pytest.mark.parametrize("flow", [run_workflow, arun_workflow])
+def test_a_place_that_is_none_is_refused_before_anything_is_created(call, flow, emulator, wrong):
+    with pytest.raises(InvalidInputError, match=r"output_path|filesystem"):
+        call("wait_for_run", "run_1", output_path=wrong)
+    with pytest.raises(InvalidInputError, match=r"output_path|filesystem"):
+        call("run_workflow", "wf_echo", output_path=wrong)
+
+    assert emulator.stats()["requests"] == {}
+
+
+def test_a_relative_path_is_told_in_full(call, completed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    manifest = call("wait_for_run", completed.id, poll_interval_seconds=0.5, output_path="out.json")
+
+    assert manifest["uri"] == f"file://{tmp_path}/out.json"
