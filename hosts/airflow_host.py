@@ -85,11 +85,20 @@ class AirflowHost:
                 _remove(self._home)
                 self._home = None
 
-    def run(self, *arguments: str, timeout: float = 120.0) -> str:
-        """Run `airflow <arguments>` in this host's environment and return what it printed."""
+    def run(self, *arguments: str, timeout: float = 120.0, env: Mapping[str, str] | None = None) -> str:
+        """Run `airflow <arguments>` in this host's environment and return what it printed.
+
+        Args:
+            arguments: `dags`, `test`, ...
+            timeout: Seconds that it may take.
+            env: Further environment of this command alone.
+        """
         output = self.home / f"command-{secrets.token_hex(4)}.log"
         process = Process(
-            f"airflow {arguments[0]}", self._command(*arguments), output=output, env=self._environment
+            f"airflow {arguments[0]}",
+            self._command(*arguments),
+            output=output,
+            env={**self._environment, **(env or {})},
         )
         try:
             process.wait(timeout)
