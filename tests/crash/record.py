@@ -50,7 +50,7 @@ def save(host, versions, results):
     if not (folder := os.environ.get(FOLDER)):
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
-    told = {"host": host, "versions": versions, "results": [asdict(result) for result in results]}
+    told = {"host": host, "versions": versions, "tasks": [asdict(result) for result in results]}
     (Path(folder) / f"{host}.json").write_text(json.dumps(told, indent=1))
 
 

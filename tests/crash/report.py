@@ -39,8 +39,8 @@ routes are struck: classic ones have no tags, so there a create whose outcome is
 HOST = """
 ## {title} {version}, its database on {database}
 
-| case | what was killed or done | times | tasks | runs per task | outcome | final state of the runs | seconds |
-|---|---|---:|---:|---|---|---|---|
+| case | killed or done | times | tasks | as expected | runs each | outcome | final state of the runs | seconds |
+|---|---|---:|---:|---:|---|---|---|---|
 """
 
 
@@ -49,26 +49,35 @@ def main(results, docs):
     hosts = [json.loads(path.read_text()) for path in sorted(Path(results).glob("*.json"))]
     if not hosts:
         sys.exit(f"there are no results in {results}")
-    now = datetime.now(UTC)
-    told = {
-        "date": f"{now:%Y-%m-%d}",
-        "totals": totals(hosts),
-        "hosts": [
-            {**host["versions"], "host": host["host"], "cases": cases(host), "tasks": host["results"]}
-            for host in hosts
-        ],
-    }
-    for each in told["hosts"]:
-        for task in each["tasks"]:
-            # Where it went wrong is of use to the one who ran it, not its paths to those who read it.
-            task["error"] = task["error"] and task["error"].strip().splitlines()[-1]
+    told = report(f"{datetime.now(UTC):%Y-%m-%d}", hosts)
     Path(docs, "reliability.json").write_text(json.dumps(told, indent=1) + "\n")
     Path(docs, "reliability.md").write_text(page(told))
 
 
+def report(date, hosts):
+    """Return all that the pages tell, reckoned from the tasks that were struck."""
+    for host in hosts:
+        for task in host["tasks"]:
+            # What went wrong is for everybody, the paths of the machine that it went wrong on are not.
+            task["error"] = task["error"] and task["error"].strip().splitlines()[-1]
+    return {
+        "date": date,
+        "totals": totals(hosts),
+        "hosts": [
+            {
+                "host": host["host"],
+                "versions": host["versions"],
+                "cases": cases(host),
+                "tasks": host["tasks"],
+            }
+            for host in hosts
+        ],
+    }
+
+
 def totals(hosts):
     """Count what may not happen, over all hosts."""
-    struck = [(CASES[host["host"]][task["case"]], task) for host in hosts for task in host["results"]]
+    struck = [(CASES[host["host"]][task["case"]], task) for host in hosts for task in host["tasks"]]
     crashed = [(case, task) for case, task in struck if not case.asks]
     killed = [(case, task) for case, task in struck if case.asks]
     bad = {
@@ -94,7 +103,7 @@ def totals(hosts):
 def repetitions(host):
     """Return how often a host's matrix was repeated."""
     alone = [name for name in CASES[host["host"]] if name not in OUTAGES]
-    return max(Counter(task["case"] for task in host["results"])[name] for name in alone)
+    return max(Counter(task["case"] for task in host["tasks"])[name] for name in alone)
 
 
 def went_well(case, task):
@@ -107,7 +116,7 @@ def cases(host):
     """Return a summary of each case of one host."""
     known = CASES[host["host"]]
     order = list(known)
-    found = sorted(host["results"], key=lambda task: order.index(task["case"]))
+    found = sorted(host["tasks"], key=lambda task: order.index(task["case"]))
     return [
         _case(name, known[name], list(tasks)) for name, tasks in groupby(found, lambda task: task["case"])
     ]
@@ -137,7 +146,8 @@ def page(told):
     text = HEAD.format(date=told["date"], **told["totals"])
     for host in told["hosts"]:
         title = TITLES[host["host"]]
-        text += HOST.format(title=title, version=host[title], database=host["database"])
+        versions = host["versions"]
+        text += HOST.format(title=title, version=versions[title], database=versions["database"])
         text += "".join(_row(case) for case in host["cases"])
     return text
 
@@ -148,8 +158,9 @@ def _row(case):
         case["what"],
         case["injected"],
         case["tasks"],
+        case["as_expected"],
         *(_told(case[name]) for name in ("runs_created_per_task", "outcome", "final_states")),
-        "{:.0f} to {:.0f}".format(*case["seconds"]),
+        " to ".join(dict.fromkeys(f"{seconds:.0f}" for seconds in case["seconds"])),
     ]
     return "| " + " | ".join(map(str, cells)) + " |\n"
 
@@ -157,7 +168,7 @@ def _row(case):
 def _told(counted):
     if len(counted) == 1:
         return next(iter(counted))
-    return "; ".join(f"{value}: {count} times" for value, count in counted.items())
+    return "; ".join(f"{value} ({count}x)" for value, count in counted.items())
 
 
 if __name__ == "__main__":
