@@ -48,11 +48,12 @@ def test_the_code_of_the_page_on_prefect_runs_from_top_to_bottom(host, emulator,
 
     printed = host.run(program, env=account).splitlines()
 
-    assert len(code) == 5
+    assert len(code) == 7
     assert printed[0] == "1234.56"
+    assert printed.pop(2) == "completed True ['run_id', 'sha256', 'size', 'status', 'uri']"
     assert all("INV-2024-001" in line for line in printed[1:])
     assert len(printed) == 4
-    assert emulator.stats()["runs_created"] == 4
+    assert emulator.stats()["runs_created"] == 5
 
 
 def test_many_documents_go_through_at_once_each_as_one_run(host, emulator, account, invoices):
