@@ -60,7 +60,7 @@ unit-core:
 	$(call PY,core) -m coverage report
 	$(call PYTEST,core) -m "not system" tests/sweep/core
 unit-airflow:
-	$(call PYTEST,airflow) -m "not system" tests/airflow_provider
+	$(call PYTEST,airflow) -m "not system" tests/airflow_provider tests/sweep/airflow
 unit-airflow-floor:
 	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider
 	$(call PYTEST,airflow-floor) -m "not system" tests/retab_orchestration tests/emulator
@@ -71,6 +71,9 @@ system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
 	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect
 	$(call PYTEST,airflow) -m system tests/airflow_provider tests/system/airflow
+	@# In processes of their own, because whatever these hosts consist of is killed.
+	$(call PYTEST,prefect) -m system tests/crash/prefect
+	$(call PYTEST,airflow) -m system tests/crash/airflow
 
 crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
 	@rm -rf $(CRASH_RESULTS)

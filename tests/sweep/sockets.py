@@ -2,9 +2,13 @@
 
 import asyncio
 import itertools
+import queue
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
+from retab_orchestration.emulator import Emulator
 from tests.sweep.plan import posted
 
 # One of each way in which a request fails; the bare client is swept with every code that a server may answer.
@@ -20,8 +24,10 @@ AMBIGUOUS = (
 )
 KINDS = (*REFUSED, *AMBIGUOUS, "http_429", "slow")
 # Seconds: what a client waits for an answer, what a silent fault takes, and what no life may ever take.
-TIMEOUT, SILENT, HANGS = 0.2, 0.3, 30.0
+TIMEOUT, SILENT, HANGS = 0.2, 0.25, 30.0
 SPEED = 40
+# How many cases run at the same time, each on a server of its own: most of a case is waiting.
+AT_ONCE = 4
 
 _numbers = itertools.count()
 
@@ -49,19 +55,52 @@ def fault(kind, index):
 
 
 def under(emulator, kind, index, live):
-    """Live a life under one fault and return what it returned; what is held goes on soon after its client gave up."""
+    """Live a life under one fault and return what it returned; what is held goes on when its client gave it up."""
     emulator.post_faults([fault(kind, index)])
-    release = threading.Timer(TIMEOUT * 1.3, emulator.release)
+    is_over = threading.Event()
+
+    def release():
+        while emulator.stats()["held"] == 0 and not is_over.wait(0.002):
+            pass
+        seen = requests_of(emulator)
+        while requests_of(emulator) == seen and not is_over.wait(0.002):
+            pass
+        emulator.release()
+
+    releasing = threading.Thread(target=release)
     if kind.startswith("hold_"):
-        release.start()
+        releasing.start()
     began = time.monotonic()
     try:
         return live()
     finally:
-        if release.is_alive():
-            release.join()
+        is_over.set()
+        if releasing.ident is not None:
+            releasing.join()
         emulator.post_faults([])
         assert time.monotonic() - began < HANGS
+
+
+@contextmanager
+def servers(family):
+    """Start the servers of one family, and give a function that runs a case for each index, some at a time."""
+    free = queue.SimpleQueue()
+    with ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in range(AT_ONCE):
+            free.put(stack.enter_context(Emulator(api=family, idempotency=False, speed=SPEED)))
+
+        def on_a_server(case, *arguments):
+            emulator = free.get()
+            try:
+                emulator.reset()
+                return case(emulator, *arguments)
+            finally:
+                free.put(emulator)
+
+        def for_each(indices, case):
+            return list(pool.map(lambda index: on_a_server(case, index), indices))
+
+        yield for_each
 
 
 def requests_of(emulator):

@@ -7,16 +7,15 @@ from pydantic import SecretStr
 
 from prefect_collection import RetabCredentials, acreate_run, await_for_run, create_run, wait_for_run
 from retab_orchestration import CreateOutcomeUnknownError, RetabError, RunStatus, WorkflowRun
-from retab_orchestration.emulator import Emulator
 from tests.sweep.sockets import (
     AMBIGUOUS,
     KINDS,
     REFUSED,
-    SPEED,
     TIMEOUT,
     fresh_key,
     hurry,
     requests_of,
+    servers,
     under,
 )
 
@@ -47,15 +46,15 @@ def family(request):
 
 
 @pytest.fixture(scope="module")
-def emulator(family):
-    with Emulator(api=family, idempotency=False, speed=SPEED) as emulator:
-        yield emulator
+def for_each(family):
+    with servers(family) as for_each:
+        yield for_each
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("life", [blocking, awaiting])
-def test_one_fault_at_any_request(emulator, family, life, kind, count):
-    def outcome():
+def test_one_fault_at_any_request(for_each, family, life, kind, count):
+    def outcome(emulator):
         block = RetabCredentials(
             api_key=SecretStr(fresh_key()), base_url=emulator.url, timeout_seconds=TIMEOUT
         )
@@ -64,15 +63,15 @@ def test_one_fault_at_any_request(emulator, family, life, kind, count):
         except RetabError as error:
             return error
 
-    emulator.reset()
-    assert isinstance(outcome(), WorkflowRun)
-    for index in range(requests_of(emulator)):
-        emulator.reset()
+    def clean(emulator, _):
+        assert isinstance(outcome(emulator), WorkflowRun)
+        return requests_of(emulator)
 
-        ended = under(emulator, kind, index, outcome)
+    def case(emulator, index):
+        ended = under(emulator, kind, index, lambda: outcome(emulator))
+        check(ended, emulator.stats()["runs_created"], f"{kind} at request {index}: {ended!r}")
 
-        at = f"{kind} at request {index}: {ended!r}"
-        created = emulator.stats()["runs_created"]
+    def check(ended, created, at):
         assert created <= 1, at
         if isinstance(ended, Exception):
             assert kind in REFUSED or (family == "classic" and kind in AMBIGUOUS), at
@@ -81,4 +80,7 @@ def test_one_fault_at_any_request(emulator, family, life, kind, count):
             assert ended.status is RunStatus.COMPLETED, at
             assert ended.outputs["end-node-1"]["json-node-1"] == INPUTS["json-node-1"], at
             assert created == 1, at
-        count("Prefect")
+
+    [requests] = for_each([0], clean)
+    for_each(range(requests), case)
+    count("Prefect", requests)
