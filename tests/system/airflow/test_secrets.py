@@ -21,7 +21,7 @@ def test_airflow_has_written_neither_the_key_nor_a_document(dag_runs, airflow):
     # What was searched is what it should be: the database, and task logs at DEBUG.
     assert files > 60
     assert (airflow.home / "airflow.db").stat().st_size > 100_000
-    assert b"RetabRunTrigger" in (airflow.home / "airflow.db").read_bytes()
+    assert b"RetabRunWorkflowOperator" in (airflow.home / "airflow.db").read_bytes()
     logs = b"".join(path.read_bytes() for path in (airflow.home / "logs").rglob("*.log"))
     assert b'"level":"debug"' in logs.replace(b" ", b"")
 
