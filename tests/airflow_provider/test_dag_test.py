@@ -110,3 +110,30 @@ def test_database_holds_no_document_and_no_key(run, invoice):
     assert str(invoice) in kept
     for secret in (json.loads(os.environ["AIRFLOW_CONN_RETAB_DEFAULT"])["password"], "PDF-1.4", "JVBERi"):
         assert secret not in kept
+
+
+def test_retry_takes_the_run_up(run, dags, emulator):
+    """Here the outputs cannot be fetched at first, so that `execute_complete` fails and the task is tried again."""
+    emulator.post_faults(
+        [{"match": "GET /v1/workflows/runs/run_*", "nth": 2, "times": 6, "kind": "http_503"}]
+    )
+
+    states, _ = run("tries")
+
+    assert states == {("run", -1): "success"}
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_clear_changes_the_number_of_tries_and_a_retry_does_not(run, dags):
+    from airflow.models.taskinstance import TaskInstance, clear_task_instances
+    from airflow.utils.session import create_session
+
+    run("tries")
+    with create_session() as session:
+        [*_, ti] = session.query(TaskInstance).filter_by(dag_id="tries").order_by(TaskInstance.start_date)
+        before, ti.try_number = ti.max_tries, 1  # which `dag.test` of 2.11 does not count
+        clear_task_instances([ti], session)
+        session.flush()
+
+        assert before == 2
+        assert ti.max_tries > before

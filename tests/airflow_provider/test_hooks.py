@@ -100,6 +100,7 @@ WRONG = {
     "timeout: zero": ({"extra": {"timeout": 0}}, "timeout"),
     "verify": ({"extra": {"verify": 3}}, "verify.*CA bundle"),
     "dashboard_url": ({"extra": {"dashboard_url": "javascript:alert(1)"}}, "dashboard_url"),
+    "namespace": ({"extra": {"namespace": 3}}, "namespace.*production"),
     "extra: list": ({"extra": "[1]"}, "extra is not a JSON object"),
     "extra: no JSON": ({"extra": "{api: auto}"}, "extra is not a JSON object"),
 }
@@ -217,3 +218,25 @@ def test_key_is_in_no_repr(connect):
         shown = f"{hook!r} {vars(hook)!r} {client!r} {vars(client)!r}"
 
     assert KEY not in shown
+
+
+def test_namespace_is_the_connection_s(connect):
+    connect(extra={"namespace": " production "})
+
+    assert RetabHook().namespace() == "production"
+
+
+def test_namespace_is_else_the_address_that_this_airflow_was_given(connect, monkeypatch):
+    for section in ("API", "WEBSERVER"):  # of Airflow 3, of Airflow 2
+        monkeypatch.setenv(f"AIRFLOW__{section}__BASE_URL", "https://airflow.example/team/")
+
+    assert RetabHook().namespace() == "https://airflow.example/team"
+
+
+@pytest.mark.parametrize("address", ["http://localhost:8080", "http://127.0.0.1:9"])
+def test_address_that_every_machine_has_is_told_apart(connect, monkeypatch, address):
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", address)
+    here = RetabHook().namespace()
+    monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
+
+    assert here != RetabHook().namespace() != address

@@ -82,7 +82,7 @@ def test_link_is_there_while_the_sensor_is_deferred(connect, start, context, ti)
     assert kwargs["not_before"] > time.time() + 9
     assert time.time() < kwargs["strict_deadline"] < time.time() + 61
     assert kwargs["on_review"] == "wait"
-    assert kwargs["pause_in_review"] is False
+    assert kwargs["cancel_on_kill"] is False
 
 
 def test_timeout_is_a_sensor_timeout(connect, start, execute, ti, how):

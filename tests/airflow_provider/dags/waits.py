@@ -43,6 +43,15 @@ with DAG("mapped_and_deferred", schedule=None, start_date=START) as mapped_and_d
 with DAG("lost", schedule=None, start_date=START) as lost:
     RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", retries=2, retry_delay=0.1)
 
+with DAG("tries", schedule=None, start_date=START) as tries:
+    RetabRunWorkflowOperator(
+        task_id="run",
+        workflow_id="wf_echo",
+        json_inputs={"json-node-1": {"seconds": 20}},
+        retries=2,
+        retry_delay=0.1,
+    )
+
 with DAG("bad_ends", schedule=None, start_date=START) as bad_ends:
     RetabRunWorkflowOperator(
         task_id="skips",

@@ -1,0 +1,258 @@
+"""A task that is stopped stops its run; a trigger that merely moves, or whose task was cleared, does not."""
+
+import asyncio
+import signal
+import threading
+import time
+from contextlib import suppress
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, TaskDeferred
+
+from airflow_provider.kills import TRIGGERS_ARE_KILLED
+from airflow_provider.operators import RetabRunWorkflowOperator
+from airflow_provider.triggers import RetabRunTrigger
+
+STATES = {
+    "failed": "cancelled",
+    "success": "cancelled",
+    "skipped": "cancelled",
+    "removed": "cancelled",
+    "deferred": "running",  # by another triggerer, or again after a clear
+    "scheduled": "running",  # a human has answered in Airflow, or the task was cleared
+    "queued": "running",
+    "running": "running",
+    None: "running",
+}
+SLOW_CANCEL = {"match": "POST /v1/workflows/runs/*/cancel", "kind": "slow", "seconds": 3}
+
+
+@pytest.fixture
+def run_id(client):
+    return client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 3600}}).id
+
+
+@pytest.fixture
+def status(client, run_id):
+    return lambda: client.get_run(run_id).status.value
+
+
+@pytest.fixture
+def instance(monkeypatch):
+    """A task instance as a triggerer has it, in the state that the test says."""
+
+    def build(state, map_index=-1):
+        ti = SimpleNamespace(dag_id="dag", run_id="manual", task_id="run", map_index=map_index)
+        if not TRIGGERS_ARE_KILLED:
+            ti.current_state = lambda: state
+            return ti
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        def task_states(*, dag_id, task_ids, run_ids, map_index):
+            assert (dag_id, task_ids, run_ids) == ("dag", ["run"], ["manual"])
+            return {"manual": {"run" if map_index < 0 else f"run_{map_index}": state}}
+
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(task_states))
+        return ti
+
+    return build
+
+
+async def kill(trigger, *, again_every=1.0, times=0):
+    """Do to a trigger what a triggerer does when its task is not deferred any more."""
+
+    async def live():
+        async for _ in trigger.run():
+            pass
+
+    task = asyncio.ensure_future(live())
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        if TRIGGERS_ARE_KILLED:
+            with suppress(asyncio.CancelledError):
+                await task
+            task = asyncio.ensure_future(trigger.on_kill())
+        for _ in range(times):
+            await asyncio.sleep(again_every)
+            task.cancel()
+        await task
+    return task
+
+
+def triggered(run_id, ti, **settings):
+    trigger = RetabRunTrigger(run_id, **{"cancel_on_kill": True, **settings})
+    trigger.task_instance = ti
+    return trigger
+
+
+@pytest.mark.parametrize(("state", "becomes"), STATES.items(), ids=str)
+def test_trigger_cancels_the_run_of_a_task_that_was_stopped(
+    connect, run_id, status, instance, state, becomes
+):
+    asyncio.run(kill(triggered(run_id, instance(state))))
+
+    assert status() == becomes
+
+
+@pytest.mark.parametrize("state", ["failed", "deferred"])
+def test_mapped_task_is_told_from_its_siblings(connect, run_id, status, instance, state):
+    asyncio.run(kill(triggered(run_id, instance(state, map_index=3))))
+
+    assert status() == STATES[state]
+
+
+def test_slow_cancel_goes_on_although_the_trigger_is_cancelled_every_second(
+    connect, emulator, run_id, status, instance
+):
+    emulator.post_faults([SLOW_CANCEL])
+
+    async def killed():
+        began = time.monotonic()
+        await kill(triggered(run_id, instance("failed")), times=2)
+        assert time.monotonic() - began < 3  # Airflow is not kept waiting
+        await asyncio.sleep(2.5)
+
+    asyncio.run(killed())
+
+    assert status() == "cancelled"
+    assert emulator.stats()["requests"]["POST /v1/workflows/runs/{run_id}/cancel"] == 1
+
+
+def test_trigger_of_a_sensor_cancels_nothing(connect, run_id, status, instance):
+    asyncio.run(kill(triggered(run_id, instance("failed"), cancel_on_kill=False)))
+
+    assert status() == "running"
+
+
+def test_state_that_cannot_be_read_cancels_nothing(connect, run_id, status, instance, monkeypatch):
+    ti = instance("failed")
+    if TRIGGERS_ARE_KILLED:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", None)
+    else:
+        ti.current_state = None
+
+    asyncio.run(kill(triggered(run_id, ti)))
+
+    assert status() == "running"
+
+
+def test_trigger_without_a_task_cancels_nothing(connect, run_id, status):
+    asyncio.run(kill(triggered(run_id, None)))
+
+    assert status() == "running"
+
+
+def echo(**settings):
+    json_inputs = {"json-node-1": {"seconds": 3600}}
+    return RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", json_inputs=json_inputs, **settings)
+
+
+def interrupt(seconds, act):
+    """Call `act` in the main thread after a while, in the middle of whatever it does, as a SIGTERM would."""
+    signal.signal(signal.SIGUSR1, lambda *_: act())
+    main = threading.main_thread().ident
+    timer = threading.Timer(seconds, lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    timer.start()
+    return timer
+
+
+def test_worker_that_is_told_to_end_while_it_waits_cancels_the_run_and_does_not_succeed(
+    connect, context, ti, client, emulator
+):
+    """Airflow 3 calls on_kill from its signal handler, and what it interrupted goes on."""
+    task = echo(deferrable=False, poll_interval=0.5)
+    interrupt(1.5, task.on_kill)
+
+    with pytest.raises((AirflowException, Exception), match=r"cancelled|stopped"):
+        task.execute(context)
+
+    assert client.get_run(ti.xcoms["run_id"]).status.value == "cancelled"
+
+
+def test_worker_that_is_told_to_end_while_it_creates_cancels_what_it_created(
+    connect, context, client, emulator
+):
+    emulator.post_faults([{"match": "POST /v1/workflows/runs", "kind": "slow", "seconds": 1.5}])
+    task = echo()
+    interrupt(0.7, task.on_kill)
+
+    with pytest.raises(AirflowException, match="stopped"):
+        task.execute(context)
+
+    [run] = client.iter_runs(workflow_id="wf_echo")
+    assert run.status.value == "cancelled"
+
+
+def test_worker_s_cancel_may_take_three_seconds(connect, context, ti, client, emulator):
+    task = echo()
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    emulator.post_faults([SLOW_CANCEL])
+    began = time.monotonic()
+
+    task.on_kill()
+
+    assert time.monotonic() - began < 5
+    assert client.get_run(ti.xcoms["run_id"]).status.value == "cancelled"
+
+
+def test_resumed_worker_cancels_the_run_too(connect, run_id, status, context):
+    task = echo()
+    task._run_id = None
+    with pytest.raises(TaskDeferred):
+        task.execute_complete(context, event={"run_id": run_id, "status": "completed"}, run_id=run_id)
+
+    task.on_kill()
+
+    assert status() == "cancelled"
+
+
+def test_kill_leaves_the_run_alone_if_told_to(connect, context, ti, client):
+    task = echo(cancel_on_kill=False)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+
+    task.on_kill()
+
+    assert client.get_run(ti.xcoms["run_id"]).status.value == "running"
+    assert deferred.value.trigger.cancel_on_kill is False
+
+
+def timed_out(task):
+    """Do what Airflow does when `execution_timeout` ends what a worker does."""
+    try:
+        raise AirflowTaskTimeout
+    except AirflowTaskTimeout:
+        task.on_kill()
+
+
+@pytest.mark.parametrize(
+    ("settings", "becomes"),
+    [
+        ({"cancel_on_kill": False}, "cancelled"),
+        ({"cancel_on_timeout": False}, "running"),
+        ({"cancel_on_timeout": "always"}, "cancelled"),
+    ],
+)
+def test_execution_timeout_on_the_worker_is_no_kill(connect, context, ti, client, settings, becomes):
+    task = echo(**settings)
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+
+    timed_out(task)
+
+    assert client.get_run(ti.xcoms["run_id"]).status.value == becomes
+
+
+def test_task_that_airflow_2_gives_up_before_it_resumes_cancels_its_run(connect, context, ti, run_id, status):
+    ti.xcom_push("run_id", run_id)
+    task = echo()
+    task.pre_execute(context)
+
+    timed_out(task)
+
+    assert status() == "cancelled"
