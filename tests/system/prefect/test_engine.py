@@ -1,6 +1,7 @@
 """Tasks, flows and blocks inside Prefect's own engine, in this process, on the session's Prefect server."""
 
 import asyncio
+import json
 import logging
 import shutil
 from uuid import uuid4
@@ -13,13 +14,23 @@ from prefect.results import get_result_store
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 
 import prefect_collection
-from prefect_collection import RetabCredentials, RetabWorkflow, arun_workflow, run_workflow
+from prefect_collection import (
+    RetabCredentials,
+    RetabWorkflow,
+    acreate_run,
+    arun_workflow,
+    await_for_run,
+    cancel_retab_runs,
+    cancel_runs_of_flow_run,
+    run_workflow,
+)
 from retab_orchestration import (
     ConfigurationError,
     CreateOutcomeUnknownError,
     FileReference,
     InvalidInputError,
     RetabClient,
+    RetabError,
     ReviewRequiredError,
     RunFailedError,
     WaitTimeoutError,
@@ -371,6 +382,92 @@ def test_a_restart_is_made_once_in_a_flow_run(run_flow, emulator):
     run_id = run_flow(body, retries=1)
 
     assert restarted[0] == restarted[1] != run_id
+    assert emulator.stats()["runs_created"] == 2
+
+
+@pytest.mark.parametrize(("takes_too_long", "state"), [(True, "cancelled"), (False, "running")])
+def test_a_flow_that_takes_too_long_cancels_its_run_and_one_that_fails_does_not(
+    emulator, takes_too_long, state
+):
+    started = []
+
+    @flow(timeout_seconds=8 if takes_too_long else None, on_failure=[cancel_retab_runs])
+    async def waits():
+        started.append(await acreate_run("wf_echo", json_inputs={"json-node-1": {"seconds": 6000}}))
+        if not takes_too_long:
+            raise RuntimeError("something of the user's own")
+        await await_for_run(started[0], poll_interval_seconds=0.5)
+
+    with pytest.raises(TimeoutError if takes_too_long else RuntimeError):
+        asyncio.run(waits())
+
+    with RetabClient() as client:
+        assert client.get_run(started[0]).status_name == state
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_the_cleanup_flow_cancels_with_the_account_that_a_run_was_started_with(emulator, monkeypatch):
+    name = f"account-{uuid4()}"
+    RetabCredentials(api_key=API_KEY, base_url=emulator.url).save(name)
+    client = RetabClient()
+    monkeypatch.delenv("RETAB_API_KEY")
+    ids = []
+
+    @flow
+    def starts():
+        ids.append(runtime.flow_run.id)
+        return [
+            prefect_collection.create_run(
+                "wf_echo", json_inputs={"json-node-1": {"seconds": seconds}}, credentials=name
+            )
+            for seconds in (0, 6000)
+        ]
+
+    ended, active = starts()
+    client.wait_for_run(ended)
+
+    assert asyncio.run(cancel_runs_of_flow_run(ids[0])) == [active]
+    assert asyncio.run(cancel_runs_of_flow_run(ids[0])) == []
+    assert [client.get_run(run_id).status_name for run_id in (ended, active)] == ["completed", "cancelled"]
+
+
+def test_what_cannot_be_cancelled_is_told(emulator, monkeypatch):
+    ids = []
+
+    @flow
+    def starts():
+        ids.append(runtime.flow_run.id)
+        prefect_collection.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 6000}})
+
+    starts()
+    monkeypatch.delenv("RETAB_API_KEY")
+
+    with pytest.raises(RetabError, match=r"run_.*RETAB_API_KEY"):
+        asyncio.run(cancel_runs_of_flow_run(ids[0]))
+
+
+def test_the_ready_flow_writes_its_outputs(run_ready_flow, emulator, invoice, tmp_path):
+    manifest = run_ready_flow(
+        "wf_invoice",
+        documents={"start-node-1": invoice},
+        poll_interval_seconds=0.5,
+        output_path=f"{tmp_path}/",
+    )
+
+    written = json.loads((tmp_path / f"{manifest['run_id']}.json").read_text())
+    assert written["end-node-1"]["json_data"]["invoice_number"] == "INV-2024-001"
+
+
+@pytest.mark.filterwarnings("ignore:Logger .* attempted to send logs")
+def test_outside_of_flows_a_task_is_a_run_of_its_own_and_its_retries_are_not(emulator):
+    emulator.post_faults(
+        [{"match": "POST /v1/workflows/*", "kind": "http_429", "times": 4, "retry_after": 0}]
+    )
+    task = prefect_collection.create_run.with_options(retries=1, retry_delay_seconds=0)
+
+    first, second = task("wf_echo"), task("wf_echo")
+
+    assert first != second
     assert emulator.stats()["runs_created"] == 2
 
 
