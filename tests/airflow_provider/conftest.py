@@ -1,9 +1,11 @@
 """An Airflow of its own for these tests, and a Retab on loopback; without Airflow, nothing is collected."""
 
 import asyncio
+import atexit
 import importlib.util
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ collect_ignore_glob = [] if importlib.util.find_spec("airflow") else ["*"]
 
 # Airflow reads these when it is first imported, which is after this file and before any fixture.
 _HOME = Path(tempfile.mkdtemp(prefix="airflow-unit-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {
     "AIRFLOW_HOME": str(_HOME),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -26,16 +29,8 @@ os.environ |= {
 KEY = "rt_test_3b1c9f"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def airflow_home():
-    import shutil
-
-    yield _HOME
-    shutil.rmtree(_HOME, ignore_errors=True)
-
-
 @pytest.fixture(scope="session")
-def airflow_database(airflow_home):
+def airflow_database():
     """Airflow's tables, which take seconds to make."""
     from airflow.utils import db
 
