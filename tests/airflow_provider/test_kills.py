@@ -225,7 +225,7 @@ def test_kill_leaves_the_run_alone_if_told_to(connect, context, ti, client):
 def timed_out(task):
     """Do what Airflow does when `execution_timeout` ends what a worker does."""
     try:
-        raise AirflowTaskTimeout
+        raise AirflowTaskTimeout  # noqa: TRY301
     except AirflowTaskTimeout:
         task.on_kill()
 

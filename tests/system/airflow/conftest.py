@@ -93,6 +93,10 @@ class DagRun:
     def xcom(self, task_id, key="return_value", map_index=-1):
         return self.host.api.xcom(self.dag_id, self.run_id, task_id, key, map_index)
 
+    def has_xcom(self, task_id, key):
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/xcomEntries"
+        return key in {entry["key"] for entry in self.host.api.get(path)["xcom_entries"]}
+
     def xcoms(self, task_id, map_index=-1):
         keys = ("run_id", "status", "waiting_for_node_ids", "run_url")
         return {key: self.xcom(task_id, key, map_index) for key in keys}
@@ -115,6 +119,11 @@ class DagRun:
 @pytest.fixture(scope="session")
 def document():
     return str(DOCUMENTS / "invoice.pdf")
+
+
+@pytest.fixture(scope="session")
+def start(airflow):
+    return lambda dag_id, conf: DagRun(airflow, dag_id, airflow.api.trigger(dag_id, conf))
 
 
 @pytest.fixture(scope="session")
