@@ -44,6 +44,10 @@ async def create_run(session: Session, read: Callable[[], NewRun], *, adopt: boo
 async def create_once(session: Session, new: NewRun, *, adopt: bool) -> WorkflowRun:
     """Start a run, or return the one that was started for the same identity.
 
+    A create whose answer is lost is looked for before it is sent again, and if both took effect after all, the younger
+    run is cancelled. What nobody can prevent is a server that acts on the first create after all that, and does not
+    honour `Idempotency-Key`: that run is found by its tags only.
+
     Args:
         session: The account.
         new: What the run starts from.

@@ -15,7 +15,7 @@ from retab_orchestration.models import RunPage, RunStatus, Step, WorkflowRun
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 EXAMPLES = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 # ---- any JSON, with the names and words that the reader looks for made likely

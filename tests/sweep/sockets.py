@@ -66,6 +66,8 @@ def under(emulator, kind, index, live):
         while requests_of(emulator) == seen and not is_over.wait(0.002):
             pass
         emulator.release()
+        for _ in range(5):
+            emulator.stats()  # by now what was released has been acted on
 
     releasing = threading.Thread(target=release)
     if kind.startswith("hold_"):
