@@ -54,9 +54,10 @@ class Shot:
 
     def _wait(self, condition, what):
         def holds():
+            ended = self.state in _ENDED
             if condition():
                 return True
-            if self.state in _ENDED:
+            if ended:
                 raise RuntimeError(f"{self.result.case} is {self.state}, and was waited for {what}")
             return False
 
