@@ -60,5 +60,9 @@ def on_free_lanes(act, names, open_lanes):
         finally:
             free.put(lane)
 
-    with ThreadPoolExecutor(len(open_lanes)) as pool:
+    pool = ThreadPoolExecutor(len(open_lanes))
+    try:
         return list(pool.map(turn, names))
+    finally:
+        # Whoever presses Ctrl-C means all that has not begun as well.
+        pool.shutdown(cancel_futures=True)
