@@ -1,7 +1,6 @@
 """What holds for any body, any owner and any input, not only for those that somebody thought of."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -13,10 +12,7 @@ from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import digest_of
 from retab_orchestration.models import RunPage, RunStatus, Step, WorkflowRun
 
-SAMPLES = Path(__file__).parents[1] / "samples"
-EXAMPLES = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 # ---- any JSON, with the names and words that the reader looks for made likely
 
