@@ -123,12 +123,12 @@ class Ownership:
         """Return the run to take up again; or cancel those that still go on, and return None."""
         known = self._earlier(client)
         if self._on_clear == "reattach":
-            living = [run for run in known if not _has_failed(run)]
-            return Owned(living[-1], reattached=True) if living else None
+            newest = known[-1] if known else None
+            return None if newest is None or _has_failed(newest) else Owned(newest, reattached=True)
         for run in known:
             if not run.is_terminal:
                 _log.info("Cancelling run %s, which was started before the task was cleared", run.id)
-                client.cancel_run(run.id)
+                _cancel(client, run.id)
         return None
 
     def _earlier(self, client: "RetabClient") -> list["WorkflowRun"]:
@@ -136,8 +136,8 @@ class Ownership:
         if self._run_id is not None and self._run_id not in runs:
             run = _living(client, self._run_id)
             runs |= {run.id: run} if run else {}
-        own = self.identity.key
-        return [run for run in runs.values() if run.metadata.get("retab-orchestration.identity") != own]
+        own = self.identity.tags.items()
+        return [run for run in runs.values() if not own <= run.metadata.items()]
 
     def _next_identity(self, client: "RetabClient") -> "RunIdentity":
         from retab_orchestration import RunIdentity
@@ -199,3 +199,12 @@ def _living(client: "RetabClient", run_id: str) -> "WorkflowRun | None":
     except NotFoundError:
         return None
     return None if _has_failed(run) else run
+
+
+def _cancel(client: "RetabClient", run_id: str) -> None:
+    from retab_orchestration import ConflictError, NotFoundError
+
+    try:
+        client.cancel_run(run_id)
+    except (ConflictError, NotFoundError) as error:
+        _log.info("Run %s had ended: %s", run_id, error)

@@ -4,7 +4,7 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider.operators import RetabRestartRunOperator, RetabRunWorkflowOperator
-from retab_orchestration import CreateOutcomeUnknownError, InputsChangedError, RunFailedError
+from retab_orchestration import CreateOutcomeUnknownError, InputsChangedError, RunFailedError, ServerError
 from tests.airflow_provider.refusals import refused
 
 
@@ -303,6 +303,40 @@ def test_clear_that_may_reattach_starts_anew_what_failed(attempt, emulator, clie
     _, second = attempt(store, try_number=2, max_tries=2, on_clear="reattach")
 
     assert second != first
+    assert created(emulator) == 2
+
+
+def test_clear_reattaches_to_the_newest_run_or_to_none(attempt, client, store, settle):
+    _, first = attempt(store, seconds=1)
+    settle(first)
+    _, second = attempt(store, try_number=2, max_tries=2, seconds=1)
+    settle(second)
+
+    _, third = attempt(store, try_number=3, max_tries=3, seconds=1, on_clear="reattach")
+
+    assert third == second != first
+
+
+@pytest.mark.parametrize("kind", ["http_409", "http_404"])
+def test_old_run_that_ends_while_it_is_cancelled_is_no_failure(attempt, emulator, store, kind):
+    attempt(store)
+    emulator.post_faults([{"match": "POST */cancel", "kind": kind}])
+
+    attempt(store, try_number=2, max_tries=2)
+
+    assert created(emulator) == 2
+
+
+def test_old_run_that_cannot_be_cancelled_now_is_cancelled_by_the_retry(attempt, emulator, client, store):
+    _, first = attempt(store)
+    emulator.post_faults([{"match": "POST */cancel", "times": 4, "kind": "http_503"}])
+    with pytest.raises(ServerError):
+        attempt(store, try_number=2, max_tries=2)
+    assert created(emulator) == 1
+
+    attempt(store, try_number=3, max_tries=2)
+
+    assert status(client, first) == "cancelled"
     assert created(emulator) == 2
 
 
