@@ -114,7 +114,9 @@ def cleared(shot):
 
 
 ALONE = {
-    "create held before": Case(create_is_on_its_way, "the task, while its create is on its way"),
+    "create held before": Case(
+        create_is_on_its_way, "the task, while its create is on its way, which arrives without it"
+    ),
     "create held after": Case(create_is_done, "the task, while the answer to its create is on its way"),
     "worker lost": Case(
         worker_is_lost, "the worker and its task, while the answer to the create is on its way"

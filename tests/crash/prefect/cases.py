@@ -79,7 +79,10 @@ def cancelled_while_suspended(shot):
 
 ENDED = {"outcome": "cancelled", "remote": ("cancelled",), "asks": True}
 CASES = {
-    "create held before": Case(killed_at_its_create("before"), "the process, while its create is on its way"),
+    "create held before": Case(
+        killed_at_its_create("before"),
+        "the process, while its create is on its way, which arrives without it",
+    ),
     "create held after": Case(
         killed_at_its_create("after"), "the process, while the answer to its create is on its way"
     ),
