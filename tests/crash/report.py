@@ -24,7 +24,7 @@ Written by `make crash N={repetitions}` on {date} from its own results, failures
 [reliability.json](reliability.json). It kills processes of real hosts with SIGKILL at the moments that hurt, and does
 what users do to tasks and flow runs, against an [emulator](emulator.md) that ignores `Idempotency-Key`. Only current
 routes are struck: classic ones have no tags, so there a create whose outcome is unknown fails and is not sent again.
-Each task has a Retab to itself, so that every run there is its own. Airflow is set to notice a lost process within 30 s.
+Each task has a Retab to itself, so every run there is its own. Airflow is set to notice a lost process within 30 s.
 
 | | |
 |---|---:|
