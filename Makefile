@@ -59,10 +59,12 @@ unit-core:
 	$(call PY,core) -m coverage run -m pytest -m "not system" $(CORE_TESTS)
 	$(call PY,core) -m coverage report
 	$(call PYTEST,core) -m "not system" tests/sweep/core
+# These wait more than they work, so several at a time; the sweep does so by itself, in threads.
 unit-airflow:
-	$(call PYTEST,airflow) -m "not system" tests/airflow_provider tests/sweep/airflow
+	$(call PYTEST,airflow) -m "not system" --numprocesses 4 --dist loadfile tests/airflow_provider
+	$(call PYTEST,airflow) -m "not system" tests/sweep/airflow
 unit-airflow-floor:
-	$(call PYTEST,airflow-floor) -m "not system" tests/airflow_provider
+	$(call PYTEST,airflow-floor) -m "not system" --numprocesses 4 --dist loadfile tests/airflow_provider
 	$(call PYTEST,airflow-floor) -m "not system" tests/retab_orchestration tests/emulator
 unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection tests/sweep/prefect
