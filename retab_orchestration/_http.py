@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
-__all__ = ["Body", "Call", "Request", "Response", "Runtime", "path"]
+__all__ = ["Body", "Call", "Request", "Response", "Runtime", "SharedRuntime", "path"]
 
 T = TypeVar("T")
 
@@ -71,10 +71,20 @@ class Call(Generic[T]):
     """The run that it is about, for errors."""
     look: str = "list_runs(workflow_id={workflow_id!r}, from_date={day!r})"
     """Where to look for what a create whose answer was lost may have started."""
+    whole: bool = False
+    """Whether `read` takes the `Response` itself instead of its JSON."""
+
+    def answer(self, response: Response) -> T:
+        """Read an answer."""
+        return self.read(response if self.whole else response.json())
 
 
 class Runtime(Protocol):
     """The outside world: the network, the clocks and chance. The core awaits nothing else."""
+
+    def apart(self) -> "SharedRuntime | None":
+        """Return a runtime on the same account for work that many share, None where nothing goes on side by side."""
+        ...
 
     async def send(self, request: Request) -> Response:
         """Send one request once and read the whole answer, whatever its status.
@@ -106,4 +116,12 @@ class Runtime(Protocol):
 
     def chance(self) -> float:
         """Return a random number, at least 0 and less than 1."""
+        ...
+
+
+class SharedRuntime(Runtime, Protocol):
+    """A runtime that is closed by whom it was made for."""
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
         ...

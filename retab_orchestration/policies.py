@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from retab_orchestration.errors import InvalidInputError
 
-__all__ = ["PollPolicy", "RetryPolicy"]
+__all__ = ["Pace", "PollPolicy", "RetryPolicy"]
 
 # What is shorter than this is 0 to a clock, and 0 would never let go of a server.
 _SHORTEST = 1e-6
@@ -89,3 +89,21 @@ class PollPolicy:
     def gap_after_failure(self, failures: int, *, chance: float) -> float:
         """Return the seconds until the next look after this many failed looks in a row."""
         return min(self.interval, self.shortest * 2.0**failures) * (1 - self.jitter * chance)
+
+
+class Pace:
+    """Spreads requests out, so that no second has more of them than agreed.
+
+    Args:
+        per_second: How many.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self._gap = 1.0 / per_second
+        self._free_at = -math.inf
+
+    def turn(self, now: float) -> float:
+        """Take the next free moment and return how many seconds from now it is."""
+        at = max(now, self._free_at)
+        self._free_at = at + self._gap
+        return at - now

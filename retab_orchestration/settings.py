@@ -28,6 +28,13 @@ def _chosen(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
 
 
+def _check_rate(rate: object) -> None:
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate > 0):
+        raise ConfigurationError(
+            f"requests_per_second must be a number, more than 0, or None for no limit, not {rate!r}"
+        )
+
+
 def _usable_key(api_key: object) -> str:
     if not isinstance(api_key, str) or not api_key.strip():
         raise ConfigurationError("no API key: pass api_key or set RETAB_API_KEY")
@@ -69,6 +76,8 @@ class Settings:
     """True checks TLS certificates, False does not, a path names a file of certificate authorities."""
     proxy: str | None = field(default=None, repr=False)
     """The address of an HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
+    requests_per_second: float | None = None
+    """How many requests a process may send in a second, all its clients of this account together; None for any."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api_key", _usable_key(self.api_key))
@@ -80,6 +89,7 @@ class Settings:
             raise ConfigurationError(
                 f"timeout must be seconds, more than 0 and at most a day, not {self.timeout!r}"
             )
+        _check_rate(self.requests_per_second)
         if isinstance(self.verify, os.PathLike):
             object.__setattr__(self, "verify", os.fspath(self.verify))
         if not isinstance(self.verify, (bool, str)):

@@ -4,10 +4,11 @@ from typing import Any
 
 from retab_orchestration._calls.bodies import json_body
 from retab_orchestration._calls.filters import RunFilters
-from retab_orchestration._http import Call, Request, path
+from retab_orchestration._http import Call, Request, Response, path
 from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
+from retab_orchestration.models.row import RowPage
 
-__all__ = ["TEST_RUNS_LOOK", "cancel_run", "created_run", "get_run", "list_runs"]
+__all__ = ["TEST_RUNS_LOOK", "cancel_run", "created_run", "get_run", "list_rows", "list_runs"]
 
 
 TEST_RUNS_LOOK = "the test runs of {workflow_id!r} in Retab's dashboard, on {day}"
@@ -28,6 +29,15 @@ def get_run(run_id: str) -> Call[WorkflowRun]:
 def list_runs(filters: RunFilters, family: RouteFamily) -> Call[RunPage]:
     """Read one page of runs. Source: GET /v1/workflows/runs."""
     return Call(Request("GET", "/v1/workflows/runs", filters.query(family)), RunPage.model_validate)
+
+
+def list_rows(filters: RunFilters, family: RouteFamily) -> Call[RowPage]:
+    """Read one page of runs no further than a wait needs. Source: GET /v1/workflows/runs."""
+
+    def read(answer: Response) -> RowPage:
+        return RowPage.read(answer.json(), len(answer.content))
+
+    return Call(Request("GET", "/v1/workflows/runs", filters.query(family)), read, whole=True)
 
 
 def cancel_run(run_id: str, command_id: str) -> Call[WorkflowRun]:

@@ -108,8 +108,8 @@ class Sender:
             raise error_of(request, response, run_id=call.run_id, now=now, key=key)
         try:
             if len(response.content) <= _READ_AT_ONCE:
-                return call.read(response.json())
-            return await self.runtime.off_loop(lambda: call.read(response.json()))
+                return call.answer(response)
+            return await self.runtime.off_loop(lambda: call.answer(response))
         except Exception as error:  # noqa: BLE001  whatever a body makes the reader do, it is the body that is wrong
             raise errors.UnreadableAnswerError(
                 f"the answer is not what the API promises: {_reason(error)}",

@@ -74,6 +74,9 @@ class FakeRuntime:
     def _read(response):
         return Response(response.status, response.body, response.headers)
 
+    def apart(self):
+        return None
+
     async def off_loop(self, work):
         self.off_loop_calls += 1
         return work()

@@ -25,7 +25,8 @@ from retab_orchestration import (
     UnreadableAnswerError,
 )
 from retab_orchestration._http import Body, Request
-from retab_orchestration._runtimes import AsyncioRuntime, BlockingRuntime, _tls
+from retab_orchestration._runtimes import AsyncioRuntime, BlockingRuntime
+from retab_orchestration._runtimes.wire import tls
 from retab_orchestration.emulator import Emulator
 from retab_orchestration.settings import Settings
 
@@ -368,15 +369,15 @@ async def _aget(url):
 
 
 def test_one_tls_context_serves_the_process(tmp_path):
-    assert _tls(verify=True) is _tls(verify=True)
-    assert _tls(verify=True).verify_mode is ssl.CERT_REQUIRED
-    assert _tls(verify=False).verify_mode is ssl.CERT_NONE
-    assert _tls(str(tmp_path)).verify_mode is ssl.CERT_REQUIRED
+    assert tls(verify=True) is tls(verify=True)
+    assert tls(verify=True).verify_mode is ssl.CERT_REQUIRED
+    assert tls(verify=False).verify_mode is ssl.CERT_NONE
+    assert tls(str(tmp_path)).verify_mode is ssl.CERT_REQUIRED
 
 
 def test_certificate_authorities_that_are_not_there_are_refused():
     with pytest.raises(ConfigurationError, match="verify"):
-        _tls("/nowhere/ca.pem")
+        tls("/nowhere/ca.pem")
 
 
 def test_a_proxy_is_used():

@@ -1,0 +1,6 @@
+"""The outside world, blocking and awaiting: the only package with httpx, a sleep, a clock or chance."""
+
+from retab_orchestration._runtimes.awaiting import AsyncioRuntime
+from retab_orchestration._runtimes.blocking import BlockingRuntime
+
+__all__ = ["AsyncioRuntime", "BlockingRuntime"]

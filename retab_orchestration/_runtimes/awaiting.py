@@ -1,0 +1,133 @@
+"""The runtime on asyncio: clients of one loop with the same settings share their connections and their limits."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
+from weakref import WeakKeyDictionary, ref
+
+import httpx
+
+from retab_orchestration._http import Body, Request, Response
+from retab_orchestration._runtimes.wire import Clocks, answer_of, client_options, sending, sent
+from retab_orchestration.settings import Settings
+
+__all__ = ["AsyncioRuntime"]
+
+T = TypeVar("T")
+
+
+# Requests in flight of one account in one loop, and how many of those may be creates. More would gain nothing: past
+# this the loop is busy with answers, and httpx looks through all that wait for a connection at each one's end.
+_IN_FLIGHT = 32
+_CREATING = 16
+
+
+@dataclass
+class _Shared:
+    """Connections that several clients of one event loop use, and how many those are."""
+
+    loop: "ref[asyncio.AbstractEventLoop]"
+    """Weak, for the pools are kept by loop: a strong one would keep every loop for ever."""
+    clients: dict[bool, httpx.AsyncClient] = field(default_factory=dict)
+    users: int = 0
+    in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
+    creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
+
+    @asynccontextmanager
+    async def slot(self, *, creates: bool) -> AsyncIterator[None]:
+        """Hold one of the places for requests in flight; creates, which may take minutes, never hold them all."""
+        async with self.creating if creates else nullcontext(), self.in_flight:
+            yield
+
+
+class AsyncioRuntime(Clocks):
+    """Awaits on an asyncio loop. Runtimes of one loop with the same settings share their connections.
+
+    The last user of the connections closes them.
+    """
+
+    _pools: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]]] = (
+        WeakKeyDictionary()
+    )
+    _locks: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]]] = (
+        WeakKeyDictionary()
+    )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shared: _Shared | None = None
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and read its answer."""
+        shared = await self._joined()
+        async with shared.slot(creates=request.fresh):
+            if pause := self.turn(self._settings):
+                await asyncio.sleep(pause)
+            with sending(request):
+                client = await self._client(shared, fresh=request.fresh)
+                content = _off_loop(request.body) if request.body else None
+                return answer_of(await client.request(content=content, **sent(request, self._settings)))
+
+    def apart(self) -> "AsyncioRuntime":
+        """Return another runtime on the same connections."""
+        return AsyncioRuntime(self._settings)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the loop go on."""
+        await asyncio.sleep(seconds)
+
+    async def off_loop(self, work: Callable[[], T]) -> T:
+        """Do it in a thread."""
+        return await asyncio.to_thread(work)
+
+    @asynccontextmanager
+    async def lock(self, name: str) -> AsyncIterator[None]:
+        """Hold a lock of this loop."""
+        async with self._locks.setdefault(asyncio.get_running_loop(), {}).setdefault(name, asyncio.Lock()):
+            yield
+
+    async def aclose(self) -> None:
+        """Give the connections back; the last user closes them."""
+        shared, self._shared = self._shared, None
+        if shared is None:
+            return
+        shared.users -= 1
+        if shared.users:
+            return
+        loop = shared.loop()
+        if loop is not None and loop.is_closed():
+            self._pools.pop(loop, None)  # its connections ended with it
+        elif loop is asyncio.get_running_loop():
+            self._pools.get(loop, {}).pop(self._settings, None)
+            for client in shared.clients.values():
+                await client.aclose()
+
+    async def _joined(self) -> _Shared:
+        loop = asyncio.get_running_loop()
+        if self._shared is not None and self._shared.loop() is not loop:
+            await self.aclose()
+        if self._shared is None:
+            self._shared = self._pools.setdefault(loop, {}).setdefault(self._settings, _Shared(ref(loop)))
+            self._shared.users += 1
+        return self._shared
+
+    async def _client(self, shared: _Shared, *, fresh: bool) -> httpx.AsyncClient:
+        if fresh not in shared.clients:
+            # The first TLS context of the process takes longer to make than a loop should stand still.
+            options = await asyncio.to_thread(client_options, self._settings, fresh=fresh)
+            if not shared.users:
+                raise RuntimeError(
+                    "the client was closed while it was used; close it when its last call has ended"
+                )
+            if fresh not in shared.clients:
+                shared.clients[fresh] = httpx.AsyncClient(**options)
+        return shared.clients[fresh]
+
+
+async def _off_loop(body: Body) -> AsyncIterator[bytes]:
+    """Read a body in a thread, piece by piece: a document may be on a slow disk, or on the far side of a network."""
+    pieces = body.chunks()
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece

@@ -1,0 +1,75 @@
+"""The runtime that blocks: a coroutine of the core that awaits it is never suspended."""
+
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import ClassVar, TypeVar
+
+import httpx
+
+from retab_orchestration._http import Request, Response
+from retab_orchestration._runtimes.wire import Clocks, answer_of, client_options, sending, sent
+from retab_orchestration.settings import Settings
+
+__all__ = ["BlockingRuntime"]
+
+T = TypeVar("T")
+
+
+class BlockingRuntime(Clocks):
+    """Blocks where the core awaits, so that a coroutine of the core ends without ever being suspended."""
+
+    _locks: ClassVar[dict[str, threading.Lock]] = {}
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clients: dict[tuple[int, bool], httpx.Client] = {}
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and read its answer."""
+        time.sleep(self.turn(self._settings))  # noqa: ASYNC251  there is no loop here to block
+        with sending(request):
+            content = request.body.chunks() if request.body else None
+            client = self._client(fresh=request.fresh)
+            return answer_of(client.request(content=content, **sent(request, self._settings)))
+
+    def apart(self) -> None:
+        """Say that nothing goes on side by side here."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Block the thread."""
+        time.sleep(seconds)  # noqa: ASYNC251  there is no loop here to block
+
+    async def off_loop(self, work: Callable[[], T]) -> T:
+        """Do it here: there is no loop."""
+        return work()
+
+    @asynccontextmanager
+    async def lock(self, name: str) -> AsyncIterator[None]:
+        """Hold a lock of this process."""
+        with self._locks.setdefault(name, threading.Lock()):
+            yield
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        for (process, _), client in self._clients.items():
+            if process == os.getpid():
+                client.close()
+        self._clients.clear()
+
+    def _client(self, *, fresh: bool) -> httpx.Client:
+        # A fork inherits the parent's sockets; two processes on one socket would read each other's answers.
+        key = (os.getpid(), fresh)
+        client = self._clients.get(key)
+        if client is None:
+            made = httpx.Client(**client_options(self._settings, fresh=fresh))
+            client = self._clients.setdefault(key, made)
+            if client is not made:
+                made.close()  # another thread was faster
+        return client
+
+
+# A lock that another thread held while the process forked would never be released in the child.
+os.register_at_fork(after_in_child=BlockingRuntime._locks.clear)  # noqa: SLF001  it is this module's own

@@ -1,0 +1,153 @@
+"""What both runtimes do alike: one httpx request from ours, one answer and one failure back, and the clocks."""
+
+import functools
+import logging
+import os
+import random
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import httpx
+
+from retab_orchestration import errors
+from retab_orchestration._http import Request, Response
+from retab_orchestration.policies import Pace
+from retab_orchestration.settings import Settings
+
+__all__ = ["Clocks", "answer_of", "client_options", "sending", "sent", "tls"]
+
+# The request being sent is ours, so httpx's line about it stays out of the host's task log.
+_ours: ContextVar[bool] = ContextVar("retab_orchestration_sending", default=False)
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not _ours.get()
+
+
+logging.getLogger("httpx").addFilter(_is_not_ours)
+
+
+@functools.cache
+def tls(verify: bool | str) -> ssl.SSLContext:
+    """Return the TLS context, made once per process: reading the certificate authorities takes 40 ms."""
+    if isinstance(verify, bool):
+        return httpx.create_ssl_context(verify=verify)
+    place = Path(verify)
+    try:
+        return ssl.create_default_context(
+            cafile=None if place.is_dir() else verify, capath=verify if place.is_dir() else None
+        )
+    except OSError as error:
+        raise errors.ConfigurationError(
+            f"verify names no readable certificate authorities: {verify} ({error})"
+        ) from error
+
+
+def client_options(settings: Settings, *, fresh: bool) -> dict[str, Any]:
+    plain = settings.base_url.startswith("http:") and not settings.proxy and not urllib.request.getproxies()
+    return {
+        "verify": tls(verify=False if plain else cast("bool | str", settings.verify)),
+        "proxy": settings.proxy,
+        "limits": httpx.Limits(
+            max_connections=100, max_keepalive_connections=0 if fresh else 20, keepalive_expiry=30.0
+        ),
+    }
+
+
+def _url(request: Request) -> httpx.URL:
+    return httpx.URL(request.base_url + request.path, params=list(request.query) or None)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    described = (
+        {"Content-Type": request.body.content_type, "Content-Length": str(request.body.length)}
+        if request.body
+        else {}
+    )
+    return {"Accept": "application/json", "User-Agent": "retab-orchestration", **described, **request.headers}
+
+
+def sent(request: Request, settings: Settings) -> dict[str, Any]:
+    seconds = settings.timeout if request.timeout is None else min(request.timeout, settings.timeout)
+    return {
+        "method": request.method,
+        "url": _url(request),
+        "headers": _headers(request),
+        # Waiting for a free connection is no failure: those in use have time limits of their own.
+        "timeout": httpx.Timeout(seconds, pool=None),
+    }
+
+
+def answer_of(response: httpx.Response) -> Response:
+    return Response(
+        response.status_code,
+        response.content,
+        {name.lower(): value for name, value in response.headers.items()},
+    )
+
+
+@contextmanager
+def sending(request: Request) -> Iterator[None]:
+    """Turn httpx's failures into ours and keep its log line away while one request is sent."""
+    quiet = _ours.set(True)
+    facts: dict[str, Any] = {"method": request.method, "path": request.path}
+    try:
+        yield
+    except (httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise errors.ApiTimeoutError(
+            "no connection in time; check base_url and the network", sent=False, **facts
+        ) from error
+    except (httpx.ConnectError, httpx.ProxyError) as error:
+        text = f"no connection to {request.base_url} ({error}); check base_url, the proxy and the network"
+        raise errors.ApiConnectionError(text, sent=False, **facts) from error
+    except httpx.TimeoutException as error:
+        raise errors.ApiTimeoutError(
+            "no answer in time; try again later, or raise timeout", **facts
+        ) from error
+    except httpx.DecodingError as error:
+        raise errors.UnreadableAnswerError("the answer's compression is broken", **facts) from error
+    except httpx.RequestError as error:
+        text = f"the connection broke before the answer was read ({type(error).__name__})"
+        raise errors.ApiConnectionError(text, **facts) from error
+    finally:
+        _ours.reset(quiet)
+
+
+class Clocks:
+    """The clocks and chance of this machine, and the account's share of requests."""
+
+    _paces: ClassVar[dict[Settings, Pace]] = {}
+    _pacing: ClassVar[threading.Lock] = threading.Lock()
+
+    def turn(self, settings: Settings) -> float:
+        """Return in how many seconds the next request may be sent, whoever of this process sends it."""
+        if settings.requests_per_second is None:
+            return 0.0
+        with self._pacing:
+            return self._paces.setdefault(settings, Pace(settings.requests_per_second)).turn(self.now())
+
+    @classmethod
+    def unlock(cls) -> None:
+        """Forget who holds the lock."""
+        Clocks._pacing = threading.Lock()
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        return datetime.now(UTC)
+
+    def chance(self) -> float:
+        return random.random()  # noqa: S311  it spreads requests out, it keeps no secret
+
+
+# A lock that another thread held while the process forked would never be released in the child.
+os.register_at_fork(after_in_child=Clocks.unlock)

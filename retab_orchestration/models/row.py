@@ -1,0 +1,59 @@
+"""A row of the run list as a wait reads it: its state and what narrows the list, and no model of the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retab_orchestration.models._reading import pick, rows, text
+from retab_orchestration.models.lifecycle import state_of
+from retab_orchestration.models.status import RunStatus
+
+__all__ = ["RowPage", "RunRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """What a list says of one run, unread but for its id."""
+
+    id: str
+    body: Mapping[str, Any]
+
+    @property
+    def status_name(self) -> str | None:
+        """The server's own word for its state; None where there is none, which proves nothing."""
+        return state_of(RunStatus, self.body)
+
+    @property
+    def workflow_id(self) -> str | None:
+        """The workflow that it is a run of."""
+        return pick(text, self.body, "workflow_id", "workflow.workflow_id")
+
+    @property
+    def created_on(self) -> str | None:
+        """The UTC day of its creation, `YYYY-MM-DD`."""
+        return (pick(text, self.body, "timing.created_at", "created_at") or "")[:10] or None
+
+
+@dataclass(frozen=True, slots=True)
+class RowPage:
+    """One page of such rows."""
+
+    data: tuple[RunRow, ...]
+    after: str | None
+    """Ask for the next page with it; None if there is none."""
+    size: int
+    """Bytes of the page as it came."""
+
+    @classmethod
+    def read(cls, body: Any, size: int) -> "RowPage":
+        """Read a page, whether the server sends an envelope or a bare array.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        envelope = body if isinstance(body, dict) else {"data": body}
+        if not isinstance(envelope.get("data", 0), list | None):
+            raise ValueError("This is no page of a list: it has no `data`")  # noqa: TRY004  the body is wrong
+        found = [(pick(text, row, "id"), row) for row in rows(envelope["data"]) or ()]
+        after = pick(text, envelope, "list_metadata.after", "after")
+        return cls(tuple(RunRow(run_id, row) for run_id, row in found if run_id), after, size)
