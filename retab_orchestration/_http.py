@@ -26,6 +26,17 @@ class Body:
     """Bytes in all; it is sent as Content-Length."""
     chunks: Callable[[], Iterator[bytes]]
     content_type: str = "application/json"
+    on_sent: Callable[[int], None] | None = None
+    """Called with how many bytes the connection has taken, after every piece, by whoever sends them."""
+
+    def told(self) -> Iterator[bytes]:
+        """Yield the pieces for a sender that takes one after the other, and tell of each once it has been taken."""
+        sent = 0
+        for piece in self.chunks():
+            yield piece
+            sent += len(piece)
+            if self.on_sent is not None:
+                self.on_sent(sent)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,9 @@ class Request:
     tell whether the request arrived."""
     timeout: float | None = None
     """Seconds that it may take, where that is less than the account's setting."""
+    signed_url: str | None = field(default=None, repr=False)
+    """An address on any host, itself a secret, where it is sent with just these headers and without the key; `path`
+    then only names it in errors."""
 
 
 @dataclass(frozen=True)

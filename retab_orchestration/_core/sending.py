@@ -96,12 +96,12 @@ class Sender:
         """Send a call once and read its answer."""
         key = self.settings.api_key
         header = {"Authorization": f"Bearer {key}"} if dialect.auth == "bearer" else {"Api-Key": key}
-        request = replace(
-            call.request,
-            base_url=self.settings.base_url,
-            headers={**call.request.headers, **header},
-            fresh=bool(call.creates),
-        )
+        request = call.request
+        if request.signed_url is None:
+            headers = {**request.headers, **header}
+            request = replace(
+                request, base_url=self.settings.base_url, headers=headers, fresh=bool(call.creates)
+            )
         response = await self.runtime.send(request)
         if not 200 <= response.status < 300:
             now = self.runtime.utc().timestamp()

@@ -1,7 +1,7 @@
 """The runtime on asyncio: clients of one loop with the same settings share their connections and their limits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, ref
 import httpx
 
 from retab_orchestration._http import Body, Request, Response
-from retab_orchestration._runtimes.wire import Clocks, answer_of, client_options, sending, sent
+from retab_orchestration._runtimes.wire import Clocks, answer_of, client_options, is_secure, made, sending
 from retab_orchestration.settings import Settings
 
 __all__ = ["AsyncioRuntime"]
@@ -18,8 +18,11 @@ __all__ = ["AsyncioRuntime"]
 T = TypeVar("T")
 
 
-# Requests in flight of one account in one loop, and how many of those may be creates. More would gain nothing: past
-# this the loop is busy with answers, and httpx looks through all that wait for a connection at each one's end.
+# Bytes of a body that are read in one go, for each change of thread costs as much as it takes to send 100 KiB.
+_READ_AHEAD = 1024 * 1024
+# Requests in flight of one account in one loop, and how many of those may be creates or uploads. More would gain
+# nothing: past this the loop is busy with answers, and httpx looks through all that wait for a connection at each one's
+# end.
 _IN_FLIGHT = 32
 _CREATING = 16
 
@@ -30,15 +33,16 @@ class _Shared:
 
     loop: "ref[asyncio.AbstractEventLoop]"
     """Weak, for the pools are kept by loop: a strong one would keep every loop for ever."""
-    clients: dict[bool, httpx.AsyncClient] = field(default_factory=dict)
+    clients: dict[tuple[bool, bool], httpx.AsyncClient] = field(default_factory=dict)
+    """By whether each request has a connection of its own, and whether over TLS."""
     users: int = 0
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
     creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
 
     @asynccontextmanager
-    async def slot(self, *, creates: bool) -> AsyncIterator[None]:
-        """Hold one of the places for requests in flight; creates, which may take minutes, never hold them all."""
-        async with self.creating if creates else nullcontext(), self.in_flight:
+    async def slot(self, *, lasts: bool) -> AsyncIterator[None]:
+        """Hold one of the places for requests in flight; those that may take minutes never hold them all."""
+        async with self.creating if lasts else nullcontext(), self.in_flight:
             yield
 
 
@@ -62,13 +66,14 @@ class AsyncioRuntime(Clocks):
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
         shared = await self._joined()
-        async with shared.slot(creates=request.fresh):
+        async with shared.slot(lasts=request.fresh or request.signed_url is not None):
             if pause := self.turn(self._settings):
                 await asyncio.sleep(pause)
             with sending(request):
-                client = await self._client(shared, fresh=request.fresh)
+                secure = is_secure(request, self._settings)
+                client = await self._client(shared, fresh=request.fresh, secure=secure)
                 content = _off_loop(request.body) if request.body else None
-                return answer_of(await client.request(content=content, **sent(request, self._settings)))
+                return answer_of(await client.send(made(client, request, self._settings, content)))
 
     def apart(self) -> "AsyncioRuntime":
         """Return another runtime on the same connections."""
@@ -113,21 +118,33 @@ class AsyncioRuntime(Clocks):
             self._shared.users += 1
         return self._shared
 
-    async def _client(self, shared: _Shared, *, fresh: bool) -> httpx.AsyncClient:
-        if fresh not in shared.clients:
+    async def _client(self, shared: _Shared, *, fresh: bool, secure: bool) -> httpx.AsyncClient:
+        key = (fresh, secure)
+        if key not in shared.clients:
             # The first TLS context of the process takes longer to make than a loop should stand still.
-            options = await asyncio.to_thread(client_options, self._settings, fresh=fresh)
+            options = await asyncio.to_thread(client_options, self._settings, fresh=fresh, secure=secure)
             if not shared.users:
                 raise RuntimeError(
                     "the client was closed while it was used; close it when its last call has ended"
                 )
-            if fresh not in shared.clients:
-                shared.clients[fresh] = httpx.AsyncClient(**options)
-        return shared.clients[fresh]
+            if key not in shared.clients:
+                shared.clients[key] = httpx.AsyncClient(**options)
+        return shared.clients[key]
 
 
 async def _off_loop(body: Body) -> AsyncIterator[bytes]:
-    """Read a body in a thread, piece by piece: a document may be on a slow disk, or on the far side of a network."""
-    pieces = body.chunks()
-    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-        yield piece
+    """Read a body in a thread, part by part: a document may be on a slow disk, or on the far side of a network."""
+    pieces, sent = body.chunks(), 0
+    while part := await asyncio.to_thread(_joined, pieces):
+        yield part
+        sent += len(part)
+        if body.on_sent is not None:
+            body.on_sent(sent)
+
+
+def _joined(pieces: Iterator[bytes]) -> bytes:
+    """Take pieces until there are enough of them; fewer, or none, are the last."""
+    taken: list[bytes] = []
+    while sum(map(len, taken)) < _READ_AHEAD and (piece := next(pieces, None)) is not None:
+        taken.append(piece)
+    return b"".join(taken)

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 import httpx
 
 from retab_orchestration._http import Request, Response
-from retab_orchestration._runtimes.wire import Clocks, answer_of, client_options, sending, sent
+from retab_orchestration._runtimes.wire import Clocks, answer_of, client_options, is_secure, made, sending
 from retab_orchestration.settings import Settings
 
 __all__ = ["BlockingRuntime"]
@@ -25,15 +25,15 @@ class BlockingRuntime(Clocks):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clients: dict[tuple[int, bool], httpx.Client] = {}
+        self._clients: dict[tuple[int, bool, bool], httpx.Client] = {}
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
         time.sleep(self.turn(self._settings))  # noqa: ASYNC251  there is no loop here to block
         with sending(request):
-            content = request.body.chunks() if request.body else None
-            client = self._client(fresh=request.fresh)
-            return answer_of(client.request(content=content, **sent(request, self._settings)))
+            content = request.body.told() if request.body else None
+            client = self._client(fresh=request.fresh, secure=is_secure(request, self._settings))
+            return answer_of(client.send(made(client, request, self._settings, content)))
 
     def apart(self) -> None:
         """Say that nothing goes on side by side here."""
@@ -54,17 +54,17 @@ class BlockingRuntime(Clocks):
 
     def close(self) -> None:
         """Close the connections of this process."""
-        for (process, _), client in self._clients.items():
+        for (process, *_), client in self._clients.items():
             if process == os.getpid():
                 client.close()
         self._clients.clear()
 
-    def _client(self, *, fresh: bool) -> httpx.Client:
+    def _client(self, *, fresh: bool, secure: bool) -> httpx.Client:
         # A fork inherits the parent's sockets; two processes on one socket would read each other's answers.
-        key = (os.getpid(), fresh)
+        key = (os.getpid(), fresh, secure)
         client = self._clients.get(key)
         if client is None:
-            made = httpx.Client(**client_options(self._settings, fresh=fresh))
+            made = httpx.Client(**client_options(self._settings, fresh=fresh, secure=secure))
             client = self._clients.setdefault(key, made)
             if client is not made:
                 made.close()  # another thread was faster

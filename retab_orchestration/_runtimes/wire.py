@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from retab_orchestration._http import Request, Response
 from retab_orchestration.policies import Pace
 from retab_orchestration.settings import Settings
 
-__all__ = ["Clocks", "answer_of", "client_options", "sending", "sent", "tls"]
+__all__ = ["Clocks", "answer_of", "client_options", "is_secure", "made", "sending", "tls"]
 
 # The request being sent is ours, so httpx's line about it stays out of the host's task log.
 _ours: ContextVar[bool] = ContextVar("retab_orchestration_sending", default=False)
@@ -51,8 +51,13 @@ def tls(verify: bool | str) -> ssl.SSLContext:
         ) from error
 
 
-def client_options(settings: Settings, *, fresh: bool) -> dict[str, Any]:
-    plain = settings.base_url.startswith("http:") and not settings.proxy and not urllib.request.getproxies()
+def is_secure(request: Request, settings: Settings) -> bool:
+    """Tell whether a request is sent over TLS; a signed address may be so although the API itself is not."""
+    return not (request.signed_url or settings.base_url).startswith("http:")
+
+
+def client_options(settings: Settings, *, fresh: bool, secure: bool) -> dict[str, Any]:
+    plain = not secure and not settings.proxy and not urllib.request.getproxies()
     return {
         "verify": tls(verify=False if plain else cast("bool | str", settings.verify)),
         "proxy": settings.proxy,
@@ -75,15 +80,28 @@ def _headers(request: Request) -> dict[str, str]:
     return {"Accept": "application/json", "User-Agent": "retab-orchestration", **described, **request.headers}
 
 
-def sent(request: Request, settings: Settings) -> dict[str, Any]:
+def made(
+    client: httpx.Client | httpx.AsyncClient,
+    request: Request,
+    settings: Settings,
+    content: Iterator[bytes] | AsyncIterator[bytes] | None,
+) -> httpx.Request:
+    """Return what httpx sends for a request of ours."""
     seconds = settings.timeout if request.timeout is None else min(request.timeout, settings.timeout)
-    return {
-        "method": request.method,
-        "url": _url(request),
-        "headers": _headers(request),
-        # Waiting for a free connection is no failure: those in use have time limits of their own.
-        "timeout": httpx.Timeout(seconds, pool=None),
-    }
+    # Waiting for a free connection is no failure: those in use have time limits of their own.
+    timeout = httpx.Timeout(seconds, pool=None)
+    if request.signed_url is None:
+        url, headers = _url(request), _headers(request)
+        return client.build_request(request.method, url, headers=headers, content=content, timeout=timeout)
+    # What the client would add to every request, such as Accept, is not among the headers that were signed.
+    headers = {"Content-Length": str(request.body.length if request.body else 0), **request.headers}
+    return httpx.Request(
+        request.method,
+        request.signed_url,
+        headers=headers,
+        content=content,
+        extensions={"timeout": timeout.as_dict()},
+    )
 
 
 def answer_of(response: httpx.Response) -> Response:
@@ -106,7 +124,8 @@ def sending(request: Request) -> Iterator[None]:
             "no connection in time; check base_url and the network", sent=False, **facts
         ) from error
     except (httpx.ConnectError, httpx.ProxyError) as error:
-        text = f"no connection to {request.base_url} ({error}); check base_url, the proxy and the network"
+        place = request.base_url or "the place where Retab takes documents"
+        text = f"no connection to {place} ({error}); check base_url, the proxy and the network"
         raise errors.ApiConnectionError(text, sent=False, **facts) from error
     except httpx.TimeoutException as error:
         raise errors.ApiTimeoutError(
@@ -114,6 +133,9 @@ def sending(request: Request) -> Iterator[None]:
         ) from error
     except httpx.DecodingError as error:
         raise errors.UnreadableAnswerError("the answer's compression is broken", **facts) from error
+    except httpx.InvalidURL:
+        text = "the server gave an address for the document that is none"
+        raise errors.UnreadableAnswerError(text, **facts) from None
     except httpx.RequestError as error:
         text = f"the connection broke before the answer was read ({type(error).__name__})"
         raise errors.ApiConnectionError(text, **facts) from error

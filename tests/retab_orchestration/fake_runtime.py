@@ -2,6 +2,7 @@
 
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlsplit
 
 from retab_orchestration import ApiConnectionError, ApiTimeoutError
 from retab_orchestration._http import Request, Response
@@ -38,10 +39,13 @@ class FakeRuntime:
         self.sent.append(request)
         if self.release_after is not None and len(self.sent) - self._held_at > self.release_after:
             self.service.faults.release()
-        body = b"".join(request.body.chunks()) if request.body else b""
+        body = b"".join(request.body.told()) if request.body else b""
         assert request.body is None or request.body.length == len(body)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        wire = WireRequest(request.method, request.path, list(request.query), headers, body)
+        place, query = request.path, list(request.query)
+        if request.signed_url is not None:
+            place, query = urlsplit(request.signed_url).path, parse_qsl(urlsplit(request.signed_url).query)
+        wire = WireRequest(request.method, place, query, headers, body)
         fault = self.service.faults.take(wire)
         if fault is None:
             return self._answered(wire)
