@@ -9,7 +9,9 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 ENVIRONMENTS := core airflow airflow-floor prefect
 TESTED_SDKS := 0.0.160 0.0.112
 SDKS := $(TESTED_SDKS) 0.0.95
-ALL := uv $(ENVIRONMENTS) $(SDKS:%=sdk-%)
+# With the packages that `make bench` compares ours with, which no test needs.
+BENCHES := bench-core bench-airflow bench-prefect
+ALL := uv $(ENVIRONMENTS) $(SDKS:%=sdk-%) $(BENCHES)
 
 UV := .venvs/uv/bin/uv
 PY = .venvs/$(1)/bin/python
@@ -28,7 +30,11 @@ FIND_PYTHON = python3 tools/find_python.py $(call PYTHON_RANGE,$(1))
 N := 1
 CRASH_RESULTS := build/crash
 
-.PHONY: help demo test check unit system crash sdks sdk-venvs venvs pins wheel clean \
+# `make bench PARTS=1,5` measures some parts, QUICK=1 small ones, which are written to build/bench and not to docs/.
+PARTS :=
+QUICK :=
+
+.PHONY: help demo test check unit system crash bench sdks sdk-venvs venvs pins wheel clean \
 	unit-core unit-airflow unit-airflow-floor unit-prefect
 
 help: ## Show this list
@@ -47,6 +53,7 @@ check: venvs ## Lint, format, import contracts, types
 	$(call PY,core) -m ruff format --check .
 	.venvs/core/bin/lint-imports
 	$(call MYPY,core) retab_orchestration hosts demo tools tests/typing
+	$(call MYPY,core) --ignore-missing-imports benchmarks
 	$(call MYPY,airflow) airflow_provider example_dags
 	$(call MYPY,airflow-floor) airflow_provider
 	$(call MYPY,prefect) prefect_collection example_flows
@@ -83,6 +90,9 @@ crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward mo
 		$(call PYTEST,airflow) -m system tests/crash/airflow || status=1; \
 		$(call PYTEST,prefect) -m system tests/crash/prefect || status=1; \
 		$(call PY,core) -m tests.crash.report $(CRASH_RESULTS) docs && exit $$status
+
+bench: $(call BUILT,$(BENCHES) sdk-0.0.160) ## Measure cost and speed next to other packages, and write docs/performance.*
+	@$(call PY,bench-core) -m benchmarks $(if $(PARTS),--parts "$(PARTS)") $(if $(QUICK),--quick)
 
 sdks: .venvs/core/.built ## The SDK legs alone, with the oldest SDK as well
 	@$(MAKE) sdk-venvs TESTED_SDKS="$(SDKS)"
@@ -124,6 +134,9 @@ PIN_SOURCES_core := pyproject.toml --extra emulator
 PIN_SOURCES_airflow := pyproject.toml --extra emulator --extra airflow
 PIN_SOURCES_airflow-floor := pyproject.toml --extra emulator --extra airflow --resolution lowest-direct
 PIN_SOURCES_prefect := pyproject.toml --extra emulator --extra prefect
+PIN_SOURCES_bench-core := pyproject.toml --extra emulator
+PIN_SOURCES_bench-airflow := $(PIN_SOURCES_airflow)
+PIN_SOURCES_bench-prefect := $(PIN_SOURCES_prefect)
 
 wheel: .venvs/uv/.built ## Build the wheel into dist/
 	$(UV) build --wheel --out-dir dist

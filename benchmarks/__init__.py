@@ -1,0 +1,1 @@
+"""What waiting, sending documents and importing cost, next to what other packages cost: `make bench`."""

@@ -1,0 +1,6 @@
+"""The parts of the benchmark, in the order of the page; what measures them is in `benchmarks/work`."""
+
+from benchmarks.part import Part
+from benchmarks.parts import waiting
+
+PARTS: tuple[Part, ...] = (waiting.PART,)

@@ -1,0 +1,68 @@
+"""What a process knows of its own cost."""
+
+import asyncio
+import gc
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+BEAT = 0.005
+"""Seconds that the heartbeat sleeps."""
+
+
+class Heartbeat:
+    """A task that sleeps over and over; how late it wakes is how long the loop stood still."""
+
+    def __init__(self) -> None:
+        self.late: list[tuple[float, float]] = []
+        """When it woke, and how many seconds too late, where that is more than a millisecond."""
+        self._task = asyncio.create_task(self._beat())
+
+    async def _beat(self) -> None:
+        while True:
+            due = time.monotonic() + BEAT
+            await asyncio.sleep(BEAT)
+            now = time.monotonic()
+            if now - due > 0.001:
+                self.late.append((now, now - due))
+
+    def longest(self, start: float, end: float) -> float:
+        """Return the longest block between two moments, in seconds."""
+        return max((late for moment, late in self.late if start <= moment <= end), default=0.0)
+
+
+class Collector:
+    """Python's garbage collector: when it worked and for how long, all that while the loop stands still."""
+
+    def __init__(self) -> None:
+        self.pauses: list[tuple[float, float]] = []
+        """When a collection ended, and the seconds that it took."""
+        self._began = 0.0
+        gc.callbacks.append(self._watch)
+
+    def _watch(self, phase: str, _: dict[str, int]) -> None:
+        now = time.monotonic()
+        if phase == "start":
+            self._began = now
+        else:
+            self.pauses.append((now, now - self._began))
+
+    def longest(self, start: float, end: float) -> float:
+        """Return the longest collection between two moments, in seconds."""
+        return max((took for moment, took in self.pauses if start <= moment <= end), default=0.0)
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process holds."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return peak()
+
+
+def peak() -> int:
+    """Return the most bytes of memory that this process has held."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes if sys.platform == "darwin" else kilobytes * 1024

@@ -1,0 +1,106 @@
+"""Part 1, one cell: so many triggers of one provider in one loop, steady and then with their runs ending."""
+
+import asyncio
+import gc
+import json
+import time
+import tracemalloc
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.work.meters import Collector, Heartbeat, resident
+from benchmarks.work.triggers import SIDES, Make, connect, is_good
+
+
+def main(spec: dict[str, Any]) -> dict[str, Any]:
+    """Wait for runs and return what that cost.
+
+    Args:
+        spec: `url`, `side`, `count`, `first`, `interval` (seconds), `warmup` (seconds until it is steady), `intervals`
+            (how many to measure), `ends_over` (seconds in which the runs end), and optionally `patience` (seconds that
+            the last may take to be noticed), `start_at` (on `time.monotonic`), `trace` (whether to count the memory
+            that Python allocates, which makes everything slow).
+    """
+    connect(spec["url"])
+    make = SIDES[spec["side"]]()
+    time.sleep(max(0.0, spec.get("start_at", 0.0) - time.monotonic()))
+    return asyncio.run(_measure(make, spec))
+
+
+async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
+    heart, collector = Heartbeat(), Collector()
+    noticed: dict[int, float] = {}
+    bad: list[str] = []
+    idle = await _idle(1.5)
+    if spec.get("trace"):
+        tracemalloc.start()
+    gc.collect()
+    before = resident(), tracemalloc.get_traced_memory()[0]
+    began = time.monotonic()
+
+    async def wait(number: int) -> None:
+        async for event in make(number, spec["interval"]).run():
+            noticed[number] = time.monotonic()
+            if not is_good(event):
+                bad.append(str(event.payload)[:200])
+
+    waits = []
+    for place in range(spec["count"]):
+        waits.append(asyncio.create_task(wait(spec["first"] + place)))
+        await asyncio.sleep(0)  # as a triggerer does
+    await asyncio.sleep(began + spec["warmup"] - time.monotonic())
+    steady = await _samples(spec["intervals"], spec["interval"])
+    gc.collect()
+    after = resident(), tracemalloc.get_traced_memory()[0]
+    await asyncio.sleep(0.1)  # the collection above is ours
+    ending = time.monotonic()
+    await _let_end(spec["url"], spec["ends_over"])
+    patience = spec["ends_over"] + spec.get("patience", 6 * spec["interval"])
+    done, _ = await asyncio.wait(waits, timeout=patience)
+    failures = [error for each in done if (error := each.exception()) is not None]
+    if failures:
+        raise failures[0]
+    return {
+        "idle_cpu_per_second": idle,
+        "began": began,
+        "steady": steady,
+        "ending": ending,
+        "noticed": noticed,
+        "bad": bad[:5],
+        "bad_count": len(bad),
+        "resident": [before[0], after[0]],
+        "traced": [before[1], after[1]],
+        "blocks": {
+            name: [heart.longest(start, end), collector.longest(start, end)]
+            for name, start, end in (
+                ("start", began, steady[0][0]),
+                ("steady", steady[0][0], steady[-1][0]),
+                ("ending", ending, time.monotonic()),
+            )
+        },
+    }
+
+
+async def _idle(seconds: float) -> float:
+    """Return the CPU seconds that the heartbeat alone takes in a second."""
+    cpu, began = time.process_time(), time.monotonic()
+    await asyncio.sleep(seconds)
+    return (time.process_time() - cpu) / (time.monotonic() - began)
+
+
+async def _samples(count: int, apart: float) -> list[tuple[float, float]]:
+    """Return moments and the CPU seconds used until then."""
+    taken = [(time.monotonic(), time.process_time())]
+    for number in range(1, count + 1):
+        await asyncio.sleep(max(0.0, taken[0][0] + number * apart - time.monotonic()))
+        taken.append((time.monotonic(), time.process_time()))
+    return taken
+
+
+async def _let_end(url: str, over: float) -> None:
+    body = json.dumps({"after": 0.5, "over": over}).encode()
+    reader, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
+    head = f"POST /_bench/end HTTP/1.1\r\nhost: bench\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await reader.read()
+    writer.close()
