@@ -121,9 +121,7 @@ class RunOwner(RunStopper, BaseOperator):
                 return self._see_through(client, context, owned, wait)
 
     def _begin(self, client: "RetabClient", context: Context) -> Owned:
-        ownership = Ownership(
-            context, namespace=self.hook.namespace(), retries=self.retries or 0, on_clear=self.on_clear
-        )
+        ownership = Ownership(context, self, namespace=self.hook.namespace())
         owned = ownership.acquire(client, partial(self.start, client), may_start_again=self.may_start_again)
         self._run_id = owned.run.id
         self._push(context, owned.run)

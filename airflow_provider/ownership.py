@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider.memory import memory_of
+
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
@@ -33,25 +35,29 @@ class Owned:
 class Ownership:
     """What one attempt of a task knows of its run.
 
-    Airflow 3.3 keeps it for us over retries and clears; before that, and when it is lost, the run's tags tell.
+    Airflow keeps it for us over retries and clears, except from 3.0 to 3.2; there, and when it is lost, the run's tags
+    tell. Where there are no tags either, a retry cannot know whether there is a run, and starts none.
 
     Args:
         context: The task's.
+        task: The task, for its `retries` (more tries than that were granted by a clear), its `on_clear` and, where it
+            has one, its `workflow_id`.
         namespace: Tells this Airflow from others that use the same account.
-        retries: The task's; more tries than that were granted by a clear.
-        on_clear: What a clear means.
     """
 
-    def __init__(self, context: Context, *, namespace: str, retries: int, on_clear: OnClear) -> None:
+    def __init__(self, context: Context, task: Any, *, namespace: str) -> None:
         from retab_orchestration import RunIdentity
 
         self._ti = ti = context["ti"]
-        self._store: Any = context.get("task_state_store")
+        self._dag_run: Any = context.get("dag_run")
+        self._memory = memory_of(context)
         self._before = self._read()
-        self._on_clear = on_clear
+        self._workflow_id: str | None = getattr(task, "workflow_id", None)
+        self._retries: int = task.retries or 0
+        self._on_clear: OnClear = task.on_clear
         self._is_same = self._before.get("generation") == ti.max_tries
         # A clear grants a task new tries, and so changes this number; a retry does not.
-        self._is_cleared = not self._is_same and (bool(self._before) or ti.max_tries != retries)
+        self._is_cleared = not self._is_same and (bool(self._before) or ti.max_tries != self._retries)
         self._run_id: str | None = self._before.get("run_id")
         if self._is_same:  # by another host, perhaps, whose default namespace is another
             self.identity = RunIdentity(self._before["identity"], self._before["family"])
@@ -68,7 +74,8 @@ class Ownership:
             may_start_again: Whether `start` does no harm when it is repeated after an answer was lost.
 
         Raises:
-            CreateOutcomeUnknownError: An earlier attempt was cut off, and its run cannot be looked for.
+            CreateOutcomeUnknownError: An earlier attempt was, or may have been, cut off while it started a run, which
+                cannot be looked for.
             InputsChangedError: The task's run was started with other inputs.
         """
         if self._is_cleared and (owned := self._after_clear(client)) is not None:
@@ -76,7 +83,7 @@ class Ownership:
         known, adoptable = self._own(client)
         if adoptable is not None:
             return self.keep(Owned(adoptable, reattached=True))
-        if self._was_cut_off and not may_start_again and not client.can_find_runs():
+        if self._may_be_lost(may_start_again) and not client.can_find_runs():
             raise self._unknown()
         identity = self._next_identity(client)
         self._write(run_id=None)
@@ -105,9 +112,14 @@ class Ownership:
     def _may_exist(self) -> bool:
         return bool(self._is_same or self._ti.try_number > 1)
 
-    @property
-    def _was_cut_off(self) -> bool:
-        return self._is_same and self._run_id is None
+    def _may_be_lost(self, may_start_again: bool) -> bool:
+        """Whether an earlier attempt may have started a run that we know nothing of."""
+        if self._memory is None:
+            # An attempt that was killed looks like one that failed, and only the names of the task mark a command as
+            # the same, in which another host's may differ. The first attempt after a clear is a new beginning.
+            granted = self._ti.max_tries - self._retries + 1
+            return bool(self._ti.try_number > 1 and self._ti.try_number != granted)
+        return self._is_same and self._run_id is None and not may_start_again
 
     def _own(self, client: "RetabClient") -> tuple[set[str], "WorkflowRun | None"]:
         """Return the ids of our runs that did not fail, and one that the list of runs does not show, if there is."""
@@ -149,35 +161,56 @@ class Ownership:
     def _unknown(self) -> Exception:
         from retab_orchestration import CreateOutcomeUnknownError
 
-        since = str(self._before.get("since"))
+        since, until = self._since(), _now()
+        attempt = "was" if self._memory else "may have been"
+        of = f"run of {self._workflow_id}" if self._workflow_id else "run"
+        narrowed = f"workflow_id={self._workflow_id!r}, " if self._workflow_id else ""
         return CreateOutcomeUnknownError(
-            f"an attempt of this task was cut off while it started a run at {since}, and these routes have nothing to "
-            f"find it by; look with list_runs(from_date={since[:10]!r}), then clear the task to start a run anyway",
+            f"an earlier attempt of this task {attempt} cut off while it started a {of}, between {since} and {until}, "
+            "and these routes have nothing to find it by; look for it with "
+            f"list_runs({narrowed}from_date={since[:10]!r}, to_date={until[:10]!r}), then clear the task to start a "
+            "run all the same",
+            workflow_id=self._workflow_id,
             since=since,
+            until=until,
         )
+
+    def _since(self) -> str:
+        if "since" in self._before:
+            return str(self._before["since"])
+        began = getattr(self._dag_run, "start_date", None) or getattr(self._ti, "start_date", None)
+        return _text(began) if began else _now()
 
     def _entry(self, run_id: str | None) -> dict[str, Any]:
         return {
             "identity": self.identity.key,
             "family": self.identity.family,
             "generation": self._ti.max_tries,
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "since": _now(),
             **({"run_id": run_id} if run_id else {}),
         }
 
     def _read(self) -> dict[str, Any]:
-        found = None if self._store is None else self._store.get(_KEY)
+        found = None if self._memory is None else self._memory.get(_KEY)
         return found if isinstance(found, dict) and {"identity", "family", "generation"} <= set(found) else {}
 
     def _write(self, run_id: str | None) -> None:
-        if self._store is not None:
-            self._store.set(_KEY, self._entry(run_id))
+        if self._memory is not None:
+            self._memory.set(_KEY, self._entry(run_id))
 
     def _restore(self) -> None:
-        if self._store is not None and self._before:
-            self._store.set(_KEY, self._before)
-        elif self._store is not None:
-            self._store.delete(_KEY)
+        if self._memory is not None and self._before:
+            self._memory.set(_KEY, self._before)
+        elif self._memory is not None:
+            self._memory.delete(_KEY)
+
+
+def _now() -> str:
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _created_nothing(error: Exception) -> bool:

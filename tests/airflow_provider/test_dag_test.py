@@ -113,8 +113,10 @@ def test_database_holds_no_document_and_no_key(run, invoice):
         assert secret not in kept
 
 
-def test_retry_takes_the_run_up(run, dags, emulator):
+@pytest.mark.parametrize("extra", [{}, {"api": "classic", "auth": "api-key"}], ids=["current", "classic"])
+def test_retry_takes_the_run_up(run, dags, connect, emulator, extra):
     """Here the outputs cannot be fetched at first, so that `execute_complete` fails and the task is tried again."""
+    connect(extra=extra)
     emulator.post_faults(
         [{"match": "GET /v1/workflows/runs/run_*", "nth": 2, "times": 6, "kind": "http_503"}]
     )

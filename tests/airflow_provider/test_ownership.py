@@ -1,4 +1,7 @@
-"""One run per task, over retries and clears; with what Airflow 3.3 keeps for a task, and without."""
+"""One run per task, over retries and clears; with what Airflow keeps for a task, and without."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
@@ -44,6 +47,7 @@ def kept():
 
 
 CLASSIC = {"api": "classic", "auth": "api-key"}
+DAG_RUN = SimpleNamespace(start_date=datetime(2026, 3, 4, 1, 30, tzinfo=timezone(timedelta(hours=2))))
 
 
 @pytest.fixture
@@ -54,7 +58,9 @@ def attempt(connect, new_ti):
         task = operator or echo(**{"retries": 1, **settings})
         ti = ti or new_ti()
         ti.try_number, ti.max_tries = try_number, max_tries
-        context = {"ti": ti} if store is None else {"ti": ti, "task_state_store": store}
+        context = {"ti": ti, "dag_run": DAG_RUN}
+        if store is not None:
+            context["task_state_store"] = store
         try:
             returned = task.execute(context)
         except TaskDeferred as deferred:
@@ -193,10 +199,82 @@ def test_worker_that_dies_in_a_classic_create_is_not_followed_by_another(attempt
     with pytest.raises(Killed):
         attempt(kept)
 
-    with refused(CreateOutcomeUnknownError, match=r"list_runs.*clear the task"):
+    with refused(
+        CreateOutcomeUnknownError, match=r"was cut off.*wf_echo.*list_runs.*clear the task"
+    ) as failure:
         attempt(kept, try_number=2)
 
+    assert failure.value.__cause__.since == kept.values["retab_run"]["since"]
     assert created(emulator) == 1
+
+
+def restart_of(client):
+    source = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+    client.cancel_run(source.id)
+    return lambda: RetabRestartRunOperator(task_id="run", run_id=source.id, retries=1)
+
+
+@pytest.fixture(params=["run", "restart"])
+def starting(request, connect, client):
+    """Return what builds an operator that starts a run on classic routes, and how many runs there are before."""
+    connect(extra=CLASSIC)
+    if request.param == "run":
+        return lambda: echo(retries=1), 0
+    return restart_of(client), 1
+
+
+@pytest.mark.parametrize("becomes", ["running", "cancelled"])
+def test_classic_retry_that_nothing_tells_of_an_attempt_before_it_starts_no_run(
+    attempt, starting, emulator, client, becomes
+):
+    """What failed cannot be told from what was cut off."""
+    build, before = starting
+    _, first = attempt(operator=build())
+    if becomes == "cancelled":
+        client.cancel_run(first)
+
+    with refused(CreateOutcomeUnknownError, match=r"may have been cut off.*clear the task"):
+        attempt(try_number=2, operator=build())
+
+    assert created(emulator) == before + 1
+    assert status(client, first) == becomes
+
+
+def test_such_a_retry_says_where_to_look(attempt, connect):
+    connect(extra=CLASSIC)
+    today = datetime.now(UTC).date().isoformat()
+    look = rf"list_runs\(workflow_id='wf_echo', from_date='2026-03-03', to_date='{today}'\)"
+
+    with refused(CreateOutcomeUnknownError, match=look) as failure:
+        attempt(try_number=2)
+
+    unknown = failure.value.__cause__
+    assert unknown.workflow_id == "wf_echo"
+    assert unknown.since == "2026-03-03T23:30:00+00:00"
+    assert unknown.until.startswith(today)
+
+
+def test_first_attempt_after_a_clear_starts_a_run_and_its_retry_none(attempt, starting, emulator):
+    build, before = starting
+    attempt(operator=build())
+
+    attempt(try_number=2, max_tries=2, operator=build())
+    with refused(CreateOutcomeUnknownError, match="may have been cut off"):
+        attempt(try_number=3, max_tries=2, operator=build())
+
+    assert created(emulator) == before + 2
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3, 9])
+def test_changed_number_of_retries_makes_no_retry_the_first_attempt_after_a_clear(
+    attempt, connect, emulator, retries
+):
+    connect(extra=CLASSIC)
+
+    with refused(CreateOutcomeUnknownError, match="may have been cut off"):
+        attempt(try_number=2, max_tries=3, retries=retries)
+
+    assert created(emulator) == 0
 
 
 def test_clearing_such_a_task_starts_a_run(attempt, connect, emulator, kept):
