@@ -79,7 +79,8 @@ unit-prefect:
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
 	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect
-	$(call PYTEST,airflow) -m system tests/airflow_provider tests/system/airflow
+	$(call PYTEST,airflow) -m system tests/system/airflow
+	$(call PYTEST,airflow-floor) -m system tests/system/airflow_floor
 	@# In processes of their own, because whatever these hosts consist of is killed.
 	$(call PYTEST,prefect) -m system tests/crash/prefect
 	$(call PYTEST,airflow) -m system tests/crash/airflow
