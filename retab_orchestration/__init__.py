@@ -1,6 +1,7 @@
 """Run Retab document workflows: start them once, wait for them, stop at human review, read the outputs."""
 
 from retab_orchestration._calls.filters import RunFilter
+from retab_orchestration._calls.progress import DocumentProgress
 from retab_orchestration.client import AsyncRetabClient, RetabClient
 from retab_orchestration.documents import Document, FileReference
 from retab_orchestration.errors import (
@@ -27,6 +28,7 @@ from retab_orchestration.errors import (
     ServerError,
     UnreadableAnswerError,
     UnsupportedRouteError,
+    UploadRefusedError,
     WaitTimeoutError,
 )
 from retab_orchestration.identity import RunIdentity
@@ -53,6 +55,7 @@ __all__ = [
     "ConflictError",
     "CreateOutcomeUnknownError",
     "Document",
+    "DocumentProgress",
     "DocumentTooLargeError",
     "FileReference",
     "InputsChangedError",
@@ -79,6 +82,7 @@ __all__ = [
     "StepStatus",
     "UnreadableAnswerError",
     "UnsupportedRouteError",
+    "UploadRefusedError",
     "WaitTimeoutError",
     "WorkflowRun",
     "WorkflowTestResult",

@@ -10,7 +10,15 @@ from retab_orchestration.documents import FileReference, OpenedDocument, read_do
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.identity import RunIdentity, checked_metadata, digest_of
 
-__all__ = ["NewRun", "checked_choice", "checked_id", "checked_json", "checked_pairs", "checked_text"]
+__all__ = [
+    "NewRun",
+    "Uploaded",
+    "checked_choice",
+    "checked_id",
+    "checked_json",
+    "checked_pairs",
+    "checked_text",
+]
 
 
 def checked_id(name: str, value: Any) -> str:
@@ -92,6 +100,14 @@ def _documents(value: Any) -> dict[str, OpenedDocument | FileReference]:
 
 
 @dataclass(frozen=True)
+class Uploaded:
+    """A document that is at the server already, and the hash of what arrived there."""
+
+    reference: FileReference
+    sha256: str
+
+
+@dataclass(frozen=True)
 class NewRun:
     """Everything that a run starts from, checked; documents are found but not read yet."""
 
@@ -104,6 +120,8 @@ class NewRun:
     identity: RunIdentity
     parent_run_id: str | None = None
     """The run that this one repeats."""
+    uploaded: Mapping[str, Uploaded] = field(default_factory=dict)
+    """Start node id -> what stands for its document, where that has been uploaded."""
 
     @classmethod
     def read(
@@ -136,10 +154,10 @@ class NewRun:
         )
 
     def fingerprint(self, digests: Mapping[str, str] | None = None) -> str:
-        """Return 64 hex digits that stand for everything that the run starts from.
+        """Return 64 hex digits that stand for everything that the run starts from, however its documents are sent.
 
         Args:
-            digests: Start node id -> SHA-256 of its document; None reads the documents.
+            digests: Start node id -> SHA-256 of its document; None reads those that were not uploaded.
         """
         known = digests if digests is not None else self._digests()
         documents = {
@@ -157,8 +175,16 @@ class NewRun:
         )
 
     def _digests(self) -> dict[str, str]:
-        opened = self.documents.items()
-        return {node: document.sha256() for node, document in opened if isinstance(document, OpenedDocument)}
+        return self.uploaded_digests | {
+            node: document.sha256()
+            for node, document in self.documents.items()
+            if isinstance(document, OpenedDocument) and node not in self.uploaded
+        }
+
+    @property
+    def uploaded_digests(self) -> dict[str, str]:
+        """Start node id -> SHA-256 of its document as it was uploaded."""
+        return {node: uploaded.sha256 for node, uploaded in self.uploaded.items()}
 
 
 def _identity(given: Any) -> RunIdentity:

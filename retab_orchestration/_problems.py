@@ -155,6 +155,8 @@ def error_of(
         now: The time of day in seconds since 1970, for a `Retry-After` that is a date.
         key: The API key, which some gateways repeat.
     """
+    if request.signed_url is not None:
+        return _upload_error(request, response, now)
     problem = read_problem(response.content)
     kind = _BY_STATUS.get(
         response.status, errors.ServerError if response.status >= 500 else errors.ApiStatusError
@@ -168,7 +170,7 @@ def error_of(
         else "the server gave no reason"
     )
     return kind(
-        _told(problem.message, key) or silent,
+        (_told(problem.message, key) or silent) + _size_of(request, response),
         method=request.method,
         path=request.path,
         status=response.status,
@@ -176,5 +178,30 @@ def error_of(
         details=_told(problem.details, key),
         request_id=response.headers.get("x-request-id"),
         run_id=run_id,
+        retry_after=retry_after_of(response, now),
+    )
+
+
+def _size_of(request: Request, response: Response) -> str:
+    if response.status != 413 or request.body is None:
+        return ""
+    return f"; the request had {request.body.length / 1024**2:.1f} MiB"
+
+
+def _upload_error(request: Request, response: Response, now: float) -> errors.ApiStatusError:
+    """Return the error for a document that its signed address did not take.
+
+    A storage repeats in its refusals what was signed, and with what: of those only the code is told.
+    """
+    code = re.search(rb"<Code>(\w{1,60})</Code>", response.content)
+    kind = _BY_STATUS.get(response.status, errors.UploadRefusedError)
+    if not issubclass(kind, errors.DocumentTooLargeError | errors.RateLimitedError | errors.ServerError):
+        kind = errors.ServerError if response.status >= 500 else errors.UploadRefusedError
+    return kind(
+        "the storage did not take the document" + _size_of(request, response),
+        method=request.method,
+        path=request.path,
+        status=response.status,
+        code=code[1].decode() if code else None,
         retry_after=retry_after_of(response, now),
     )

@@ -15,7 +15,8 @@ RetabError                          anything below
 │       │   └── UnsupportedRouteError  404, 405 of a route that this server does not have: set `api`
 │       ├── ConflictError           409: look at the present state first
 │       │   └── ReviewConflictError another decision stands, or a newer version came: look before deciding again
-│       ├── DocumentTooLargeError   413: send a smaller document
+│       ├── DocumentTooLargeError   413: upload it on current routes, or send a smaller document
+│       ├── UploadRefusedError      an upload was refused, twice: see what stands between here and the storage
 │       ├── RequestRejectedError    400, 422: fix the request
 │       ├── RateLimitedError        429: try again after `retry_after` seconds
 │       └── ServerError             5xx, 408: try again later
@@ -54,6 +55,7 @@ __all__ = [
     "ServerError",
     "UnreadableAnswerError",
     "UnsupportedRouteError",
+    "UploadRefusedError",
     "WaitTimeoutError",
 ]
 
@@ -127,11 +129,8 @@ class ApiError(RetabError):
         facts.append(f"run {self.run_id}" if self.run_id and self.run_id not in self.path else "")
         facts.append(f"request {self.request_id}" if self.request_id else "")
         told = ", ".join(fact for fact in facts if fact)
-        return (
-            f"{place}{self.message}"
-            + (f" ({told})" if told else "")
-            + (f". {self.advice}" if self.advice else "")
-        )
+        said = f"{place}{self.message}" + (f" ({told})" if told else "")
+        return said + (f". {self.advice}" if self.advice else "")
 
 
 class ApiConnectionError(ApiError):
@@ -163,9 +162,7 @@ class ApiStatusError(ApiError):
 class AuthenticationError(ApiStatusError):
     """401: the key is wrong, or in the wrong header."""
 
-    advice = (
-        "Check the API key, and that it belongs to this base_url; auth='bearer' or 'api-key' fixes the header"
-    )
+    advice = "Check the API key and that it is for this base_url; auth='bearer' or 'api-key' sets the header"
 
 
 class PermissionDeniedError(ApiStatusError):
@@ -202,8 +199,15 @@ class DocumentTooLargeError(ApiStatusError):
     """413: the request with its documents is over the server's limit."""
 
     advice = (
-        "Documents sent with the request may have about 24 MiB in all (32 MiB as base64): send smaller ones"
+        "Retab takes requests of about 32 MiB, which is 24 MiB of documents: with api='current' large ones are "
+        "uploaded instead; without it, or if it was an upload, split them or send smaller ones"
     )
+
+
+class UploadRefusedError(ApiStatusError):
+    """A document did not get to its signed address, or not as it was announced; nothing was created."""
+
+    advice = "Check that the file stays as it is meanwhile, and that no proxy changes it or its headers; then try again"
 
 
 class RequestRejectedError(ApiStatusError):
@@ -255,11 +259,7 @@ class CreateOutcomeUnknownError(RetabError):
 
 
 class _RunStateError(RetabError):
-    """An error that carries the run as it was last seen.
-
-    Attributes:
-        run: The `WorkflowRun` as last seen, None if it was never seen.
-    """
+    """An error that carries the `WorkflowRun` as last seen in its attribute `run`; None if it was never seen."""
 
     def __init__(self, message: str, *, run: Any = None, run_id: str | None = None) -> None:
         super().__init__(message, run_id=run_id if run is None else run.id)

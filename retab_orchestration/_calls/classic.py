@@ -5,6 +5,7 @@ from typing import Any
 
 from retab_orchestration._calls.bodies import Embedded, json_body
 from retab_orchestration._calls.edges import EdgePage
+from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._calls.shared import TEST_RUNS_LOOK, created_run
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration._inputs import NewRun
@@ -47,8 +48,12 @@ def _document(node: str, document: OpenedDocument | FileReference) -> dict[str, 
     return {"id": document.id, "filename": document.filename, "mime_type": document.mime_type}
 
 
-def create_run(new: NewRun) -> Call[WorkflowRun]:
+def create_run(new: NewRun, on_progress: OnProgress | None = None) -> Call[WorkflowRun]:
     """Start a run. Source: POST /v1/workflows/{workflow_id}/run.
+
+    Args:
+        new: What the run starts from.
+        on_progress: Told while large documents are sent.
 
     Raises:
         InvalidInputError: A version, metadata or a file url was given, which these routes do not have.
@@ -62,7 +67,7 @@ def create_run(new: NewRun) -> Call[WorkflowRun]:
         "json_inputs": new.json_inputs,
         "text_inputs": new.text_inputs,
     }
-    body = json_body({name: values for name, values in maps.items() if values})
+    body = json_body({name: values for name, values in maps.items() if values}, on_progress)
     target = path("/v1/workflows/{workflow_id}/run", workflow_id=new.workflow_id)
     return Call(Request("POST", target, body=body), created_run, creates=new.workflow_id)
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from retab_orchestration._calls.bodies import Embedded, Late, json_body
 from retab_orchestration._calls.edges import EdgePage
+from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._calls.shared import TEST_RUNS_LOOK, created_run
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration._inputs import NewRun
@@ -26,6 +27,7 @@ from retab_orchestration.models import (
 __all__ = [
     "TestsWord",
     "approve_review",
+    "check_run",
     "create_review_version",
     "create_run",
     "create_test_run",
@@ -61,23 +63,39 @@ def _document(node: str, document: OpenedDocument | FileReference) -> dict[str, 
     return {"filename": document.filename, "url": document.url}
 
 
-def create_run(new: NewRun, attempt: int) -> Call[WorkflowRun]:
+def check_run(new: NewRun) -> None:
+    """Refuse what these routes have no place for, before anything is sent.
+
+    Raises:
+        InvalidInputError: Text inputs were given.
+    """
+    if new.text_inputs:
+        raise InvalidInputError(
+            "current routes have no text_inputs; give the text in json_inputs or set api='classic'"
+        )
+
+
+def create_run(new: NewRun, attempt: int, on_progress: OnProgress | None = None) -> Call[WorkflowRun]:
     """Start a run; files given by id must have their url by now. Source: POST /v1/workflows/runs.
 
     Args:
         new: What the run starts from.
         attempt: How many runs of this identity ended badly before, so that a server that honours `Idempotency-Key`
             does not answer with one of those.
+        on_progress: Told while large documents are sent.
 
     Raises:
-        InvalidInputError: Text inputs were given, which these routes do not have.
+        InvalidInputError: As in `check_run`.
     """
-    if new.text_inputs:
-        raise InvalidInputError(
-            "current routes have no text_inputs; give the text in json_inputs or set api='classic'"
-        )
+    check_run(new)
+    stored = {node: uploaded.reference for node, uploaded in new.uploaded.items()}
+    sent = {**new.documents, **stored}
+
+    def fingerprint(digests: Mapping[str, str]) -> str:
+        return new.fingerprint({**new.uploaded_digests, **digests})
+
     maps = {
-        "documents": {node: _document(node, document) for node, document in new.documents.items()},
+        "documents": {node: _document(node, document) for node, document in sent.items()},
         "json_inputs": new.json_inputs,
     }
     origin = {"trigger_type": "restart", "parent_run_id": new.parent_run_id} if new.parent_run_id else {}
@@ -88,8 +106,9 @@ def create_run(new: NewRun, attempt: int) -> Call[WorkflowRun]:
             "version": new.version or "production",
             **origin,
             # Last, because the fingerprint is known once the documents have been read.
-            "metadata": {**new.metadata, **new.identity.tags, FINGERPRINT: Late(64, new.fingerprint)},
-        }
+            "metadata": {**new.metadata, **new.identity.tags, FINGERPRINT: Late(64, fingerprint)},
+        },
+        on_progress,
     )
     headers = {"Idempotency-Key": f"{new.identity.key}-{attempt}"}
     request = Request("POST", "/v1/workflows/runs", body=body, headers=headers)

@@ -1,13 +1,16 @@
 """Creating exactly once: a run is marked, looked for when an answer is lost or a task tries again, and adopted."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current, shared
 from retab_orchestration._calls.filters import RunFilters
+from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.listing import iter_runs
 from retab_orchestration._core.session import Session
+from retab_orchestration._core.uploads import upload_documents
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference, OpenedDocument
@@ -36,12 +39,23 @@ class _Found:
     failed: frozenset[str]
 
 
-async def create_run(session: Session, read: Callable[[], NewRun], *, adopt: bool) -> WorkflowRun:
-    """Check what a caller gave, which may be files on the far side of a network, and create it once."""
-    return await create_once(session, await session.runtime.off_loop(read), adopt=adopt)
+async def create_run(
+    session: Session, read: Callable[[], NewRun], *, adopt: bool, on_progress: OnProgress | None = None
+) -> WorkflowRun:
+    """Check what a caller gave, which may be files on the far side of a network, and create it once.
+
+    Raises:
+        InvalidInputError: `on_progress` is a coroutine function, which nobody would await.
+    """
+    if inspect.iscoroutinefunction(on_progress):
+        raise errors.InvalidInputError("on_progress must be a plain function: it is called, not awaited")
+    new = await session.runtime.off_loop(read)
+    return await create_once(session, new, adopt=adopt, on_progress=on_progress)
 
 
-async def create_once(session: Session, new: NewRun, *, adopt: bool) -> WorkflowRun:
+async def create_once(
+    session: Session, new: NewRun, *, adopt: bool, on_progress: OnProgress | None = None
+) -> WorkflowRun:
     """Start a run, or return the one that was started for the same identity.
 
     A create whose answer is lost is looked for before it is sent again, and if both took effect after all, the younger
@@ -52,20 +66,23 @@ async def create_once(session: Session, new: NewRun, *, adopt: bool) -> Workflow
         session: The account.
         new: What the run starts from.
         adopt: Whether a run of this identity may exist already; it costs a request to look.
+        on_progress: Told while large documents are sent.
 
     Raises:
         CreateOutcomeUnknownError: An answer was lost, and the routes have no metadata by which to look for the run.
         InputsChangedError: There is a run of this identity with other inputs.
     """
     if await session.family() == "classic":
-        return await _send(session, new, attempt=0)
+        return await _send(session, new, 0, on_progress)
     found = await _adoptable(session, new) if adopt else _Found(None, frozenset())
     if found.run is not None:
         return found.run
+    # Once, however often the create is sent: what is at the server stays there.
+    new = await _at_server(session, new, on_progress)
     lost: errors.CreateOutcomeUnknownError | None = None
     for _ in range(_SENDINGS):
         try:
-            run = await _send(session, new, attempt=len(found.failed))
+            run = await _send(session, new, len(found.failed), on_progress)
         except errors.CreateOutcomeUnknownError as unknown:
             lost = unknown
             adopted = await _look_for(session, new, found.failed, unknown)
@@ -93,13 +110,19 @@ async def find_runs(session: Session, identity: RunIdentity, *, any_generation: 
         return []
 
 
-async def _send(session: Session, new: NewRun, attempt: int) -> WorkflowRun:
+async def _send(session: Session, new: NewRun, attempt: int, on_progress: OnProgress | None) -> WorkflowRun:
     async def build(family: RouteFamily) -> Call[WorkflowRun]:
         if family == "classic":
-            return classic.create_run(new)
-        return current.create_run(await _with_urls(session, new), attempt)
+            return classic.create_run(new, on_progress)
+        return current.create_run(await _at_server(session, new, on_progress), attempt, on_progress)
 
     return await session.create(build)
+
+
+async def _at_server(session: Session, new: NewRun, on_progress: OnProgress | None) -> NewRun:
+    """Return the inputs as current routes take them, uploading what was not; nothing for a create that must fail."""
+    current.check_run(new)
+    return await upload_documents(session, await _with_urls(session, new), on_progress)
 
 
 async def _with_urls(session: Session, new: NewRun) -> NewRun:

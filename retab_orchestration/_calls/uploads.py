@@ -1,0 +1,84 @@
+"""A document in three requests: a signed address, the bytes to that address, and the word that they are there."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from retab_orchestration._calls.bodies import json_body
+from retab_orchestration._calls.progress import OnProgress, Span, teller
+from retab_orchestration._http import Body, Call, Request, path
+from retab_orchestration.documents import PLAIN_PIECE, FileReference, OpenedDocument
+
+__all__ = ["Ticket", "complete_upload", "open_upload", "send_document"]
+
+
+@dataclass
+class Ticket:
+    """What a server gave for one document; the address is as good as a key for as long as it lasts."""
+
+    file_id: str
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    reference: FileReference
+    """What stands for the document in a create, once the upload is complete."""
+    sha256: str | None = None
+    """Of the bytes that were sent last, in hex; None until all of them were."""
+
+
+def open_upload(document: OpenedDocument) -> Call[Ticket]:
+    """Ask for a signed address. Source: POST /v1/files/upload."""
+    asked = {
+        "filename": document.filename,
+        "size_bytes": document.size,
+        "content_type": document.mime_type,
+    }
+
+    def read(body: Mapping[str, Any]) -> Ticket:
+        address = urlsplit(body["uploadUrl"])
+        if address.scheme not in {"http", "https"} or not address.hostname:
+            raise ValueError
+        stored = body["mimeData"]
+        return Ticket(
+            file_id=body["fileId"],
+            method=body.get("uploadMethod") or "PUT",
+            url=body["uploadUrl"],
+            headers=dict(body.get("uploadHeaders") or {}),
+            reference=FileReference(body["fileId"], filename=stored["filename"], url=stored["url"]),
+        )
+
+    return Call(Request("POST", "/v1/files/upload", body=json_body(asked)), read)
+
+
+def send_document(
+    ticket: Ticket, node: str, document: OpenedDocument, on_progress: OnProgress | None
+) -> Call[None]:
+    """Send the bytes to their signed address, which may be done again, and write their hash on the ticket."""
+
+    def chunks() -> Iterator[bytes]:
+        ticket.sha256, digest = None, hashlib.sha256()
+        for piece in document.chunks(PLAIN_PIECE):
+            digest.update(piece)
+            yield piece
+        ticket.sha256 = digest.hexdigest()
+
+    body = Body(document.size, chunks, on_sent=teller([Span(node, document, 0, document.size)], on_progress))
+    request = Request(
+        ticket.method, "(signed address)", body=body, headers=ticket.headers, signed_url=ticket.url
+    )
+    return Call(request, lambda _: None, whole=True)
+
+
+def complete_upload(ticket: Ticket, sha256: str) -> Call[FileReference]:
+    """Say that the bytes are there. Source: POST /v1/files/upload/{file_id}/complete."""
+    target = path("/v1/files/upload/{file_id}/complete", file_id=ticket.file_id)
+
+    def read(body: Mapping[str, Any]) -> FileReference:
+        # The first form of this answer called it storageUrl.
+        url = body.get("url") or body.get("storageUrl") or ticket.reference.url
+        filename = body.get("filename") or ticket.reference.filename
+        return FileReference(ticket.file_id, filename=filename, url=url)
+
+    return Call(Request("POST", target, body=json_body({"sha256": sha256})), read)

@@ -1,0 +1,78 @@
+"""Large documents go to the server before the run that needs them, each to a signed address of its own."""
+
+from dataclasses import replace
+
+from retab_orchestration import errors
+from retab_orchestration._calls import uploads
+from retab_orchestration._calls.progress import OnProgress
+from retab_orchestration._core.session import Session
+from retab_orchestration._inputs import NewRun, Uploaded
+from retab_orchestration.documents import LARGE, OpenedDocument
+
+__all__ = ["upload_documents"]
+
+# Bytes of all documents that go into one create. A third more as base64, it leaves a third of the 32 MiB that Retab
+# takes to the JSON inputs.
+_INLINE_IN_ALL = 16 * 1024 * 1024
+
+# What another upload may mend: an address that has expired or was signed for other headers, bytes that arrived other
+# than they were announced, an upload that is completed already and whose answer was lost.
+_STALE = frozenset({403, 404, 409, 410, 422})
+
+
+async def upload_documents(session: Session, new: NewRun, on_progress: OnProgress | None) -> NewRun:
+    """Return the inputs with every document at the server that is too large to be sent inside of the create.
+
+    Raises:
+        UploadRefusedError: One was refused, and its second upload as well.
+        ApiError: The server was not reached, or refused to take any.
+    """
+    uploaded = dict(new.uploaded)
+    for node, document in _too_large(new).items():
+        uploaded[node] = await _upload(session, node, document, on_progress)
+    return replace(new, uploaded=uploaded)
+
+
+def _too_large(new: NewRun) -> dict[str, OpenedDocument]:
+    """Return those to upload: each that is large, and of the rest the largest, until those that are left fit."""
+    inline = {
+        node: document
+        for node, document in new.documents.items()
+        if isinstance(document, OpenedDocument) and node not in new.uploaded
+    }
+    in_all = sum(document.size for document in inline.values())
+    chosen: dict[str, OpenedDocument] = {}
+    for node in sorted(inline, key=lambda node: inline[node].size, reverse=True):
+        if inline[node].size <= LARGE and in_all <= _INLINE_IN_ALL:
+            break
+        chosen[node] = inline[node]
+        in_all -= inline[node].size
+    return chosen
+
+
+async def _upload(
+    session: Session, node: str, document: OpenedDocument, on_progress: OnProgress | None
+) -> Uploaded:
+    """Upload a document, once more from the start where that may mend a refusal."""
+    refusal: errors.ApiStatusError | None = None
+    for _ in range(2):
+        ticket = await session.exchange(uploads.open_upload(document))
+        try:
+            await session.exchange(uploads.send_document(ticket, node, document, on_progress))
+            sha256 = ticket.sha256
+            if sha256 is None:  # it answered before it had read everything, and the hash is of everything
+                sha256 = await session.runtime.off_loop(document.sha256)
+            return Uploaded(await session.exchange(uploads.complete_upload(ticket, sha256)), sha256)
+        except errors.ApiStatusError as error:
+            if error.status not in _STALE:
+                raise
+            refusal = error
+    assert refusal is not None  # noqa: S101  the loop ends without a reference only if both were refused
+    raise errors.UploadRefusedError(
+        f"{document.filename} was refused twice: {refusal.message}",
+        method=refusal.method,
+        path=refusal.path,
+        status=refusal.status,
+        code=refusal.code,
+        request_id=refusal.request_id,
+    ) from refusal
