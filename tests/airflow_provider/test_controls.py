@@ -1,8 +1,6 @@
 import pytest
 
 from airflow_provider.operators import RetabCancelRunOperator, RetabRestartRunOperator
-from retab_orchestration import InvalidInputError, NotFoundError
-from tests.airflow_provider.refusals import refused
 
 
 @pytest.fixture
@@ -49,21 +47,6 @@ def test_cancelling_what_has_ended_is_a_success(connect, start, settle, context)
     settle(run_id)
 
     assert cancel(run_id).execute(context)["status"] == "completed"
-
-
-def test_unknown_run_is_refused(connect, context, ti):
-    with refused(NotFoundError, match="run_nowhere"):
-        cancel("run_nowhere").execute(context)
-
-    with refused(NotFoundError, match="run_nowhere"):
-        restart("run_nowhere").execute(context)
-
-
-@pytest.mark.parametrize("run_id", ["", None, 7])
-@pytest.mark.parametrize("build", [cancel, restart])
-def test_no_id_is_refused_while_the_dag_file_is_parsed(build, run_id):
-    with pytest.raises(InvalidInputError, match="run_id"):
-        build(run_id)
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "on the worker"])

@@ -10,10 +10,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider.operators import RetabRunWorkflowOperator
 from retab_orchestration import (
-    ConfigurationError,
     CreateOutcomeUnknownError,
     InvalidInputError,
-    NotFoundError,
     ReviewRequiredError,
     RunCancelledError,
     RunFailedError,
@@ -304,128 +302,6 @@ def test_kill_ends_in_time_when_retab_does_not_answer(connect, context, emulator
 
     assert time.monotonic() - began < 5
     emulator.release()
-
-
-AT_PARSE_TIME = {
-    "documents: bytes": {"documents": {"start-node-1": b"%PDF"}},
-    "documents: pair": {"documents": {"start-node-1": ("a.pdf", b"%PDF")}},
-    "documents: relative path": {"documents": {"start-node-1": "invoices/a.pdf"}},
-    "documents: data URI": {
-        "documents": {"start-node-1": {"filename": "a.pdf", "url": "data:;base64,JVBERg=="}}
-    },
-    "documents: inline": {"documents": {"start-node-1": {"filename": "a.pdf", "content": "JVBERg=="}}},
-    "documents: number": {"documents": {"start-node-1": 3}},
-    "documents: list": {"documents": ["/tmp/a.pdf"]},
-    "documents: path": {"documents": "/tmp/a.pdf"},
-    "json_inputs: list": {"json_inputs": [1]},
-    "json_inputs: no JSON": {"json_inputs": {"json-node-1": {1, 2}}},
-    "json_inputs: bytes": {"json_inputs": {"json-node-1": b"1"}},
-    "json_inputs: NaN": {"json_inputs": {"json-node-1": float("nan")}},
-    "text_inputs: text": {"text_inputs": "hello"},
-    "metadata: text": {"metadata": "hello"},
-    "output_nodes: text": {"output_nodes": "end-node-1"},
-    "workflow_id: empty": {"workflow_id": ""},
-    "workflow_id: number": {"workflow_id": 7},
-    "retab_conn_id: None": {"retab_conn_id": None},
-    "on_review": {"on_review": "panic"},
-    "poll_interval: zero": {"poll_interval": 0},
-    "poll_interval: negative": {"poll_interval": -1},
-    "poll_interval: text": {"poll_interval": "30"},
-    "timeout: zero": {"timeout": 0},
-    "timeout: NaN": {"timeout": float("nan")},
-    "defer_after: negative": {"defer_after": -1},
-}
-
-
-@pytest.mark.parametrize("settings", AT_PARSE_TIME.values(), ids=AT_PARSE_TIME)
-def test_bad_input_is_refused_while_the_dag_file_is_parsed(settings):
-    [name] = settings
-
-    with pytest.raises(InvalidInputError, match=name):
-        operator(**settings)
-
-
-def test_open_file_is_refused_while_the_dag_file_is_parsed(invoice):
-    with invoice.open("rb") as stream, pytest.raises(InvalidInputError, match="start-node-1"):
-        operator(documents={"start-node-1": stream})
-
-
-AT_RUN_TIME = {
-    "unknown workflow": ({"workflow_id": "wf_nowhere"}, NotFoundError, "wf_nowhere"),
-    "id with a slash": ({"workflow_id": "wf/echo"}, InvalidInputError, "workflow_id"),
-    "id with a space": ({"workflow_id": "wf echo"}, InvalidInputError, "workflow_id"),
-    "missing file": ({"documents": {"json-node-1": "/nowhere/a.pdf"}}, InvalidInputError, "/nowhere/a.pdf"),
-    "directory": ({"documents": {"json-node-1": "/"}}, InvalidInputError, "directory"),
-    "unknown scheme": ({"documents": {"json-node-1": "s3://b/a.pdf"}}, InvalidInputError, r"amazon\[s3fs\]"),
-    "unregistered scheme": ({"documents": {"json-node-1": "gs://b/a.pdf"}}, InvalidInputError, "google"),
-    "odd scheme": ({"documents": {"json-node-1": "quux://b/a.pdf"}}, InvalidInputError, "quux://"),
-    "number as text": ({"text_inputs": {"text-node-1": 3}}, InvalidInputError, "text_inputs"),
-    "number as metadata": ({"metadata": {"a": 3}}, InvalidInputError, "metadata"),
-}
-
-
-@pytest.mark.parametrize(("settings", "error", "text"), AT_RUN_TIME.values(), ids=AT_RUN_TIME)
-def test_bad_input_creates_nothing(connect, context, ti, emulator, settings, error, text):
-    with refused(error, match=text):
-        operator(**settings).execute(context)
-
-    assert emulator.stats()["runs_created"] == 0
-    assert ti.xcoms == {}
-
-
-@pytest.mark.parametrize("rendered", ["relative.pdf", "/nowhere/{{ x }}.pdf", "{{ x }}", 3, b"%PDF"])
-def test_rendered_document_is_checked_before_the_create(connect, context, emulator, rendered):
-    task = operator(documents={"start-node-1": "{{ params.document }}"})
-    task.documents = {"start-node-1": rendered}
-
-    with refused(InvalidInputError, match="start-node-1"):
-        task.execute(context)
-
-    assert emulator.stats()["runs_created"] == 0
-
-
-def test_rendered_documents_are_checked_before_the_create(connect, context, emulator):
-    task = operator(documents="{{ params.documents }}")
-
-    with refused(InvalidInputError, match="documents must map"):
-        task.execute(context)
-
-    assert emulator.stats()["runs_created"] == 0
-
-
-def test_rendered_output_nodes_are_checked_before_the_create(connect, context, emulator):
-    task = operator(output_nodes="{{ params.nodes }}")
-    task.output_nodes = "end-node-1"
-
-    with refused(InvalidInputError, match="output_nodes"):
-        task.execute(context)
-
-    assert emulator.stats()["runs_created"] == 0
-
-
-def test_empty_file_creates_nothing(connect, context, emulator, tmp_path):
-    (tmp_path / "empty.pdf").touch()
-
-    with refused(InvalidInputError, match=r"empty\.pdf is empty"):
-        operator(documents={"start-node-1": tmp_path / "empty.pdf"}).execute(context)
-
-    assert emulator.stats()["runs_created"] == 0
-
-
-def test_unknown_start_node_creates_nothing(connect, context, emulator, invoice):
-    with pytest.raises(Exception, match="start-node-9"):
-        operator("wf_invoice", documents={"start-node-9": invoice}).execute(context)
-
-    assert emulator.stats()["runs_created"] == 0
-
-
-def test_connection_without_a_key_creates_nothing(connect, context, emulator):
-    connect(password="")
-
-    with refused(ConfigurationError, match=r"retab_default.*password"):
-        operator().execute(context)
-
-    assert emulator.stats()["requests"] == {}
 
 
 def test_document_by_uri(connect, execute, invoice):

@@ -8,8 +8,6 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, ObjectStoragePath, TaskDeferred
 
 from airflow_provider.operators import RetabRunWorkflowOperator
-from retab_orchestration import InvalidInputError
-from tests.airflow_provider.refusals import refused
 
 
 def operator(invoice, path, workflow_id="wf_invoice", **settings):
@@ -73,25 +71,6 @@ def test_task_that_is_skipped_writes_nothing(connect, execute, invoice, tmp_path
         execute(operator(invoice, tmp_path / "outputs.json", "wf_invoice_review", on_review="skip"))
 
     assert not (tmp_path / "outputs.json").exists()
-
-
-@pytest.mark.parametrize(
-    "path", ["outputs.json", Path("outputs.json"), 3, b"/outputs.json", ["/outputs.json"]]
-)
-def test_no_place_is_refused_while_the_dag_file_is_parsed(invoice, path):
-    with pytest.raises(InvalidInputError, match="output_path"):
-        operator(invoice, path)
-
-
-@pytest.mark.parametrize("path", ["outputs.json", "quux://bucket/outputs.json", "s3://bucket/outputs.json"])
-def test_rendered_place_is_checked_before_the_create(connect, context, emulator, invoice, path):
-    task = operator(invoice, "{{ params.path }}")
-    task.output_path = path
-
-    with refused(InvalidInputError, match="output_path"):
-        task.execute(context)
-
-    assert emulator.stats()["runs_created"] == 0
 
 
 def test_place_that_is_rendered_to_nothing_is_none(connect, context, execute, invoice):

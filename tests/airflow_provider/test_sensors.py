@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider.sensors import RetabRunSensor
-from retab_orchestration import InvalidInputError, NotFoundError
+from retab_orchestration import InvalidInputError
 from tests.airflow_provider.refusals import refused
 
 XCOMS = {"run_id": str, "status": str, "waiting_for_node_ids": list, "run_url": str}
@@ -143,11 +143,6 @@ def test_cancelled_run_fails_the_task(connect, client, start, execute, how):
         execute(sensor(run_id, **how))
 
 
-def test_unknown_run_fails_the_task(connect, execute, how):
-    with refused(NotFoundError, match="run_nowhere"):
-        execute(sensor("run_nowhere", **how))
-
-
 def test_trigger_that_lost_sight_of_the_run_fails_the_task(connect, start, context):
     run_id = start(600)
     event = {"run_id": run_id, "status": "wait_failed", "message": "no route to host"}
@@ -160,31 +155,3 @@ def test_trigger_that_lost_sight_of_the_run_fails_the_task(connect, start, conte
 def test_missing_or_foreign_event_fails_loudly(connect, context, event):
     with refused(InvalidInputError, match="resumed with"):
         sensor("run_1", deferrable=True).execute_complete(context, event=event, run_id="run_1")
-
-
-WRONG = {
-    "run_id: empty": {"run_id": ""},
-    "run_id: None": {"run_id": None},
-    "retab_conn_id: None": {"retab_conn_id": None},
-    "output_nodes: text": {"output_nodes": "end-node-1"},
-    "on_review": {"on_review": "panic"},
-    "poke_interval: zero": {"poke_interval": 0},
-    "poke_interval: negative": {"poke_interval": -1},
-    "timeout: negative": {"timeout": -1},
-}
-
-
-@pytest.mark.parametrize("settings", WRONG.values(), ids=WRONG)
-def test_bad_input_is_refused_while_the_dag_file_is_parsed(settings):
-    [name] = settings
-
-    with pytest.raises((ValueError, AirflowException), match=name):
-        RetabRunSensor(**{"task_id": "run", "run_id": "run_1", **settings})
-
-
-@pytest.mark.parametrize("run_id", ["run/1", "run 1"])
-def test_ids_that_are_none_are_never_sent(connect, execute, emulator, run_id, how):
-    with refused(InvalidInputError, match="run_id"):
-        execute(sensor(run_id, **how))
-
-    assert emulator.stats()["requests"] == {}
