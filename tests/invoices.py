@@ -1,7 +1,20 @@
 """Invoices as PDF, each with its own values, for every test that sends one."""
 
 
-def invoice_pdf(number="INV-2024-001", vendor="Acme Corp", total=1234.56, currency="EUR", date="2024-01-15"):
+def large_invoice(size, **values):
+    """An invoice of exactly this many bytes, most of them in an object that no page shows."""
+    pdf = invoice_pdf(**values, ballast=max(0, size - 2000))
+    return pdf + b"\n" * (size - len(pdf))
+
+
+def invoice_pdf(
+    number="INV-2024-001",
+    vendor="Acme Corp",
+    total=1234.56,
+    currency="EUR",
+    date="2024-01-15",
+    ballast=0,
+):
     lines = (
         f"Invoice number: {number}",
         f"Invoice date: {date}",
@@ -17,6 +30,7 @@ def invoice_pdf(number="INV-2024-001", vendor="Acme Corp", total=1234.56, curren
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792]/Contents 4 0 R/Resources <</Font <</F1 5 0 R>>>>>>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (ballast, b"x" * ballast),
     )
     pdf, places = b"%PDF-1.4\n", []
     for number_of, body in enumerate(objects, 1):

@@ -2,8 +2,7 @@
 
 import base64
 import binascii
-import hashlib
-import io
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,11 @@ from urllib.parse import unquote_to_bytes
 import pypdf
 from pypdf.errors import PyPdfError
 
+from retab_orchestration.emulator.blobs import Blob
 from retab_orchestration.emulator.wire import new_id
 from retab_orchestration.emulator.workflows import Field
 
-__all__ = ["File", "decode_base64", "decode_data_uri", "extract", "read_file"]
+__all__ = ["File", "decode_base64", "decode_data_uri", "extract", "read_blob", "read_file"]
 
 _TEXT_LIMIT = 65_536
 """Characters of a document's text that are kept; its bytes are not."""
@@ -81,7 +81,7 @@ def decode_data_uri(url: str) -> tuple[bytes, str]:
     return content, head["mime"] or "text/plain"
 
 
-def read_file(content: bytes, filename: str, mime_type: str, now: float, file_id: str | None = None) -> File:
+def read_file(content: bytes, filename: str, mime_type: str, now: float) -> File:
     """Make a file of some bytes, reading the text they hold.
 
     Args:
@@ -89,15 +89,19 @@ def read_file(content: bytes, filename: str, mime_type: str, now: float, file_id
         filename: Its name, with extension.
         mime_type: Its MIME type as the caller said.
         now: Seconds since 1970.
-        file_id: Its id where an upload has given it one.
     """
-    text, pages, problem = _read_text(content)
+    return read_blob(Blob.of(content), filename, mime_type, now)
+
+
+def read_blob(blob: Blob, filename: str, mime_type: str, now: float, file_id: str | None = None) -> File:
+    """Do what `read_file` does with bytes that need not be in memory, for an upload that has given them an id."""
+    text, pages, problem = _read_text(blob)
     return File(
         id=file_id or new_id("file"),
         filename=filename,
         mime_type=mime_type,
-        size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
+        size=blob.size,
+        sha256=blob.sha256,
         text=text[:_TEXT_LIMIT],
         problem=problem,
         page_count=pages,
@@ -110,10 +114,12 @@ def extract(text: str, fields: Mapping[str, Field]) -> dict[str, Any]:
     return {name: _take(text, wanted) for name, wanted in fields.items()}
 
 
-def _read_text(content: bytes) -> tuple[str, int | None, str | None]:
-    if content[:1024].lstrip().startswith(b"%PDF"):
+def _read_text(blob: Blob) -> tuple[str, int | None, str | None]:
+    # A character of UTF-8 has four bytes at most.
+    start = blob.start(4 * _TEXT_LIMIT)
+    if start[:1024].lstrip().startswith(b"%PDF"):
         try:
-            pages = pypdf.PdfReader(io.BytesIO(content)).pages
+            pages = pypdf.PdfReader(blob.file).pages
             return "\n".join(page.extract_text() for page in pages), len(pages), None
         except (
             PyPdfError,
@@ -126,7 +132,8 @@ def _read_text(content: bytes) -> tuple[str, int | None, str | None]:
         ) as error:
             return "", None, f"it is not a readable PDF ({type(error).__name__})"
     try:
-        return content.decode(), None, None
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        return decoder.decode(start, final=len(start) == blob.size), None, None
     except UnicodeDecodeError:
         return "", None, None
 

@@ -4,11 +4,12 @@ import mimetypes
 from typing import Any
 from urllib.parse import quote
 
+from retab_orchestration.emulator.blobs import Blob
 from retab_orchestration.emulator.creation import text_at
-from retab_orchestration.emulator.documents import File, decode_data_uri, read_file
+from retab_orchestration.emulator.documents import File, decode_data_uri, read_blob, read_file
 from retab_orchestration.emulator.paging import date_window, order, page
 from retab_orchestration.emulator.routing import Route
-from retab_orchestration.emulator.shelf import Upload
+from retab_orchestration.emulator.shelf import BUDGET, SIGNED, Upload
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
 
@@ -39,7 +40,7 @@ def create_upload(state: State, request: Request) -> Response:
             "fileId": file.id,
             "uploadUrl": _signed(request, f"upload/{file.id}"),
             "uploadMethod": "PUT",
-            "uploadHeaders": {"Content-Type": mime_type},
+            "uploadHeaders": upload.headers,
             "mimeData": {"filename": filename, "url": file.storage_url},
             "expiresAt": moment(upload.expires_at),
         }
@@ -109,12 +110,18 @@ def serve_storage(state: State, request: Request) -> Response:
 
 def _receive(state: State, request: Request, file_id: str) -> Response:
     upload = _session(state, file_id)
+    signed = {name.lower(): value for name, value in upload.headers.items()}
     has_key = "authorization" in request.headers or "api-key" in request.headers
-    if has_key or request.headers.get("content-type") != upload.mime_type:
+    sent = {
+        name: value for name, value in request.headers.items() if name in signed or name.startswith(SIGNED)
+    }
+    if has_key or sent != signed:
         return Response(403, b"SignatureDoesNotMatch", {"content-type": "text/plain"})
-    upload.arrived = read_file(request.body, upload.filename, upload.mime_type, state.clock(), file_id)
-    with state.lock:
-        state.shelf.keep(file_id, request.body)
+    blob = request.blob or Blob.of(request.body)
+    upload.arrived = read_blob(blob, upload.filename, upload.mime_type, state.clock(), file_id)
+    if blob.size <= BUDGET:
+        with state.lock:
+            state.shelf.keep(file_id, blob.start(blob.size))
     return Response(200)
 
 

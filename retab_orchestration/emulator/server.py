@@ -15,6 +15,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from retab_orchestration.emulator.blobs import Blob
 from retab_orchestration.emulator.faults import Fault
 from retab_orchestration.emulator.service import Service
 from retab_orchestration.emulator.wire import Request, Response, answer
@@ -129,12 +130,19 @@ class _App:
         request = _head(http)
         self._service.count(request)
         fault = self._service.faults.take(request)
-        body = await _body(http, self._service.body_limit(request))
+        try:
+            return await self._answered(http, request, fault)
+        finally:
+            if request.blob is not None:
+                request.blob.close()
+
+    async def _answered(self, http: HttpRequest, request: Request, fault: Fault | None) -> Response | None:
+        is_too_large = not await _read(http, request, self._service)
         if fault is not None and fault.kind == "reset_before":
             return None
         if fault is not None and (instead := fault.response()) is not None:
             return instead
-        return await self._met(fault, lambda: self._act(request, body))
+        return await self._met(fault, lambda: self._act(request, is_too_large=is_too_large))
 
     async def _met(
         self, fault: Fault | None, act: Callable[[], Coroutine[Any, Any, Response]]
@@ -151,12 +159,11 @@ class _App:
             await self._wait(fault.seconds)
         return None if fault is not None and fault.is_silent else response
 
-    async def _act(self, request: Request, body: bytes | None) -> Response:
-        if body is None:
+    async def _act(self, request: Request, *, is_too_large: bool) -> Response:
+        if is_too_large:
             return self._service.refuse_size(request)
-        request.body = body
         try:
-            if len(body) > _LARGE:
+            if len(request.body) > _LARGE or request.blob is not None:
                 return await run_in_threadpool(self._service.handle, request)
             return self._service.handle(request)
         except Exception as error:  # noqa: BLE001 - a defect of the emulator is a 500 too
@@ -186,17 +193,21 @@ def _head(http: HttpRequest) -> Request:
     )
 
 
-async def _body(http: HttpRequest, limit: int) -> bytes | None:
-    """Read the body to its end; None when it is larger than the limit, none of it being kept then."""
+async def _read(http: HttpRequest, request: Request, service: Service) -> bool:
+    """Read the body to its end; False when it is larger than the limit, none of it being kept then."""
+    limit, size = service.body_limit(request), 0
     chunks: list[bytes] = []
-    size = 0
+    request.blob = blob = Blob() if service.takes_blob(request) else None
     async for chunk in http.stream():
         size += len(chunk)
         if size > limit:
             chunks.clear()
+        elif blob is not None:
+            blob.write(chunk)
         else:
             chunks.append(chunk)
-    return b"".join(chunks) if size <= limit else None
+    request.body = b"".join(chunks)
+    return size <= limit
 
 
 async def _reset(http: HttpRequest) -> None:

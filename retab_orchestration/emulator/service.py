@@ -30,8 +30,8 @@ __all__ = ["BODY_LIMIT", "Service"]
 BODY_LIMIT = 32 * 1024 * 1024
 """Bytes that a request body may have; the gateway of the real API refuses more."""
 
-_STORAGE_LIMIT = 8 * BODY_LIMIT
-"""The same for signed uploads, which do not pass that gateway."""
+_STORAGE_LIMIT = 64 * BODY_LIMIT
+"""The same for signed uploads, which do not pass that gateway and are not held in memory."""
 
 _MODULES = (classic, current, runs, steps, decisions, reviews, test_runs, files, graph)
 
@@ -90,9 +90,14 @@ class Service:
             response = refusal.response()
         return replace(response, headers={"x-request-id": new_id("req"), **response.headers})
 
+    @staticmethod
+    def takes_blob(request: Request) -> bool:
+        """Tell whether the body of a request is an upload, to be handed over as a `Blob`."""
+        return request.path.startswith(files.STORAGE)
+
     def body_limit(self, request: Request) -> int:
         """Return how many bytes the body of a request may have."""
-        return _STORAGE_LIMIT if request.path.startswith(files.STORAGE) else BODY_LIMIT
+        return _STORAGE_LIMIT if self.takes_blob(request) else BODY_LIMIT
 
     def refuse_size(self, request: Request) -> Response:
         """Answer a request whose body is larger than allowed, and was not read for that reason."""

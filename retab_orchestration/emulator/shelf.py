@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 
 from retab_orchestration.emulator.documents import File
 
-__all__ = ["Shelf", "Upload"]
+__all__ = ["BUDGET", "SIGNED", "Shelf", "Upload"]
 
-_BUDGET = 32 * 1024 * 1024
+SIGNED = "x-goog-"
+"""How headers begin of which a signed address takes those only that were signed."""
+
+BUDGET = 32 * 1024 * 1024
 """Bytes of files that are kept for download; older ones make room."""
 
 
@@ -23,6 +26,11 @@ class Upload:
     expires_at: float
     arrived: File | None = None
     """What was sent to the signed address, None until then."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that were signed."""
+        return {"Content-Type": self.mime_type, f"{SIGNED}meta-file-id": self.file_id}
 
 
 @dataclass
@@ -40,9 +48,9 @@ class Shelf:
 
     def keep(self, file_id: str, content: bytes) -> None:
         """Keep the bytes of a file for download, letting go of the oldest ones where there is no room."""
-        if len(content) <= _BUDGET:
+        if len(content) <= BUDGET:
             self._contents[file_id] = content
-        while sum(map(len, self._contents.values())) > _BUDGET:
+        while sum(map(len, self._contents.values())) > BUDGET:
             self._contents.popitem(last=False)
 
     def content(self, file_id: str) -> bytes | None:

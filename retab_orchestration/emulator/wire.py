@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from retab_orchestration.emulator.blobs import Blob
+
 __all__ = ["Refusal", "Request", "Response", "answer", "moment", "new_id"]
 
 
@@ -21,6 +23,8 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Names in lower case; not in repr, for they carry the key."""
     body: bytes = field(default=b"", repr=False)
+    blob: Blob | None = None
+    """The body of an upload, which is too large for `body`; None where the body is there."""
     counted: bool = False
     """Whether the statistics have seen this request already."""
 

@@ -66,6 +66,9 @@ def test_a_signed_address_takes_exactly_its_headers(call, invoice):
 
     assert put(call, session, invoice, authorization="Bearer k") == 403
     assert put(call, session, invoice, **{"content-type": "text/plain"}) == 403
+    assert put(call, session, invoice, **{"x-goog-meta-more": "1"}) == 403
+    fewer = {name: value for name, value in session["uploadHeaders"].items() if name == "Content-Type"}
+    assert put(call, {**session, "uploadHeaders": fewer}, invoice) == 403
     unsigned = {**session, "uploadUrl": session["uploadUrl"].replace("signature=", "signature=x")}
     assert put(call, unsigned, invoice) == 403
 
