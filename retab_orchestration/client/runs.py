@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from retab_orchestration._blocking import iterate_blocking, run_blocking
 from retab_orchestration._calls.filters import RunFilter, RunFilters
+from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core import listing, once, reviews, runs
 from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
@@ -33,11 +34,15 @@ class RunOperations:
         metadata: Mapping[str, str] | None = None,
         identity: RunIdentity | None = None,
         adopt: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> WorkflowRun:
         """Start a run of a workflow, once.
 
         On current routes a run is marked in its metadata, so that it can be looked for when the answer to its create is
         lost. Classic routes have no such thing: there a create whose answer is lost is never sent again.
+
+        On current routes documents of more than 4 MiB, or 16 MiB in all, are uploaded first; the rest, and everything
+        on classic routes, is sent inside of the create, which Retab takes up to about 32 MiB (24 MiB of documents).
 
         Args:
             workflow_id: The workflow, `wf_…`.
@@ -49,6 +54,8 @@ class RunOperations:
             metadata: Tags of your own, strings to strings; current routes only.
             identity: Which run is meant, where that outlives this call; None means this call's own.
             adopt: Whether to look first for a run of this identity, and to return it unless it ended badly.
+            on_progress: Called with a `DocumentProgress` while a document of more than 4 MiB is sent, about once a MiB,
+                in the thread or on the event loop that called this: it holds the sending up for as long as it takes.
 
         Returns:
             The run as created or found: its `id`, and most often `running`.
@@ -57,6 +64,8 @@ class RunOperations:
             InvalidInputError: Something was refused before anything was sent: correct the call.
             CreateOutcomeUnknownError: The answer was lost, the run may exist: look before creating it again.
             InputsChangedError: The identity's run was started with other inputs.
+            DocumentTooLargeError: The documents are larger than the routes take.
+            UploadRefusedError: A document was refused at the place where Retab takes them.
             ApiError: It was refused, or the server was not reached: nothing was created.
         """
         read = partial(
@@ -69,7 +78,7 @@ class RunOperations:
             metadata=metadata,
             identity=identity,
         )
-        return run_blocking(once.create_run(self._session, read, adopt=adopt))
+        return run_blocking(once.create_run(self._session, read, adopt=adopt, on_progress=on_progress))
 
     def get_run(
         self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None
