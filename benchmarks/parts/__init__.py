@@ -1,6 +1,6 @@
 """The parts of the benchmark, in the order of the page; what measures them is in `benchmarks/work`."""
 
 from benchmarks.part import Part
-from benchmarks.parts import waiting
+from benchmarks.parts import defaults, imports, waiting
 
-PARTS: tuple[Part, ...] = (waiting.PART,)
+PARTS: tuple[Part, ...] = (waiting.PART, defaults.PART, imports.PART)

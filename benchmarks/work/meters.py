@@ -18,7 +18,16 @@ class Heartbeat:
     def __init__(self) -> None:
         self.late: list[tuple[float, float]] = []
         """When it woke, and how many seconds too late, where that is more than a millisecond."""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to beat."""
         self._task = asyncio.create_task(self._beat())
+
+    def stop(self) -> None:
+        """Beat no more, so that it costs nothing itself."""
+        if self._task is not None:
+            self._task.cancel()
 
     async def _beat(self) -> None:
         while True:

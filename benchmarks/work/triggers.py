@@ -41,6 +41,18 @@ def ours() -> Make:
     )
 
 
+def ours_deferred() -> Make:
+    """Return how our operator makes it: on Airflow 3.3 no event may fire in the first seconds of a deferral."""
+    from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger
+
+    return lambda number, interval: RetabRunTrigger(
+        f"run_{number}",
+        retab_conn_id="bench_retab",
+        not_before=time.time() + SHORTEST_DEFERRAL,
+        poll_interval=interval,
+    )
+
+
 def dbt() -> Make:
     """Return how to make dbt Cloud's trigger.
 
@@ -85,6 +97,7 @@ def airbyte() -> Make:
 
 SIDES: dict[str, Callable[[], Make]] = {
     "ours": ours,
+    "deferred": ours_deferred,
     "dbt": dbt,
     "databricks": databricks,
     "airbyte": airbyte,

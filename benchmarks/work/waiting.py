@@ -31,12 +31,12 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
     heart, collector = Heartbeat(), Collector()
     noticed: dict[int, float] = {}
     bad: list[str] = []
-    idle = await _idle(1.5)
     if spec.get("trace"):
         tracemalloc.start()
     gc.collect()
     before = resident(), tracemalloc.get_traced_memory()[0]
     began = time.monotonic()
+    heart.start()
 
     async def wait(number: int) -> None:
         async for event in make(number, spec["interval"]).run():
@@ -48,12 +48,17 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
     for place in range(spec["count"]):
         waits.append(asyncio.create_task(wait(spec["first"] + place)))
         await asyncio.sleep(0)  # as a triggerer does
+    await asyncio.sleep(began + spec["warmup"] - spec["interval"] - time.monotonic())
+    begun = time.monotonic()
     await asyncio.sleep(began + spec["warmup"] - time.monotonic())
+    # What it costs to wait is measured without the heartbeat, how long the loop stands still before and after that.
+    heart.stop()
     steady = await _samples(spec["intervals"], spec["interval"])
     gc.collect()
     after = resident(), tracemalloc.get_traced_memory()[0]
     await asyncio.sleep(0.1)  # the collection above is ours
     ending = time.monotonic()
+    heart.start()
     await _let_end(spec["url"], spec["ends_over"])
     patience = spec["ends_over"] + spec.get("patience", 6 * spec["interval"])
     done, _ = await asyncio.wait(waits, timeout=patience)
@@ -61,7 +66,6 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
     if failures:
         raise failures[0]
     return {
-        "idle_cpu_per_second": idle,
         "began": began,
         "steady": steady,
         "ending": ending,
@@ -73,19 +77,12 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
         "blocks": {
             name: [heart.longest(start, end), collector.longest(start, end)]
             for name, start, end in (
-                ("start", began, steady[0][0]),
-                ("steady", steady[0][0], steady[-1][0]),
+                ("start", began, begun),
+                ("steady", begun, steady[0][0]),
                 ("ending", ending, time.monotonic()),
             )
         },
     }
-
-
-async def _idle(seconds: float) -> float:
-    """Return the CPU seconds that the heartbeat alone takes in a second."""
-    cpu, began = time.process_time(), time.monotonic()
-    await asyncio.sleep(seconds)
-    return (time.process_time() - cpu) / (time.monotonic() - began)
 
 
 async def _samples(count: int, apart: float) -> list[tuple[float, float]]:
