@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 from airflow_provider.kills import TRIGGERS_ARE_KILLED
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
+from hosts.processes import wait_until
 
 STATES = {
     "failed": "cancelled",
@@ -25,7 +26,7 @@ STATES = {
     "running": "running",
     None: "running",
 }
-SLOW_CANCEL = {"match": "POST /v1/workflows/runs/*/cancel", "kind": "slow", "seconds": 3}
+CANCEL = "POST /v1/workflows/runs/*/cancel"
 
 
 @pytest.fixture
@@ -59,26 +60,48 @@ def instance(monkeypatch):
     return build
 
 
-async def kill(trigger, *, again_every=1.0, times=0):
-    """Do to a trigger what a triggerer does when its task is not deferred any more."""
+async def until(condition):
+    await asyncio.to_thread(wait_until, condition, timeout=30, what="what has to come", interval=0.01)
 
-    async def live():
-        async for _ in trigger.run():
-            pass
 
-    task = asyncio.ensure_future(live())
-    await asyncio.sleep(0.3)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
+@pytest.fixture
+def asked(emulator):
+    """Return how many requests there were."""
+    return lambda: sum(emulator.stats()["requests"].values())
+
+
+@pytest.fixture
+def kill(asked):
+    """Do to a trigger what a triggerer does when its task is not deferred any more; return what it waits for."""
+
+    async def act(trigger):
+        async def live():
+            async for _ in trigger.run():
+                pass
+
+        before = asked()
+        task = asyncio.ensure_future(live())
+        await until(lambda: asked() > before)
+        task.cancel()
         if TRIGGERS_ARE_KILLED:
             with suppress(asyncio.CancelledError):
                 await task
             task = asyncio.ensure_future(trigger.on_kill())
-        for _ in range(times):
-            await asyncio.sleep(again_every)
-            task.cancel()
-        await task
-    return task
+        return task
+
+    return act
+
+
+@pytest.fixture
+def kill_to_the_end(kill):
+    def act(trigger):
+        async def run():
+            with suppress(asyncio.CancelledError):
+                await (await kill(trigger))
+
+        asyncio.run(run())
+
+    return act
 
 
 def triggered(run_id, ti, **settings):
@@ -89,44 +112,51 @@ def triggered(run_id, ti, **settings):
 
 @pytest.mark.parametrize(("state", "becomes"), STATES.items(), ids=str)
 def test_trigger_cancels_the_run_of_a_task_that_was_stopped(
-    connect, run_id, status, instance, state, becomes
+    connect, kill_to_the_end, run_id, status, instance, state, becomes
 ):
-    asyncio.run(kill(triggered(run_id, instance(state))))
+    kill_to_the_end(triggered(run_id, instance(state)))
 
     assert status() == becomes
 
 
 @pytest.mark.parametrize("state", ["failed", "deferred"])
-def test_mapped_task_is_told_from_its_siblings(connect, run_id, status, instance, state):
-    asyncio.run(kill(triggered(run_id, instance(state, map_index=3))))
+def test_mapped_task_is_told_from_its_siblings(connect, kill_to_the_end, run_id, status, instance, state):
+    kill_to_the_end(triggered(run_id, instance(state, map_index=3)))
 
     assert status() == STATES[state]
 
 
 def test_slow_cancel_goes_on_although_the_trigger_is_cancelled_every_second(
-    connect, emulator, run_id, status, instance
+    connect, emulator, run_id, status, instance, kill
 ):
-    emulator.post_faults([SLOW_CANCEL])
+    emulator.post_faults([{"match": CANCEL, "kind": "hold_before"}])
 
     async def killed():
-        began = time.monotonic()
-        await kill(triggered(run_id, instance("failed")), times=2)
-        assert time.monotonic() - began < 3  # Airflow is not kept waiting
-        await asyncio.sleep(2.5)
+        task = await kill(triggered(run_id, instance("failed")))
+        await until(lambda: emulator.stats()["held"])
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task  # Airflow is not kept waiting
+        assert emulator.stats()["held"]
+        emulator.release()
+        await until(lambda: status() == "cancelled")
 
     asyncio.run(killed())
 
-    assert status() == "cancelled"
     assert emulator.stats()["requests"]["POST /v1/workflows/runs/{run_id}/cancel"] == 1
 
 
-def test_trigger_of_a_sensor_cancels_nothing(connect, run_id, status, instance):
-    asyncio.run(kill(triggered(run_id, instance("failed"), cancel_on_kill=False)))
+def test_trigger_of_a_sensor_cancels_nothing(connect, kill_to_the_end, run_id, status, instance):
+    kill_to_the_end(triggered(run_id, instance("failed"), cancel_on_kill=False))
 
     assert status() == "running"
 
 
-def test_state_that_cannot_be_read_cancels_nothing(connect, run_id, status, instance, monkeypatch):
+def test_state_that_cannot_be_read_cancels_nothing(
+    connect, kill_to_the_end, run_id, status, instance, monkeypatch
+):
     ti = instance("failed")
     if TRIGGERS_ARE_KILLED:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -135,13 +165,13 @@ def test_state_that_cannot_be_read_cancels_nothing(connect, run_id, status, inst
     else:
         ti.current_state = None
 
-    asyncio.run(kill(triggered(run_id, ti)))
+    kill_to_the_end(triggered(run_id, ti))
 
     assert status() == "running"
 
 
-def test_trigger_without_a_task_cancels_nothing(connect, run_id, status):
-    asyncio.run(kill(triggered(run_id, None)))
+def test_trigger_without_a_task_cancels_nothing(connect, kill_to_the_end, run_id, status):
+    kill_to_the_end(triggered(run_id, None))
 
     assert status() == "running"
 
@@ -151,21 +181,33 @@ def echo(**settings):
     return RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", json_inputs=json_inputs, **settings)
 
 
-def interrupt(seconds, act):
-    """Call `act` in the main thread after a while, in the middle of whatever it does, as a SIGTERM would."""
-    signal.signal(signal.SIGUSR1, lambda *_: act())
+@pytest.fixture
+def interrupt():
+    """Call `act` in the main thread, in the middle of whatever it does, as a SIGTERM would, once `condition` holds."""
     main = threading.main_thread().ident
-    timer = threading.Timer(seconds, lambda: signal.pthread_kill(main, signal.SIGUSR1))
-    timer.start()
-    return timer
+    threads = []
+
+    def watch(condition, then):
+        wait_until(condition, timeout=30, what="the moment to interrupt", interval=0.01)
+        signal.pthread_kill(main, signal.SIGUSR1)
+        then()
+
+    def begin(condition, act, then=lambda: None):
+        signal.signal(signal.SIGUSR1, lambda *_: act())
+        threads.append(threading.Thread(target=watch, args=(condition, then)))
+        threads[-1].start()
+
+    yield begin
+    for thread in threads:
+        thread.join()
 
 
 def test_worker_that_is_told_to_end_while_it_waits_cancels_the_run_and_does_not_succeed(
-    connect, context, ti, client, emulator
+    connect, context, ti, client, emulator, interrupt
 ):
     """Airflow 3 calls on_kill from its signal handler, and what it interrupted goes on."""
     task = echo(deferrable=False, poll_interval=0.5)
-    interrupt(1.5, task.on_kill)
+    interrupt(lambda: emulator.stats()["requests"].get("GET /v1/workflows/runs/{run_id}"), task.on_kill)
 
     with pytest.raises((AirflowException, Exception), match=r"cancelled|stopped"):
         task.execute(context)
@@ -174,11 +216,21 @@ def test_worker_that_is_told_to_end_while_it_waits_cancels_the_run_and_does_not_
 
 
 def test_worker_that_is_told_to_end_while_it_creates_cancels_what_it_created(
-    connect, context, client, emulator
+    connect, context, client, emulator, interrupt
 ):
-    emulator.post_faults([{"match": "POST /v1/workflows/runs", "kind": "slow", "seconds": 1.5}])
+    emulator.post_faults([{"match": "POST /v1/workflows/runs", "kind": "hold_after"}])
     task = echo()
-    interrupt(0.7, task.on_kill)
+    told = threading.Event()
+
+    def on_kill():
+        task.on_kill()
+        told.set()
+
+    def release():
+        told.wait()
+        emulator.release()
+
+    interrupt(lambda: emulator.stats()["held"], on_kill, release)
 
     with pytest.raises(AirflowException, match="stopped"):
         task.execute(context)
@@ -191,7 +243,7 @@ def test_worker_s_cancel_may_take_three_seconds(connect, context, ti, client, em
     task = echo()
     with pytest.raises(TaskDeferred):
         task.execute(context)
-    emulator.post_faults([SLOW_CANCEL])
+    emulator.post_faults([{"match": CANCEL, "kind": "slow", "seconds": 3}])
     began = time.monotonic()
 
     task.on_kill()
