@@ -5,10 +5,13 @@ Airflow keeps rendered inputs in its database, so bytes are refused where they a
 
 from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from airflow_provider.inputs import invalid, is_rendered_later
+
+if TYPE_CHECKING:
+    from retab_orchestration import DocumentProgress
 
 _REFERENCE = frozenset({"id", "file_id", "filename", "mime_type", "url"})
 
@@ -58,6 +61,28 @@ def find_documents(documents: Any) -> dict[str, Any] | None:
     for node, document in _checked_map(documents).items():
         _check(node, document)
     return {node: _found(node, document) for node, document in documents.items()}
+
+
+class ProgressLog:
+    """Logs how far large documents have been sent, a line for each tenth of one.
+
+    Args:
+        log: The task's.
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._tenths: dict[str, int] = {}
+
+    def __call__(self, progress: "DocumentProgress") -> None:
+        """Take note of how far a document is."""
+        tenths = 10 * progress.sent // progress.size
+        known, self._tenths[progress.node] = self._tenths.get(progress.node, 0), tenths
+        if tenths < known:
+            self._log.info("Sending %s again", progress.filename)
+        if tenths not in {0, known}:
+            size = progress.size / 1_000_000
+            self._log.info("Sent %d %% of %s, which has %.1f MB", 10 * tenths, progress.filename, size)
 
 
 class _Stored:

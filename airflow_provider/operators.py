@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider.controls import RetabCancelRunOperator, RetabRestartRunOperator
-from airflow_provider.documents import check_documents, find_documents
+from airflow_provider.documents import ProgressLog, check_documents, find_documents
 from airflow_provider.inputs import check_maps, check_text
 from airflow_provider.owner import RunOwner
 
@@ -81,6 +81,7 @@ class RetabRunWorkflowOperator(RunOwner):
             metadata=self.metadata or None,
             identity=identity,
             adopt=adopt,
+            on_progress=ProgressLog(self.log),
         )
         self.log.info("Run %s of workflow %s is %s", run.id, self.workflow_id, run.status_name)
         return run

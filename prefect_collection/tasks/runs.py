@@ -12,6 +12,7 @@ from prefect_collection.blocks import (
     open_client,
 )
 from prefect_collection.documents import DocumentInput, as_documents
+from prefect_collection.progress import AsyncProgressArtifacts, ProgressArtifacts
 from prefect_collection.tasks._kinds import asking, creating, twin_of
 from prefect_collection.tasks._once import aonce, once
 from retab_orchestration import RunFilter, RunPage, Step, WorkflowRun
@@ -75,6 +76,7 @@ def create_run(
             text_inputs=text_inputs,
             version=version,
             metadata=metadata,
+            on_progress=ProgressArtifacts(),
         )
         return once(
             block,
@@ -98,7 +100,7 @@ async def acreate_run(
     dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
 ) -> str:
     """Do what `create_run` does, awaiting."""
-    block = await aload_credentials(credentials)
+    block, progress = await aload_credentials(credentials), AsyncProgressArtifacts()
     async with await aopen_client(block) as client:
         send = partial(
             client.create_run,
@@ -108,14 +110,18 @@ async def acreate_run(
             text_inputs=text_inputs,
             version=version,
             metadata=metadata,
+            on_progress=progress,
         )
-        return await aonce(
-            block,
-            send,
-            target={"workflow_id": workflow_id},
-            look=partial(client.get_run, outputs=False),
-            can_find=client.can_find_runs,
-        )
+        try:
+            return await aonce(
+                block,
+                send,
+                target={"workflow_id": workflow_id},
+                look=partial(client.get_run, outputs=False),
+                can_find=client.can_find_runs,
+            )
+        finally:
+            await progress.shown()
 
 
 @creating
