@@ -125,8 +125,8 @@ def section(results: Results) -> str:
     ]
     return (
         f"{_INTRODUCTION}\n{table(head, rows)}\n"
-        f"{number(crowd['count'])} runs of two minutes, all waited for at once with nothing set; when it has ended, each "
-        "is confirmed by a request of its own:\n\n"
+        f"{number(crowd['count'])} runs of two minutes, all waited for at once with nothing set; when it has ended, "
+        "each is confirmed by a request of its own:\n\n"
         + table(
             ("", "requests in the first 20 s", "in any 40 s after that", "from the end on"),
             crowded,

@@ -33,6 +33,7 @@ class Connection(asyncio.Protocol):
         self._missing: int | None = 0
         """Bytes of the body that have not come yet; None if it is sent in chunks."""
         self._keep = True
+        self._swallowing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to answer."""
@@ -40,6 +41,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer every request that is complete by now."""
+        if self._swallowing and self._missing is not None and len(data) < self._missing:
+            # A piece from the middle of a document, the one thing of which there is much.
+            self._sink.arrived(len(data))
+            self._missing -= len(data)
+            return
         self._buffer += data
         while self._advance():
             pass
@@ -75,6 +81,7 @@ class Connection(asyncio.Protocol):
             del self._buffer[:taken]
             self._missing -= taken
             ended = self._missing == 0
+        self._swallowing = not ended
         if ended:
             self._reply(method, target, b"")
         return ended

@@ -1,6 +1,7 @@
 """What a process knows of its own cost."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -68,10 +69,21 @@ def resident() -> int:
     statm = Path("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return peak()
+    return peak_since_reset()
 
 
-def peak() -> int:
+def reset_peak() -> None:
+    """Let the peak begin anew, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_since_reset() -> int:
     """Return the most bytes of memory that this process has held."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes if sys.platform == "darwin" else kilobytes * 1024
