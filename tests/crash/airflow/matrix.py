@@ -10,7 +10,6 @@ from tests.crash.airflow.shot import Shot
 from tests.crash.airflow.states import States
 from tests.crash.lane import on_free_lanes
 
-LANES = 12
 STRUCK = 3
 """Tasks that wait while one of Airflow's processes is killed."""
 

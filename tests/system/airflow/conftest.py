@@ -1,8 +1,6 @@
 """One Airflow of four processes and one Retab for all tests here; every DAG is started at once, then looked at."""
 
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +10,15 @@ import pytest
 from hosts.airflow_host import AirflowHost
 from hosts.processes import wait_until
 from retab_orchestration import RetabClient
-from retab_orchestration.emulator import Emulator
-from tests.readme import block_with
+from tests.real_airflow import KEY
 
-ROOT = Path(__file__).parents[3]
-DOCUMENTS = ROOT / "tests" / "samples" / "documents"
-KEY = "rt_test_77aa10"
+DOCUMENTS = Path(__file__).parents[2] / "samples" / "documents"
 TIMEOUT = 600.0
 
 
 @pytest.fixture(scope="session")
-def emulator():
-    with Emulator(api_key=KEY) as emulator:
-        yield emulator
+def emulator(real_airflow):
+    return real_airflow.emulator
 
 
 @pytest.fixture(scope="session")
@@ -34,26 +28,8 @@ def retab(emulator):
 
 
 @pytest.fixture(scope="session")
-def airflow(emulator):
-    connection = {
-        "conn_type": "retab",
-        "host": emulator.url,
-        "password": KEY,
-        "extra": {"dashboard_url": emulator.url + "/runs/{run_id}"},
-    }
-    classic = {**connection, "extra": {"api": "classic", "auth": "api-key"}}
-    env = {
-        "AIRFLOW_CONN_RETAB_DEFAULT": json.dumps(connection),
-        "AIRFLOW_CONN_RETAB_CLASSIC": json.dumps(classic),
-        # So that whatever could leak a secret into a log does.
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
-    }
-    with tempfile.TemporaryDirectory(prefix="dags-") as folder:
-        for source in (ROOT / "example_dags", Path(__file__).with_name("dags")):
-            shutil.copytree(source, folder, dirs_exist_ok=True)
-        (Path(folder) / "readme.py").write_text(block_with("airflow.sdk"))
-        with AirflowHost(ROOT / ".venvs" / "airflow", Path(folder), env=env) as host:
-            yield host
+def airflow(real_airflow):
+    return real_airflow.host
 
 
 @dataclass

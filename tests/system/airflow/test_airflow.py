@@ -1,4 +1,4 @@
-"""The provider on a real Airflow 3: api-server, scheduler, triggerer, dag-processor, LocalExecutor, SQLite."""
+"""The provider on a real Airflow 3: api-server, scheduler, triggerer, dag-processor, LocalExecutor."""
 
 import pytest
 
