@@ -68,6 +68,12 @@ def for_each(family):
         yield for_each
 
 
+@pytest.fixture(scope="module")
+def for_each_classic():
+    with servers("classic") as for_each:
+        yield for_each
+
+
 def operator(connection, **options):
     return RetabRunWorkflowOperator(
         task_id="run",
@@ -182,4 +188,34 @@ def test_one_fault_at_any_request(way, kind, family, for_each, fire, count):
 
     [requests] = for_each([0], clean)
     for_each(range(requests), lambda emulator, index: check(begin(emulator), family, kind, index))
+    count("Airflow", requests)
+
+
+def check_forgotten(life, kind, index):
+    outcome = under(life.emulator, kind, index, life.outcome)
+
+    at = f"{kind} at request {index}: {outcome!r}"
+    assert is_done(outcome) or isinstance(outcome, Exception), at
+    before = life.created
+    life.ti.try_number += 1
+    again = life.outcome()
+    assert isinstance(again, AirflowFailException), f"{at}, then {again!r}"
+    assert "may have been cut off" in str(again), at
+    assert life.created == before <= 1, at
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_classic_retry_that_knows_nothing_starts_nothing(kind, for_each_classic, fire, count):
+    """As from Airflow 3.0 to 3.2: whatever the first attempt met, and even if it was killed at its very end."""
+
+    def begin(emulator):
+        return Life("on the worker", emulator, fire, is_remembered=False)
+
+    def clean(emulator, _):
+        life = begin(emulator)
+        assert is_done(life.attempt())
+        return life.requests
+
+    [requests] = for_each_classic([0], clean)
+    for_each_classic(range(requests), lambda emulator, index: check_forgotten(begin(emulator), kind, index))
     count("Airflow", requests)
