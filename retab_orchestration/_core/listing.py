@@ -10,7 +10,7 @@ from retab_orchestration._core.session import Session
 from retab_orchestration._http import Call
 from retab_orchestration.models import RunPage, WorkflowRun
 
-__all__ = ["everything", "iter_runs", "list_runs"]
+__all__ = ["Cursor", "everything", "iter_runs", "list_runs"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -23,7 +23,7 @@ class _Paged(Protocol[T_co]):
     def after(self) -> str | None: ...
 
 
-class _Cursor:
+class Cursor:
     """Where a listing stands. It ends when a page is empty, has no cursor, or repeats one."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class _Cursor:
 async def everything(session: Session, call: Callable[[str | None], Call[Any]]) -> list[T]:
     """Read a list from its first page to its last."""
     items: list[T] = []
-    cursor = _Cursor()
+    cursor = Cursor()
     after: str | None = None
     while True:
         page = await session.exchange(call(after))
@@ -63,7 +63,7 @@ async def list_runs(session: Session, filters: RunFilters) -> RunPage:
 
 async def iter_runs(session: Session, filters: RunFilters) -> AsyncIterator[WorkflowRun]:
     """Read runs page by page, for as long as the caller goes on."""
-    cursor = _Cursor()
+    cursor = Cursor()
     after = filters.after
     while True:
         page = await list_runs(

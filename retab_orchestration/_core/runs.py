@@ -1,68 +1,25 @@
-"""Runs: create, look at, wait for and cancel them; the only wait loop."""
+"""Runs: create, look at, wait for and cancel them."""
 
 import inspect
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, shared
 from retab_orchestration._core.details import with_details
 from retab_orchestration._core.once import create_once
-from retab_orchestration._core.schedule import Decision, Expire, LookAgain, Schedule, Settle
-from retab_orchestration._core.session import PASSING, Session
-from retab_orchestration._http import Call
-from retab_orchestration._inputs import NewRun, checked_choice
+from retab_orchestration._core.session import Session
+from retab_orchestration._core.waiting import Patience, wait_for
+from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity
-from retab_orchestration.models import DocumentRef, RunStatus, WorkflowRun
-from retab_orchestration.policies import PollPolicy
+from retab_orchestration.models import DocumentRef, WorkflowRun
 
-__all__ = ["OnReview", "Patience", "cancel_run", "get_run", "restart_run", "wait_for", "wait_for_run"]
+__all__ = ["cancel_run", "get_run", "restart_run", "wait_for_run"]
 
-
-class _Watched(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def status(self) -> RunStatus: ...
-    @property
-    def status_name(self) -> str: ...
-
-
-# Seconds that a look may take although the deadline is nearer: the last one is made at the deadline itself.
-_LAST_LOOK = 5.0
-
-W = TypeVar("W", bound=_Watched)
-
-OnReview = Literal["return", "wait"]
-"""What a wait does when a human is asked: return the run as it is, or wait until it has ended."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How a caller waits."""
-
-    timeout: float | None
-    poll: PollPolicy
-    on_review: OnReview = "return"
-
-    @classmethod
-    def read(cls, timeout: Any, poll: Any, on_review: Any = "return") -> "Patience":
-        """Check what a wait was given.
-
-        Raises:
-            InvalidInputError: The message names the argument and says what it should be.
-        """
-        wrong = isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0
-        if timeout is not None and wrong:
-            raise errors.InvalidInputError(
-                f"timeout must be seconds, more than 0, or None for no limit, not {timeout!r}"
-            )
-        if not isinstance(poll, PollPolicy):
-            raise errors.InvalidInputError(f"poll must be a PollPolicy, not {type(poll).__name__}")
-        return cls(timeout, poll, checked_choice("on_review", on_review, ("return", "wait")))
+OnChange = Callable[[WorkflowRun], Any]
 
 
 async def restart_run(
@@ -111,71 +68,27 @@ async def wait_for_run(
     *,
     outputs: bool,
     nodes: tuple[str, ...] | None,
-    on_change: Callable[[WorkflowRun], Any] | None,
+    on_change: OnChange | None,
+    wait: Callable[[str, Patience, OnChange | None], Awaitable[WorkflowRun]] | None = None,
 ) -> WorkflowRun:
     """Look at a run until it has ended, or waits for a human and the caller does not.
+
+    Args:
+        session: The account.
+        run_id: The run.
+        patience: How long, and how often.
+        outputs: Whether to fetch the outputs.
+        nodes: Those of which nodes.
+        on_change: Whom to tell of each state.
+        wait: How to wait, where looks are shared; None looks for this caller alone.
 
     Raises:
         InvalidInputError: `on_change` is a coroutine function, which nobody would await.
     """
     if inspect.iscoroutinefunction(on_change):
         raise errors.InvalidInputError("on_change must be a plain function: it is called, not awaited")
-    run = await wait_for(session, run_id, shared.get_run(run_id), patience, on_change)
+    if wait is not None:
+        run = await wait(run_id, patience, on_change)
+    else:
+        run = await wait_for(session, run_id, shared.get_run(run_id), patience, on_change)
     return await with_details(session, run, nodes) if outputs else run
-
-
-async def wait_for(
-    session: Session,
-    run_id: str,
-    call: Call[W],
-    patience: Patience,
-    on_change: Callable[[W], Any] | None = None,
-) -> W:
-    """Make a call again and again until what it reads has settled.
-
-    Raises:
-        WaitTimeoutError: The deadline passed.
-        ApiError: A look was refused, or too many in a row failed; the last failure.
-    """
-    runtime = session.runtime
-    schedule = Schedule(
-        patience.poll,
-        started=runtime.now(),
-        timeout=patience.timeout,
-        through_review=patience.on_review == "wait",
-    )
-    decision: Decision = schedule.first()
-    seen: W | None = None
-    failure: errors.ApiError | None = None
-    while isinstance(decision, LookAgain):
-        await runtime.sleep(max(0.0, decision.at - runtime.now()))
-        left = None if schedule.deadline is None else max(schedule.deadline - runtime.now(), _LAST_LOOK)
-        try:
-            run = await session.exchange_once(call, seconds=left)
-        except (*PASSING, errors.NotFoundError) as error:
-            # A run that was created a moment ago may not be found yet, so a 404 counts as a look that failed.
-            failure = error
-            decision = schedule.failed(runtime.now(), runtime.chance(), error.retry_after)
-            if not isinstance(decision, LookAgain | Expire):
-                raise
-            continue
-        if on_change is not None and (seen is None or run.status_name != seen.status_name):
-            on_change(run)
-        seen, failure = run, None
-        decision = schedule.saw(run.status, runtime.now(), runtime.chance())
-        if isinstance(decision, Settle):
-            return run
-    raise _expired(run_id, patience, seen, failure) from failure
-
-
-def _expired(
-    run_id: str, patience: Patience, seen: _Watched | None, failure: errors.ApiError | None
-) -> errors.WaitTimeoutError:
-    state = f"is still {seen.status_name}" if seen is not None else "could not be looked at"
-    trouble = f" The last look failed: {failure}" if failure else ""
-    return errors.WaitTimeoutError(
-        f"run {run_id} {state} after {patience.timeout or 0:g} s; it goes on: wait for it again, or cancel it."
-        + trouble,
-        run=seen,
-        run_id=run_id,
-    )

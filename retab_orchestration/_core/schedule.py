@@ -44,6 +44,17 @@ class Schedule:
         through_review: Whether the wait goes on while a human is asked.
     """
 
+    __slots__ = (
+        "_failures",
+        "_paced_from",
+        "_policy",
+        "_review_since",
+        "_reviewed",
+        "_started",
+        "_through_review",
+        "_timeout",
+    )
+
     def __init__(
         self, policy: PollPolicy, *, started: float, timeout: float | None, through_review: bool
     ) -> None:
@@ -67,11 +78,15 @@ class Schedule:
         """Return the first look."""
         return self._at(self._started + self._policy.first)
 
+    def settles(self, status: RunStatus) -> bool:
+        """Tell whether this status ends the wait."""
+        return status.is_terminal or (status.is_waiting and not self._through_review)
+
     def saw(self, status: RunStatus, now: float, chance: float) -> Decision:
         """Decide after a look that showed this status."""
         self._failures = 0
         self._clock_review(status, now)
-        if status.is_terminal or (status.is_waiting and not self._through_review):
+        if self.settles(status):
             return Settle()
         if self._expired(now):
             return Expire()

@@ -34,6 +34,10 @@ class Session:
         self._sender = Sender(runtime, settings, retry)
         self._dialects = Dialects(self._sender)
 
+    def over(self, runtime: Runtime) -> "Session":
+        """Return a session with the same account over another runtime."""
+        return Session(runtime, self.settings, self._sender.retry)
+
     async def family(self) -> RouteFamily:
         """Return the route family to use, asking the server the first time if it is to be found out."""
         return (await self._dialects.get()).api

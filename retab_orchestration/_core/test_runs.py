@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._core.listing import everything
-from retab_orchestration._core.runs import Patience, wait_for
 from retab_orchestration._core.session import Session
+from retab_orchestration._core.waiting import Patience, wait_for
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_choice, checked_id
 from retab_orchestration.models import RouteFamily, WorkflowTestResult, WorkflowTestRun

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
 
+from retab_orchestration import _watch
 from retab_orchestration._calls.filters import RunFilter, RunFilters
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core import listing, once, reviews, runs
 from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
+from retab_orchestration._core.waiting import OnReview, Patience
 from retab_orchestration._inputs import NewRun, checked_id
 from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import ReviewDecision, RunPage, Step, WorkflowRun
@@ -166,7 +168,7 @@ class AsyncRunOperations:
         *,
         timeout: float | None = None,
         poll: PollPolicy = PollPolicy(),
-        on_review: runs.OnReview = "return",
+        on_review: OnReview = "return",
         outputs: bool = True,
         output_nodes: Sequence[str] | None = None,
         on_change: Callable[[WorkflowRun], Any] | None = None,
@@ -189,10 +191,10 @@ class AsyncRunOperations:
             WaitTimeoutError: The run goes on: wait again, or cancel it.
             ApiError: It could not be looked at any more; the run goes on.
         """
-        return await runs.wait_for_run(
+        return await _watch.wait_for_run(
             self._session,
             checked_id("run_id", run_id),
-            runs.Patience.read(timeout, poll, on_review),
+            Patience.read(timeout, poll, on_review),
             outputs=outputs,
             nodes=checked_nodes(output_nodes),
             on_change=on_change,

@@ -10,6 +10,7 @@ from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core import listing, once, reviews, runs
 from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
+from retab_orchestration._core.waiting import OnReview, Patience
 from retab_orchestration._inputs import NewRun, checked_id
 from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import ReviewDecision, RunPage, Step, WorkflowRun
@@ -172,7 +173,7 @@ class RunOperations:
         *,
         timeout: float | None = None,
         poll: PollPolicy = PollPolicy(),
-        on_review: runs.OnReview = "return",
+        on_review: OnReview = "return",
         outputs: bool = True,
         output_nodes: Sequence[str] | None = None,
         on_change: Callable[[WorkflowRun], Any] | None = None,
@@ -199,7 +200,7 @@ class RunOperations:
             runs.wait_for_run(
                 self._session,
                 checked_id("run_id", run_id),
-                runs.Patience.read(timeout, poll, on_review),
+                Patience.read(timeout, poll, on_review),
                 outputs=outputs,
                 nodes=checked_nodes(output_nodes),
                 on_change=on_change,

@@ -2,8 +2,8 @@
 
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._core import test_runs
-from retab_orchestration._core.runs import Patience
 from retab_orchestration._core.session import Session
+from retab_orchestration._core.waiting import Patience
 from retab_orchestration._inputs import checked_id
 from retab_orchestration.models import WorkflowTestResult, WorkflowTestRun
 from retab_orchestration.policies import PollPolicy

@@ -6,6 +6,7 @@ from typing import Any
 
 from retab_orchestration.models._reading import pick, rows, text
 from retab_orchestration.models.lifecycle import state_of
+from retab_orchestration.models.run import WorkflowRun
 from retab_orchestration.models.status import RunStatus
 
 __all__ = ["RowPage", "RunRow"]
@@ -32,6 +33,14 @@ class RunRow:
     def created_on(self) -> str | None:
         """The UTC day of its creation, `YYYY-MM-DD`."""
         return (pick(text, self.body, "timing.created_at", "created_at") or "")[:10] or None
+
+    def run(self) -> WorkflowRun:
+        """Read the whole of it.
+
+        Raises:
+            ValueError: It is no run.
+        """
+        return WorkflowRun.model_validate(self.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from retab_orchestration._http import Response
 from retab_orchestration.emulator import Service
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime, ScriptedRuntime
+from tests.retab_orchestration.virtual_loop import SharedFakeRuntime, SharedScriptedRuntime, VirtualLoop
 
 
 @pytest.fixture(autouse=True)
@@ -43,15 +44,46 @@ class Awaited:
         return call
 
 
+class Watched(Awaited):
+    """AsyncRetabClient on an event loop, so that its waits share their looks."""
+
+    def __init__(self, client, clock):
+        super().__init__(client)
+        self._loop = VirtualLoop(clock)
+
+    def __getattr__(self, name):
+        operation = getattr(self._client, name)
+
+        def call(*args, **kwargs):
+            if self._loop.is_running():  # from within an `on_change`, which nobody awaits
+                return getattr(self._aside(), name)(*args, **kwargs)
+            result = operation(*args, **kwargs)
+            return self._each(result) if name == "iter_runs" else self._loop.run_until_complete(result)
+
+        return call
+
+    def _aside(self):
+        runtime = self._session.runtime
+        client = AsyncRetabClient("key-1", "http://retab.test")
+        client._session = self._session.over(FakeRuntime(runtime.service, runtime.clock))
+        return Awaited(client)
+
+    def _each(self, iterator):
+        while (item := self._loop.run_until_complete(anext(iterator, None))) is not None:
+            yield item
+
+
 def make_client(colour, runtime, *, api="auto", auth="auto", retry=RetryPolicy()):
-    kind = {"blocking": RetabClient, "awaiting": AsyncRetabClient}[colour]
+    kind = RetabClient if colour == "blocking" else AsyncRetabClient
     client = kind("key-1", "http://retab.test/v1", api=api, auth=auth)
     settings = Settings(api_key="key-1", base_url="http://retab.test", api=api, auth=auth)
     client._session = Session(runtime, settings, retry)
+    if colour == "watching":
+        return Watched(client, runtime.clock)
     return client if colour == "blocking" else Awaited(client)
 
 
-@pytest.fixture(params=["blocking", "awaiting"])
+@pytest.fixture(params=["blocking", "awaiting", "watching"])
 def colour(request):
     return request.param
 
@@ -69,7 +101,7 @@ def connect(colour, clock):
         service = Service(
             api=server, clock=clock, auth=server_auth, workflows=workflows, idempotency=idempotency
         )
-        runtime = FakeRuntime(service, clock)
+        runtime = (SharedFakeRuntime if colour == "watching" else FakeRuntime)(service, clock)
         return make_client(colour, runtime, **options), runtime
 
     return build
@@ -80,7 +112,7 @@ def script(colour):
     """Build a client whose server answers from a list: `client, runtime = script(ok({...}))`."""
 
     def build(*answers, api="classic", auth="bearer", **options):
-        runtime = ScriptedRuntime(*answers)
+        runtime = (SharedScriptedRuntime if colour == "watching" else ScriptedRuntime)(*answers)
         return make_client(colour, runtime, api=api, auth=auth, **options), runtime
 
     return build

@@ -1,0 +1,179 @@
+"""Waiting for one run: what was seen of it and what follows, and the loop that looks, sleeps and looks again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from retab_orchestration import errors
+from retab_orchestration._core.schedule import Decision, GiveUp, LookAgain, Schedule, Settle
+from retab_orchestration._core.session import PASSING, Session
+from retab_orchestration._http import Call
+from retab_orchestration._inputs import checked_choice
+from retab_orchestration.models import RunStatus
+from retab_orchestration.policies import PollPolicy
+
+__all__ = ["LOOK_FAILURES", "OnReview", "Patience", "Wait", "wait_for"]
+
+LOOK_FAILURES = (*PASSING, errors.NotFoundError)
+"""What a wait looks past. A run that was created a moment ago may not be found yet, so a 404 is among it."""
+
+# Seconds that a look may take although the deadline is nearer: the last one is made at the deadline itself.
+_LAST_LOOK = 5.0
+
+
+class _Watched(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> RunStatus: ...
+    @property
+    def status_name(self) -> str: ...
+
+
+W = TypeVar("W", bound=_Watched)
+
+OnReview = Literal["return", "wait"]
+"""What a wait does when a human is asked: return the run as it is, or wait until it has ended."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How a caller waits."""
+
+    timeout: float | None
+    poll: PollPolicy
+    on_review: OnReview = "return"
+
+    @classmethod
+    def read(cls, timeout: Any, poll: Any, on_review: Any = "return") -> "Patience":
+        """Check what a wait was given.
+
+        Raises:
+            InvalidInputError: The message names the argument and says what it should be.
+        """
+        wrong = isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0
+        if timeout is not None and wrong:
+            raise errors.InvalidInputError(
+                f"timeout must be seconds, more than 0, or None for no limit, not {timeout!r}"
+            )
+        if not isinstance(poll, PollPolicy):
+            raise errors.InvalidInputError(f"poll must be a PollPolicy, not {type(poll).__name__}")
+        return cls(timeout, poll, checked_choice("on_review", on_review, ("return", "wait")))
+
+
+class Wait(Generic[W]):
+    """One wait for one run, to be told what each look showed.
+
+    Args:
+        run_id: The run.
+        patience: How long it may take, and how often to look.
+        now: The present time, seconds on a clock that never goes back.
+        on_change: Called with the run when it is seen first, and whenever its status has changed.
+    """
+
+    __slots__ = ("_failure", "_on_change", "_patience", "_seen", "_status_name", "run_id", "schedule")
+
+    def __init__(
+        self, run_id: str, patience: Patience, now: float, on_change: Callable[[W], Any] | None
+    ) -> None:
+        self.run_id = run_id
+        self.schedule = Schedule(
+            patience.poll,
+            started=now,
+            timeout=patience.timeout,
+            through_review=patience.on_review == "wait",
+        )
+        self._patience = patience
+        self._on_change = on_change
+        self._status_name: str | None = None
+        self._seen: W | None = None
+        self._failure: errors.ApiError | None = None
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return how long a look that begins now may take, None for as long as any request."""
+        return None if self.schedule.deadline is None else max(self.schedule.deadline - now, _LAST_LOOK)
+
+    def saw(self, run: W, now: float, chance: float) -> Decision:
+        """Decide after a look at the run itself."""
+        self._seen = run
+        return self.heard(run.status, run.status_name, now, chance, run)
+
+    def is_news(self, status_name: str) -> bool:
+        """Tell whether somebody wants to know of a run in this state."""
+        return self._on_change is not None and status_name != self._status_name
+
+    def heard(
+        self, status: RunStatus, status_name: str, now: float, chance: float, run: W | None
+    ) -> Decision:
+        """Decide after a look at the state alone.
+
+        Args:
+            status: The state.
+            status_name: The server's word for it.
+            now: The present time.
+            chance: A random number from 0 to 1.
+            run: The run, if it is news.
+        """
+        self._failure = None
+        before, self._status_name = self._status_name, status_name
+        if status_name != before and self._on_change is not None and run is not None:
+            self._on_change(run)
+        return self.schedule.saw(status, now, chance)
+
+    def failed(self, error: errors.ApiError, now: float, chance: float) -> Decision:
+        """Decide after a look that failed in a way that may pass.
+
+        Raises:
+            ApiError: The failure itself, as it was one too many.
+        """
+        self._failure = error
+        decision = self.schedule.failed(now, chance, error.retry_after)
+        if isinstance(decision, GiveUp):
+            raise error
+        return decision
+
+    def forget(self) -> None:
+        """Let go of the run that was seen, which may be large; its state is kept."""
+        self._seen = None
+
+    def expired(self) -> errors.WaitTimeoutError:
+        """Return the error of a wait whose deadline has passed."""
+        state = f"is still {self._status_name}" if self._status_name else "could not be looked at"
+        trouble = f" The last look failed: {self._failure}" if self._failure else ""
+        error = errors.WaitTimeoutError(
+            f"run {self.run_id} {state} after {self._patience.timeout or 0:g} s; it goes on: wait for it again, "
+            f"or cancel it.{trouble}",
+            run=self._seen,
+            run_id=self.run_id,
+        )
+        error.__cause__ = self._failure
+        return error
+
+
+async def wait_for(
+    session: Session,
+    run_id: str,
+    call: Call[W],
+    patience: Patience,
+    on_change: Callable[[W], Any] | None = None,
+) -> W:
+    """Make a call again and again until what it reads has settled.
+
+    Raises:
+        WaitTimeoutError: The deadline passed.
+        ApiError: A look was refused, or too many in a row failed; the last failure.
+    """
+    runtime = session.runtime
+    wait = Wait(run_id, patience, runtime.now(), on_change)
+    decision: Decision = wait.schedule.first()
+    while isinstance(decision, LookAgain):
+        await runtime.sleep(max(0.0, decision.at - runtime.now()))
+        try:
+            run = await session.exchange_once(call, seconds=wait.seconds_left(runtime.now()))
+        except LOOK_FAILURES as error:
+            decision = wait.failed(error, runtime.now(), runtime.chance())
+            continue
+        decision = wait.saw(run, runtime.now(), runtime.chance())
+        if isinstance(decision, Settle):
+            return run
+    raise wait.expired()

@@ -1,0 +1,91 @@
+"""One reading of the run list on behalf of everyone who waits: what to ask for, and when to stop."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import date, timedelta
+
+from retab_orchestration._calls import shared
+from retab_orchestration._calls.filters import RunFilters
+from retab_orchestration._core.listing import Cursor
+from retab_orchestration._core.session import Session
+from retab_orchestration._watch.economy import Economy
+from retab_orchestration._watch.waiter import Waiter
+from retab_orchestration.identity import OURS
+from retab_orchestration.models import RouteFamily
+from retab_orchestration.models.row import RunRow
+
+__all__ = ["narrowed", "sweep"]
+
+# Seconds that one page may take; whoever it would have told of is asked for one by one after that.
+_PAGE_SECONDS = 10.0
+# Rows between two moments at which the others on the loop may go on.
+_ROWS_AT_ONCE = 25
+
+
+def narrowed(family: RouteFamily, watched: Iterable[Waiter], today: date) -> RunFilters:
+    """Return the narrowest list in which every run that is watched stands until it has completed.
+
+    Args:
+        family: The server's routes: only current ones know our tag.
+        watched: Those who wait; a run that nobody has seen yet counts as new.
+        today: The UTC day.
+    """
+    workflows: set[str | None] = set()
+    oldest = today
+    for waiter in watched:
+        workflows.add(waiter.workflow_id)
+        oldest = min(oldest, _day(waiter.created_on) or today)
+    return RunFilters.read(
+        workflow_id=workflows.pop() if len(workflows) == 1 else None,
+        metadata={OURS: "1"} if family == "current" else None,
+        exclude_status="completed",
+        from_date=oldest - timedelta(days=1),  # the server's day may end before ours
+        order="desc",
+    )
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
+async def sweep(
+    session: Session, economy: Economy, filters: RunFilters, unseen: set[str], take: Callable[[RunRow], None]
+) -> bool:
+    """Read the list, newest first, until it ends or one more page is not worth its price.
+
+    Args:
+        session: The account.
+        economy: Decides on the size of pages and on one more; learns from each.
+        filters: What to list.
+        unseen: The ids of the runs that are watched; those on a page are taken out.
+        take: Called with each row of those.
+
+    Returns:
+        Whether the list was read to its end, so that a run that was not on it has completed, most likely.
+    """
+    family = await session.family()
+    cursor, watched = Cursor(), len(unseen)
+    rows, spent, after, complete = 0, 0.0, None, False
+    while True:
+        call = shared.list_rows(replace(filters, after=after, limit=economy.limit), family)
+        page = await session.exchange_once(call, seconds=_PAGE_SECONDS)
+        spent += economy.read_page(len(page.data), page.size)
+        # An empty page behind a cursor may be the end, or the run that the cursor names has just left the list.
+        if cursor.repeats(page) or (after is not None and not page.data):
+            break
+        rows += len(page.data)
+        for number, row in enumerate(page.data):
+            if number % _ROWS_AT_ONCE == 0:
+                await session.runtime.sleep(0)
+            if row.id in unseen:
+                unseen.discard(row.id)
+                take(row)
+        after = cursor.following(page)
+        complete = after is None
+        if complete or not economy.goes_on(len(unseen), watched, spent):
+            break
+    economy.ended(watched if complete else watched - len(unseen), rows, spent, session.runtime.now())
+    return complete

@@ -1,0 +1,137 @@
+"""One who waits, as the watcher sees it."""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from retab_orchestration._core.schedule import Decision, LookAgain, Settle
+from retab_orchestration._core.waiting import Wait
+from retab_orchestration.errors import ApiError
+from retab_orchestration.models import RunStatus, WorkflowRun
+from retab_orchestration.models.row import RunRow
+
+__all__ = ["Waiter"]
+
+# Listings read to their end on which a run may be missing before it is asked for by itself, and for how many seconds.
+_MISSES = 3
+_UNLISTED = 300.0
+# The share of its gap by which a look may be early, and by which it may be late while the list is being read.
+_EARLY = 0.1
+_LATE = 0.5
+_SHORTEST_WAIT = 0.5
+
+
+class Waiter:
+    """A wait, when its next look is due, and what is known of how the list shows its run."""
+
+    __slots__ = (
+        "_gap",
+        "_misses",
+        "_unlisted_until",
+        "created_on",
+        "due",
+        "held",
+        "settled",
+        "wait",
+        "workflow_id",
+    )
+
+    def __init__(self, wait: Wait[WorkflowRun]) -> None:
+        self.wait = wait
+        self.settled: asyncio.Future[WorkflowRun] = asyncio.get_running_loop().create_future()
+        self.due: float | None = None
+        """When to look next; None while that is being done."""
+        self.held = False
+        """Whether the look was put off because the list was being read."""
+        self.workflow_id: str | None = None
+        self.created_on: str | None = None
+        self._gap = 0.0
+        self._misses = 0
+        self._unlisted_until = -math.inf
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self.wait.run_id
+
+    @property
+    def early(self) -> float:
+        """Seconds by which its next look may be early."""
+        return self._gap * _EARLY
+
+    @property
+    def late(self) -> float:
+        """Seconds by which its next look may be late."""
+        return max(_SHORTEST_WAIT, self._gap * _LATE)
+
+    def is_last(self, now: float) -> bool:
+        """Tell whether a look now is the last one, which has to be at the run itself."""
+        deadline = self.wait.schedule.deadline
+        return deadline is not None and now >= deadline
+
+    def is_listed(self, now: float) -> bool:
+        """Tell whether the list is likely to show the run."""
+        return now >= self._unlisted_until
+
+    def missing(self, now: float) -> None:
+        """Take note that a whole list did not show the run."""
+        self._misses += 1
+        if self._misses >= _MISSES:
+            self._misses, self._unlisted_until = 0, now + _UNLISTED
+
+    def hear(self, row: RunRow, now: float, chance: float) -> float | None:
+        """Learn from a row of the list.
+
+        Returns:
+            When to look again; None if the run itself has to be asked for.
+        """
+        self._misses, self._unlisted_until = 0, -math.inf
+        if self.workflow_id is None:
+            self.workflow_id, self.created_on = row.workflow_id, row.created_on
+        name = row.status_name
+        status = RunStatus.read(name)
+        if name is None or self.is_last(now) or self.wait.schedule.settles(status):
+            return None
+        try:
+            run = row.run() if self.wait.is_news(name) else None
+        except ValueError:
+            return None
+        return self._next(lambda: self.wait.heard(status, name, now, chance, run), now)
+
+    def saw(self, run: WorkflowRun, now: float, chance: float) -> float | None:
+        """Learn from a look at the run itself; when to look again, None once the wait is over."""
+        if self.workflow_id is None:
+            created = run.timing.created_at
+            self.workflow_id = run.workflow_id
+            self.created_on = created.date().isoformat() if created else None
+        at = self._next(lambda: self.wait.saw(run, now, chance), now, run)
+        self.wait.forget()
+        return at
+
+    def failed(self, error: ApiError, now: float, chance: float) -> float | None:
+        """Learn from a look that failed in a way that may pass; when to look again, None once the wait is over."""
+        return self._next(lambda: self.wait.failed(error, now, chance), now)
+
+    def fail(self, error: BaseException) -> None:
+        """End the wait."""
+        if not self.settled.done():
+            self.settled.set_exception(error)
+
+    def _next(
+        self, decide: Callable[[], Decision], now: float, run: WorkflowRun | None = None
+    ) -> float | None:
+        if self.settled.done():
+            return None
+        try:
+            decision = decide()
+        except Exception as error:  # noqa: BLE001  of the look, or of `on_change`: it is for whoever waits
+            self.settled.set_exception(error)
+            return None
+        if isinstance(decision, LookAgain):
+            self._gap = max(0.0, decision.at - now)
+            return decision.at
+        if isinstance(decision, Settle) and run is not None:
+            self.settled.set_result(run)
+        else:
+            self.settled.set_exception(self.wait.expired())
+        return None

@@ -1,0 +1,199 @@
+"""RunWatcher: the looks of everyone who waits on one connection in one event loop."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from contextvars import copy_context
+from typing import Any
+
+from retab_orchestration import errors
+from retab_orchestration._calls import shared
+from retab_orchestration._core.session import Session
+from retab_orchestration._core.waiting import LOOK_FAILURES, Patience, Wait
+from retab_orchestration._http import SharedRuntime
+from retab_orchestration._watch.agenda import Agenda
+from retab_orchestration._watch.economy import Economy
+from retab_orchestration._watch.errands import Errands
+from retab_orchestration._watch.sweep import narrowed, sweep
+from retab_orchestration._watch.waiter import Waiter
+from retab_orchestration.models import WorkflowRun
+from retab_orchestration.models.row import RunRow
+
+__all__ = ["RunWatcher"]
+
+# Seconds for which `Retry-After`, sent to one, holds the others up at the most.
+_LONGEST_HOLD = 600.0
+
+
+class RunWatcher:
+    """Looks at runs for many who wait, for the price of a page of the list for each hundred of them.
+
+    The list is a hint: a run that it shows as ended, or does not show, is asked for, and only that answer ends a wait.
+    Nothing of whoever waits is touched: timers and tasks run in a context of their own, `on_change` in its owner's.
+
+    Args:
+        session: The account, on a runtime of its own.
+        runtime: That runtime.
+    """
+
+    def __init__(self, session: Session, runtime: SharedRuntime) -> None:
+        self._session = session
+        self._runtime = runtime
+        self._economy = Economy()
+        self._agenda = Agenda(self._runtime.now, self._on_time)
+        self._errands = Errands(self._answer)
+        self._waiters: dict[str, list[Waiter]] = {}
+        self._sweeping = False
+        self._hold_until = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits any more."""
+        return not self._waiters
+
+    async def wait(
+        self, run_id: str, patience: Patience, on_change: Callable[[WorkflowRun], Any] | None
+    ) -> WorkflowRun:
+        """Wait until a run has ended, or waits for a human and the caller does not.
+
+        Raises:
+            WaitTimeoutError: The deadline passed.
+            ApiError: A look was refused, or too many in a row failed; the last failure.
+        """
+        tell = None if on_change is None else _in_its_context(on_change)
+        waiter = Waiter(Wait(run_id, patience, self._runtime.now(), tell))
+        self._waiters.setdefault(run_id, []).append(waiter)
+        self._agenda.put(waiter, waiter.wait.schedule.first().at)
+        try:
+            return await waiter.settled
+        finally:
+            others = self._waiters[run_id]
+            others.remove(waiter)
+            if not others:
+                del self._waiters[run_id]
+
+    async def aclose(self) -> None:
+        """Look no more, and give the connections back."""
+        self._agenda.close()
+        await self._errands.aclose()
+        await self._runtime.aclose()
+
+    def _all(self) -> Iterable[Waiter]:
+        return itertools.chain.from_iterable(self._waiters.values())
+
+    def _fail(self, error: Exception) -> None:
+        """Let a mistake of ours leave nobody waiting for ever."""
+        for waiter in self._all():
+            waiter.fail(error)
+
+    def _on_time(self) -> None:
+        try:
+            self._look(self._runtime.now())
+        except Exception as error:  # noqa: BLE001  see _fail
+            self._fail(error)
+
+    def _look(self, now: float) -> None:
+        """Look at every run that is due: in the list if that is cheaper, else one by one."""
+        due = [waiter for waiter in self._agenda.take() if not self._put_off(waiter, now)]
+        listed = [waiter for waiter in due if waiter.is_listed(now) and not waiter.is_last(now)]
+        if len(listed) > 2 and not self._sweeping:
+            watched = sum(waiter.is_listed(now) for waiter in self._all())
+            if self._economy.prefers_list(len(listed), watched, now):
+                self._sweeping = True
+                self._errands.start(self._sweep(listed))
+                due = [waiter for waiter in due if not (waiter.is_listed(now) and self._put_off(waiter, now))]
+        for waiter in due:
+            self._ask(waiter)
+
+    def _put_off(self, waiter: Waiter, now: float) -> bool:
+        """Put a look off if the server asked for that, or while the list may be about to tell; never the last one."""
+        if waiter.is_last(now):
+            return False
+        if now < self._hold_until:
+            self._agenda.put(waiter, self._hold_until)
+            return True
+        if self._sweeping and not waiter.held:
+            waiter.held = True
+            self._agenda.put(waiter, now + waiter.late)
+            return True
+        return False
+
+    def _ask(self, waiter: Waiter) -> None:
+        waiter.due = None
+        self._errands.ask(waiter.run_id)
+
+    async def _answer(self, run_id: str) -> None:
+        """Ask for a run itself, and tell all who wait for it."""
+        left = [waiter.wait.seconds_left(self._runtime.now()) for waiter in self._waiters.get(run_id, ())]
+        if not left:
+            return
+        seconds = min((each for each in left if each is not None), default=None)
+        try:
+            run = await self._session.exchange_once(shared.get_run(run_id), seconds=seconds)
+        except LOOK_FAILURES as error:
+            self._heed(error)
+            failure = error
+            self._tell(run_id, lambda waiter, now, chance: waiter.failed(failure, now, chance))
+        except Exception as error:  # noqa: BLE001  whatever it is, it is for whoever waits
+            for waiter in self._waiters.get(run_id, ()):
+                waiter.fail(error)
+        else:
+            self._tell(run_id, lambda waiter, now, chance: waiter.saw(run, now, chance))
+
+    def _tell(self, run_id: str, learn: Callable[[Waiter, float, float], float | None]) -> None:
+        now, chance = self._runtime.now(), self._runtime.chance()
+        for waiter in self._waiters.get(run_id, ()):
+            waiter.held = False
+            at = learn(waiter, now, chance)
+            if at is not None:
+                self._agenda.put(waiter, at)
+
+    def _heed(self, error: errors.ApiError) -> None:
+        """Hold all looks up for as long as the server asks one of them to wait."""
+        if error.retry_after:
+            hold = min(error.retry_after, _LONGEST_HOLD)
+            self._hold_until = max(self._hold_until, self._runtime.now() + hold)
+
+    async def _sweep(self, due: list[Waiter]) -> None:
+        """Read the list for everyone, on behalf of those whose look is due."""
+        now = self._runtime.now()
+        watched = [waiter for waiter in self._all() if waiter.is_listed(now)]
+        unseen = {waiter.run_id for waiter in watched}
+        complete = False
+        try:
+            filters = narrowed(await self._session.family(), watched, self._runtime.utc().date())
+            complete = await sweep(self._session, self._economy, filters, unseen, self._take)
+        except errors.ApiError as error:
+            self._economy.failed(self._runtime.now())
+            self._heed(error)
+        except Exception as error:  # noqa: BLE001  see _fail
+            self._fail(error)
+        finally:
+            self._sweeping = False
+        now = self._runtime.now()
+        for waiter in watched if complete else due:
+            if waiter.settled.done() or waiter.run_id not in unseen:
+                continue
+            if complete:
+                waiter.missing(now)
+            if not self._put_off(waiter, now):
+                self._ask(waiter)
+
+    def _take(self, row: RunRow) -> None:
+        """Learn from a row of the list."""
+        now, chance = self._runtime.now(), self._runtime.chance()
+        for waiter in self._waiters.get(row.id, ()):
+            waiter.held = False
+            at = waiter.hear(row, now, chance)
+            if at is not None:
+                self._agenda.put(waiter, at)
+            elif not waiter.settled.done():
+                self._ask(waiter)
+
+
+def _in_its_context(on_change: Callable[[WorkflowRun], Any]) -> Callable[[WorkflowRun], None]:
+    context = copy_context()
+
+    def tell(run: WorkflowRun) -> None:
+        context.run(on_change, run)
+
+    return tell
