@@ -127,7 +127,8 @@ class RunFilters:
             InvalidInputError: The message names the filter and lists what it may be.
         """
         if unknown := set(given) - set(cls.__dataclass_fields__):
-            raise InvalidInputError(f"list_runs has no filter {', '.join(sorted(unknown))}")
+            known = ", ".join(sorted(cls.__dataclass_fields__))
+            raise InvalidInputError(f"list_runs has no filter {', '.join(sorted(unknown))}; it has {known}")
         if given.get("before") is not None and given.get("after") is not None:
             raise InvalidInputError("before and after exclude each other: one pages back, the other forward")
         pairs = checked_pairs("metadata", given.get("metadata"))

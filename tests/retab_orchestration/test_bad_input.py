@@ -35,27 +35,35 @@ def documents(given, node="start-node-1"):
     return {"workflow_id": "wf_invoice", "documents": {node: given}}
 
 
+IS_ID = "must be an id, a string that is not empty"
+
 # What `create_run` was given, and what the error says to do about it.
 CREATES = [
-    ({"workflow_id": ""}, "workflow_id must be an id"),
-    ({"workflow_id": None}, "workflow_id must be an id"),
-    ({"workflow_id": 7}, "workflow_id must be an id"),
+    ({"workflow_id": ""}, f"workflow_id {IS_ID}"),
+    ({"workflow_id": None}, f"workflow_id {IS_ID}"),
+    ({"workflow_id": 7}, f"workflow_id {IS_ID}"),
     ({"workflow_id": "wf/1"}, "copy the id from Retab"),
     ({"workflow_id": "wf 1"}, "copy the id from Retab"),
     ({"workflow_id": "wf?x"}, "copy the id from Retab"),
     ({"workflow_id": ".."}, "copy the id from Retab"),
     ({"workflow_id": "wf_\n"}, "copy the id from Retab"),
     ({"workflow_id": "wf_é"}, "copy the id from Retab"),
-    ({"documents": [1]}, "documents must map start node ids"),
-    ({"documents": "invoice.pdf"}, "documents must map start node ids"),
+    ({"documents": [1]}, "documents must map start node ids to values"),
+    ({"documents": "invoice.pdf"}, "documents must map start node ids to values"),
     (documents("a.pdf"), r"wrap a local path in pathlib\.Path"),
     (documents(b"bytes"), r"needs a name: \(filename, bytes\)"),
     (documents(("a.pdf", "text")), r"must be \(filename, bytes\)"),
     (documents(("a.pdf",)), r"must be \(filename, bytes\)"),
     (documents(("a.pdf", b"")), "is empty; there is nothing to process"),
-    (documents(7), r"documents\['start-node-1'\]: a document must be"),
-    (documents(None), r"documents\['start-node-1'\]: a document must be"),
-    (documents(PDF, node=""), "a node id in documents must be an id"),
+    (
+        documents(7),
+        r"documents\['start-node-1'\]: a document must be a pathlib\.Path, .*, or a FileReference",
+    ),
+    (
+        documents(None),
+        r"documents\['start-node-1'\]: a document must be a pathlib\.Path, .*, or a FileReference",
+    ),
+    (documents(PDF, node=""), f"a node id in documents {IS_ID}"),
     (documents(PDF, node="a b"), "copy the id from Retab"),
     (documents(Path("/nowhere.pdf")), "no file /nowhere.pdf; check the path"),
     (documents(Path("/")), "is a directory; give one file"),
@@ -63,19 +71,22 @@ CREATES = [
     (documents(io.StringIO("text")), "open it with mode 'rb'"),
     (documents(io.BytesIO(b"%PDF")), "has no name; give it one with Document"),
     (documents(closed()), "closed already; open it, or give its path"),
-    (documents(Document(b"%PDF", filename=7)), "filename and mime_type must be strings"),
+    (
+        documents(Document(b"%PDF", filename=7)),
+        "filename and mime_type must be strings, or None to go by the source",
+    ),
     (documents({"filename": "a.pdf"}), "a file reference needs an id"),
     (documents({"content": "JVBERg=="}), "a file reference has id or file_id.*not content"),
-    ({"json_inputs": "text"}, "json_inputs must map start node ids"),
-    ({"json_inputs": {7: {}}}, "a node id in json_inputs must be an id"),
+    ({"json_inputs": "text"}, "json_inputs must map start node ids to values"),
+    ({"json_inputs": {7: {}}}, f"a node id in json_inputs {IS_ID}"),
     ({"json_inputs": {"n": {1, 2}}}, "is not JSON.*give dicts, lists"),
     ({"json_inputs": {"n": b"bytes"}}, "is not JSON.*give dicts, lists"),
     ({"json_inputs": {"n": float("nan")}}, "is not JSON.*give dicts, lists"),
     ({"json_inputs": {"n": {(1, 2): 3}}}, "is not JSON.*give dicts, lists"),
     ({"text_inputs": {"n": 7}}, r"text_inputs\['n'\] must be a string"),
-    ({"text_inputs": "hello"}, "text_inputs must map start node ids"),
-    ({"version": ""}, "version must be an id"),
-    ({"version": 3}, "version must be an id"),
+    ({"text_inputs": "hello"}, "text_inputs must map start node ids to values"),
+    ({"version": ""}, f"version {IS_ID}"),
+    ({"version": 3}, f"version {IS_ID}"),
     ({"version": "a b"}, "copy the id from Retab"),
     ({"metadata": {"a": 1}}, "metadata must map strings to strings"),
     ({"metadata": {1: "a"}}, "metadata must map strings to strings"),
@@ -90,15 +101,20 @@ CREATES = [
 # What any other operation was given.
 CALLS = [
     ("get_run", ["run/1"], {}, "copy the id from Retab"),
-    ("get_run", [""], {}, "run_id must be an id"),
+    ("get_run", [""], {}, f"run_id {IS_ID}"),
     ("get_run", [".."], {}, "copy the id from Retab"),
-    ("get_run", ["run_1"], {"output_nodes": "end-node-1"}, "output_nodes must be a list of node ids"),
-    ("get_run", ["run_1"], {"output_nodes": []}, "output_nodes must be a list of node ids"),
-    ("get_run", ["run_1"], {"output_nodes": [7]}, "must be an id"),
-    ("list_steps", [None], {}, "run_id must be an id"),
+    (
+        "get_run",
+        ["run_1"],
+        {"output_nodes": "end-node-1"},
+        "output_nodes must be a list of node ids, or None",
+    ),
+    ("get_run", ["run_1"], {"output_nodes": []}, "output_nodes must be a list of node ids, or None"),
+    ("get_run", ["run_1"], {"output_nodes": [7]}, f"a node id in output_nodes {IS_ID}"),
+    ("list_steps", [None], {}, f"run_id {IS_ID}"),
     ("cancel_run", ["run 1"], {}, "copy the id from Retab"),
     ("restart_run", ["run 1"], {}, "copy the id from Retab"),
-    ("restart_run", [None], {}, "run_id must be an id"),
+    ("restart_run", [None], {}, f"run_id {IS_ID}"),
     ("wait_for_run", ["run_1"], {"timeout": 0}, "timeout must be seconds, more than 0, or None"),
     ("wait_for_run", ["run_1"], {"timeout": -1}, "timeout must be seconds, more than 0, or None"),
     ("wait_for_run", ["run_1"], {"timeout": "60"}, "timeout must be seconds, more than 0, or None"),
@@ -107,14 +123,14 @@ CALLS = [
     ("wait_for_run", ["run_1"], {"on_review": "ask"}, "on_review must be one of return, wait"),
     ("wait_for_run", ["run_1"], {"on_change": awaited}, "on_change must be a plain function"),
     ("list_runs", [], {"limit": 0}, "limit must be a whole number from 1 to 100"),
-    ("list_runs", [], {"colour": "red"}, "has no filter colour"),
+    ("list_runs", [], {"colour": "red"}, "has no filter colour; it has .*workflow_id"),
     ("list_runs", [], {"before": "run_1", "after": "run_2"}, "before and after exclude each other"),
     ("list_runs", [], {"min_duration_ms": 5, "max_duration_ms": 1}, "must not be after or above"),
     ("list_runs", [], {"metadata": {"a": 1}}, "metadata must map strings to strings"),
     ("list_runs", [], {"status": "sleeping"}, "status must be one of"),
     ("list_runs", [], {"from_date": "yesterday"}, "must be a date or YYYY-MM-DD"),
     ("iter_runs", [], {"order": "up"}, "order must be one of asc, desc"),
-    ("decide_review", ["run_1", ""], {"approved": True}, "node_id must be an id"),
+    ("decide_review", ["run_1", ""], {"approved": True}, f"node_id {IS_ID}"),
     ("decide_review", ["run_1", "n"], {"approved": "yes"}, "approved must be True or False"),
     (
         "decide_review",
@@ -126,16 +142,16 @@ CALLS = [
         "decide_review",
         ["run_1", "n"],
         {"approved": True, "modified_data": {"a": {1}}},
-        "modified_data is not JSON",
+        "modified_data is not JSON.*give dicts, lists",
     ),
     ("decide_review", ["run_1", "n"], {"approved": False, "modified_data": {}}, "goes with approved=True"),
     ("decide_review", ["run_1", "n"], {"approved": False, "reason": " "}, "reason must be a string"),
     ("create_test_run", ["wf_1"], {"test_id": "t", "block_id": "b"}, "not both"),
     ("create_test_run", ["wf_1"], {"n_consensus": 4}, "n_consensus must be one of 3, 5, 7"),
-    ("create_test_run", ["wf_1"], {"test_id": ""}, "test_id must be an id"),
+    ("create_test_run", ["wf_1"], {"test_id": ""}, f"test_id {IS_ID}"),
     ("get_test_run", ["a b"], {}, "copy the id from Retab"),
     ("wait_for_test_run", ["t"], {"timeout": 0}, "timeout must be seconds, more than 0"),
-    ("get_test_result", ["t", ""], {}, "test_id must be an id"),
+    ("get_test_result", ["t", ""], {}, f"test_id {IS_ID}"),
 ]
 
 # What the server has to refuse, for only it can know; and what the routes do not have.
@@ -182,6 +198,7 @@ def test_a_create_is_refused_before_anything_is_sent(connect, given, advice):
         client.create_run(**{"workflow_id": "wf_echo", **given})
 
     assert runtime.sent == []
+    assert runtime.service.stats()["runs_created"] == 0
 
 
 @pytest.mark.parametrize(("operation", "arguments", "options", "advice"), CALLS)
@@ -192,6 +209,7 @@ def test_a_call_is_refused_before_anything_is_sent(connect, operation, arguments
         getattr(client, operation)(*arguments, **options)
 
     assert runtime.sent == []
+    assert runtime.service.stats()["runs_created"] == 0
 
 
 @pytest.mark.parametrize(("server", "given", "error", "advice"), REFUSED)
