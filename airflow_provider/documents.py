@@ -3,6 +3,7 @@
 Airflow keeps rendered inputs in its database, so bytes are refused where they are written down, in the DAG file.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -12,6 +13,8 @@ from airflow_provider.inputs import invalid, is_rendered_later
 
 if TYPE_CHECKING:
     from retab_orchestration import DocumentProgress
+
+_log = logging.getLogger(__name__)
 
 _REFERENCE = frozenset({"id", "file_id", "filename", "mime_type", "url"})
 
@@ -64,14 +67,9 @@ def find_documents(documents: Any) -> dict[str, Any] | None:
 
 
 class ProgressLog:
-    """Logs how far large documents have been sent, a line for each tenth of one.
+    """Logs how far large documents have been sent, a line for each tenth of one."""
 
-    Args:
-        log: The task's.
-    """
-
-    def __init__(self, log: Any) -> None:
-        self._log = log
+    def __init__(self) -> None:
         self._tenths: dict[str, int] = {}
 
     def __call__(self, progress: "DocumentProgress") -> None:
@@ -79,10 +77,10 @@ class ProgressLog:
         tenths = 10 * progress.sent // progress.size
         known, self._tenths[progress.node] = self._tenths.get(progress.node, 0), tenths
         if tenths < known:
-            self._log.info("Sending %s again", progress.filename)
+            _log.info("Sending %s again", progress.filename)
         if tenths not in {0, known}:
             size = progress.size / 1_000_000
-            self._log.info("Sent %d %% of %s, which has %.1f MB", 10 * tenths, progress.filename, size)
+            _log.info("Sent %d %% of %s, which has %.1f MB", 10 * tenths, progress.filename, size)
 
 
 class _Stored:

@@ -81,7 +81,7 @@ class RetabRunWorkflowOperator(RunOwner):
             metadata=self.metadata or None,
             identity=identity,
             adopt=adopt,
-            on_progress=ProgressLog(self.log),
+            on_progress=ProgressLog(),
         )
         self.log.info("Run %s of workflow %s is %s", run.id, self.workflow_id, run.status_name)
         return run

@@ -13,7 +13,13 @@ from retab_orchestration import (
     PermissionDeniedError,
     RateLimitedError,
     RequestRejectedError,
+    UploadRefusedError,
 )
+
+# Before these there is no run.
+BEFORE = {"probe", "second probe", "find", "open", "put", "complete", "create"}
+# What a storage refuses in ways that say nothing to anybody else.
+_STORAGE = {"http_302", "http_400", "http_401", "http_405"}
 
 # What may be gone when the same thing is asked again; any other 5xx is as 500 is. The last four take effect.
 ANSWERED = ("http_408", "http_500", "http_503", "garbage", "reset_before")
@@ -28,12 +34,15 @@ REFUSALS = {
     "http_404": NotFoundError,
     "http_405": NotFoundError,
     "http_409": ConflictError,
+    "http_410": ApiStatusError,
     "http_413": DocumentTooLargeError,
     "http_422": RequestRejectedError,
     "http_429 for long": RateLimitedError,
 }
 KINDS = (*AMBIGUOUS, *HARMLESS, *REFUSALS)
 
+# Another upload is made of what these refuse, once.
+_STALE = {"http_403", "http_404", "http_409", "http_410", "http_422"}
 # What a refusal means to a request that is not bound to succeed.
 _SURVIVED = {
     # It finds out what the server speaks: other routes, another header, or a key that may not read this.
@@ -41,6 +50,8 @@ _SURVIVED = {
     "second probe": {"http_401", "http_403"},
     # A run that was created a moment ago may not be found yet, and who waits has time.
     "look": {"http_404", "http_405", "http_429 for long"},
+    "put": _STALE,
+    "complete": _STALE,
     # An older server has another route for it.
     "decision": {"http_404", "http_405"},
     # Why a run failed is worth a request, not another failure.
@@ -71,6 +82,9 @@ def role_of(request):
         (r"GET .*/steps", "steps"),
         (r"GET .*/edges", "edges"),
         (r"POST .*/hil-decisions", "decision"),
+        (r"POST /v1/files/upload", "open"),
+        (r"PUT .*", "put"),
+        (r"POST /v1/files/upload/[^/]+/complete", "complete"),
     ):
         if re.fullmatch(pattern, f"{request.method} {request.path}"):
             return role
@@ -97,7 +111,8 @@ def expected(kind, role, family, *, existing=False):
         existing: Whether the run was there before.
     """
     if kind in REFUSALS and kind not in _SURVIVED.get(role, ()):
-        return Expected(REFUSALS[kind], existing or role not in {"probe", "second probe", "find", "create"})
+        error = UploadRefusedError if role == "put" and kind in _STORAGE else REFUSALS[kind]
+        return Expected(error, existing or role not in BEFORE)
     if role == "create" and family == "classic" and kind in AMBIGUOUS:
         return Expected(CreateOutcomeUnknownError, kind in ACTED_ON)
     return Expected(None, created=True)

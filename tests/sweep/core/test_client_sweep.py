@@ -3,13 +3,16 @@
 import pytest
 
 from retab_orchestration import PollPolicy, RunStatus, WaitTimeoutError
-from tests.invoices import invoice_pdf
+from retab_orchestration.documents import LARGE
+from tests.invoices import invoice_pdf, large_invoice
 from tests.retab_orchestration.fake_runtime import START
 from tests.sweep.core.world import IDENTITY, World
 from tests.sweep.plan import KINDS, expected, posted, role_of
 
 # Nothing in a life takes longer than this, whatever happens: seconds, and requests beyond those of a clean one.
 PATIENCE = 600
+# Large enough not to be sent inside of a create.
+UPLOADED = large_invoice(LARGE + 1)
 MORE_REQUESTS = 12
 
 
@@ -23,6 +26,14 @@ def invoice(client, **options):
 
 def owned_invoice(client):
     invoice(client, identity=IDENTITY, adopt=True)
+
+
+def uploaded_invoice(client):
+    run = client.create_run(
+        "wf_invoice", documents={"start-node-1": ("a.pdf", UPLOADED)}, identity=IDENTITY, adopt=True
+    )
+    [output] = client.wait_for_run(run.id).outputs.values()
+    assert output["invoice_number"] == "INV-2024-001"
 
 
 def reviewed_invoice(client):
@@ -69,7 +80,15 @@ def echo(client, seconds):
 LIVES = {
     # Without metadata nobody looks for a run before it is created: both are the same requests.
     "classic": (invoice, reviewed_invoice, failed_run, cancelled_run, late_run),
-    "current": (invoice, owned_invoice, reviewed_invoice, failed_run, cancelled_run, late_run),
+    "current": (
+        invoice,
+        owned_invoice,
+        uploaded_invoice,
+        reviewed_invoice,
+        failed_run,
+        cancelled_run,
+        late_run,
+    ),
 }
 # One core serves both colours, so the second one is swept through the longest lives only.
 SWEPT = [
@@ -79,6 +98,10 @@ SWEPT = [
     for colour in ("blocking", "awaiting")
     if colour == "blocking" or life in {invoice, reviewed_invoice}
 ]
+
+
+def test_the_upload_is_among_what_is_swept():
+    assert roles("current", uploaded_invoice)[2:6] == ["open", "put", "complete", "create"]
 
 
 def roles(family, life, server=None, before=None):
