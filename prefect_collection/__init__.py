@@ -1,12 +1,13 @@
 """Retab for Prefect: an account and a workflow as blocks, every operation as a task, the usual case as a flow."""
 
-from prefect_collection.blocks import RetabCredentials, RetabRun, RetabWorkflow
+from prefect_collection.blocks import RetabCredentials
 from prefect_collection.cancelling import (
     cancel_retab_runs,
     cancel_runs_of_flow_run,
     cancellation_automation,
 )
 from prefect_collection.flows import arun_workflow, run_workflow
+from prefect_collection.jobs import RetabRun, RetabWorkflow
 from prefect_collection.tasks import (
     acancel_run,
     acreate_run,

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,8 @@ _BEGUN = "creating since "
 
 # Prefect's server reads labels, merges and writes them, so two writers at once could lose one of the two.
 _one_writer = threading.Lock()
+
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -149,12 +152,32 @@ class Memory:
             labels[_ACCOUNT + self._digest] = self._account
         if not self.owner.flow_runs:
             return
-        with _one_writer, get_client(sync_client=True) as client:
+        with _one_writer, get_client(sync_client=True, httpx_settings=asking_again_at_once()) as client:
             for flow_run_id in self.owner.flow_runs:
                 client.update_flow_run_labels(flow_run_id, labels)
 
     def _write_result(self, text: str) -> None:
         get_result_store().write(text, key=self._key)
+
+
+def asking_again_at_once() -> dict[str, Any]:
+    """Return settings of a Prefect client that asks a busy server again at once, before it takes to waiting.
+
+    On SQLite the server answers 503 to a change of labels whenever something else was written while it looked at them.
+    So it does to nearly every create, for Prefect notes the start of the task run at that moment. The other write is
+    done by then; Prefect's client would wait for two seconds.
+    """
+    refusals = count()
+
+    def _hook(response: Any) -> None:
+        if (
+            response.status_code == 503
+            and "Retry-After" not in response.headers
+            and next(refusals) < _AT_ONCE
+        ):
+            response.headers["Retry-After"] = "0"
+
+    return {"event_hooks": {"response": [_hook]}}
 
 
 def runs_in(labels: Mapping[str, Any]) -> dict[str | None, set[str]]:

@@ -73,10 +73,11 @@ def cancellation_automation(
         name: What to call it.
 
     Raises:
-        InvalidInputError: No deployment was given, which would mean all of them.
+        InvalidInputError: No deployment was given, which would mean all of them, or something that is no id.
     """
-    if isinstance(deployments, str) or not deployments:
+    if isinstance(deployments, str | UUID) or not deployments:
         raise InvalidInputError("deployments must be a list with the id of at least one deployment")
+    watched = [f"prefect.deployment.{_id('deployments', deployment)}" for deployment in deployments]
     return Automation(
         name=name,
         description="A flow run that is cancelled while it is suspended runs no hook that could do it.",
@@ -85,7 +86,7 @@ def cancellation_automation(
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related={
                 "prefect.resource.role": "deployment",
-                "prefect.resource.id": [f"prefect.deployment.{deployment}" for deployment in deployments],
+                "prefect.resource.id": watched,
             },
             posture="Reactive",
             threshold=1,
@@ -93,11 +94,20 @@ def cancellation_automation(
         actions=[
             RunDeployment(
                 source="selected",
-                deployment_id=UUID(str(cleanup)),
+                deployment_id=_id("cleanup", cleanup),
                 parameters={"flow_run_id": {"__prefect_kind": "jinja", "template": "{{ flow_run.id }}"}},
             )
         ],
     )
+
+
+def _id(name: str, given: UUID | str) -> UUID:
+    try:
+        return UUID(str(given))
+    except ValueError:
+        raise InvalidInputError(
+            f"{name}: {given!r} is no id of a deployment; take what its apply() returns"
+        ) from None
 
 
 async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]:

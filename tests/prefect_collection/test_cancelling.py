@@ -1,6 +1,10 @@
+import time
 from uuid import uuid4
 
+import httpx
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import prefect_collection
 from prefect_collection import (
@@ -10,9 +14,9 @@ from prefect_collection import (
     cancellation_automation,
     run_workflow,
 )
-from prefect_collection._memory import Record, runs_in
+from prefect_collection._memory import Record, asking_again_at_once, runs_in
 from prefect_collection.blocks import namespace_of
-from retab_orchestration import InvalidInputError, RetabClient, WaitTimeoutError
+from retab_orchestration import RetabClient, WaitTimeoutError
 
 LONG = {"json-node-1": {"seconds": 600}}
 
@@ -74,12 +78,6 @@ def test_an_automation_is_for_the_deployments_that_were_named():
     assert automation.actions[0].deployment_id == cleanup
 
 
-@pytest.mark.parametrize("none", [[], "", str(uuid4())])
-def test_an_automation_for_all_deployments_is_refused(none):
-    with pytest.raises(InvalidInputError, match="at least one deployment"):
-        cancellation_automation(deployments=none, cleanup=uuid4())
-
-
 def test_the_runs_of_a_flow_run_are_told_from_its_labels():
     labels = {
         "prefect.flow.id": "1",
@@ -100,9 +98,26 @@ def test_a_label_that_says_nothing_is_no_record(text):
     assert Record.read(text) == Record()
 
 
-def test_a_namespace_is_the_blocks_or_the_address_of_prefects_api():
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+def test_a_busy_prefect_is_asked_again_at_once_and_only_then_after_a_while(monkeypatch):
+    answers, slept = iter([503, 503, 503, 204]), []
+    monkeypatch.setattr(time, "sleep", slept.append)
 
+    def answer(request):
+        return httpx.Response(next(answers) if request.method == "PATCH" else 404, json={})
+
+    settings = {**asking_again_at_once(), "transport": httpx.MockTransport(answer)}
+    with (
+        temporary_settings({PREFECT_API_URL: "http://prefect.test/api"}),
+        get_client(sync_client=True, httpx_settings=settings) as client,
+    ):
+        client.update_flow_run_labels(uuid4(), {"retab.run.a": "run_1"})
+
+    assert slept[:2] == [0, 0]
+    assert slept[2] > 1
+    assert len(slept) == 3
+
+
+def test_a_namespace_is_the_blocks_or_the_address_of_prefects_api():
     account = {"api_key": "k", "base_url": "http://127.0.0.1:1"}
     with temporary_settings({PREFECT_API_URL: "http://prefect.example/api"}):
         assert namespace_of(None) == "http://prefect.example/api"

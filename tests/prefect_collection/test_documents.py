@@ -55,24 +55,6 @@ def test_contents_are_refused_and_not_repeated(contents):
 
 
 @pytest.mark.parametrize(
-    ("documents", "said"),
-    [
-        ([Path("a.pdf")], "must map start node ids"),
-        ("a.pdf", "must map start node ids"),
-        ({"start": ""}, "empty string"),
-        ({"start": 5}, "not of type int"),
-        ({"start": ["a.pdf"]}, "not of type list"),
-        ({"start": None}, "not of type NoneType"),
-        ({"start": {"name": "a.pdf"}}, "not name"),
-        ({"start": ("a.pdf", b"%PDF")}, "write bytes to a file first"),
-    ],
-)
-def test_what_is_no_document_is_refused_by_name(documents, said):
-    with pytest.raises(InvalidInputError, match=said):
-        as_documents(documents)
-
-
-@pytest.mark.parametrize(
     ("uri", "name"),
     [
         ("s3://bucket/year/a.pdf", "a.pdf"),
@@ -95,19 +77,3 @@ def test_a_file_behind_a_uri_reaches_the_client_by_its_name(emulator):
         read = client.get_run(run.id)
 
     assert read.inputs.documents["start-node-1"].filename == "remote.pdf"
-
-
-@pytest.mark.parametrize(
-    ("uri", "said"),
-    [
-        ("s3://bucket/a.pdf", "s3fs"),
-        ("gs://bucket/a.pdf", "gcsfs"),
-        ("nosuch://bucket/a.pdf", "no filesystem is known for nosuch://"),
-        ("memory://nobody/wrote.pdf", "there is no file memory://nobody/wrote.pdf"),
-    ],
-)
-def test_a_uri_that_cannot_be_opened_says_what_is_missing_and_creates_nothing(emulator, uri, said):
-    with RetabClient() as client, pytest.raises(InvalidInputError, match=said):
-        client.create_run("wf_invoice", documents=as_documents({"start-node-1": uri}))
-
-    assert emulator.stats()["runs_created"] == 0

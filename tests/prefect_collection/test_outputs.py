@@ -5,7 +5,7 @@ import fsspec
 import pytest
 
 from prefect_collection.outputs import OutputTarget
-from retab_orchestration import InvalidInputError, WorkflowRun
+from retab_orchestration import WorkflowRun
 
 
 class Elsewhere:
@@ -91,13 +91,3 @@ def test_a_run_that_waits_for_a_human_has_nothing_to_write_yet(call, emulator, i
         "uri": None, "size": None, "sha256": None, "run_id": run_id, "status": "waiting_for_human"
     }  # fmt: skip
     assert not list(tmp_path.glob("*.json"))
-
-
-@pytest.mark.parametrize("wrong", ["", "nowhere://bucket/out", 5, b"out.json"])
-def test_a_place_that_is_none_is_refused_before_anything_is_created(call, emulator, wrong):
-    with pytest.raises(InvalidInputError, match=r"output_path|filesystem"):
-        call("wait_for_run", "run_1", output_path=wrong)
-    with pytest.raises(InvalidInputError, match=r"output_path|filesystem"):
-        call("run_workflow", "wf_echo", output_path=wrong)
-
-    assert emulator.stats()["requests"] == {}
