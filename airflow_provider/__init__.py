@@ -56,6 +56,11 @@ def _connection_fields() -> dict[str, Any]:
             "description": "Seconds that one request may take; 60 when empty",
             "schema": {"type": ["number", "null"]},
         },
+        "requests_per_second": {
+            "label": "Requests per second",
+            "description": "How many requests one process (a triggerer, a task) may send in a second; any when empty",
+            "schema": {"type": ["number", "null"]},
+        },
         "verify": {
             "label": "TLS verification",
             "description": "true, false, or the path of a CA bundle; true when empty",

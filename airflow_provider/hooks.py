@@ -174,8 +174,9 @@ def _profile(connection: Connection) -> _Profile:
         "verify": _verify(extra.get("verify")),
         "proxy": extra.get("proxy") or None,
     }
-    if (timeout := extra.get("timeout")) not in (None, ""):
-        client["timeout"] = _seconds(timeout)
+    for name, unit in {"timeout": "seconds", "requests_per_second": "requests"}.items():
+        if (value := extra.get(name)) not in (None, ""):
+            client[name] = _number(name, unit, value)
     return _Profile(client, _dashboard_url(extra.get("dashboard_url")), _namespace(extra.get("namespace")))
 
 
@@ -198,11 +199,11 @@ def _base_url(connection: Connection) -> str | None:
     return f"{host}:{connection.port}" if connection.port else host
 
 
-def _seconds(value: Any) -> float:
+def _number(name: str, unit: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise _wrong(f"its extra 'timeout' must be a number of seconds, not {value!r}") from None
+        raise _wrong(f"its extra {name!r} must be a number of {unit}, not {value!r}") from None
 
 
 def _verify(value: Any) -> bool | str:

@@ -25,6 +25,8 @@ class RetabClient(RunOperations, TestRunOperations):
         retry: How often a request that may be repeated is repeated.
         verify: False for no check of TLS certificates, or a file of certificate authorities.
         proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        requests_per_second: How many requests this process may send in a second, with every client that has the same
+            settings; None for any number.
 
     Raises:
         ConfigurationError: Something is missing or wrong; the message says what to set.
@@ -41,9 +43,17 @@ class RetabClient(RunOperations, TestRunOperations):
         retry: RetryPolicy = RetryPolicy(),
         verify: bool | str = True,
         proxy: str | None = None,
+        requests_per_second: float | None = None,
     ) -> None:
         settings = Settings.read(
-            api_key, base_url, api=api, auth=auth, timeout=timeout, verify=verify, proxy=proxy
+            api_key,
+            base_url,
+            api=api,
+            auth=auth,
+            timeout=timeout,
+            verify=verify,
+            proxy=proxy,
+            requests_per_second=requests_per_second,
         )
         self._runtime = BlockingRuntime(settings)
         self._session = Session(self._runtime, settings, retry)
@@ -78,6 +88,8 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         retry: How often a request that may be repeated is repeated.
         verify: False for no check of TLS certificates, or a file of certificate authorities.
         proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        requests_per_second: How many requests this process may send in a second, with every client that has the same
+            settings; None for any number.
 
     Raises:
         ConfigurationError: Something is missing or wrong; the message says what to set.
@@ -94,9 +106,17 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         retry: RetryPolicy = RetryPolicy(),
         verify: bool | str = True,
         proxy: str | None = None,
+        requests_per_second: float | None = None,
     ) -> None:
         settings = Settings.read(
-            api_key, base_url, api=api, auth=auth, timeout=timeout, verify=verify, proxy=proxy
+            api_key,
+            base_url,
+            api=api,
+            auth=auth,
+            timeout=timeout,
+            verify=verify,
+            proxy=proxy,
+            requests_per_second=requests_per_second,
         )
         self._runtime = AsyncioRuntime(settings)
         self._session = Session(self._runtime, settings, retry)

@@ -1,6 +1,7 @@
 import pytest
 
 from retab_orchestration import InvalidInputError, PollPolicy, RetryPolicy
+from retab_orchestration.policies import Pace
 
 
 def test_gaps_grow_with_the_time_waited_and_stop_at_the_interval():
@@ -67,3 +68,16 @@ def test_a_poll_policy_that_cannot_be_followed_is_refused(wrong):
 def test_a_retry_policy_that_cannot_be_followed_is_refused(wrong):
     with pytest.raises(InvalidInputError, match=next(iter(wrong))):
         RetryPolicy(**wrong)
+
+
+def test_a_pace_spreads_a_burst_over_its_seconds():
+    pace = Pace(4)
+
+    assert [pace.turn(100.0) for _ in range(5)] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_pace_saves_nothing_up_while_nobody_sends():
+    pace = Pace(4)
+    pace.turn(100.0)
+
+    assert [pace.turn(200.0) for _ in range(2)] == [0.0, 0.25]

@@ -85,6 +85,9 @@ def test_a_key_that_is_none_is_refused_without_repeating_it(key):
         ("timeout", 1e12),
         ("proxy", "socks5://x"),
         ("proxy", 5),
+        ("requests_per_second", 0),
+        ("requests_per_second", "10"),
+        ("requests_per_second", True),
         ("verify", 3),
     ],
 )

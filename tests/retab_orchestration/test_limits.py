@@ -1,0 +1,83 @@
+"""What one process asks of an account at once, and per second, on real sockets."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from retab_orchestration import AsyncRetabClient, RetabClient
+from retab_orchestration.emulator import Emulator
+
+RUN = b'{"id": "run_1", "status": "running"}'
+
+
+class Crowd:
+    """A server that answers after a while, and counts how many requests it has at once."""
+
+    def __init__(self):
+        self.present = {"GET": 0, "POST": 0}
+        self.most = {"GET": 0, "POST": 0, "all": 0}
+
+    async def serve(self, reader, writer):
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                method = head.split(b" ", 1)[0].decode()
+                length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                if length:
+                    await reader.readexactly(int(length[0].split(b":")[1]))
+                self.present[method] += 1
+                self.most[method] = max(self.most[method], self.present[method])
+                self.most["all"] = max(self.most["all"], sum(self.present.values()))
+                await asyncio.sleep(0.05)
+                self.present[method] -= 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(RUN), RUN))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def crowded():
+    crowd = Crowd()
+    server = await asyncio.start_server(crowd.serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with AsyncRetabClient("key", f"http://{host}:{port}", api="classic", auth="bearer") as client:
+        yield crowd, client
+    server.close()
+
+
+async def test_requests_in_flight_are_bounded_and_creates_never_take_every_place():
+    async with crowded() as (crowd, client):
+        creates = [client.create_run("wf_1") for _ in range(60)]
+        looks = [client.get_run("run_1", outputs=False) for _ in range(120)]
+        await asyncio.gather(*creates, *looks)
+
+    assert crowd.most["all"] == 32
+    assert crowd.most["POST"] == 16
+    assert crowd.most["GET"] >= 16
+
+
+@pytest.fixture
+def emulator():
+    with Emulator() as running:
+        yield running
+
+
+def test_both_kinds_of_client_keep_to_the_rate_of_their_account_together(emulator):
+    options = {"api": "current", "auth": "bearer", "requests_per_second": 50}
+
+    async def awaiting():
+        async with AsyncRetabClient("key", emulator.url, **options) as client:
+            await client.create_run("wf_echo", json_inputs={"json-node-1": {}})
+            await asyncio.gather(*(client.list_runs(limit=1) for _ in range(14)))
+
+    began = time.monotonic()
+    asyncio.run(awaiting())
+    with RetabClient("key", emulator.url, **options) as client:
+        for _ in range(15):
+            client.list_runs(limit=1)
+
+    assert time.monotonic() - began >= 29 / 50
