@@ -137,7 +137,7 @@ class ApiConnectionError(ApiError):
     """No answer came: try again later.
 
     Attributes:
-        sent: False if the request provably never left, so that nothing can have happened because of it.
+        sent: False if the request provably never arrived as a whole, so that nothing can have happened because of it.
     """
 
     def __init__(self, message: str, *, sent: bool = True, **facts: Any) -> None:

@@ -10,7 +10,15 @@ from weakref import WeakKeyDictionary, ref
 import httpx
 
 from retab_orchestration._http import Body, Request, Response
-from retab_orchestration._runtimes.wire import Clocks, answer_of, client_options, is_secure, made, sending
+from retab_orchestration._runtimes.wire import (
+    Clocks,
+    Flight,
+    answer_of,
+    client_options,
+    is_secure,
+    made,
+    sending,
+)
 from retab_orchestration.settings import Settings
 
 __all__ = ["AsyncioRuntime"]
@@ -69,10 +77,10 @@ class AsyncioRuntime(Clocks):
         async with shared.slot(lasts=request.fresh or request.signed_url is not None):
             if pause := self.turn(self._settings):
                 await asyncio.sleep(pause)
-            with sending(request):
+            with sending(request) as flight:
                 secure = is_secure(request, self._settings)
                 client = await self._client(shared, fresh=request.fresh, secure=secure)
-                content = _off_loop(request.body) if request.body else None
+                content = _off_loop(request.body, flight) if request.body else None
                 return answer_of(await client.send(made(client, request, self._settings, content)))
 
     def apart(self) -> "AsyncioRuntime":
@@ -132,7 +140,7 @@ class AsyncioRuntime(Clocks):
         return shared.clients[key]
 
 
-async def _off_loop(body: Body) -> AsyncIterator[bytes]:
+async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     """Read a body in a thread, part by part: a document may be on a slow disk, or on the far side of a network."""
     pieces, sent = body.chunks(), 0
     while part := await asyncio.to_thread(_joined, pieces):
@@ -140,6 +148,7 @@ async def _off_loop(body: Body) -> AsyncIterator[bytes]:
         sent += len(part)
         if body.on_sent is not None:
             body.on_sent(sent)
+    flight.is_whole = True
 
 
 def _joined(pieces: Iterator[bytes]) -> bytes:

@@ -3,14 +3,22 @@
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import ClassVar, TypeVar
 
 import httpx
 
-from retab_orchestration._http import Request, Response
-from retab_orchestration._runtimes.wire import Clocks, answer_of, client_options, is_secure, made, sending
+from retab_orchestration._http import Body, Request, Response
+from retab_orchestration._runtimes.wire import (
+    Clocks,
+    Flight,
+    answer_of,
+    client_options,
+    is_secure,
+    made,
+    sending,
+)
 from retab_orchestration.settings import Settings
 
 __all__ = ["BlockingRuntime"]
@@ -30,8 +38,8 @@ class BlockingRuntime(Clocks):
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
         time.sleep(self.turn(self._settings))  # noqa: ASYNC251  there is no loop here to block
-        with sending(request):
-            content = request.body.told() if request.body else None
+        with sending(request) as flight:
+            content = _noted(request.body, flight) if request.body else None
             client = self._client(fresh=request.fresh, secure=is_secure(request, self._settings))
             return answer_of(client.send(made(client, request, self._settings, content)))
 
@@ -69,6 +77,11 @@ class BlockingRuntime(Clocks):
             if client is not made:
                 made.close()  # another thread was faster
         return client
+
+
+def _noted(body: Body, flight: Flight) -> Iterator[bytes]:
+    yield from body.told()
+    flight.is_whole = True
 
 
 # A lock that another thread held while the process forked would never be released in the child.

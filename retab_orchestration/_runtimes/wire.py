@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -22,7 +23,10 @@ from retab_orchestration._http import Request, Response
 from retab_orchestration.policies import Pace
 from retab_orchestration.settings import Settings
 
-__all__ = ["Clocks", "answer_of", "client_options", "is_secure", "made", "sending", "tls"]
+__all__ = ["Clocks", "Flight", "answer_of", "client_options", "is_secure", "made", "sending", "tls"]
+
+# Bytes of a body that may have been too many for the server.
+_MANY = 24 * 1024 * 1024
 
 # The request being sent is ours, so httpx's line about it stays out of the host's task log.
 _ours: ContextVar[bool] = ContextVar("retab_orchestration_sending", default=False)
@@ -112,13 +116,36 @@ def answer_of(response: httpx.Response) -> Response:
     )
 
 
+@dataclass
+class Flight:
+    """A request on its way."""
+
+    request: Request
+    is_whole: bool
+    """Whether the connection has taken all of it. Nobody can act on half a body, so what breaks before is harmless."""
+
+    @property
+    def broke(self) -> dict[str, Any]:
+        """What is to be said of a connection that broke by now."""
+        return {"method": self.request.method, "path": self.request.path, "sent": self.is_whole}
+
+    @property
+    def hint(self) -> str:
+        """Why the connection may have been closed in the middle of a body."""
+        body = self.request.body
+        if self.is_whole or body is None or body.length < _MANY:
+            return ""
+        return f"; the request has {body.length / 1024**2:.0f} MiB, and Retab takes about 32 MiB"
+
+
 @contextmanager
-def sending(request: Request) -> Iterator[None]:
+def sending(request: Request) -> Iterator[Flight]:
     """Turn httpx's failures into ours and keep its log line away while one request is sent."""
     quiet = _ours.set(True)
     facts: dict[str, Any] = {"method": request.method, "path": request.path}
+    flight = Flight(request, is_whole=request.body is None)
     try:
-        yield
+        yield flight
     except (httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise errors.ApiTimeoutError(
             "no connection in time; check base_url and the network", sent=False, **facts
@@ -129,7 +156,7 @@ def sending(request: Request) -> Iterator[None]:
         raise errors.ApiConnectionError(text, sent=False, **facts) from error
     except httpx.TimeoutException as error:
         raise errors.ApiTimeoutError(
-            "no answer in time; try again later, or raise timeout", **facts
+            "no answer in time; try again later, or raise timeout", **flight.broke
         ) from error
     except httpx.DecodingError as error:
         raise errors.UnreadableAnswerError("the answer's compression is broken", **facts) from error
@@ -137,8 +164,9 @@ def sending(request: Request) -> Iterator[None]:
         text = "the server gave an address for the document that is none"
         raise errors.UnreadableAnswerError(text, **facts) from None
     except httpx.RequestError as error:
-        text = f"the connection broke before the answer was read ({type(error).__name__})"
-        raise errors.ApiConnectionError(text, **facts) from error
+        when = "before the answer was read" if flight.is_whole else "while the request was being sent"
+        text = f"the connection broke {when} ({type(error).__name__}){flight.hint}"
+        raise errors.ApiConnectionError(text, **flight.broke) from error
     finally:
         _ours.reset(quiet)
 

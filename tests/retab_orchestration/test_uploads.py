@@ -13,6 +13,7 @@ from retab_orchestration import (
     RunIdentity,
     UploadRefusedError,
 )
+from retab_orchestration._http import Response
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import LARGE
 from retab_orchestration.identity import FINGERPRINT
@@ -375,3 +376,19 @@ def test_a_document_that_changes_while_it_is_uploaded_creates_nothing(current, t
         )
 
     assert CREATE not in runtime.requests
+
+
+def test_a_storage_that_answers_before_it_has_read_everything_gets_the_hash_of_everything(script):
+    client, runtime = script(ok(session()), ok({}), ok(RUN), api="current")
+    send = runtime.send
+
+    async def hasty(request):
+        if request.signed_url:
+            next(request.body.chunks())
+            return Response(200)
+        return await send(request)
+
+    runtime.send = hasty
+    create(client)
+
+    assert json.loads(runtime.bodies[1]) == {"sha256": hashlib.sha256(INVOICE).hexdigest()}
