@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
         raise SystemExit(f"there is no file {document}: use make demo DOCUMENT=path/to/a.pdf")
     exit_on_terminate()
     say = Narrator()
-    with Emulator(speed=SPEED, api_key=KEY) as emulator:
+    with Emulator(speed=SPEED, api_key=KEY, on_upload=say.receives) as emulator:
         say.saw(f"a Retab listens on {emulator.url}; the document is {document.name}")
         airflow = through_airflow(emulator, document, say)
         by_airflow = emulator.stats()["runs_created"]

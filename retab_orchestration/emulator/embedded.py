@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from retab_orchestration.emulator.definitions import read_workflows
 from retab_orchestration.emulator.server import Server, address, listen
-from retab_orchestration.emulator.service import Service
+from retab_orchestration.emulator.service import OnUpload, Service
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
 
@@ -30,6 +30,8 @@ class Emulator:
         port: The port to listen on, 0 for any free one.
         auth: The header that may carry the key: `both`, `api-key` or `bearer`.
         idempotency: Whether `Idempotency-Key` is honoured; the real API promises nothing.
+        on_upload: Called in the emulator's thread with a file's name, its bytes so far and all that it has, while it is
+            uploaded.
 
     Raises:
         ValueError: when an argument is none of what is allowed.
@@ -47,12 +49,19 @@ class Emulator:
         port: int = 0,
         auth: str = "both",
         idempotency: bool = True,
+        on_upload: OnUpload | None = None,
     ) -> None:
         more = (
             read_workflows(Path(workflows)) if isinstance(workflows, str | Path) else tuple(workflows or ())
         )
         self._service = Service(
-            api=api, api_key=api_key, workflows=more, speed=speed, auth=auth, idempotency=idempotency
+            api=api,
+            api_key=api_key,
+            workflows=more,
+            speed=speed,
+            auth=auth,
+            idempotency=idempotency,
+            on_upload=on_upload,
         )
         self._host, self._port = host, port
         self._ready = threading.Event()

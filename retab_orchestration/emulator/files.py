@@ -13,7 +13,7 @@ from retab_orchestration.emulator.shelf import BUDGET, SIGNED, Upload
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
 
-__all__ = ["ROUTES", "STORAGE", "serve_storage"]
+__all__ = ["ROUTES", "STORAGE", "find_upload", "serve_storage"]
 
 STORAGE = "/_storage/"
 """Where signed addresses point; no key is needed there, and none is allowed."""
@@ -106,6 +106,11 @@ def serve_storage(state: State, request: Request) -> Response:
             return Response(410, b"The emulator keeps only the newest files", {"content-type": "text/plain"})
         return Response(200, content, {"content-type": _file(state, file_id).mime_type})
     raise Refusal(404, "Not Found")
+
+
+def find_upload(state: State, request: Request) -> Upload | None:
+    """Return the upload that a signed address is for, None when it is for none."""
+    return state.shelf.uploads.get(request.path.rpartition("/")[2])
 
 
 def _receive(state: State, request: Request, file_id: str) -> Response:

@@ -202,8 +202,9 @@ async def _read(http: HttpRequest, request: Request, service: Service) -> bool:
         size += len(chunk)
         if size > limit:
             chunks.clear()
-        elif blob is not None:
+        elif blob is not None and chunk:  # the last one is empty
             blob.write(chunk)
+            service.arriving(request, blob.size)
         else:
             chunks.append(chunk)
     request.body = b"".join(chunks)

@@ -25,7 +25,7 @@ from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id
 from retab_orchestration.emulator.workflows import BUILT_IN, Workflow
 
-__all__ = ["BODY_LIMIT", "Service"]
+__all__ = ["BODY_LIMIT", "OnUpload", "Service"]
 
 BODY_LIMIT = 32 * 1024 * 1024
 """Bytes that a request body may have; the gateway of the real API refuses more."""
@@ -34,6 +34,10 @@ _STORAGE_LIMIT = 64 * BODY_LIMIT
 """The same for signed uploads, which do not pass that gateway and are not held in memory."""
 
 _MODULES = (classic, current, runs, steps, decisions, reviews, test_runs, files, graph)
+
+
+OnUpload = Callable[[str, int, int], None]
+"""Takes a file's name, its bytes so far, and all that it has."""
 
 
 class Service:
@@ -47,6 +51,8 @@ class Service:
         auth: The header that may carry the key: `both`, `api-key` or `bearer`.
         idempotency: Whether `Idempotency-Key` is honoured; the real API promises nothing.
         clock: Returns seconds since 1970.
+        on_upload: Called with a file's name, its bytes that have arrived and all that were announced, while an upload
+            arrives; by whoever carries the requests.
 
     Raises:
         ValueError: when `api`, `auth` or `speed` is none of these.
@@ -62,6 +68,7 @@ class Service:
         auth: str = "both",
         idempotency: bool = True,
         clock: Callable[[], float] = time.time,
+        on_upload: OnUpload | None = None,
     ) -> None:
         if api not in {"both", *BOTH}:
             raise ValueError(f"api is {api!r}: use 'both', 'classic' or 'current'")
@@ -69,7 +76,7 @@ class Service:
             raise ValueError(f"auth is {auth!r}: use 'both', 'api-key' or 'bearer'")
         if speed <= 0:
             raise ValueError(f"speed is {speed}: use a number above 0, such as 10 for ten times faster")
-        self._api_key, self._auth = api_key, auth
+        self._api_key, self._auth, self._on_upload = api_key, auth, on_upload
         known = {workflow.id: workflow for workflow in (*BUILT_IN, *workflows)}
         self.state = State(api, clock, speed, known, idempotency)
         self.faults = Faults(self.count)
@@ -94,6 +101,11 @@ class Service:
     def takes_blob(request: Request) -> bool:
         """Tell whether the body of a request is an upload, to be handed over as a `Blob`."""
         return request.path.startswith(files.STORAGE)
+
+    def arriving(self, request: Request, size: int) -> None:
+        """Take note of how many bytes of an upload there are by now."""
+        if self._on_upload is not None and (upload := files.find_upload(self.state, request)) is not None:
+            self._on_upload(upload.filename, size, upload.size)
 
     def body_limit(self, request: Request) -> int:
         """Return how many bytes the body of a request may have."""

@@ -101,6 +101,18 @@ def test_every_request_of_an_upload_can_meet_a_fault(http, emulator, kind, place
         assert steps[place]().status_code == expected
 
 
+def test_who_runs_an_emulator_sees_uploads_arrive(http):
+    seen = []
+    with Emulator(on_upload=lambda *news: seen.append(news)) as emulator:
+        session = opened(http, emulator.url, 2 * MIB)
+        assert put(http, session, pieces(2), 2 * MIB).status_code == 200
+        assert http.put(f"{emulator.url}/_storage/upload/file_unknown", content=b"x").status_code == 403
+
+    assert {(name, size) for name, _, size in seen} == {("a.pdf", 2 * MIB)}
+    assert [arrived for _, arrived, _ in seen] == sorted({arrived for _, arrived, _ in seen})
+    assert seen[-1][1] == 2 * MIB
+
+
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak of memory"
 )
