@@ -78,12 +78,10 @@ unit-prefect:
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
-	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect
+	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect tests/crash/prefect
 	@# One Airflow for both; what it consists of is killed last.
 	$(call PYTEST,airflow) -m system tests/system/airflow tests/crash/airflow
 	$(call PYTEST,airflow-floor) -m system tests/system/airflow_floor
-	@# In a process of its own, because whatever this host consists of is killed.
-	$(call PYTEST,prefect) -m system tests/crash/prefect
 
 crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
 	@rm -rf $(CRASH_RESULTS)

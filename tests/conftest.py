@@ -1,5 +1,8 @@
 """What test folders share that cost too much to have twice."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 
@@ -10,3 +13,15 @@ def real_airflow():
 
     with booted() as airflow:
         yield airflow
+
+
+@pytest.fixture(scope="session")
+def prefect_host():
+    """The Prefect server of tests/system/prefect and tests/crash/prefect; scripts run in this environment."""
+    from hosts.prefect_host import PrefectHost
+
+    with PrefectHost(Path(sys.prefix)) as host:
+        yield host
+        if "prefect.logging.handlers" in sys.modules:
+            # At the end of this process Prefect would try for a minute to send these to a server that is gone.
+            sys.modules["prefect.logging.handlers"].APILogHandler().flush()

@@ -1,5 +1,6 @@
 """What is done to a flow run at which moment, and what has to come of it."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,11 +18,13 @@ class Case:
     outcome: str = "completed"
     remote: tuple = ("completed",)
     asks: bool = False
+    writes: bool = True
+    """Whether the flow writes its outputs where they are looked for."""
 
     @property
     def expected(self):
         """What a result has to look like, as `Result.seen`."""
-        return len(self.remote), self.outcome, self.outcome == "completed", self.remote
+        return len(self.remote), self.outcome, self.writes and self.outcome == "completed", self.remote
 
 
 def killed_at_its_create(when):
@@ -37,12 +40,15 @@ def killed_at_its_create(when):
     return does
 
 
-def killed_and_storage_is_lost(shot):
-    shot.begin("plain")
-    shot.start()
-    shot.wait_until_looked_at()
-    shot.kill_process()
-    run_again(shot, PREFECT_LOCAL_STORAGE_PATH=str(shot.host.home / f"empty-{shot.id}"))
+def killed_and_storage_is_lost(deployment):
+    def does(shot):
+        shot.begin(deployment)
+        shot.start()
+        shot.wait_until_looked_at()
+        shot.kill_process()
+        run_again(shot, PREFECT_LOCAL_STORAGE_PATH=str(shot.host.home / f"empty-{shot.id}"))
+
+    return does
 
 
 def run_again(shot, **env):
@@ -51,13 +57,16 @@ def run_again(shot, **env):
     shot.finish()
 
 
-def killed_while_served(shot):
-    shot.begin("ready", seconds=30)
-    shot.wait_until_looked_at()
-    shot.kill_served()
-    shot.wait_for_state("CRASHED")
-    shot.set_state("SCHEDULED", "AwaitingRetry")
-    shot.finish()
+def killed_while_served(deployment, number):
+    def does(shot):
+        shot.begin(deployment, seconds=30)
+        shot.wait_until_looked_at()
+        shot.kill_served(number)
+        shot.wait_for_state("CRASHED")
+        shot.set_state("SCHEDULED", "AwaitingRetry")
+        shot.finish()
+
+    return does
 
 
 def cancelled(deployment):
@@ -77,6 +86,14 @@ def cancelled_while_suspended(shot):
     shot.finish()
 
 
+def resumed(shot):
+    shot.begin("suspends")
+    shot.wait_for_state("PAUSED")
+    shot.decide()
+    shot.resume()
+    shot.finish()
+
+
 ENDED = {"outcome": "cancelled", "remote": ("cancelled",), "asks": True}
 CASES = {
     "create held before": Case(
@@ -87,11 +104,12 @@ CASES = {
         killed_at_its_create("after"), "the process, while the answer to its create is on its way"
     ),
     "storage lost": Case(
-        killed_and_storage_is_lost,
+        killed_and_storage_is_lost("plain"),
         "the process, while it waits; it is started again with an empty result storage",
     ),
     "served, waiting": Case(
-        killed_while_served, "the process that `serve()` started, while it waits; a user runs it again"
+        killed_while_served("ready", signal.SIGKILL),
+        "the process that `serve()` started, while it waits; a user runs it again",
     ),
     "cancelled": Case(cancelled("ready"), "a user cancels the flow run", **ENDED),
     "cancelled as subflow": Case(
@@ -100,4 +118,16 @@ CASES = {
     "cancelled while suspended": Case(
         cancelled_while_suspended, "a user cancels the flow run while it is suspended for a review", **ENDED
     ),
+}
+# Done once, and not told on the page: what is no SIGKILL, and what the page tells already of blocking flows.
+ASIDE = {
+    "storage lost, async": Case(
+        killed_and_storage_is_lost("plain-async"), "as above, and the flow is the async one"
+    ),
+    "terminated as subflow": Case(
+        killed_while_served("parent", signal.SIGTERM),
+        "SIGTERM, as at an eviction, while the inner flow waits",
+    ),
+    "cancelled, async": Case(cancelled("ready-async"), "a user cancels the async flow", **ENDED),
+    "resumed": Case(resumed, "a user decides, and resumes the suspended flow run", writes=False),
 }

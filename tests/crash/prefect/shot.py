@@ -30,7 +30,7 @@ class Shot:
         self._process = None
         lane.emulator.reset()
 
-    def begin(self, deployment, *, seconds=15.0, workflow=True):
+    def begin(self, deployment, *, seconds=15.0):
         """Create the flow run: scheduled where the deployment is served, else pending until it is started by hand."""
         given = {"json_inputs": {"json-node-1": {"seconds": seconds, "token": self._token}}}
         given["output_path"] = str(self._output)
@@ -40,7 +40,7 @@ class Shot:
             given["account"] = self.lane.name
         else:
             given |= {"workflow_id": "wf_echo", "credentials": self.lane.name, "poll_interval_seconds": 1}
-        state = "PENDING" if deployment == "plain" else "SCHEDULED"
+        state = "PENDING" if deployment.startswith("plain") else "SCHEDULED"
         path = f"/deployments/{self._world.deployments[deployment]}/create_flow_run"
         body = {"parameters": given, "state": {"type": state}, "idempotency_key": self._token}
         self.id = self._world.post(path, body)["id"]
@@ -54,15 +54,25 @@ class Shot:
         self._process.kill()
         self.result.killed.append("flow run's process")
 
-    def kill_served(self):
-        """SIGKILL the process that the runner started for this flow run."""
-        os.kill(self._world.process_of(self.id), signal.SIGKILL)
+    def kill_served(self, number=signal.SIGKILL):
+        """Send a signal to the process that the runner started for this flow run."""
+        os.kill(self._world.process_of(self.id), number)
         self.result.killed.append("flow run's process")
 
     def set_state(self, kind, name=None):
         """Set the state as the UI does."""
         body = {"state": {"type": kind, "name": name}, "force": kind != "CANCELLING"}
         self._world.post(f"/flow_runs/{self.id}/set_state", body)
+
+    def resume(self):
+        """Resume the flow run as the UI does."""
+        self._world.post(f"/flow_runs/{self.id}/resume", {})
+
+    def decide(self):
+        """Approve what its run waits for, as a human does at Retab."""
+        [run] = self.lane.active
+        self.lane.retab.decide_review(run.id, run.waiting_for_node_ids[0], approved=True)
+        self._wait(lambda: not self.lane.active, "to have its run decided")
 
     def cancel(self):
         self.set_state("CANCELLING")

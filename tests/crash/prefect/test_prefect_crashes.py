@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.crash.prefect.cases import CASES
+from tests.crash.prefect.cases import ASIDE, CASES
 from tests.crash.record import repetitions
 
 pytestmark = pytest.mark.system
@@ -23,3 +23,12 @@ def test_a_crash_was_injected_and_cancelled_nothing(results, name):
 
     assert [len(result.killed) for result in found] == [1] * repetitions()
     assert [result.cancels for result in found] == [0] * repetitions()
+
+
+@pytest.mark.parametrize("name", ASIDE)
+def test_what_the_page_does_not_tell_goes_as_well(results, name):
+    [found] = results[name]
+
+    assert found.error is None
+    assert found.seen == ASIDE[name].expected
+    assert ASIDE[name].asks or found.cancels == 0

@@ -11,19 +11,28 @@ from httpx import HTTPStatusError
 from tests.crash.lane import KEY
 
 SERVED = Path(__file__).with_name("served.py")
+DEPLOYMENTS = {"plain", "plain-async", "ready", "ready-async", "parent", "suspends", "crash-cleanup"}
 
 
 class World:
-    """The server, the process that serves, and the folder that flows write to."""
+    """The server, the process that serves for as long as the `with` block lasts, and the folder that flows write to."""
 
     def __init__(self, host, lanes, folder):
         self.host = host
         self.outputs = folder
         accounts = folder / "accounts.json"
         accounts.write_text(json.dumps({lane.name: (KEY, lane.emulator.url) for lane in lanes}))
-        self._runner = host.start_script(SERVED, str(accounts))
-        self._runner.wait_until(lambda: len(self._found()) == 5, timeout=180, what="serving five deployments")
+        self._accounts = accounts
+
+    def __enter__(self):
+        env = {"PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+        self._runner = self.host.start_script(SERVED, str(self._accounts), env=env)
+        self._runner.wait_until(lambda: self._found().keys() >= DEPLOYMENTS, timeout=180, what="serving")
         self.deployments = self._found()
+        return self
+
+    def __exit__(self, *raised):
+        self._runner.stop()
 
     def post(self, path, body):
         """POST to Prefect's API, again while its SQLite is locked by another writer."""

@@ -10,6 +10,7 @@ import pytest
 from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.exceptions import ParameterTypeError
 from prefect.results import get_result_store
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 
@@ -391,7 +392,7 @@ def test_a_flow_that_takes_too_long_cancels_its_run_and_one_that_fails_does_not(
 ):
     started = []
 
-    @flow(timeout_seconds=8 if takes_too_long else None, on_failure=[cancel_retab_runs])
+    @flow(timeout_seconds=4 if takes_too_long else None, on_failure=[cancel_retab_runs])
     async def waits():
         started.append(await acreate_run("wf_echo", json_inputs={"json-node-1": {"seconds": 6000}}))
         if not takes_too_long:
@@ -572,21 +573,11 @@ def test_the_ready_flow_refuses_contents_before_there_is_a_flow_run(run_ready_fl
     assert emulator.stats()["runs_created"] == 0
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"on_review": "maybe"}, "on_review"),
-        ({"poll_interval_seconds": 0}, "poll_interval_seconds"),
-        ({"timeout_seconds": -1}, "timeout_seconds"),
-        ({"documents": {"start-node-1": 5}}, "documents"),
-        ({"metadata": {"tag": [5]}}, "metadata"),
-    ],
-)
-def test_the_ready_flow_refuses_wrong_settings_before_it_creates(run_ready_flow, emulator, wrong, said):
-    with pytest.raises(Exception, match=said):
-        run_ready_flow("wf_invoice", **wrong)
+def test_the_ready_flow_refuses_wrong_settings_before_it_creates(run_ready_flow, emulator):
+    with pytest.raises(ParameterTypeError, match="on_review"):
+        run_ready_flow("wf_invoice", on_review="maybe")
 
-    assert emulator.stats()["runs_created"] == 0
+    assert emulator.stats()["requests"] == {}
 
 
 def test_what_a_flow_logs_is_a_change_of_state_never_a_request_or_a_key(

@@ -7,24 +7,21 @@ import pytest
 from hosts.processes import ProcessError
 from tests.invoices import invoice_pdf
 from tests.leaks import leaks_in, traces_of
-from tests.system.prefect.test_examples import EXAMPLES
+from tests.system.prefect.programs import running
+from tests.system.prefect.test_examples import EXAMPLES, script
 
 pytestmark = pytest.mark.system
 
 KEY = "rt_plain_to_see_91c3f0"
 LOGGERS = "retab_orchestration,prefect_collection,httpx,httpcore"
-
-
-@pytest.fixture
-def account(emulator):
-    return {
-        "RETAB_API_KEY": KEY,
-        "RETAB_API_BASE_URL": emulator.url,
-        "PREFECT_LOGGING_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGERS,
-        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
-    }
+ENV = {
+    "RETAB_API_KEY": KEY,
+    "PREFECT_LOGGING_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGERS,
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+}
+FAILURES = ("http_401", "http_422", "garbage")
 
 
 @pytest.fixture
@@ -36,22 +33,33 @@ def documents(tmp_path):
     return sorted(folder.glob("*.pdf"))
 
 
-def test_prefect_has_written_neither_the_key_nor_a_document(host, emulator, account, documents):
-    contents = [path.read_bytes() for path in documents]
-    host.run(EXAMPLES / "run_workflow.py", str(documents[0]), env=account)
-    host.run(EXAMPLES / "mapped_documents.py", *map(str, documents), env=account)
-    for kind in ("http_401", "http_422", "garbage"):
+def refused(kind, document):
+    def program(host, emulator, env):
         emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": kind, "times": 9}])
         with pytest.raises(ProcessError) as failed:
-            host.run(EXAMPLES / "run_workflow.py", str(documents[0]), env=account)
-        assert KEY not in str(failed.value)
+            host.run(EXAMPLES / "run_workflow.py", document, env=env)
+        return str(failed.value)
 
-    leaks, files = leaks_in(Path(host.home), traces_of(KEY, contents))
+    return program
+
+
+def test_prefect_has_written_neither_the_key_nor_a_document(prefect_host, documents):
+    contents = [path.read_bytes() for path in documents]
+    first, *_ = names = [str(path) for path in documents]
+    programs = {kind: refused(kind, first) for kind in FAILURES} | {
+        "one": script(EXAMPLES / "run_workflow.py", first),
+        "many": script(EXAMPLES / "mapped_documents.py", *names),
+    }
+    with running(prefect_host, programs, ENV) as ran:
+        printed = [ran(name).printed for name in programs]
+
+    assert KEY not in "".join(printed)
+    leaks, files = leaks_in(Path(prefect_host.home), traces_of(KEY, contents))
 
     assert leaks == []
     # What was searched is what it should be: the database, results, and what the flows have logged at DEBUG.
     assert files > 10
-    assert b"Created run" in b"".join(path.read_bytes() for path in host.home.glob("prefect.db*"))
-    logs = b"".join(path.read_bytes() for path in host.home.rglob("log.txt"))
+    assert b"Created run" in b"".join(path.read_bytes() for path in prefect_host.home.glob("prefect.db*"))
+    logs = b"".join(path.read_bytes() for path in prefect_host.home.rglob("log.txt"))
     assert b"DEBUG" in logs
     assert b"httpcore" in logs
