@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import sys
+import traceback
 
 
 def keep_to_core(number: int) -> None:
@@ -22,11 +23,17 @@ def keep_to_core(number: int) -> None:
 def main(module: str, spec: str) -> None:
     """Do the work and tell the result."""
     keep_to_core(0)
-    result = importlib.import_module(f"benchmarks.work.{module}").main(json.loads(spec))
-    sys.stdout.write(f"\n{json.dumps(result)}\n")
+    code = 1
+    try:
+        result = importlib.import_module(f"benchmarks.work.{module}").main(json.loads(spec))
+        sys.stdout.write(f"\n{json.dumps(result)}\n")
+        code = 0
+    except Exception:  # noqa: BLE001  whoever started this reads it in our error stream
+        traceback.print_exc()
     sys.stdout.flush()
+    sys.stderr.flush()
     # Threads and loops of a host that is only measured need no tidy end.
-    os._exit(0)
+    os._exit(code)
 
 
 if __name__ == "__main__":
