@@ -58,7 +58,7 @@ check: venvs ## Lint, format, import contracts, types
 	$(call MYPY,airflow-floor) airflow_provider
 	$(call MYPY,prefect) prefect_collection example_flows
 
-CORE_TESTS := tests/retab_orchestration tests/emulator tests/packaging tests/hosts
+CORE_TESTS := tests/retab_orchestration tests/emulator tests/packaging tests/hosts tests/benchmarks
 unit: venvs ## The tests without hosts, in each environment; branch coverage of the core
 	@$(MAKE) $(PAIRWISE) unit-prefect unit-core unit-airflow-floor unit-airflow
 

@@ -1,0 +1,76 @@
+"""The text of the benchmark's page: numbers that can be read, promises that are decided by what was measured."""
+
+import pytest
+
+from benchmarks.part import number, table
+from benchmarks.parts import PARTS
+from benchmarks.parts.defaults import _most
+from benchmarks.report import page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (1520.4, "1,520"),
+        (27.34, "27.3"),
+        (10.0, "10"),
+        (0.04213, "0.0421"),
+        (0.00004213, "0.0000421"),
+        (-2730.2, "-2,730"),
+    ],
+)
+def test_a_number_has_three_digits_that_say_something(value, text):
+    assert number(value) == text
+
+
+def test_a_table_puts_numbers_to_the_right():
+    assert table(("a", "b"), [("x", 1)]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
+
+
+def test_parts_are_numbered_once_and_in_order():
+    numbers = [part.number for part in PARTS]
+
+    assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize(
+    ("moments", "most"), [([], 0), ([5.0], 0), ([20, 30, 59.9, 60], 3), ([20, 61, 62, 100, 121], 3)]
+)
+def test_the_fullest_window_is_found(moments, most):
+    assert _most(moments, 20.0, 120.0) == most
+
+
+def measured(bound):
+    cell = {"cpu": bound, "modules": 41, "outside": []}
+    return {
+        "date": "2026-01-01",
+        "machine": {"processor": "P", "cores": 2, "memory_gb": 8.0, "system": "S"},
+        "versions": {"bench-core": {"python": "3.11"}},
+        "parts": {
+            "5": {
+                "date": "2026-01-01",
+                "seconds": 1.0,
+                "results": {
+                    **dict.fromkeys(("ours", "Airbyte", "dbt Cloud", "Databricks", "example_dags/"), cell),
+                    "files": 4,
+                },
+            }
+        },
+    }
+
+
+def test_a_promise_that_is_not_kept_says_what_bounds_it():
+    text = page(measured(0.05))
+
+    assert "| <= 0.06 s | 0.05 s | yes |" in text
+    assert "| <= 40 | 41 | **no** |" in text
+    assert "modules: most of them are Airflow's own" in text
+
+
+def test_parts_that_were_not_measured_are_left_out():
+    text = page(measured(0.05))
+
+    assert "## 5." in text
+    assert "## 1." not in text
