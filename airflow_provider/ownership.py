@@ -85,12 +85,13 @@ class Ownership:
             return self.keep(Owned(adoptable, reattached=True))
         if self._may_be_lost(may_start_again) and not client.can_find_runs():
             raise self._unknown()
-        identity = self._next_identity(client)
+        self.identity = self._next_identity(client)
         self._write(run_id=None)
         try:
-            run = start(identity, self._may_exist)
+            run = start(self.identity, self._may_exist)
         except Exception as error:
-            if _created_nothing(error):
+            # What may be repeated has to be the same then, on a host with another namespace as well.
+            if _created_nothing(error) and not may_start_again:
                 self._restore()
             raise
         return self.keep(Owned(run, reattached=run.id in known))

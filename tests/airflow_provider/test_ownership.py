@@ -7,7 +7,13 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider.operators import RetabRestartRunOperator, RetabRunWorkflowOperator
-from retab_orchestration import CreateOutcomeUnknownError, InputsChangedError, RunFailedError, ServerError
+from retab_orchestration import (
+    CreateOutcomeUnknownError,
+    InputsChangedError,
+    RetabError,
+    RunFailedError,
+    ServerError,
+)
 from tests.airflow_provider.refusals import refused
 
 
@@ -498,6 +504,39 @@ def test_restart_is_owned_as_well(attempt, connect, client, emulator, kept, sett
 
     assert first == second != source.id
     assert created(emulator) == 2
+
+
+def test_restart_whose_answers_were_lost_is_the_same_on_another_host(
+    attempt, connect, client, emulator, kept
+):
+    build = restart_of(client)
+    connect(extra={**CLASSIC, "namespace": "worker-1"})
+    emulator.post_faults([{"match": "POST */restart", "times": 9, "kind": "reset_after"}])
+    with pytest.raises(RetabError):
+        attempt(kept, operator=build())
+    emulator.post_faults([])
+    connect(extra={**CLASSIC, "namespace": "worker-2"})
+
+    attempt(kept, try_number=2, operator=build())
+
+    assert created(emulator) == 2
+
+
+def test_restart_that_is_cut_off_after_a_run_that_failed_is_taken_up(
+    attempt, connect, client, emulator, kept
+):
+    build = restart_of(client)
+    connect(extra=CLASSIC)
+    _, first = attempt(kept, operator=build())
+    client.cancel_run(first)
+    kept.fails_at = kept.writes + 2  # the intent is written, the id is not
+    with pytest.raises(Killed):
+        attempt(kept, try_number=2, operator=build())
+
+    _, second = attempt(kept, try_number=3, operator=build())
+
+    assert status(client, second) == "running"
+    assert created(emulator) == 3
 
 
 def test_failed_run_that_may_pass_is_started_anew_by_the_retry(attempt, emulator, store):
