@@ -82,7 +82,7 @@ async def create_once(
     lost: errors.CreateOutcomeUnknownError | None = None
     for _ in range(_SENDINGS):
         try:
-            run = await _send(session, new, len(found.failed), on_progress)
+            run = await _send_marked(session, new, found.failed, on_progress)
         except errors.CreateOutcomeUnknownError as unknown:
             lost = unknown
             adopted = await _look_for(session, new, found.failed, unknown)
@@ -92,6 +92,23 @@ async def create_once(
             return run if lost is None else await _only_one(session, new, run, found.failed)
     assert lost is not None  # noqa: S101  the loop ends without a run only if every answer was lost
     raise lost
+
+
+async def _send_marked(
+    session: Session, new: NewRun, failed: frozenset[str], on_progress: OnProgress | None
+) -> WorkflowRun:
+    """Send a create under an `Idempotency-Key`; it may be answered with the run of an earlier process.
+
+    An upload of the same document by that process has another address, so that a server that honours the key takes
+    this for another request, and refuses it.
+    """
+    try:
+        return await _send(session, new, len(failed), on_progress)
+    except errors.ConflictError as conflict:
+        adopted = await _look_for(session, new, failed, conflict) if new.uploaded else None
+        if adopted is None:
+            raise
+        return adopted
 
 
 async def can_find_runs(session: Session) -> bool:
@@ -156,13 +173,9 @@ async def _adoptable(session: Session, new: NewRun) -> _Found:
 
 
 async def _look_for(
-    session: Session, new: NewRun, failed: frozenset[str], lost: errors.CreateOutcomeUnknownError
+    session: Session, new: NewRun, failed: frozenset[str], lost: errors.RetabError
 ) -> WorkflowRun | None:
-    """Look for a run whose create went unanswered.
-
-    Raises:
-        CreateOutcomeUnknownError: It cannot be looked for.
-    """
+    """Look for a run that may have been created, or raise what made that a question if it cannot be looked for."""
     try:
         for pause in _LOOKS:
             await session.runtime.sleep(pause)

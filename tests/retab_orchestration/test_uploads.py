@@ -7,6 +7,7 @@ import pytest
 
 from retab_orchestration import (
     ApiConnectionError,
+    ConflictError,
     DocumentTooLargeError,
     FileReference,
     InvalidInputError,
@@ -122,6 +123,25 @@ def test_a_create_that_is_sent_again_uploads_nothing_again(current, kind):
 
     assert runtime.requests.count(OPEN) == runtime.requests.count(PUT) == 1
     assert runtime.service.stats()["runs_created"] == 1
+
+
+def test_a_second_upload_under_the_same_idempotency_key_finds_the_first_run(current):
+    # What a process does that knows nothing of the one before it, on a server whose list of runs showed it nothing.
+    client, runtime = current()
+
+    first, second = create(client, identity=IDENTITY), create(client, identity=IDENTITY)
+
+    assert first.id == second.id
+    assert runtime.service.stats()["runs_created"] == 1
+
+
+def test_a_conflict_for_another_reason_is_one(current):
+    client, runtime = current({"match": CREATE, "kind": "http_409"})
+
+    with pytest.raises(ConflictError):
+        create(client)
+
+    assert runtime.requests.count(CREATE) == 1
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def blocking() -> None:
 
 async def awaiting() -> WorkflowTestRun:
     async with AsyncRetabClient() as retab:
-        run = await retab.create_run("wf_1")
+        run = await retab.create_run("wf_1", on_progress=lambda progress: progress.sent / progress.size)
         run = await retab.wait_for_run(run.id, on_change=lambda seen: seen.status_name)
         assert_type(run.final_outputs, dict[str, dict[str, Any]])
         async for found in retab.iter_runs():
