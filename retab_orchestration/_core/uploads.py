@@ -57,6 +57,8 @@ async def _upload(
     refusal: errors.ApiStatusError | None = None
     for _ in range(2):
         ticket = await session.exchange(uploads.open_upload(document))
+        if session.settings.base_url.startswith("https:") and not ticket.url.startswith("https:"):
+            raise errors.UnreadableAnswerError("the server wants the document at an address without TLS")
         try:
             await session.exchange(uploads.send_document(ticket, node, document, on_progress))
             sha256 = ticket.sha256

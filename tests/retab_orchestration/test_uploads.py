@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from retab_orchestration import (
     FileReference,
     InvalidInputError,
     RunIdentity,
+    UnreadableAnswerError,
     UploadRefusedError,
 )
 from retab_orchestration._http import Response
@@ -243,6 +245,16 @@ def test_the_signed_address_is_told_to_nobody(current):
     told = f"{error} {error!r} {error.__dict__} {error.__cause__} {error.__cause__.__dict__} {runtime.sent!r}"
     assert "_storage" not in told
     assert secret.partition("signature=")[2] not in told
+
+
+def test_a_document_does_not_leave_tls(script):
+    client, runtime = script(ok(session(uploadUrl="http://storage.test/a")), api="current")
+    client._session.settings = replace(client._session.settings, base_url="https://retab.test")
+
+    with pytest.raises(UnreadableAnswerError, match="without TLS"):
+        create(client)
+
+    assert runtime.requests == [OPEN]
 
 
 def test_of_what_a_storage_says_only_the_code_is_told(script):
