@@ -86,7 +86,7 @@ class Call(Generic[T]):
     look: str = "list_runs(workflow_id={workflow_id!r}, from_date={day!r})"
     """Where to look for what a create whose answer was lost may have started."""
     whole: bool = False
-    """Whether `read` takes the `Response` itself instead of its JSON."""
+    """Whether `read` takes the `Response` itself instead of its JSON, and builds no models."""
 
     def answer(self, response: Response) -> T:
         """Read an answer."""

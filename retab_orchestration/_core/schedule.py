@@ -88,11 +88,15 @@ class Schedule:
         self._clock_review(status, now)
         if self.settles(status):
             return Settle()
+        return self.still(now, chance)
+
+    def still(self, now: float, chance: float) -> LookAgain | Expire:
+        """Decide after a look that showed the state of the one before."""
+        self._failures = 0
         if self._expired(now):
             return Expire()
-        return self._at(
-            now + self._policy.gap(now - self._paced_from, in_review=status.is_waiting, chance=chance)
-        )
+        in_review = self._review_since is not None
+        return self._at(now + self._policy.gap(now - self._paced_from, in_review=in_review, chance=chance))
 
     def failed(self, now: float, chance: float, retry_after: float | None = None) -> Decision:
         """Decide after a look that failed in a way that may pass."""

@@ -24,6 +24,8 @@ Header = Literal["api-key", "bearer"]
 
 # Bytes of a body that is read where it arrives; a larger one could hold an event loop up for more than 20 ms.
 _READ_AT_ONCE = 32 * 1024
+# The same for a body of which no models are built.
+_LOADED_AT_ONCE = 256 * 1024
 
 PASSING = (
     errors.ApiConnectionError,
@@ -107,7 +109,7 @@ class Sender:
             now = self.runtime.utc().timestamp()
             raise error_of(request, response, run_id=call.run_id, now=now, key=key)
         try:
-            if len(response.content) <= _READ_AT_ONCE:
+            if len(response.content) <= (_LOADED_AT_ONCE if call.whole else _READ_AT_ONCE):
                 return call.answer(response)
             return await self.runtime.off_loop(lambda: call.answer(response))
         except Exception as error:  # noqa: BLE001  whatever a body makes the reader do, it is the body that is wrong

@@ -98,6 +98,15 @@ class Wait(Generic[W]):
         self._seen = run
         return self.heard(run.status, run.status_name, now, chance, run)
 
+    def unchanged(self, now: float, chance: float) -> Decision:
+        """Decide after a look that showed the state of the one before."""
+        self._failure = None
+        return self.schedule.still(now, chance)
+
+    def is_unchanged(self, status_name: str) -> bool:
+        """Tell whether the last look showed this state as well."""
+        return status_name == self._status_name
+
     def is_news(self, status_name: str) -> bool:
         """Tell whether somebody wants to know of a run in this state."""
         return self._on_change is not None and status_name != self._status_name

@@ -13,6 +13,8 @@ __all__ = ["Agenda"]
 
 # Seconds by which a look may be early, so that it is made together with others.
 _EARLY = 0.25
+# Seconds for which a hold lasts at the most.
+_LONGEST_HOLD = 600.0
 
 
 class Agenda:
@@ -30,34 +32,50 @@ class Agenda:
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._set_for = math.inf
+        self._hold_until = -math.inf
+
+    def hold(self, seconds: float) -> None:
+        """Make no look for a while, except those that cannot be made later."""
+        self._hold_until = max(self._hold_until, self._now() + min(seconds, _LONGEST_HOLD))
 
     def put(self, waiter: Waiter, at: float) -> None:
         """Look at a run then, and not when it was said before."""
+        if at < self._hold_until and not waiter.is_last(at):
+            at = self._hold_until
         waiter.due = at
         heapq.heappush(self._looks, (at, next(self._order), waiter))
-        self._set()
+        self._set(at)
 
     def take(self) -> list[Waiter]:
         """Take out everyone whose look is due, or nearly so."""
         found: list[Waiter] = []
-        until = self._now()
-        while self._looks and self._looks[0][0] <= until:
-            at, _, waiter = heapq.heappop(self._looks)
-            if waiter.due != at or waiter.settled.done():
-                continue  # it was looked at meanwhile, or waits no longer
+        now = until = self._now()
+        while self._next_at() <= until:
+            _, _, waiter = heapq.heappop(self._looks)
+            if now < self._hold_until and not waiter.is_last(now):
+                self.put(waiter, now)
+                continue
             if not found:
                 until += min(_EARLY, waiter.early)
             waiter.due = None
             found.append(waiter)
         return found
 
+    def _next_at(self) -> float:
+        """Return when the next look is due, and drop those that were made meanwhile or that nobody waits for."""
+        while self._looks:
+            at, _, waiter = self._looks[0]
+            if waiter.due == at and not waiter.settled.done():
+                return at
+            heapq.heappop(self._looks)
+        return math.inf
+
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _set(self) -> None:
-        at = self._looks[0][0] if self._looks else math.inf
+    def _set(self, at: float) -> None:
         if at >= self._set_for:
             return
         self.close()
@@ -69,4 +87,4 @@ class Agenda:
     def _ring(self) -> None:
         self._timer, self._set_for = None, math.inf
         self._on_time()
-        self._set()
+        self._set(self._next_at())

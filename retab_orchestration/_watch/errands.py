@@ -26,6 +26,11 @@ class Errands:
         self._askers = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no run waits for being asked for."""
+        return not self._questions
+
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something by and by."""
         task = asyncio.get_running_loop().create_task(work, context=Context())

@@ -77,12 +77,12 @@ async def sweep(
         if cursor.repeats(page) or (after is not None and not page.data):
             break
         rows += len(page.data)
-        for number, row in enumerate(page.data):
+        for number, (run_id, body) in enumerate(page.data):
             if number % _ROWS_AT_ONCE == 0:
                 await session.runtime.sleep(0)
-            if row.id in unseen:
-                unseen.discard(row.id)
-                take(row)
+            if run_id in unseen:
+                unseen.discard(run_id)
+                take(RunRow(run_id, body))
         after = cursor.following(page)
         complete = after is None
         if complete or not economy.goes_on(len(unseen), watched, spent):

@@ -73,6 +73,10 @@ class Waiter:
         """Tell whether the list is likely to show the run."""
         return now >= self._unlisted_until
 
+    def may_be_listed(self, now: float) -> bool:
+        """Tell whether the list will do for a look now."""
+        return self.is_listed(now) and not self.is_last(now)
+
     def missing(self, now: float) -> None:
         """Take note that a whole list did not show the run."""
         self._misses += 1
@@ -89,8 +93,12 @@ class Waiter:
         if self.workflow_id is None:
             self.workflow_id, self.created_on = row.workflow_id, row.created_on
         name = row.status_name
+        if name is None or self.is_last(now):
+            return None
+        if self.wait.is_unchanged(name):
+            return self._follow(self.wait.unchanged(now, chance), now)
         status = RunStatus.read(name)
-        if name is None or self.is_last(now) or self.wait.schedule.settles(status):
+        if self.wait.schedule.settles(status):
             return None
         try:
             run = row.run() if self.wait.is_news(name) else None
@@ -127,11 +135,14 @@ class Waiter:
         except Exception as error:  # noqa: BLE001  of the look, or of `on_change`: it is for whoever waits
             self.settled.set_exception(error)
             return None
+        return self._follow(decision, now, run)
+
+    def _follow(self, decision: Decision, now: float, run: WorkflowRun | None = None) -> float | None:
         if isinstance(decision, LookAgain):
             self._gap = max(0.0, decision.at - now)
             return decision.at
         if isinstance(decision, Settle) and run is not None:
             self.settled.set_result(run)
         else:
-            self.settled.set_exception(self.wait.expired())
+            self.fail(self.wait.expired())
         return None

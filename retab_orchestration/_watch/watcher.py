@@ -1,6 +1,7 @@
 """RunWatcher: the looks of everyone who waits on one connection in one event loop."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from typing import Any
@@ -20,8 +21,11 @@ from retab_orchestration.models.row import RunRow
 
 __all__ = ["RunWatcher"]
 
-# Seconds for which `Retry-After`, sent to one, holds the others up at the most.
-_LONGEST_HOLD = 600.0
+# Seconds without a word from the list after which nobody waits for it any longer.
+_LONGEST_SILENCE = 2.0
+# Fewer are asked for one by one, also while the list is being read.
+_FEWEST = 3
+_AT_ONCE = 16
 
 
 class RunWatcher:
@@ -43,7 +47,7 @@ class RunWatcher:
         self._errands = Errands(self._answer)
         self._waiters: dict[str, list[Waiter]] = {}
         self._sweeping = False
-        self._hold_until = 0.0
+        self._rest_until = self._heard_at = -math.inf
 
     @property
     def is_idle(self) -> bool:
@@ -93,29 +97,40 @@ class RunWatcher:
 
     def _look(self, now: float) -> None:
         """Look at every run that is due: in the list if that is cheaper, else one by one."""
-        due = [waiter for waiter in self._agenda.take() if not self._put_off(waiter, now)]
-        listed = [waiter for waiter in due if waiter.is_listed(now) and not waiter.is_last(now)]
-        if len(listed) > 2 and not self._sweeping:
-            watched = sum(waiter.is_listed(now) for waiter in self._all())
-            if self._economy.prefers_list(len(listed), watched, now):
-                self._sweeping = True
-                self._errands.start(self._sweep(listed))
-                due = [waiter for waiter in due if not (waiter.is_listed(now) and self._put_off(waiter, now))]
+        due = self._agenda.take()
+        if self._sweeping:
+            due = self._impatient(due, now)
+        elif self._is_worth_a_sweep(due, now):
+            if now >= self._rest_until:
+                self._sweeping, self._heard_at = True, now
+                self._errands.start(self._sweep(due))
+            due = [waiter for waiter in due if not self._put_off(waiter, now)]
         for waiter in due:
             self._ask(waiter)
 
-    def _put_off(self, waiter: Waiter, now: float) -> bool:
-        """Put a look off if the server asked for that, or while the list may be about to tell; never the last one."""
-        if waiter.is_last(now):
+    def _is_worth_a_sweep(self, due: list[Waiter], now: float) -> bool:
+        listed = sum(waiter.may_be_listed(now) for waiter in due)
+        if listed < _FEWEST:
             return False
-        if now < self._hold_until:
-            self._agenda.put(waiter, self._hold_until)
-            return True
-        if self._sweeping and not waiter.held:
-            waiter.held = True
-            self._agenda.put(waiter, now + waiter.late)
-            return True
-        return False
+        watched = sum(waiter.is_listed(now) for waiter in self._all())
+        return self._economy.prefers_list(listed, watched, now)
+
+    def _put_off(self, waiter: Waiter, now: float) -> bool:
+        """Put a look off for as long as the list may tell, or rests; never one that it cannot tell of."""
+        listed = waiter.may_be_listed(now)
+        if listed:
+            waiter.held = self._sweeping
+            self._agenda.put(waiter, now + waiter.late if self._sweeping else self._rest_until)
+        return listed
+
+    def _impatient(self, due: list[Waiter], now: float) -> list[Waiter]:
+        """Return those who are not to wait for what is still to come of the list: a few, or all if it hangs."""
+        overdue = sum(waiter.held for waiter in due)
+        hangs = now > self._heard_at + _LONGEST_SILENCE
+        few = overdue <= _AT_ONCE and self._errands.is_idle
+        return [
+            waiter for waiter in due if (waiter.held and (few or hangs)) or not self._put_off(waiter, now)
+        ]
 
     def _ask(self, waiter: Waiter) -> None:
         waiter.due = None
@@ -130,7 +145,7 @@ class RunWatcher:
         try:
             run = await self._session.exchange_once(shared.get_run(run_id), seconds=seconds)
         except LOOK_FAILURES as error:
-            self._heed(error)
+            self._agenda.hold(error.retry_after or 0.0)
             failure = error
             self._tell(run_id, lambda waiter, now, chance: waiter.failed(failure, now, chance))
         except Exception as error:  # noqa: BLE001  whatever it is, it is for whoever waits
@@ -147,12 +162,6 @@ class RunWatcher:
             if at is not None:
                 self._agenda.put(waiter, at)
 
-    def _heed(self, error: errors.ApiError) -> None:
-        """Hold all looks up for as long as the server asks one of them to wait."""
-        if error.retry_after:
-            hold = min(error.retry_after, _LONGEST_HOLD)
-            self._hold_until = max(self._hold_until, self._runtime.now() + hold)
-
     async def _sweep(self, due: list[Waiter]) -> None:
         """Read the list for everyone, on behalf of those whose look is due."""
         now = self._runtime.now()
@@ -164,23 +173,26 @@ class RunWatcher:
             complete = await sweep(self._session, self._economy, filters, unseen, self._take)
         except errors.ApiError as error:
             self._economy.failed(self._runtime.now())
-            self._heed(error)
+            self._agenda.hold(error.retry_after or 0.0)
         except Exception as error:  # noqa: BLE001  see _fail
             self._fail(error)
         finally:
             self._sweeping = False
-        now = self._runtime.now()
+        took, now = self._runtime.now() - now, self._runtime.now()
+        self._rest_until = now + took
         for waiter in watched if complete else due:
             if waiter.settled.done() or waiter.run_id not in unseen:
                 continue
             if complete:
                 waiter.missing(now)
-            if not self._put_off(waiter, now):
                 self._ask(waiter)
+            else:
+                self._agenda.put(waiter, now)
 
     def _take(self, row: RunRow) -> None:
         """Learn from a row of the list."""
-        now, chance = self._runtime.now(), self._runtime.chance()
+        self._heard_at = now = self._runtime.now()
+        chance = self._runtime.chance()
         for waiter in self._waiters.get(row.id, ()):
             waiter.held = False
             at = waiter.hear(row, now, chance)

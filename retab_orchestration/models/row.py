@@ -1,6 +1,5 @@
 """A row of the run list as a wait reads it: its state and what narrows the list, and no model of the rest."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,10 @@ __all__ = ["RowPage", "RunRow"]
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What a list says of one run, unread but for its id."""
+    """What a list says of one run, read as far as is asked for."""
 
     id: str
-    body: Mapping[str, Any]
+    body: Any
 
     @property
     def status_name(self) -> str | None:
@@ -47,7 +46,8 @@ class RunRow:
 class RowPage:
     """One page of such rows."""
 
-    data: tuple[RunRow, ...]
+    data: tuple[tuple[str, Any], ...]
+    """Id and body of each run."""
     after: str | None
     """Ask for the next page with it; None if there is none."""
     size: int
@@ -63,6 +63,6 @@ class RowPage:
         envelope = body if isinstance(body, dict) else {"data": body}
         if not isinstance(envelope.get("data", 0), list | None):
             raise ValueError("This is no page of a list: it has no `data`")  # noqa: TRY004  the body is wrong
-        found = [(pick(text, row, "id"), row) for row in rows(envelope["data"]) or ()]
+        found = [(row.get("id"), row) for row in rows(envelope["data"]) or ()]
         after = pick(text, envelope, "list_metadata.after", "after")
-        return cls(tuple(RunRow(run_id, row) for run_id, row in found if run_id), after, size)
+        return cls(tuple(each for each in found if text(each[0])), after, size)
