@@ -191,8 +191,10 @@ def plots(results: Results) -> list[Plot]:
     """Draw how the requests grow with the length of a run."""
     sides = results["sides"]
     lines = {
-        NAMES[side].split(",")[0]: [
-            (DURATIONS[kind][0], found["requests"]) for kind, found in sides[side].items()
+        NAMES[side].split(",")[0].replace("`", ""): [
+            (DURATIONS[kind][0], found["requests"])
+            for kind, found in sides[side].items()
+            if found["lag_p50"] is not None
         ]
         for side in NAMES
         if side in sides and side != "airbyte"

@@ -5,6 +5,7 @@ import pytest
 from benchmarks.part import number, table
 from benchmarks.parts import PARTS
 from benchmarks.parts.defaults import _most
+from benchmarks.parts.waiting import _read
 from benchmarks.report import page
 
 
@@ -74,3 +75,29 @@ def test_parts_that_were_not_measured_are_left_out():
 
     assert "## 5." in text
     assert "## 1." not in text
+
+
+@pytest.mark.parametrize(("side", "looks"), [("ours", 10), ("dbt", 3)])
+def test_a_look_costs_what_its_interval_cost(side, looks):
+    spec = {"side": side, "count": 10, "interval": 5.0}
+    result = {
+        "steady": [[100.0, 7.0], [105.0, 7.3]],
+        "noticed": {"1": 121.5, "2": 123.0},
+        "bad_count": 1,
+        "resident": [1_000, 51_000],
+        "blocks": {},
+    }
+    told = {
+        "moments": [99.9, 100.0, 102.0, 104.9, 105.0],
+        "sizes": [1, 10, 20, 30, 1],
+        "ends": {"1": 120.0, "2": 120.0},
+    }
+
+    found = _read(spec, result, told)
+
+    (interval,) = found["intervals"]
+    assert interval["cpu_us"] == pytest.approx(0.3e6 / looks)
+    assert (interval["requests"], interval["bytes"]) == (3, 60)
+    assert found["lags"] == [1.5, 3.0]
+    assert found["lost"] == 9
+    assert found["resident"] == 5_000
