@@ -8,7 +8,7 @@ import tracemalloc
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.work.meters import Collector, Heartbeat, resident
+from benchmarks.work.meters import Collector, Heartbeat, peak_since_reset, reset_peak, resident
 from benchmarks.work.triggers import SIDES, Make, connect, is_good
 
 
@@ -34,6 +34,7 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
     if spec.get("trace"):
         tracemalloc.start()
     gc.collect()
+    reset_peak()
     before = resident(), tracemalloc.get_traced_memory()[0]
     began = time.monotonic()
     heart.start()
@@ -54,6 +55,7 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
     # What it costs to wait is measured without the heartbeat, how long the loop stands still before and after that.
     heart.stop()
     steady = await _samples(spec["intervals"], spec["interval"])
+    peak = peak_since_reset(), tracemalloc.get_traced_memory()[1]
     gc.collect()
     after = resident(), tracemalloc.get_traced_memory()[0]
     await asyncio.sleep(0.1)  # the collection above is ours
@@ -72,8 +74,8 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
         "noticed": noticed,
         "bad": bad[:5],
         "bad_count": len(bad),
-        "resident": [before[0], after[0]],
-        "traced": [before[1], after[1]],
+        "resident": [before[0], after[0], peak[0]],
+        "traced": [before[1], after[1], peak[1]],
         "blocks": {
             name: [heart.longest(start, end), collector.longest(start, end)]
             for name, start, end in (

@@ -84,7 +84,7 @@ def test_a_look_costs_what_its_interval_cost(side, looks):
         "steady": [[100.0, 7.0], [105.0, 7.3]],
         "noticed": {"1": 121.5, "2": 123.0},
         "bad_count": 1,
-        "resident": [1_000, 51_000],
+        "resident": [1_000, 51_000, 91_000],
         "blocks": {},
     }
     told = {
@@ -100,4 +100,4 @@ def test_a_look_costs_what_its_interval_cost(side, looks):
     assert (interval["requests"], interval["bytes"]) == (3, 60)
     assert found["lags"] == [1.5, 3.0]
     assert found["lost"] == 9
-    assert found["resident"] == 5_000
+    assert (found["resident"], found["peak"]) == (5_000, 9_000)
