@@ -1,6 +1,24 @@
 """The parts of the benchmark, in the order of the page; what measures them is in `benchmarks/work`."""
 
 from benchmarks.part import Part
-from benchmarks.parts import defaults, documents, imports, prefect_waits, waiting
+from benchmarks.parts import (
+    defaults,
+    documents,
+    endtoend,
+    fleet,
+    imports,
+    prefect_waits,
+    triggerer,
+    waiting,
+)
 
-PARTS: tuple[Part, ...] = (waiting.PART, defaults.PART, documents.PART, imports.PART, prefect_waits.PART)
+PARTS: tuple[Part, ...] = (
+    waiting.PART,
+    triggerer.PART,
+    defaults.PART,
+    documents.PART,
+    imports.PART,
+    prefect_waits.PART,
+    endtoend.PART,
+    fleet.PART,
+)

@@ -1,0 +1,1 @@
+"""What the Airflow of part 7 runs."""
