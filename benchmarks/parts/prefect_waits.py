@@ -164,8 +164,8 @@ def targets(results: Results) -> Iterable[Target]:
             "<= 1/20",
             f"1/{number(peer['cpu'] / ours['cpu'])} ({number(ours['cpu'])} of {number(peer['cpu'])} s{cut})",
             ours["cpu"] * 20 <= peer["cpu"],
-            f"{number(nothing['cpu'])} s of ours are what Prefect takes for {count} tasks that do nothing{cut}, its flow "
-            f"took {number(peer['wall'])} s",
+            f"{number(nothing['cpu'])} s of ours are what Prefect takes for {count} tasks that do nothing; "
+            f"the peer's flow took {number(peer['wall'])} s{cut}",
         )
         if ours["steady_cpu"] and peer["steady_cpu"]:
             yield Target(
