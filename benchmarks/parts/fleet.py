@@ -186,28 +186,36 @@ def _summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _costs(fleet: Crowd, alone: Crowd, many: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, float]:
-    """Work out from both measurements what a row costs, what it costs to wait for it, and what a single look does."""
+    """Tell apart what a row of the list costs, what it costs besides to wait for it, and what a single look does.
+
+    Of the rows that one process read alone, all were its own; of those that each of the fleet read, a part.
+    """
     row_bytes = one["page_bytes"] / max(one["pages"], 1) / 100
-    # Microseconds of a process for one row read: all rows of one are waited for, of the others a share.
-    rows_of_one = one["page_bytes"] / row_bytes
-    rows_of_many = many["page_bytes"] / row_bytes / fleet.processes
-    both = 1e6 * one["busy"] * one["seconds"] / max(rows_of_one, 1)
-    mixed = 1e6 * many["busy"] * many["seconds"] / max(rows_of_many, 1)
     part = fleet.each / fleet.tagged
-    watched = max(0.0, (both - mixed) / (1 - part))
-    row = max(0.0, both - watched)
-    ending_rows = many["ending_bytes"] / row_bytes
-    looks = 1e6 * many["ending_cpu"] - ending_rows * (row + part * watched)
-    per_sweep = max(1, -(-fleet.tagged // 100)) * fleet.processes
+    row = watched = get = 0.0
+    # Each is what is left of a measured sum without the two others; single looks are few until the runs end.
+    for _ in range(50):
+        both = _per_row(one, 1, row_bytes, get)
+        mixed = _per_row(many, fleet.processes, row_bytes, get)
+        watched = max(0.0, (both - mixed) / (1 - part))
+        row = max(0.0, both - watched)
+        rest = 1e6 * many["ending_cpu"] - many["ending_bytes"] / row_bytes * (row + part * watched)
+        get = max(0.0, rest / max(many["ending_gets"], 1))
     return {
         "row_us": row,
         "watched_us": watched,
-        "get_us": max(0.0, looks / max(many["ending_gets"], 1)),
+        "get_us": get,
         "row_bytes": row_bytes,
         "memory_base": one["memory_before"],
         "memory_run": (one["memory"] - one["memory_before"]) / alone.each,
-        "sweeps": many["pages"] / per_sweep * INTERVAL / many["seconds"],
+        "sweeps": one["page_bytes"] / row_bytes / alone.tagged * INTERVAL / one["seconds"],
     }
+
+
+def _per_row(found: Mapping[str, Any], processes: int, row_bytes: float, get: float) -> float:
+    """Return the microseconds of CPU for each row that was read, once single looks are paid for."""
+    cpu = 1e6 * found["busy"] * found["seconds"] * processes - found["gets"] * get
+    return max(0.0, cpu) / max(found["page_bytes"] / row_bytes, 1)
 
 
 def section(results: Results) -> str:
