@@ -215,7 +215,7 @@ def _costs(fleet: Crowd, alone: Crowd, many: Mapping[str, Any], one: Mapping[str
 def _per_row(found: Mapping[str, Any], processes: int, row_bytes: float, get: float) -> float:
     """Return the microseconds of CPU for each row that was read, once single looks are paid for."""
     cpu = 1e6 * found["busy"] * found["seconds"] * processes - found["gets"] * get
-    return max(0.0, cpu) / max(found["page_bytes"] / row_bytes, 1)
+    return float(max(0.0, cpu) / max(found["page_bytes"] / row_bytes, 1))
 
 
 def section(results: Results) -> str:
