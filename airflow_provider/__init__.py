@@ -61,16 +61,7 @@ def _connection_fields() -> dict[str, Any]:
             "description": "How many requests one process (a triggerer, a task) may send in a second; any when empty",
             "schema": {"type": ["number", "null"]},
         },
-        "verify": {
-            "label": "TLS verification",
-            "description": "true, false, or the path of a CA bundle; true when empty",
-            "schema": {"type": ["string", "null"]},
-        },
-        "proxy": {
-            "label": "Proxy",
-            "description": "http://proxy:3128; when empty, HTTP_PROXY and HTTPS_PROXY of the process count",
-            "schema": {"type": ["string", "null"], "format": "password"},
-        },
+        **_network_fields(),
         "dashboard_url": {
             "label": "Dashboard URL",
             "description": "Where a task's link leads, with {workflow_id} and {run_id}; the API's address when empty",
@@ -80,5 +71,20 @@ def _connection_fields() -> dict[str, Any]:
             "label": "Namespace",
             "description": "Tells this Airflow from others with the same key; its own address when empty",
             "schema": {"type": ["string", "null"]},
+        },
+    }
+
+
+def _network_fields() -> dict[str, Any]:
+    return {
+        "verify": {
+            "label": "TLS verification",
+            "description": "true, false, or the path of a CA bundle; true when empty",
+            "schema": {"type": ["string", "null"]},
+        },
+        "proxy": {
+            "label": "Proxy",
+            "description": "http://proxy:3128; when empty, HTTP_PROXY and HTTPS_PROXY of the process count",
+            "schema": {"type": ["string", "null"], "format": "password"},
         },
     }

@@ -2,7 +2,7 @@
 
 import inspect
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity
 from retab_orchestration.models import DocumentRef, WorkflowRun
 
-__all__ = ["cancel_run", "get_run", "restart_run", "wait_for_run"]
+__all__ = ["cancel_run", "checked_on_change", "get_run", "restart_run", "wait_for_run"]
 
 OnChange = Callable[[WorkflowRun], Any]
 
@@ -69,26 +69,23 @@ async def wait_for_run(
     outputs: bool,
     nodes: tuple[str, ...] | None,
     on_change: OnChange | None,
-    wait: Callable[[str, Patience, OnChange | None], Awaitable[WorkflowRun]] | None = None,
 ) -> WorkflowRun:
     """Look at a run until it has ended, or waits for a human and the caller does not.
-
-    Args:
-        session: The account.
-        run_id: The run.
-        patience: How long, and how often.
-        outputs: Whether to fetch the outputs.
-        nodes: Those of which nodes.
-        on_change: Whom to tell of each state.
-        wait: How to wait, where looks are shared; None looks for this caller alone.
 
     Raises:
         InvalidInputError: `on_change` is a coroutine function, which nobody would await.
     """
+    call = shared.get_run(run_id)
+    run = await wait_for(session, run_id, call, patience, checked_on_change(on_change))
+    return await with_details(session, run, nodes) if outputs else run
+
+
+def checked_on_change(on_change: OnChange | None) -> OnChange | None:
+    """Return it as it is.
+
+    Raises:
+        InvalidInputError: It is a coroutine function, which nobody would await.
+    """
     if inspect.iscoroutinefunction(on_change):
         raise errors.InvalidInputError("on_change must be a plain function: it is called, not awaited")
-    if wait is not None:
-        run = await wait(run_id, patience, on_change)
-    else:
-        run = await wait_for(session, run_id, shared.get_run(run_id), patience, on_change)
-    return await with_details(session, run, nodes) if outputs else run
+    return on_change

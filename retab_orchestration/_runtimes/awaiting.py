@@ -1,6 +1,7 @@
 """The runtime on asyncio: clients of one loop with the same settings share their connections and their limits."""
 
 import asyncio
+import heapq
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -29,10 +30,12 @@ T = TypeVar("T")
 # Bytes of a body that are read in one go, for each change of thread costs as much as it takes to send 100 KiB.
 _READ_AHEAD = 1024 * 1024
 # Requests in flight of one account in one loop, and how many of those may be creates or uploads. More would gain
-# nothing: past this the loop is busy with answers, and httpx looks through all that wait for a connection at each one's
-# end.
+# nothing: past this the loop is busy with answers.
 _IN_FLIGHT = 32
 _CREATING = 16
+# Requests in flight that share a pool of connections. At each of them httpx looks through its whole pool: 16 in one
+# cost more than half as much again as 4 in each of four.
+_IN_ONE_POOL = 4
 
 
 @dataclass
@@ -41,17 +44,28 @@ class _Shared:
 
     loop: "ref[asyncio.AbstractEventLoop]"
     """Weak, for the pools are kept by loop: a strong one would keep every loop for ever."""
-    clients: dict[tuple[bool, bool], httpx.AsyncClient] = field(default_factory=dict)
-    """By whether each request has a connection of its own, and whether over TLS."""
+    clients: dict[tuple[bool, bool, int], httpx.AsyncClient] = field(default_factory=dict)
+    """By whether each request has a connection of its own, whether over TLS, and the number of the pool."""
     users: int = 0
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
     creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
 
+    places: list[int] = field(default_factory=lambda: list(range(_IN_FLIGHT)))
+    """Those that are free; a heap, so that few requests keep to the first pool, whose connections are open."""
+
     @asynccontextmanager
-    async def slot(self, *, lasts: bool) -> AsyncIterator[None]:
-        """Hold one of the places for requests in flight; those that may take minutes never hold them all."""
+    async def place(self, *, lasts: bool) -> AsyncIterator[int]:
+        """Hold one of the places for requests in flight; those that may take minutes never hold them all.
+
+        Yields:
+            The number of the pool that it belongs to.
+        """
         async with self.creating if lasts else nullcontext(), self.in_flight:
-            yield
+            place = heapq.heappop(self.places)
+            try:
+                yield place // _IN_ONE_POOL
+            finally:
+                heapq.heappush(self.places, place)
 
 
 class AsyncioRuntime(Clocks):
@@ -74,12 +88,12 @@ class AsyncioRuntime(Clocks):
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
         shared = await self._joined()
-        async with shared.slot(lasts=request.fresh or request.signed_url is not None):
+        async with shared.place(lasts=request.fresh or request.signed_url is not None) as pool:
             if pause := self.turn(self._settings):
                 await asyncio.sleep(pause)
             with sending(request) as flight:
-                secure = is_secure(request, self._settings)
-                client = await self._client(shared, fresh=request.fresh, secure=secure)
+                kind = request.fresh, is_secure(request, self._settings), pool
+                client = await self._client(shared, kind)
                 content = _off_loop(request.body, flight) if request.body else None
                 return answer_of(await client.send(made(client, request, self._settings, content)))
 
@@ -126,18 +140,18 @@ class AsyncioRuntime(Clocks):
             self._shared.users += 1
         return self._shared
 
-    async def _client(self, shared: _Shared, *, fresh: bool, secure: bool) -> httpx.AsyncClient:
-        key = (fresh, secure)
-        if key not in shared.clients:
+    async def _client(self, shared: _Shared, kind: tuple[bool, bool, int]) -> httpx.AsyncClient:
+        if kind not in shared.clients:
+            fresh, secure, _ = kind
             # The first TLS context of the process takes longer to make than a loop should stand still.
             options = await asyncio.to_thread(client_options, self._settings, fresh=fresh, secure=secure)
             if not shared.users:
                 raise RuntimeError(
                     "the client was closed while it was used; close it when its last call has ended"
                 )
-            if key not in shared.clients:
-                shared.clients[key] = httpx.AsyncClient(**options)
-        return shared.clients[key]
+            if kind not in shared.clients:
+                shared.clients[kind] = httpx.AsyncClient(**options)
+        return shared.clients[kind]
 
 
 async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:

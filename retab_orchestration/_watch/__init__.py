@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from retab_orchestration._core import runs
+from retab_orchestration._core.details import with_details
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import Patience
-from retab_orchestration._http import SharedRuntime
 from retab_orchestration._watch.watcher import RunWatcher
 from retab_orchestration.models import WorkflowRun
 from retab_orchestration.settings import Settings
@@ -33,29 +32,36 @@ async def wait_for_run(
     Raises:
         InvalidInputError: `on_change` is a coroutine function, which nobody would await.
     """
-    runtime = session.runtime.apart()
-    wait = None if runtime is None else partial(_wait_together, session, runtime)
-    return await runs.wait_for_run(
-        session, run_id, patience, outputs=outputs, nodes=nodes, on_change=on_change, wait=wait
-    )
-
-
-async def _wait_together(
-    session: Session,
-    runtime: SharedRuntime,
-    run_id: str,
-    patience: Patience,
-    on_change: Callable[[WorkflowRun], Any] | None,
-) -> WorkflowRun:
-    """Wait on the account's watcher; the first to come brings its runtime, the last to go closes it."""
-    watchers = _watchers.setdefault(asyncio.get_running_loop(), {})
-    watcher = watchers.get(session.settings)
+    watcher = _join(session)
     if watcher is None:
-        watcher = watchers[session.settings] = RunWatcher(session.over(runtime), runtime)
+        return await runs.wait_for_run(
+            session, run_id, patience, outputs=outputs, nodes=nodes, on_change=on_change
+        )
     try:
-        return await watcher.wait(run_id, patience, on_change)
+        run = await watcher.wait(run_id, patience, runs.checked_on_change(on_change))
     finally:
-        if watcher.is_idle and watchers.get(session.settings) is watcher:
-            del watchers[session.settings]  # whoever comes from now on brings another
-            # To the end, even if whoever waits is cancelled once more meanwhile.
-            await asyncio.shield(watcher.aclose())
+        await _leave(session, watcher)
+    return await with_details(session, run, nodes) if outputs else run
+
+
+def _join(session: Session) -> RunWatcher | None:
+    """Return the account's watcher in this loop; the first to come brings it a runtime of its own."""
+    try:
+        watchers = _watchers.setdefault(asyncio.get_running_loop(), {})
+    except RuntimeError:
+        return None
+    if session.settings not in watchers:
+        runtime = session.runtime.apart()
+        if runtime is None:
+            return None
+        watchers[session.settings] = RunWatcher(session.over(runtime), runtime)
+    return watchers[session.settings]
+
+
+async def _leave(session: Session, watcher: RunWatcher) -> None:
+    """Close the watcher if nobody waits any more."""
+    watchers = _watchers[asyncio.get_running_loop()]
+    if watcher.is_idle and watchers.get(session.settings) is watcher:
+        del watchers[session.settings]  # whoever comes from now on brings another
+        # To the end, even if whoever waits is cancelled once more meanwhile.
+        await asyncio.shield(watcher.aclose())

@@ -29,32 +29,32 @@ class Economy:
         self._failures = 0
         self._closed_until = -math.inf
 
-    def prefers_list(self, due: int, watched: int, now: float) -> bool:
-        """Tell whether listing every run that is watched costs less than asking for those that are due.
+    def prefers_list(self, looks: float, watched: int, now: float) -> bool:
+        """Tell whether a listing costs less than asking for runs one by one.
 
         Args:
-            due: Runs to look at now.
-            watched: Runs that a listing would tell of.
+            looks: How many looks it would save.
+            watched: Runs that are watched and that it would come by on its way to the oldest that is wanted.
             now: The present time.
         """
         rows = watched / self._share
         pages = math.ceil(rows / self._rows_per_page())
-        return now >= self._closed_until and pages * _REQUEST + rows * self._row < due * self.single
+        return now >= self._closed_until and pages * _REQUEST + rows * self._row < looks * self.single
 
     @property
     def single(self) -> float:
         """What it costs to ask for one run."""
         return _REQUEST + self._row
 
-    def goes_on(self, unseen: int, watched: int, spent: float) -> bool:
+    def goes_on(self, unseen: int, wanted: int, spent: float) -> bool:
         """Tell whether one page more is worth its price.
 
         Args:
-            unseen: Runs that are watched and were on no page yet.
-            watched: Runs that are watched.
+            unseen: Runs that are wanted and were on no page yet.
+            wanted: Runs that are wanted.
             spent: What the pages so far have cost.
         """
-        return unseen * self.single > self._page() and spent + self._page() <= watched * self.single
+        return unseen * self.single > self._page() and spent + self._page() <= wanted * self.single
 
     def read_page(self, rows: int, size: int) -> float:
         """Learn from a page and return what it cost.

@@ -1,8 +1,9 @@
 """One reading of the run list on behalf of everyone who waits: what to ask for, and when to stop."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
@@ -14,12 +15,50 @@ from retab_orchestration.identity import OURS
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.models.row import RunRow
 
-__all__ = ["narrowed", "sweep"]
+__all__ = ["Hearers", "narrowed", "sweep", "worth_a_sweep"]
 
 # Seconds that one page may take; whoever it would have told of is asked for one by one after that.
 _PAGE_SECONDS = 10.0
 # Rows between two moments at which the others on the loop may go on.
 _ROWS_AT_ONCE = 25
+# Fewer runs are asked for one by one.
+_FEWEST = 3
+
+
+@dataclass
+class Hearers:
+    """Whom the rows of a list concern.
+
+    Attributes:
+        watched: The ids of the runs that somebody waits for; those on a page are taken out.
+        wanted: Those of them whose look is due, or nearly so; they are taken out as well.
+        take: Called with each row of a run that is watched.
+    """
+
+    watched: set[str]
+    wanted: set[str]
+    take: Callable[[RunRow], None]
+
+    def hear(self, run_id: str, body: Any) -> None:
+        """Take a row, if it concerns anybody."""
+        if run_id in self.watched:
+            self.watched.discard(run_id)
+            self.wanted.discard(run_id)
+            self.take(RunRow(run_id, body))
+
+
+def worth_a_sweep(economy: Economy, due: list[Waiter], everyone: Iterable[Waiter], now: float) -> set[str]:
+    """Return the runs of which the list is to tell; none if asking for them one by one is cheaper."""
+    listed = sum(waiter.may_be_listed(now) for waiter in due)
+    if listed < _FEWEST:
+        return set()
+    watched = [waiter for waiter in everyone if waiter.is_listed(now)]
+    wanted = [waiter for waiter in watched if waiter.is_soon(now)]
+    # The list begins with the newest, and a run that nobody has seen yet is among those.
+    oldest = min((waiter.created_at for waiter in wanted if waiter.created_at), default="")
+    on_the_way = sum(waiter.created_at is None or waiter.created_at >= oldest for waiter in watched)
+    worth = economy.prefers_list((listed + len(wanted)) / 2, on_the_way, now)
+    return {waiter.run_id for waiter in wanted} if worth else set()
 
 
 def narrowed(family: RouteFamily, watched: Iterable[Waiter], today: date) -> RunFilters:
@@ -34,7 +73,7 @@ def narrowed(family: RouteFamily, watched: Iterable[Waiter], today: date) -> Run
     oldest = today
     for waiter in watched:
         workflows.add(waiter.workflow_id)
-        oldest = min(oldest, _day(waiter.created_on) or today)
+        oldest = min(oldest, _day(waiter.created_at) or today)
     return RunFilters.read(
         workflow_id=workflows.pop() if len(workflows) == 1 else None,
         metadata={OURS: "1"} if family == "current" else None,
@@ -46,28 +85,25 @@ def narrowed(family: RouteFamily, watched: Iterable[Waiter], today: date) -> Run
 
 def _day(text: str | None) -> date | None:
     try:
-        return date.fromisoformat(text or "")
+        return date.fromisoformat((text or "")[:10])
     except ValueError:
         return None
 
 
-async def sweep(
-    session: Session, economy: Economy, filters: RunFilters, unseen: set[str], take: Callable[[RunRow], None]
-) -> bool:
-    """Read the list, newest first, until it ends or one more page is not worth its price.
+async def sweep(session: Session, economy: Economy, filters: RunFilters, hearers: Hearers) -> bool:
+    """Read the list, newest first, until it has told of those wanted, ends, or is not worth another page.
 
     Args:
         session: The account.
         economy: Decides on the size of pages and on one more; learns from each.
         filters: What to list.
-        unseen: The ids of the runs that are watched; those on a page are taken out.
-        take: Called with each row of those.
+        hearers: Whom it concerns.
 
     Returns:
         Whether the list was read to its end, so that a run that was not on it has completed, most likely.
     """
     family = await session.family()
-    cursor, watched = Cursor(), len(unseen)
+    cursor, watched, wanted = Cursor(), len(hearers.watched), len(hearers.wanted)
     rows, spent, after, complete = 0, 0.0, None, False
     while True:
         call = shared.list_rows(replace(filters, after=after, limit=economy.limit), family)
@@ -80,12 +116,11 @@ async def sweep(
         for number, (run_id, body) in enumerate(page.data):
             if number % _ROWS_AT_ONCE == 0:
                 await session.runtime.sleep(0)
-            if run_id in unseen:
-                unseen.discard(run_id)
-                take(RunRow(run_id, body))
+            hearers.hear(run_id, body)
         after = cursor.following(page)
         complete = after is None
-        if complete or not economy.goes_on(len(unseen), watched, spent):
+        if complete or not economy.goes_on(len(hearers.wanted), wanted, spent):
             break
-    economy.ended(watched if complete else watched - len(unseen), rows, spent, session.runtime.now())
+    told = watched if complete else watched - len(hearers.watched)
+    economy.ended(told, rows, spent, session.runtime.now())
     return complete

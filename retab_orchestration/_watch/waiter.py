@@ -15,9 +15,11 @@ __all__ = ["Waiter"]
 # Listings read to their end on which a run may be missing before it is asked for by itself, and for how many seconds.
 _MISSES = 3
 _UNLISTED = 300.0
-# The share of its gap by which a look may be early, and by which it may be late while the list is being read.
+# Shares of a gap: how early a look may be, how late while the list is being read, and how much of the gap may be left
+# for a look in the list not to be wasted.
 _EARLY = 0.1
 _LATE = 0.5
+_SOON = 0.5
 _SHORTEST_WAIT = 0.5
 
 
@@ -28,7 +30,7 @@ class Waiter:
         "_gap",
         "_misses",
         "_unlisted_until",
-        "created_on",
+        "created_at",
         "due",
         "held",
         "settled",
@@ -44,7 +46,8 @@ class Waiter:
         self.held = False
         """Whether the look was put off because the list was being read."""
         self.workflow_id: str | None = None
-        self.created_on: str | None = None
+        self.created_at: str | None = None
+        """When its run was created, as ISO 8601; None while nobody has seen it."""
         self._gap = 0.0
         self._misses = 0
         self._unlisted_until = -math.inf
@@ -73,6 +76,10 @@ class Waiter:
         """Tell whether the list is likely to show the run."""
         return now >= self._unlisted_until
 
+    def is_soon(self, now: float) -> bool:
+        """Tell whether a look now would not be wasted, because one is due before long anyway."""
+        return self.due is None or self.due - now <= self._gap * _SOON
+
     def may_be_listed(self, now: float) -> bool:
         """Tell whether the list will do for a look now."""
         return self.is_listed(now) and not self.is_last(now)
@@ -91,7 +98,7 @@ class Waiter:
         """
         self._misses, self._unlisted_until = 0, -math.inf
         if self.workflow_id is None:
-            self.workflow_id, self.created_on = row.workflow_id, row.created_on
+            self.workflow_id, self.created_at = row.workflow_id, row.created_at
         name = row.status_name
         if name is None or self.is_last(now):
             return None
@@ -111,7 +118,7 @@ class Waiter:
         if self.workflow_id is None:
             created = run.timing.created_at
             self.workflow_id = run.workflow_id
-            self.created_on = created.date().isoformat() if created else None
+            self.created_at = created.isoformat() if created else None
         at = self._next(lambda: self.wait.saw(run, now, chance), now, run)
         self.wait.forget()
         return at

@@ -14,7 +14,7 @@ from retab_orchestration._http import SharedRuntime
 from retab_orchestration._watch.agenda import Agenda
 from retab_orchestration._watch.economy import Economy
 from retab_orchestration._watch.errands import Errands
-from retab_orchestration._watch.sweep import narrowed, sweep
+from retab_orchestration._watch.sweep import Hearers, narrowed, sweep, worth_a_sweep
 from retab_orchestration._watch.waiter import Waiter
 from retab_orchestration.models import WorkflowRun
 from retab_orchestration.models.row import RunRow
@@ -23,8 +23,7 @@ __all__ = ["RunWatcher"]
 
 # Seconds without a word from the list after which nobody waits for it any longer.
 _LONGEST_SILENCE = 2.0
-# Fewer are asked for one by one, also while the list is being read.
-_FEWEST = 3
+# So many are asked for one by one while the list is being read.
 _AT_ONCE = 16
 
 
@@ -100,20 +99,13 @@ class RunWatcher:
         due = self._agenda.take()
         if self._sweeping:
             due = self._impatient(due, now)
-        elif self._is_worth_a_sweep(due, now):
+        elif wanted := worth_a_sweep(self._economy, due, self._all(), now):
             if now >= self._rest_until:
                 self._sweeping, self._heard_at = True, now
-                self._errands.start(self._sweep(due))
+                self._errands.start(self._sweep(due, wanted))
             due = [waiter for waiter in due if not self._put_off(waiter, now)]
         for waiter in due:
             self._ask(waiter)
-
-    def _is_worth_a_sweep(self, due: list[Waiter], now: float) -> bool:
-        listed = sum(waiter.may_be_listed(now) for waiter in due)
-        if listed < _FEWEST:
-            return False
-        watched = sum(waiter.is_listed(now) for waiter in self._all())
-        return self._economy.prefers_list(listed, watched, now)
 
     def _put_off(self, waiter: Waiter, now: float) -> bool:
         """Put a look off for as long as the list may tell, or rests; never one that it cannot tell of."""
@@ -162,15 +154,15 @@ class RunWatcher:
             if at is not None:
                 self._agenda.put(waiter, at)
 
-    async def _sweep(self, due: list[Waiter]) -> None:
+    async def _sweep(self, due: list[Waiter], wanted: set[str]) -> None:
         """Read the list for everyone, on behalf of those whose look is due."""
-        now = self._runtime.now()
-        watched = [waiter for waiter in self._all() if waiter.is_listed(now)]
-        unseen = {waiter.run_id for waiter in watched}
+        began = self._runtime.now()
+        watched = [waiter for waiter in self._all() if waiter.is_listed(began)]
+        hearers = Hearers({waiter.run_id for waiter in watched}, wanted, self._take)
         complete = False
         try:
             filters = narrowed(await self._session.family(), watched, self._runtime.utc().date())
-            complete = await sweep(self._session, self._economy, filters, unseen, self._take)
+            complete = await sweep(self._session, self._economy, filters, hearers)
         except errors.ApiError as error:
             self._economy.failed(self._runtime.now())
             self._agenda.hold(error.retry_after or 0.0)
@@ -178,10 +170,10 @@ class RunWatcher:
             self._fail(error)
         finally:
             self._sweeping = False
-        took, now = self._runtime.now() - now, self._runtime.now()
-        self._rest_until = now + took
+        now = self._runtime.now()
+        self._rest_until = now + (now - began)
         for waiter in watched if complete else due:
-            if waiter.settled.done() or waiter.run_id not in unseen:
+            if waiter.settled.done() or waiter.run_id not in hearers.watched:
                 continue
             if complete:
                 waiter.missing(now)

@@ -29,9 +29,9 @@ class RunRow:
         return pick(text, self.body, "workflow_id", "workflow.workflow_id")
 
     @property
-    def created_on(self) -> str | None:
-        """The UTC day of its creation, `YYYY-MM-DD`."""
-        return (pick(text, self.body, "timing.created_at", "created_at") or "")[:10] or None
+    def created_at(self) -> str | None:
+        """When it was created, as the server writes it."""
+        return pick(text, self.body, "timing.created_at", "created_at")
 
     def run(self) -> WorkflowRun:
         """Read the whole of it.
