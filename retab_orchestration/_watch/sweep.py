@@ -20,7 +20,7 @@ __all__ = ["Hearers", "narrowed", "sweep", "worth_a_sweep"]
 # Seconds that one page may take; whoever it would have told of is asked for one by one after that.
 _PAGE_SECONDS = 10.0
 # Rows between two moments at which the others on the loop may go on.
-_ROWS_AT_ONCE = 25
+_ROWS_AT_ONCE = 50
 # Fewer runs are asked for one by one.
 _FEWEST = 3
 

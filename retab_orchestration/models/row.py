@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from retab_orchestration.models._reading import pick, rows, text
+from retab_orchestration.models._reading import pick, text
 from retab_orchestration.models.lifecycle import state_of
 from retab_orchestration.models.run import WorkflowRun
 from retab_orchestration.models.status import RunStatus
@@ -63,6 +63,10 @@ class RowPage:
         envelope = body if isinstance(body, dict) else {"data": body}
         if not isinstance(envelope.get("data", 0), list | None):
             raise ValueError("This is no page of a list: it has no `data`")  # noqa: TRY004  the body is wrong
-        found = [(row.get("id"), row) for row in rows(envelope["data"]) or ()]
-        after = pick(text, envelope, "list_metadata.after", "after")
-        return cls(tuple(each for each in found if text(each[0])), after, size)
+        data = tuple((row["id"], row) for row in envelope["data"] or () if _has_id(row))
+        return cls(data, pick(text, envelope, "list_metadata.after", "after"), size)
+
+
+def _has_id(row: Any) -> bool:
+    # Written out rather than left to `pick`: a sweep is some thousand rows.
+    return isinstance(row, dict) and isinstance(row.get("id"), str) and row["id"] != ""
