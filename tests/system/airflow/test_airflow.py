@@ -169,6 +169,21 @@ def test_sixty_mapped_runs_of_0_to_12_seconds_all_succeed_without_a_retry(dag_ru
     assert numbers == list(range(60))
 
 
+def test_tasks_whose_triggers_share_their_looks_log_their_own_run_and_no_other(dag_runs):
+    sixty = dag_runs["sixty"]
+    assert sixty.state == "success"
+    run_ids = {index: sixty.xcom("run", "run_id", index) for index in range(60)}
+    logs = {index: sixty.log("run", map_index=index) for index in range(0, 60, 7)}
+
+    for index, log in logs.items():
+        told = {run_id for run_id in run_ids.values() if f"Run {run_id} is " in log}
+        assert told == {run_ids[index]}
+    # The later ones were seen in the triggerer while they ran, and ended there.
+    for index in (42, 49, 56):
+        assert f"Run {run_ids[index]} is running" in logs[index]
+        assert f"Run {run_ids[index]} is completed" in logs[index]
+
+
 def test_every_run_was_created_once(dag_runs, emulator):
     """7 for review, 4 for examples and one for the README, 4 mapped, 2 for sensors, 3 that end badly, 60 mapped."""
     for run in dag_runs.values():
