@@ -66,6 +66,10 @@ class RetabCredentials(CredentialsBlock):
     timeout_seconds: PositiveFloat = Field(
         default=60.0, description="Seconds that one request may take to connect, or to be answered."
     )
+    requests_per_second: PositiveFloat | None = Field(
+        default=None,
+        description="How many requests one process may send in a second; empty is any number.",
+    )
     verify: bool | str = Field(
         default=True, description="Whether to check TLS certificates, or a file of certificate authorities."
     )
@@ -97,6 +101,7 @@ class RetabCredentials(CredentialsBlock):
             "api": self.api,
             "auth": self.auth,
             "timeout": self.timeout_seconds,
+            "requests_per_second": self.requests_per_second,
             "verify": self.verify,
             "proxy": self.proxy.get_secret_value() if self.proxy else None,
         }
