@@ -80,7 +80,7 @@ def _spec(server: Server, cell: Cell, side: str, pace: float) -> dict[str, Any]:
         "count": cell.count,
         "first": server.told()["first"],
         "interval": INTERVAL * pace,
-        "warmup": WARMUP[side] * pace * (2 if cell.count > 1_000 and side != "ours" else 1),
+        "warmup": WARMUP[side] * pace * (2 if cell.count > 1_000 else 1),
         "intervals": intervals,
         "ends_over": (2 if cell.count > 1_000 else 1) * INTERVAL * pace,
     }
