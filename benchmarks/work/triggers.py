@@ -33,7 +33,8 @@ def connect(url: str) -> None:
 
 
 def ours() -> Make:
-    """Return how to make our trigger."""
+    """Return how to make our trigger, with the core imported, as others' clients are with their triggers."""
+    import retab_orchestration  # noqa: F401
     from airflow_provider.triggers import RetabRunTrigger
 
     return lambda number, interval: RetabRunTrigger(
