@@ -88,7 +88,7 @@ class PollPolicy:
 
     def gap_after_failure(self, failures: int, *, chance: float) -> float:
         """Return the seconds until the next look after this many failed looks in a row."""
-        return min(self.interval, self.shortest * 2.0**failures) * (1 - self.jitter * chance)
+        return min(self.interval, self.shortest * 2.0 ** min(failures, 64)) * (1 - self.jitter * chance)
 
 
 class Pace:

@@ -190,7 +190,10 @@ async def _look_for(
 async def _only_one(session: Session, new: NewRun, run: WorkflowRun, failed: frozenset[str]) -> WorkflowRun:
     """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest."""
     try:
-        oldest, *rest = await _own(session, new, failed) or [run]
+        runs = await _own(session, new, failed)
+        if run.id not in {each.id for each in runs}:
+            runs.append(run)  # the list lags, so it is the youngest
+        oldest, *rest = runs
         for extra in rest:
             if not extra.is_terminal:
                 await session.exchange(shared.cancel_run(extra.id, new.identity.key))

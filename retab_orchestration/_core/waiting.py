@@ -18,7 +18,7 @@ LOOK_FAILURES = (*PASSING, errors.NotFoundError)
 """What a wait looks past. A run that was created a moment ago may not be found yet, so a 404 is among it."""
 
 # Seconds that a look may take although the deadline is nearer: the last one is made at the deadline itself.
-_LAST_LOOK = 5.0
+LAST_LOOK = 5.0
 
 
 class _Watched(Protocol):
@@ -91,7 +91,7 @@ class Wait(Generic[W]):
 
     def seconds_left(self, now: float) -> float | None:
         """Return how long a look that begins now may take, None for as long as any request."""
-        return None if self.schedule.deadline is None else max(self.schedule.deadline - now, _LAST_LOOK)
+        return None if self.schedule.deadline is None else max(self.schedule.deadline - now, LAST_LOOK)
 
     def saw(self, run: W, now: float, chance: float) -> Decision:
         """Decide after a look at the run itself."""

@@ -38,10 +38,20 @@ class Agenda:
         """Make no look for a while, except those that cannot be made later."""
         self._hold_until = max(self._hold_until, self._now() + min(seconds, _LONGEST_HOLD))
 
+    def holds(self, waiter: Waiter, now: float) -> bool:
+        """Tell whether a look at this moment has to wait."""
+        return now < self._hold_until and not waiter.is_last(now)
+
+    def hold_up(self, waiter: Waiter, now: float) -> bool:
+        """Put a look off if it has to wait; tell whether it was."""
+        holds = self.holds(waiter, now)
+        if holds:
+            self.put(waiter, now)
+        return holds
+
     def put(self, waiter: Waiter, at: float) -> None:
         """Look at a run then, and not when it was said before."""
-        if at < self._hold_until and not waiter.is_last(at):
-            at = self._hold_until
+        at = waiter.in_time(max(at, self._hold_until), self._now()) if self.holds(waiter, at) else at
         waiter.due = at
         heapq.heappush(self._looks, (at, next(self._order), waiter))
         self._set(at)
@@ -49,16 +59,19 @@ class Agenda:
     def take(self) -> list[Waiter]:
         """Take out everyone whose look is due, or nearly so."""
         found: list[Waiter] = []
+        held: list[Waiter] = []  # put back only afterwards, or they would be found again
         now = until = self._now()
         while self._next_at() <= until:
             _, _, waiter = heapq.heappop(self._looks)
-            if now < self._hold_until and not waiter.is_last(now):
-                self.put(waiter, now)
+            waiter.due = None
+            if self.holds(waiter, now):
+                held.append(waiter)
                 continue
             if not found:
                 until += min(_EARLY, waiter.early)
-            waiter.due = None
             found.append(waiter)
+        for waiter in held:
+            self.put(waiter, now)
         return found
 
     def _next_at(self) -> float:

@@ -85,10 +85,11 @@ class Economy:
             self._share = min(1.0, max(found, 1) / rows)
         if spent > found * self.single:
             self._closed_until = now + _AFTER_LOSS
+            self._share = 1.0  # it may be another list by then
 
     def failed(self, now: float) -> None:
         """Leave the list alone for a while, longer each time."""
-        self._closed_until = now + min(_AFTER_LOSS, _AFTER_FAILURE * 2.0**self._failures)
+        self._closed_until = now + min(_AFTER_LOSS, _AFTER_FAILURE * 2.0 ** min(self._failures, 10))
         self._failures += 1
 
     def _rows_per_page(self) -> int:

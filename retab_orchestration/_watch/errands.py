@@ -16,11 +16,13 @@ class Errands:
     """Tasks in a context of their own, and a queue of runs to ask for, a few at a time.
 
     Args:
-        answer: Asks for one run; it must not raise.
+        answer: Asks for one run.
+        fail: Told of what it raised, which nobody else would hear of.
     """
 
-    def __init__(self, answer: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, answer: Callable[[str], Awaitable[None]], fail: Callable[[Exception], None]) -> None:
         self._answer = answer
+        self._fail = fail
         self._asked: set[str] = set()
         self._questions: deque[str] = deque()
         self._askers = 0
@@ -37,12 +39,12 @@ class Errands:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def ask(self, run_id: str) -> None:
-        """Ask for a run as soon as there is room; one that is being asked for already is not asked for again."""
+    def ask(self, run_id: str, *, urgent: bool) -> None:
+        """Ask for a run as soon as there is room, before all others if it is urgent; once at a time."""
         if run_id in self._asked:
             return
         self._asked.add(run_id)
-        self._questions.append(run_id)
+        (self._questions.appendleft if urgent else self._questions.append)(run_id)
         if self._askers < _AT_ONCE:
             self._askers += 1
             self.start(self._ask())
@@ -59,6 +61,8 @@ class Errands:
                 run_id = self._questions.popleft()
                 try:
                     await self._answer(run_id)
+                except Exception as error:  # noqa: BLE001  a mistake of ours: nobody may wait for ever
+                    self._fail(error)
                 finally:
                     self._asked.discard(run_id)
         finally:

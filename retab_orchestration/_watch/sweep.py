@@ -85,9 +85,10 @@ def narrowed(family: RouteFamily, watched: Iterable[Waiter], today: date) -> Run
 
 def _day(text: str | None) -> date | None:
     try:
-        return date.fromisoformat((text or "")[:10])
+        day = date.fromisoformat((text or "")[:10])
     except ValueError:
         return None
+    return day if day.year > 1970 else None  # a time of zero says nothing
 
 
 async def sweep(session: Session, economy: Economy, filters: RunFilters, hearers: Hearers) -> bool:

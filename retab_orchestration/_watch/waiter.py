@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 from retab_orchestration._core.schedule import Decision, LookAgain, Settle
-from retab_orchestration._core.waiting import Wait
+from retab_orchestration._core.waiting import LAST_LOOK, Wait
 from retab_orchestration.errors import ApiError
 from retab_orchestration.models import RunStatus, WorkflowRun
 from retab_orchestration.models.row import RunRow
@@ -72,6 +72,21 @@ class Waiter:
         deadline = self.wait.schedule.deadline
         return deadline is not None and now >= deadline
 
+    def in_time(self, at: float, now: float) -> float:
+        """Return that moment, or the deadline if it is nearer and still to come."""
+        deadline = self.wait.schedule.deadline
+        return at if deadline is None or deadline <= now else min(at, deadline)
+
+    def limit(self, now: float) -> float | None:
+        """Return when its answer must be there: at the deadline, or a little later when it is asked for at that."""
+        deadline = self.wait.schedule.deadline
+        return deadline if deadline is None or now < deadline else deadline + LAST_LOOK
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether its last look took too long as well."""
+        deadline = self.wait.schedule.deadline
+        return deadline is not None and now >= deadline + LAST_LOOK
+
     def is_listed(self, now: float) -> bool:
         """Tell whether the list is likely to show the run."""
         return now >= self._unlisted_until
@@ -103,7 +118,7 @@ class Waiter:
         if name is None or self.is_last(now):
             return None
         if self.wait.is_unchanged(name):
-            return self._follow(self.wait.unchanged(now, chance), now)
+            return self._follow(self.wait.unchanged(now, chance), now, hint=True)
         status = RunStatus.read(name)
         if self.wait.schedule.settles(status):
             return None
@@ -111,7 +126,7 @@ class Waiter:
             run = row.run() if self.wait.is_news(name) else None
         except ValueError:
             return None
-        return self._next(lambda: self.wait.heard(status, name, now, chance, run), now)
+        return self._next(lambda: self.wait.heard(status, name, now, chance, run), now, hint=True)
 
     def saw(self, run: WorkflowRun, now: float, chance: float) -> float | None:
         """Learn from a look at the run itself; when to look again, None once the wait is over."""
@@ -133,21 +148,31 @@ class Waiter:
             self.settled.set_exception(error)
 
     def _next(
-        self, decide: Callable[[], Decision], now: float, run: WorkflowRun | None = None
+        self,
+        decide: Callable[[], Decision],
+        now: float,
+        run: WorkflowRun | None = None,
+        *,
+        hint: bool = False,
     ) -> float | None:
         if self.settled.done():
             return None
         try:
             decision = decide()
-        except Exception as error:  # noqa: BLE001  of the look, or of `on_change`: it is for whoever waits
+        # Of the look, or of `on_change`, which may even say that it was cancelled: it is for whoever waits.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             self.settled.set_exception(error)
             return None
-        return self._follow(decision, now, run)
+        return self._follow(decision, now, run, hint=hint)
 
-    def _follow(self, decision: Decision, now: float, run: WorkflowRun | None = None) -> float | None:
+    def _follow(
+        self, decision: Decision, now: float, run: WorkflowRun | None = None, *, hint: bool = False
+    ) -> float | None:
         if isinstance(decision, LookAgain):
             self._gap = max(0.0, decision.at - now)
             return decision.at
+        if hint:
+            return None  # no wait ends by the list alone
         if isinstance(decision, Settle) and run is not None:
             self.settled.set_result(run)
         else:

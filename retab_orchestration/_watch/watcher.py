@@ -1,6 +1,7 @@
 """RunWatcher: the looks of everyone who waits on one connection in one event loop."""
 
 import itertools
+import logging
 import math
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
@@ -21,8 +22,12 @@ from retab_orchestration.models.row import RunRow
 
 __all__ = ["RunWatcher"]
 
+_log = logging.getLogger(__name__)
+
 # Seconds without a word from the list after which nobody waits for it any longer.
 _LONGEST_SILENCE = 2.0
+# Seconds that one look may take, so that a few that hang do not hold the others up for as long as a request may take.
+_LONGEST_LOOK = 15.0
 # So many are asked for one by one while the list is being read.
 _AT_ONCE = 16
 
@@ -43,7 +48,7 @@ class RunWatcher:
         self._runtime = runtime
         self._economy = Economy()
         self._agenda = Agenda(self._runtime.now, self._on_time)
-        self._errands = Errands(self._answer)
+        self._errands = Errands(self._answer, self._fail)
         self._waiters: dict[str, list[Waiter]] = {}
         self._sweeping = False
         self._rest_until = self._heard_at = -math.inf
@@ -125,22 +130,29 @@ class RunWatcher:
         ]
 
     def _ask(self, waiter: Waiter) -> None:
-        waiter.due = None
-        self._errands.ask(waiter.run_id)
+        """Ask for the run itself, as soon as there is room."""
+        now, waiter.due = self._runtime.now(), None
+        if waiter.is_over(now):
+            waiter.fail(waiter.wait.expired())
+            return
+        self._errands.ask(waiter.run_id, urgent=waiter.is_last(now))
+        if (limit := waiter.limit(now)) is not None:
+            self._agenda.put(waiter, limit)  # the answer may be long in coming
 
     async def _answer(self, run_id: str) -> None:
         """Ask for a run itself, and tell all who wait for it."""
-        left = [waiter.wait.seconds_left(self._runtime.now()) for waiter in self._waiters.get(run_id, ())]
-        if not left:
+        now, waiters = self._runtime.now(), self._waiters.get(run_id, ())
+        if all(self._agenda.hold_up(waiter, now) for waiter in waiters):
             return
-        seconds = min((each for each in left if each is not None), default=None)
+        left = (waiter.wait.seconds_left(now) for waiter in waiters)
+        seconds = min([_LONGEST_LOOK, *filter(None, left)])
         try:
             run = await self._session.exchange_once(shared.get_run(run_id), seconds=seconds)
         except LOOK_FAILURES as error:
             self._agenda.hold(error.retry_after or 0.0)
             failure = error
             self._tell(run_id, lambda waiter, now, chance: waiter.failed(failure, now, chance))
-        except Exception as error:  # noqa: BLE001  whatever it is, it is for whoever waits
+        except errors.RetabError as error:
             for waiter in self._waiters.get(run_id, ()):
                 waiter.fail(error)
         else:
@@ -166,8 +178,9 @@ class RunWatcher:
         except errors.ApiError as error:
             self._economy.failed(self._runtime.now())
             self._agenda.hold(error.retry_after or 0.0)
-        except Exception as error:  # noqa: BLE001  see _fail
-            self._fail(error)
+        except Exception:  # noqa: BLE001  the list is a hint: whatever is wrong with it ends no wait
+            _log.debug("The list of runs could not be read", exc_info=True)
+            self._economy.failed(self._runtime.now())
         finally:
             self._sweeping = False
         now = self._runtime.now()

@@ -441,17 +441,28 @@ def test_a_mistake_in_on_change_is_its_owners(world):
     assert statuses(results) == {RunStatus.COMPLETED}
 
 
+@pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00Z", "yesterday", 7])
+def test_an_odd_time_of_creation_ends_no_wait(clock, created_at):
+    class Odd(Quick):
+        def row(self, run_id):
+            return super().row(run_id) | {"timing": {"created_at": created_at}}
+
+    world = World(clock, runtime=Odd)
+    ids = [world.start(60) for _ in range(40)]
+
+    assert statuses(world.wait(ids, poll=FIVE)) == {RunStatus.COMPLETED}
+    assert world.requests["list"] > 2
+
+
 def test_a_mistake_of_ours_leaves_nobody_waiting(world):
     ids = [world.start(4000) for _ in range(40)]
 
     def broken():
         raise ZeroDivisionError
 
-    world.runtime.utc = broken
+    world.runtime.chance = broken
 
-    results = world.wait(ids)
-
-    assert {type(result) for result in results} == {ZeroDivisionError}
+    assert {type(result) for result in world.wait(ids)} == {ZeroDivisionError}
 
 
 def test_a_page_that_hangs_holds_nobody_up_for_long(clock):
