@@ -141,6 +141,27 @@ def test_a_list_that_lags_is_looked_at_more_than_once(script):
     assert runtime.slept == [0.0, 1.0, 3.0]
 
 
+def test_a_second_run_that_the_list_does_not_show_yet_is_cancelled_all_the_same(script):
+    first = {"id": "run_1", "status": "running", "metadata": {IDENTITY: IDENTITY_1.key}}
+    cancelled = {"run": {"id": "run_2", "status": "cancelled"}, "cancellation_status": "cancelled"}
+    nothing = ok({"data": []})
+    client, runtime = script(
+        ApiConnectionError("reset"),
+        nothing,
+        nothing,
+        nothing,
+        ok({"id": "run_2", "status": "running"}),
+        ok({"data": [first]}),
+        ok(cancelled),
+        api="current",
+    )
+
+    run = client.create_run("wf_echo", json_inputs={"json-node-1": {}}, identity=IDENTITY_1)
+
+    assert run.id == "run_1"
+    assert [each for each in runtime.requests if "cancel" in each] == ["POST /v1/workflows/runs/run_2/cancel"]
+
+
 def test_a_server_that_lists_without_regard_to_metadata_is_not_sent_to_again(script):
     others = ok({"data": [{"id": "run_9", "status": "running", "metadata": None}]})
     client, runtime = script(ApiConnectionError("reset"), others, api="current")

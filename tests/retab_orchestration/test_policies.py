@@ -81,3 +81,7 @@ def test_a_pace_saves_nothing_up_while_nobody_sends():
     pace.turn(100.0)
 
     assert [pace.turn(200.0) for _ in range(2)] == [0.0, 0.25]
+
+
+def test_a_gap_after_thousands_of_failures_is_the_longest():
+    assert PollPolicy(max_failures=5000).gap_after_failure(4000, chance=0.0) == PollPolicy().interval

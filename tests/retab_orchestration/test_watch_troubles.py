@@ -1,0 +1,239 @@
+"""Servers that refuse, hang and lag: nobody's loop stops, no wait is late for another's trouble, none is forgotten."""
+
+import asyncio
+import signal
+from contextlib import contextmanager
+
+import pytest
+
+from retab_orchestration import ApiTimeoutError, PollPolicy, RunStatus, WaitTimeoutError
+from retab_orchestration._http import Response
+from retab_orchestration._watch.economy import Economy
+from tests.retab_orchestration.test_watch import FIVE, Quick, World, statuses
+
+STEADY = PollPolicy(interval=5.0, growth=1e9, jitter=0.0)
+
+
+class LoopStoodStillError(BaseException):
+    """Raised by a timer of the system, because a loop that stands still has none that goes off."""
+
+
+@contextmanager
+def at_most(seconds):
+    def ring(*_):
+        raise LoopStoodStillError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def too_many(after):
+    return Response(429, b'{"detail": "Too many requests"}', {"retry-after": str(after)})
+
+
+class RefusesOnce(Quick):
+    """Answers one request, 20 s after the start, with 429."""
+
+    after = 60
+    refused = False
+
+    async def send(self, request):
+        if not self.refused and self.now() >= 20 and request.path != "/v1/workflows/steps":
+            self.refused = True
+            self.times.append((self.now(), "429"))
+            return too_many(self.after)
+        return await super().send(request)
+
+
+class Hangs(Quick):
+    """Has no list, and some runs of which it never says anything."""
+
+    hanging = frozenset()
+
+    async def send(self, request):
+        if request.path == "/v1/workflows/runs":
+            return Response(403, b"{}")
+        if request.path.rsplit("/", 1)[1] in self.hanging:
+            await asyncio.sleep(min(60, request.timeout or 60))
+            raise ApiTimeoutError("no answer", sent=True)
+        return await super().send(request)
+
+
+async def ended(*waits):
+    for each in waits:
+        each.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+def test_a_deadline_just_before_the_end_of_a_hold_does_not_stop_the_loop(clock):
+    world = World(clock, runtime=RefusesOnce)
+    rare = PollPolicy(interval=500, growth=1e9, jitter=0)
+
+    async def everyone():
+        wait = world.client.wait_for_run
+        return await asyncio.gather(
+            wait(world.start(300), outputs=False, poll=STEADY),
+            wait(world.start(300), outputs=False, poll=STEADY),
+            wait(world.start(300), outputs=False, poll=rare, timeout=80.4),
+            return_exceptions=True,
+        )
+
+    with at_most(10):
+        *completed, late = world.run(everyone())
+
+    assert statuses(completed) == {RunStatus.COMPLETED}
+    assert isinstance(late, WaitTimeoutError)
+
+
+def test_a_hold_moves_no_wait_past_its_deadline(clock):
+    world = World(clock, runtime=RefusesOnce)
+    world.runtime.after = 600
+    ids = [world.start(3000) for _ in range(5)]
+    began = world.runtime.now()
+
+    results = world.wait(ids, poll=FIVE, timeout=30)
+
+    assert {type(result) for result in results} == {WaitTimeoutError}
+    assert world.runtime.now() - began <= 30 + 6
+
+
+def test_deadlines_are_not_late_behind_hundreds_of_looks(clock):
+    world = World(clock, runtime=Quick)
+    world.runtime.latency = 1.5
+    poll = PollPolicy(interval=20.0, growth=1e9, jitter=0)
+    late = []
+
+    async def one(run_id):
+        began = world.runtime.now()
+        with pytest.raises(WaitTimeoutError):
+            await world.client.wait_for_run(run_id, outputs=False, poll=poll, timeout=26)
+        late.append(world.runtime.now() - began - 26)
+
+    async def everyone():
+        ids = [world.start(3000) for _ in range(600)]
+        others = [
+            asyncio.ensure_future(world.client.wait_for_run(each, outputs=False, poll=poll))
+            for each in ids[10:]
+        ]
+        await asyncio.gather(*map(one, ids[:10]))
+        await ended(*others)
+
+    world.run(everyone())
+
+    assert len(late) == 10
+    assert max(late) <= 5 + 1.5
+
+
+def test_a_server_that_takes_twenty_requests_a_second_ends_no_wait(clock):
+    class Limited(Quick):
+        second = count = -1
+
+        async def send(self, request):
+            if request.path.startswith("/v1/workflows/runs"):
+                if int(self.now()) != self.second:
+                    self.second, self.count = int(self.now()), 0
+                self.count += 1
+                if self.count > 20:
+                    await asyncio.sleep(self.latency)
+                    return too_many(1)
+            return await super().send(request)
+
+    world = World(clock, runtime=Limited)
+    world.runtime.latency = 0.01
+    ids = [world.start(60) for _ in range(400)]
+
+    assert statuses(world.wait(ids, poll=FIVE)) == {RunStatus.COMPLETED}
+
+
+def test_a_list_that_fails_for_weeks_is_tried_again():
+    economy = Economy()
+
+    for _ in range(2000):
+        economy.failed(0.0)
+
+    assert not economy.prefers_list(100, 100, 599.0)
+    assert economy.prefers_list(100, 100, 601.0)
+
+
+def test_a_list_that_was_not_worth_its_price_once_may_be_later(clock):
+    world = World(clock, runtime=Quick)
+    few = [world.start(7200) for _ in range(20)]
+    for _ in range(2000):
+        world.start(300)
+
+    async def everyone():
+        def begin(ids):
+            return [
+                asyncio.ensure_future(world.client.wait_for_run(each, outputs=False, poll=FIVE))
+                for each in ids
+            ]
+
+        waits = begin(few)
+        await asyncio.sleep(3000)
+        waits += begin([world.start(2000) for _ in range(500)])
+        await asyncio.sleep(700)
+        now = world.runtime.now()
+        await ended(*waits)
+        return sum(now - 50 <= at < now for at, _ in world.runtime.times) / 10
+
+    assert world.run(everyone()) <= 15
+
+
+def test_sixteen_runs_that_hang_hold_nobody_up_for_long(clock):
+    world = World(clock, runtime=Hangs)
+    hanging = [world.start(3000) for _ in range(16)]
+    world.runtime.hanging = frozenset(hanging)
+
+    async def everyone():
+        waits = [asyncio.ensure_future(world.client.wait_for_run(each, outputs=False)) for each in hanging]
+        await asyncio.sleep(2)
+        began = world.runtime.now()
+        await world.client.wait_for_run(world.start(3), outputs=False)
+        took = world.runtime.now() - began
+        await ended(*waits)
+        return took
+
+    assert world.run(everyone()) <= 3 + 15
+
+
+def test_the_deadline_of_one_is_not_late_behind_the_hanging_look_of_another(clock):
+    world = World(clock, runtime=Hangs)
+    run_id = world.start(3000)
+    world.runtime.hanging = frozenset([run_id])
+
+    async def everyone():
+        other = asyncio.ensure_future(world.client.wait_for_run(run_id, outputs=False))
+        await asyncio.sleep(1)
+        began = world.runtime.now()
+        with pytest.raises(WaitTimeoutError):
+            await world.client.wait_for_run(run_id, outputs=False, timeout=3)
+        took = world.runtime.now() - began
+        await ended(other)
+        return took
+
+    assert world.run(everyone()) <= 3 + 5 + 0.5
+
+
+def test_an_on_change_that_says_it_was_cancelled_ends_its_wait_and_no_other(clock):
+    world = World(clock, runtime=Quick)
+    first, second = world.start(30), world.start(30)
+
+    def cancelled(run):
+        raise asyncio.CancelledError
+
+    async def everyone():
+        return await asyncio.gather(
+            world.client.wait_for_run(first, outputs=False, on_change=cancelled),
+            world.client.wait_for_run(second, outputs=False),
+            return_exceptions=True,
+        )
+
+    broken, completed = world.run(everyone())
+
+    assert isinstance(broken, asyncio.CancelledError)
+    assert completed.status is RunStatus.COMPLETED
