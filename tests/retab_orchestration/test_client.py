@@ -378,10 +378,10 @@ def test_a_look_may_not_take_longer_than_is_left(script):
     client, runtime = script(*[running] * 40)
 
     with pytest.raises(WaitTimeoutError):
-        client.wait_for_run("run_1", timeout=20)
+        client.wait_for_run("run_1", timeout=14)
 
     limits = [request.timeout for request in runtime.sent]
-    assert limits[0] == pytest.approx(19.5)
+    assert limits[0] == pytest.approx(13.5)
     assert limits == sorted(limits, reverse=True)
     assert limits[-1] == 5.0
 
