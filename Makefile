@@ -92,6 +92,7 @@ crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward mo
 
 bench: $(call BUILT,$(BENCHES) sdk-0.0.160) ## Measure cost and speed next to other packages, and write docs/performance.*
 	@$(call PY,bench-core) -m benchmarks $(if $(PARTS),--parts "$(PARTS)") $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(call PY,bench-core) -m benchmarks.scaling)
 
 sdks: .venvs/core/.built ## The SDK legs alone, with the oldest SDK as well
 	@$(MAKE) sdk-venvs TESTED_SDKS="$(SDKS)"
