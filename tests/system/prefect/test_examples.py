@@ -95,12 +95,12 @@ def test_one_document_goes_through_and_a_value_is_used_downstream(prefect_host, 
 def test_the_code_of_the_page_on_prefect_runs_from_top_to_bottom(ran, page):
     printed = ran("page").printed.splitlines()
 
-    assert len(page) == 7
+    assert len(page) == 8
     assert printed[0] == "1234.56"
-    assert printed.pop(2) == "completed True ['run_id', 'sha256', 'size', 'status', 'uri']"
+    assert printed.pop(3) == "completed True ['run_id', 'sha256', 'size', 'status', 'uri']"
     assert all("INV-2024-001" in line for line in printed[1:])
-    assert len(printed) == 4
-    assert ran("page").runs_created == 5
+    assert len(printed) == 5
+    assert ran("page").runs_created == 6
 
 
 def test_many_documents_go_through_at_once_each_as_one_run(prefect_host, ran):
