@@ -51,8 +51,10 @@ class Agenda:
 
     def put(self, waiter: Waiter, at: float) -> None:
         """Look at a run then, and not when it was said before."""
-        at = waiter.in_time(max(at, self._hold_until), self._now()) if self.holds(waiter, at) else at
-        waiter.due = at
+        if self.holds(waiter, at):
+            at = self._hold_until
+        # Whatever puts a look off, it is not made after the deadline.
+        waiter.due = at = waiter.in_time(at, self._now())
         heapq.heappush(self._looks, (at, next(self._order), waiter))
         self._set(at)
 

@@ -7,9 +7,13 @@ from contextlib import contextmanager
 import pytest
 
 from retab_orchestration import ApiTimeoutError, PollPolicy, RunStatus, WaitTimeoutError
+from retab_orchestration._core.waiting import Patience, Wait
 from retab_orchestration._http import Response
+from retab_orchestration._watch.agenda import Agenda
 from retab_orchestration._watch.economy import Economy
+from retab_orchestration._watch.waiter import Waiter
 from tests.retab_orchestration.test_watch import FIVE, Quick, World, statuses
+from tests.retab_orchestration.virtual_loop import VirtualLoop
 
 STEADY = PollPolicy(interval=5.0, growth=1e9, jitter=0.0)
 
@@ -100,6 +104,18 @@ def test_a_hold_moves_no_wait_past_its_deadline(clock):
 
     assert {type(result) for result in results} == {WaitTimeoutError}
     assert world.runtime.now() - began <= 30 + 6
+
+
+def test_a_look_that_is_put_off_is_not_put_past_its_deadline(clock):
+    async def put():
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(Wait("run_1", Patience(30.0, PollPolicy()), loop.time(), None))
+        agenda = Agenda(loop.time, lambda: None)
+        agenda.put(waiter, loop.time() + 100)
+        agenda.close()
+        return waiter.due - loop.time()
+
+    assert VirtualLoop(clock).run_until_complete(put()) == pytest.approx(30)
 
 
 def test_deadlines_are_not_late_behind_hundreds_of_looks(clock):
