@@ -28,18 +28,22 @@ class Economy:
         self._share = 1.0  # of the rows listed, those that somebody waits for
         self._failures = 0
         self._closed_until = -math.inf
+        self._worth_from = math.inf  # so many watched runs may be worth it sooner: the first to come find few of theirs
 
-    def prefers_list(self, looks: float, watched: int, now: float) -> bool:
+    def prefers_list(self, looks: float, watched: int, on_the_way: int, now: float) -> bool:
         """Tell whether a listing costs less than asking for runs one by one.
 
         Args:
             looks: How many looks it would save.
-            watched: Runs that are watched and that it would come by on its way to the oldest that is wanted.
+            watched: Runs that are watched and that it may tell of.
+            on_the_way: Those of them that it would come by on its way to the oldest that is wanted.
             now: The present time.
         """
-        rows = watched / self._share
+        if now < self._closed_until and watched < self._worth_from:
+            return False
+        rows = on_the_way / self._share
         pages = math.ceil(rows / self._rows_per_page())
-        return now >= self._closed_until and pages * _REQUEST + rows * self._row < looks * self.single
+        return pages * _REQUEST + rows * self._row < looks * self.single
 
     @property
     def single(self) -> float:
@@ -71,11 +75,12 @@ class Economy:
             self.limit = min(_MOST_ROWS, max(self.limit, min(2 * self.limit, self._rows_per_page())))
         return _REQUEST + size
 
-    def ended(self, found: int, rows: int, spent: float, now: float) -> None:
+    def ended(self, watched: int, found: int, rows: int, spent: float, now: float) -> None:
         """Learn from a listing.
 
         Args:
-            found: How many of the runs that are watched it told of.
+            watched: How many runs were watched when it began.
+            found: How many of them it told of.
             rows: How many rows it had.
             spent: What it cost.
             now: The present time.
@@ -84,12 +89,13 @@ class Economy:
         if rows:
             self._share = min(1.0, max(found, 1) / rows)
         if spent > found * self.single:
-            self._closed_until = now + _AFTER_LOSS
+            self._closed_until, self._worth_from = now + _AFTER_LOSS, 2 * watched
             self._share = 1.0  # it may be another list by then
 
     def failed(self, now: float) -> None:
         """Leave the list alone for a while, longer each time."""
-        self._closed_until = now + min(_AFTER_LOSS, _AFTER_FAILURE * 2.0 ** min(self._failures, 10))
+        rest = min(_AFTER_LOSS, _AFTER_FAILURE * 2.0 ** min(self._failures, 10))
+        self._closed_until, self._worth_from = now + rest, math.inf
         self._failures += 1
 
     def _rows_per_page(self) -> int:

@@ -57,7 +57,7 @@ def worth_a_sweep(economy: Economy, due: list[Waiter], everyone: Iterable[Waiter
     # The list begins with the newest, and a run that nobody has seen yet is among those.
     oldest = min((waiter.created_at for waiter in wanted if waiter.created_at), default="")
     on_the_way = sum(waiter.created_at is None or waiter.created_at >= oldest for waiter in watched)
-    worth = economy.prefers_list((listed + len(wanted)) / 2, on_the_way, now)
+    worth = economy.prefers_list((listed + len(wanted)) / 2, len(watched), on_the_way, now)
     return {waiter.run_id for waiter in wanted} if worth else set()
 
 
@@ -123,5 +123,5 @@ async def sweep(session: Session, economy: Economy, filters: RunFilters, hearers
         if complete or not economy.goes_on(len(hearers.wanted), wanted, spent):
             break
     told = watched if complete else watched - len(hearers.watched)
-    economy.ended(told, rows, spent, session.runtime.now())
+    economy.ended(watched, told, rows, spent, session.runtime.now())
     return complete

@@ -155,6 +155,25 @@ def test_at_defaults_two_minutes_of_a_thousand_runs_cost_fifteen_pages_in_ten_se
     assert max(sum(start <= at < start + 40 for at in polls) for start in polls) <= 150
 
 
+@pytest.mark.parametrize("seconds", [0.5, 20.0])
+def test_a_thousand_who_begin_one_after_the_other_share_the_list_as_well(clock, seconds):
+    world = World(clock, runtime=Quick)
+    world.runtime.latency = 0.02
+    ids = [world.start(400) for _ in range(1000)]  # all on the list when the first of them is waited for
+    began = world.runtime.now()
+
+    async def begin(place):
+        await asyncio.sleep(seconds * (place // 4) / (len(ids) // 4))  # four in one turn of the loop
+        return await world.client.wait_for_run(ids[place], outputs=False, poll=FIVE)
+
+    async def all_of_them():
+        return await asyncio.gather(*(begin(place) for place in range(len(ids))))
+
+    assert statuses(world.run(all_of_them())) == {RunStatus.COMPLETED}
+    steady = [path for at, path in world.runtime.times if seconds + 20 < at - began < 380]
+    assert len(steady) <= (360 - seconds) / 5 * 15
+
+
 def test_few_runs_are_asked_for_one_by_one(world):
     ids = [world.start(30), world.start(600)]
 

@@ -172,8 +172,8 @@ def test_a_list_that_fails_for_weeks_is_tried_again():
     for _ in range(2000):
         economy.failed(0.0)
 
-    assert not economy.prefers_list(100, 100, 599.0)
-    assert economy.prefers_list(100, 100, 601.0)
+    assert not economy.prefers_list(100, 100, 100, 599.0)
+    assert economy.prefers_list(100, 100, 100, 601.0)
 
 
 def test_a_list_that_was_not_worth_its_price_once_may_be_later(clock):
