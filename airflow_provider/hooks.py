@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import json
 import socket
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -138,7 +139,12 @@ class RetabHook(BaseHook):
 
 async def import_core() -> None:
     """Import the core in a thread: the first import takes longer than an event loop may stand still."""
-    await asyncio.to_thread(importlib.import_module, "retab_orchestration")
+    if not _imported.is_set():
+        await asyncio.to_thread(importlib.import_module, "retab_orchestration")
+        _imported.set()
+
+
+_imported = threading.Event()
 
 
 def _form() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -82,6 +83,7 @@ class RetabRunTrigger(BaseTrigger):
         The status is the run's; or `timeout` or `out_of_time`, as either deadline passed; or `wait_failed`, with a
         `message`.
         """
+        # A thousand of these wait in one process, so no more coroutines than needed stand above the wait.
         try:
             outcome = await self._outcome()
         except asyncio.CancelledError:
@@ -96,42 +98,33 @@ class RetabRunTrigger(BaseTrigger):
             await cancel_if_stopped(self.task_instance, self.retab_conn_id, self.run_id)
 
     async def _outcome(self) -> dict[str, Any]:
+        # A thousand of these wait in one process: no coroutine, timer or logger more than needed stands above the wait.
         await import_core()
         from retab_orchestration import RetabError, WaitTimeoutError
 
         try:
             async with await RetabHook(self.retab_conn_id).aget_conn() as client:
-                run = await self._wait(client)
+                first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
+                left = await self._seconds_left(client)
+                strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
+                nearest = min((each for each in (left, strict) if each is not None), default=None)
+                async with nullcontext() if strict is None else asyncio.timeout(max(strict, first) + _GRACE):
+                    run = await client.wait_for_run(
+                        self.run_id,
+                        # At least one look, and not before `first`: a run that ended in time is not late with us.
+                        timeout=None if nearest is None else max(nearest, first, 0.001),
+                        poll=poll_policy(self.poll_interval, first=first),
+                        on_review="wait" if self.on_review == "wait" else "return",
+                        outputs=False,
+                        on_change=self._log_change,
+                    )
         except WaitTimeoutError:
-            return {"status": TIMEOUT}
+            return {"status": TIMEOUT if nearest == left else OUT_OF_TIME}
         except TimeoutError:
             return {"status": OUT_OF_TIME}
         except RetabError as error:
             return {"status": WAIT_FAILED, "message": str(error)}
         return {"status": run.status.value, "waiting_for_node_ids": list(run.waiting_for_node_ids)}
-
-    async def _wait(self, client: "AsyncRetabClient") -> "WorkflowRun":
-        from retab_orchestration import WaitTimeoutError
-
-        first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
-        left = await self._seconds_left(client)
-        strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
-        nearest = min((each for each in (left, strict) if each is not None), default=None)
-        async with asyncio.timeout(None if strict is None else max(strict, first) + _GRACE):
-            try:
-                return await client.wait_for_run(
-                    self.run_id,
-                    # At least one look, and not before `first`: a run that ended in time is not late because we are.
-                    timeout=None if nearest is None else max(nearest, first, 0.001),
-                    poll=poll_policy(self.poll_interval, first=first),
-                    on_review="wait" if self.on_review == "wait" else "return",
-                    outputs=False,
-                    on_change=self._log_change,
-                )
-            except WaitTimeoutError as error:
-                if nearest != left:
-                    raise TimeoutError from error
-                raise
 
     async def _seconds_left(self, client: "AsyncRetabClient") -> float | None:
         if self.deadline is None:
@@ -144,4 +137,4 @@ class RetabRunTrigger(BaseTrigger):
         return left
 
     def _log_change(self, run: "WorkflowRun") -> None:
-        self.log.info("Run %s is %s", run.id, run.status_name)
+        self.logger().info("Run %s is %s", run.id, run.status_name)

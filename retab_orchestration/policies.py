@@ -24,7 +24,7 @@ def _within(owner: object, least: float, below: float, *names: str, whole: bool 
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often a request that may be repeated is tried, and how long to wait between: full jitter."""
 
@@ -42,7 +42,7 @@ class RetryPolicy:
         _within(self, _SHORTEST, math.inf, "base", "cap", "patience")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PollPolicy:
     """When to look at a run that is waited for: soon at first, then ever less often.
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary, ref
 
 from retab_orchestration.errors import ConfigurationError
 
@@ -61,7 +62,7 @@ def _usable_url(base_url: object) -> str:
     return re.sub(r"/v\d+$", "", url.rstrip("/"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Settings:
     """One account on one server, checked; `Settings.read` fills the gaps from the environment."""
 
@@ -78,6 +79,8 @@ class Settings:
     """The address of an HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
     requests_per_second: float | None = None
     """How many requests a process may send in a second, all its clients of this account together; None for any."""
+    account: str = field(init=False, repr=False, compare=False)
+    """A name for this server and key that does not tell the key."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api_key", _usable_key(self.api_key))
@@ -96,20 +99,22 @@ class Settings:
             raise ConfigurationError(f"verify must be True, False or a path, not {self.verify!r}")
         if self.proxy is not None and not str(self.proxy).startswith(("http://", "https://")):
             raise ConfigurationError("proxy must look like http://host:port or https://host:port")
+        digest = hashlib.sha256(self.api_key.encode()).hexdigest()
+        object.__setattr__(self, "account", f"{self.base_url}#{digest[:16]}")
 
     @classmethod
     def read(cls, api_key: str | None, base_url: str | None, **rest: object) -> Self:
         """Check what was given and take the rest from RETAB_API_KEY and RETAB_API_BASE_URL.
+
+        Equal settings are one object: a process may hold a client of the same account for each of a thousand waits.
 
         Raises:
             ConfigurationError: Something is missing or wrong; the message says what to set.
         """
         key = os.environ.get("RETAB_API_KEY", "") if api_key is None else api_key
         url = os.environ.get("RETAB_API_BASE_URL") or DEFAULT_BASE_URL if base_url is None else base_url
-        return cls(api_key=key, base_url=url, **rest)  # type: ignore[arg-type]
+        settings = cls(api_key=key, base_url=url, **rest)  # type: ignore[arg-type]
+        return _in_use.setdefault(settings, ref(settings))() or settings
 
-    @property
-    def account(self) -> str:
-        """A name for this server and key that does not tell the key."""
-        digest = hashlib.sha256(self.api_key.encode()).hexdigest()
-        return f"{self.base_url}#{digest[:16]}"
+
+_in_use: WeakKeyDictionary[Settings, ref[Settings]] = WeakKeyDictionary()

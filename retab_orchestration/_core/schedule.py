@@ -8,7 +8,7 @@ from retab_orchestration.policies import PollPolicy
 __all__ = ["Decision", "Expire", "GiveUp", "LookAgain", "Schedule", "Settle"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LookAgain:
     """Look once more."""
 
@@ -117,8 +117,10 @@ class Schedule:
             self._paced_from = now
 
     def _expired(self, now: float) -> bool:
-        return self.deadline is not None and now >= self.deadline
+        deadline = self.deadline
+        return deadline is not None and now >= deadline
 
     def _at(self, moment: float) -> LookAgain:
         # The last look is at the deadline itself: a run that ends just before it is not called late.
-        return LookAgain(moment if self.deadline is None else min(moment, self.deadline))
+        deadline = self.deadline
+        return LookAgain(moment if deadline is None else min(moment, deadline))

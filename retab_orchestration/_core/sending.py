@@ -47,6 +47,8 @@ class Dialect:
 class Sender:
     """Sends calls in a given dialect, and again where that does no harm."""
 
+    __slots__ = ("retry", "runtime", "settings")
+
     def __init__(self, runtime: Runtime, settings: Settings, retry: RetryPolicy) -> None:
         self.runtime = runtime
         self.settings = settings

@@ -27,6 +27,8 @@ class Session:
         retry: How often what may be repeated is repeated.
     """
 
+    __slots__ = ("_dialects", "_sender", "runtime", "settings", "tests_word")
+
     def __init__(self, runtime: Runtime, settings: Settings, retry: RetryPolicy) -> None:
         self.runtime = runtime
         self.settings = settings

@@ -1,5 +1,6 @@
 """Waiting for one run: what was seen of it and what follows, and the loop that looks, sleeps and looks again."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -36,7 +37,7 @@ OnReview = Literal["return", "wait"]
 """What a wait does when a human is asked: return the run as it is, or wait until it has ended."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Patience:
     """How a caller waits."""
 
@@ -124,7 +125,7 @@ class Wait(Generic[W]):
             run: The run, if it is news.
         """
         self._failure = None
-        before, self._status_name = self._status_name, status_name
+        before, self._status_name = self._status_name, sys.intern(status_name)
         if status_name != before and self._on_change is not None and run is not None:
             self._on_change(run)
         return self.schedule.saw(status, now, chance)

@@ -38,7 +38,11 @@ async def wait_for_run(
             session, run_id, patience, outputs=outputs, nodes=nodes, on_change=on_change
         )
     try:
-        run = await watcher.wait(run_id, patience, runs.checked_on_change(on_change))
+        waiter = watcher.begin(run_id, patience, runs.checked_on_change(on_change))
+        try:
+            run = await waiter.settled
+        finally:
+            watcher.end(waiter)
     finally:
         await _leave(session, watcher)
     return await with_details(session, run, nodes) if outputs else run

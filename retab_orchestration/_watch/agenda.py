@@ -54,17 +54,22 @@ class Agenda:
         if self.holds(waiter, at):
             at = self._hold_until
         # Whatever puts a look off, it is not made after the deadline.
-        waiter.due = at = waiter.in_time(at, self._now())
+        if waiter.wait.schedule.deadline is not None:
+            at = waiter.in_time(at, self._now())
+        waiter.due = at
         heapq.heappush(self._looks, (at, next(self._order), waiter))
-        self._set(at)
+        if at < self._set_for:
+            self._set(at)
 
     def take(self) -> list[Waiter]:
         """Take out everyone whose look is due, or nearly so."""
         found: list[Waiter] = []
         held: list[Waiter] = []  # put back only afterwards, or they would be found again
         now = until = self._now()
-        while self._next_at() <= until:
-            _, _, waiter = heapq.heappop(self._looks)
+        while self._looks and self._looks[0][0] <= until:
+            at, _, waiter = heapq.heappop(self._looks)
+            if waiter.due != at or waiter.settled.done():
+                continue
             waiter.due = None
             if self.holds(waiter, now):
                 held.append(waiter)
@@ -91,8 +96,6 @@ class Agenda:
             self._timer.cancel()
 
     def _set(self, at: float) -> None:
-        if at >= self._set_for:
-            return
         self.close()
         self._set_for = at
         # In a context of its own: what a look starts must not log, or be counted, as whoever happened to come first.
@@ -102,4 +105,5 @@ class Agenda:
     def _ring(self) -> None:
         self._timer, self._set_for = None, math.inf
         self._on_time()
-        self._set(self._next_at())
+        if (at := self._next_at()) < self._set_for:
+            self._set(at)

@@ -28,7 +28,9 @@ class Economy:
         self._share = 1.0  # of the rows listed, those that somebody waits for
         self._failures = 0
         self._closed_until = -math.inf
-        self._worth_from = math.inf  # so many watched runs may be worth it sooner: the first to come find few of theirs
+        self._worth_from = (
+            math.inf
+        )  # so many watched runs may be worth it sooner: the first to come find few of theirs
 
     def prefers_list(self, looks: float, watched: int, on_the_way: int, now: float) -> bool:
         """Tell whether a listing costs less than asking for runs one by one.

@@ -1,6 +1,6 @@
 """One reading of the run list on behalf of everyone who waits: what to ask for, and when to stop."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -54,14 +54,16 @@ def worth_a_sweep(economy: Economy, due: list[Waiter], everyone: Iterable[Waiter
         return set()
     watched = [waiter for waiter in everyone if waiter.is_listed(now)]
     wanted = [waiter for waiter in watched if waiter.is_soon(now)]
-    # The list begins with the newest, and a run that nobody has seen yet is among those.
-    oldest = min((waiter.created_at for waiter in wanted if waiter.created_at), default="")
-    on_the_way = sum(waiter.created_at is None or waiter.created_at >= oldest for waiter in watched)
+    on_the_way = len(watched)
+    if len(wanted) < on_the_way:
+        # The list begins with the newest, and a run that nobody has seen yet is among those.
+        oldest = min((waiter.created_at for waiter in wanted if waiter.created_at), default="")
+        on_the_way = sum(waiter.created_at is None or waiter.created_at >= oldest for waiter in watched)
     worth = economy.prefers_list((listed + len(wanted)) / 2, len(watched), on_the_way, now)
     return {waiter.run_id for waiter in wanted} if worth else set()
 
 
-def narrowed(family: RouteFamily, watched: Iterable[Waiter], today: date) -> RunFilters:
+def narrowed(family: RouteFamily, watched: Collection[Waiter], today: date) -> RunFilters:
     """Return the narrowest list in which every run that is watched stands until it has completed.
 
     Args:
@@ -69,11 +71,9 @@ def narrowed(family: RouteFamily, watched: Iterable[Waiter], today: date) -> Run
         watched: Those who wait; a run that nobody has seen yet counts as new.
         today: The UTC day.
     """
-    workflows: set[str | None] = set()
-    oldest = today
-    for waiter in watched:
-        workflows.add(waiter.workflow_id)
-        oldest = min(oldest, _day(waiter.created_at) or today)
+    workflows = {waiter.workflow_id for waiter in watched}
+    days = {(waiter.created_at or "")[:10] for waiter in watched}
+    oldest = min([today, *(_day(text) or today for text in days)])
     return RunFilters.read(
         workflow_id=workflows.pop() if len(workflows) == 1 else None,
         metadata={OURS: "1"} if family == "current" else None,
@@ -83,9 +83,9 @@ def narrowed(family: RouteFamily, watched: Iterable[Waiter], today: date) -> Run
     )
 
 
-def _day(text: str | None) -> date | None:
+def _day(text: str) -> date | None:
     try:
-        day = date.fromisoformat((text or "")[:10])
+        day = date.fromisoformat(text)
     except ValueError:
         return None
     return day if day.year > 1970 else None  # a time of zero says nothing

@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable
+from contextvars import copy_context
 
 from retab_orchestration._core.schedule import Decision, LookAgain, Settle
 from retab_orchestration._core.waiting import LAST_LOOK, Wait
@@ -27,6 +29,7 @@ class Waiter:
     """A wait, when its next look is due, and what is known of how the list shows its run."""
 
     __slots__ = (
+        "_context",
         "_gap",
         "_misses",
         "_unlisted_until",
@@ -40,6 +43,7 @@ class Waiter:
 
     def __init__(self, wait: Wait[WorkflowRun]) -> None:
         self.wait = wait
+        self._context = copy_context()  # `on_change` is called in it: its log lines are its owner's
         self.settled: asyncio.Future[WorkflowRun] = asyncio.get_running_loop().create_future()
         self.due: float | None = None
         """When to look next; None while that is being done."""
@@ -113,7 +117,7 @@ class Waiter:
         """
         self._misses, self._unlisted_until = 0, -math.inf
         if self.workflow_id is None:
-            self.workflow_id, self.created_at = row.workflow_id, row.created_at
+            self._place(row.workflow_id, row.created_at)
         name = row.status_name
         if name is None or self.is_last(now):
             return None
@@ -132,8 +136,7 @@ class Waiter:
         """Learn from a look at the run itself; when to look again, None once the wait is over."""
         if self.workflow_id is None:
             created = run.timing.created_at
-            self.workflow_id = run.workflow_id
-            self.created_at = created.isoformat() if created else None
+            self._place(run.workflow_id, created.isoformat() if created else None)
         at = self._next(lambda: self.wait.saw(run, now, chance), now, run)
         self.wait.forget()
         return at
@@ -147,6 +150,10 @@ class Waiter:
         if not self.settled.done():
             self.settled.set_exception(error)
 
+    def _place(self, workflow_id: str | None, created_at: str | None) -> None:
+        self.workflow_id = workflow_id and sys.intern(workflow_id)
+        self.created_at = created_at
+
     def _next(
         self,
         decide: Callable[[], Decision],
@@ -158,7 +165,7 @@ class Waiter:
         if self.settled.done():
             return None
         try:
-            decision = decide()
+            decision = self._context.run(decide)
         # Of the look, or of `on_change`, which may even say that it was cancelled: it is for whoever waits.
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             self.settled.set_exception(error)

@@ -4,7 +4,6 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable
-from contextvars import copy_context
 from typing import Any
 
 from retab_orchestration import errors
@@ -52,32 +51,32 @@ class RunWatcher:
         self._waiters: dict[str, list[Waiter]] = {}
         self._sweeping = False
         self._rest_until = self._heard_at = -math.inf
+        self._chance = 0.0
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits any more."""
         return not self._waiters
 
-    async def wait(
+    def begin(
         self, run_id: str, patience: Patience, on_change: Callable[[WorkflowRun], Any] | None
-    ) -> WorkflowRun:
-        """Wait until a run has ended, or waits for a human and the caller does not.
+    ) -> Waiter:
+        """Wait for a run: `settled` is the run once it has ended, or waits for a human and the caller does not.
 
-        Raises:
-            WaitTimeoutError: The deadline passed.
-            ApiError: A look was refused, or too many in a row failed; the last failure.
+        It raises WaitTimeoutError when the deadline has passed, and ApiError when a look was refused, or too many in a
+        row failed.
         """
-        tell = None if on_change is None else _in_its_context(on_change)
-        waiter = Waiter(Wait(run_id, patience, self._runtime.now(), tell))
+        waiter = Waiter(Wait(run_id, patience, self._runtime.now(), on_change))
         self._waiters.setdefault(run_id, []).append(waiter)
         self._agenda.put(waiter, waiter.wait.schedule.first().at)
-        try:
-            return await waiter.settled
-        finally:
-            others = self._waiters[run_id]
-            others.remove(waiter)
-            if not others:
-                del self._waiters[run_id]
+        return waiter
+
+    def end(self, waiter: Waiter) -> None:
+        """Wait no longer, whether it has settled or not."""
+        others = self._waiters[waiter.run_id]
+        others.remove(waiter)
+        if not others:
+            del self._waiters[waiter.run_id]
 
     async def aclose(self) -> None:
         """Look no more, and give the connections back."""
@@ -169,6 +168,9 @@ class RunWatcher:
     async def _sweep(self, due: list[Waiter], wanted: set[str]) -> None:
         """Read the list for everyone, on behalf of those whose look is due."""
         began = self._runtime.now()
+        self._chance = (
+            self._runtime.chance()
+        )  # one for all of them: they are to look together the next time as well
         watched = [waiter for waiter in self._all() if waiter.is_listed(began)]
         hearers = Hearers({waiter.run_id for waiter in watched}, wanted, self._take)
         complete = False
@@ -197,20 +199,10 @@ class RunWatcher:
     def _take(self, row: RunRow) -> None:
         """Learn from a row of the list."""
         self._heard_at = now = self._runtime.now()
-        chance = self._runtime.chance()
         for waiter in self._waiters.get(row.id, ()):
             waiter.held = False
-            at = waiter.hear(row, now, chance)
+            at = waiter.hear(row, now, self._chance)
             if at is not None:
                 self._agenda.put(waiter, at)
             elif not waiter.settled.done():
                 self._ask(waiter)
-
-
-def _in_its_context(on_change: Callable[[WorkflowRun], Any]) -> Callable[[WorkflowRun], None]:
-    context = copy_context()
-
-    def tell(run: WorkflowRun) -> None:
-        context.run(on_change, run)
-
-    return tell

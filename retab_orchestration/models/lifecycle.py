@@ -5,7 +5,18 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from retab_orchestration.models._reading import Reading, flag, look, mapping, moment, pick, rows, text, whole
+from retab_orchestration.models._reading import (
+    Reading,
+    fields,
+    flag,
+    look,
+    mapping,
+    moment,
+    pick,
+    rows,
+    text,
+    whole,
+)
 from retab_orchestration.models.status import RunStatus, StepStatus, TriggerType
 
 __all__ = ["Cancellation", "RunError", "Timing", "Trigger"]
@@ -99,7 +110,8 @@ def literal_of(enum: type[_Status], name: str | None, named: Any) -> str | None:
 def state_of(enum: type[_Status], body: Any) -> str | None:
     """Find the literal of a state, flat or under `lifecycle`; None if there is none."""
     name = pick(text, body, "lifecycle.status", "lifecycle.kind", "status")
-    return literal_of(enum, name, look(body, "status_name"))
+    named = fields(body).get("status_name")
+    return name if named is None else literal_of(enum, name, named)
 
 
 def trigger_of(body: Any) -> dict[str, Any]:

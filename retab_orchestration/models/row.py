@@ -1,7 +1,7 @@
 """A row of the run list as a wait reads it: its state and what narrows the list, and no model of the rest."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from retab_orchestration.models._reading import pick, text
 from retab_orchestration.models.lifecycle import state_of
@@ -11,8 +11,7 @@ from retab_orchestration.models.status import RunStatus
 __all__ = ["RowPage", "RunRow"]
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(NamedTuple):
     """What a list says of one run, read as far as is asked for."""
 
     id: str

@@ -224,7 +224,8 @@ class Log:
 
 
 def test_changes_of_state_are_logged_and_nothing_else(connect, start, fire, monkeypatch):
-    monkeypatch.setattr(RetabRunTrigger, "log", log := Log())
+    log = Log()
+    monkeypatch.setattr(RetabRunTrigger, "logger", lambda _: log)
     run_id = start(40)
 
     fire(RetabRunTrigger(run_id, poll_interval=0.1))
