@@ -68,7 +68,7 @@ class Size:
     """What gives in first if it grows further."""
 
 
-def size(costs: Costs, triggerers: int, runs: int, interval: float = PollPolicy.interval) -> Size:
+def size(costs: Costs, triggerers: int, runs: int, interval: float = PollPolicy().interval) -> Size:
     """Work out one size; every waiting run carries our tag, and each triggerer reads the list of all of them.
 
     Args:
@@ -107,8 +107,8 @@ def _lists(costs: Costs, own: int, runs: int) -> bool:
     economy = Economy()
     for _ in range(5):  # pages have then grown as far as they do
         economy.read_page(economy.limit, int(economy.limit * costs.row_bytes))
-    economy.ended(own, runs, 0.0, now=0.0)
-    return economy.prefers_list(own, own, now=0.0)
+    economy.ended(own, own, runs, 0.0, now=0.0)
+    return economy.prefers_list(own, own, own, now=0.0)
 
 
 def _first(own: int, busy: float, bound: str) -> str:

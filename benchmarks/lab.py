@@ -89,12 +89,13 @@ class Lab:
     @contextmanager
     def server(self) -> Iterator["Server"]:
         """Run a bare server in a process of its own, on another core than what is measured."""
-        process = self._process(
-            "server", [self.python("bench-core"), "-m", "benchmarks.server"], self.environment(None)
-        )
+        authority = self.folder / f"{self._count:04}-authority.pem"
+        command: list[str | Path] = [self.python("bench-core"), "-m", "benchmarks.server", authority]
+        process = self._process("server", command, self.environment(None))
         try:
             process.wait_until(lambda: process.output.read_text().endswith("\n"), timeout=30.0)
-            yield Server(process.output.read_text().split()[0])
+            plain, secure = process.output.read_text().split()
+            yield Server(plain, secure, authority)
         finally:
             process.kill()
 
@@ -137,9 +138,17 @@ class Lab:
 
 @dataclass
 class Server:
-    """A bare server that runs: its address, and what is asked of it besides what the measured process asks."""
+    """A bare server that runs, and what is asked of it besides what the measured process asks.
+
+    Attributes:
+        url: Its address.
+        secure_url: Its address over TLS.
+        authority: The certificate authority to trust then; SSL_CERT_FILE names it to whatever uses Python's `ssl`.
+    """
 
     url: str
+    secure_url: str
+    authority: Path
 
     @property
     def port(self) -> int:

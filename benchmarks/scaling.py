@@ -114,7 +114,7 @@ def _growth(results: Mapping[str, Any]) -> str:
         "bound by",
     )
     return (
-        f"At the default interval of {number(PollPolicy.interval)} s, with runs of "
+        f"At the default interval of {number(PollPolicy().interval)} s, with runs of "
         f"{number(costs.row_bytes / 1e3, 2)} KB in the list and a server that answers within "
         f"{number(1000 * LATENCY)} ms:\n\n{table(head, rows)}"
     )

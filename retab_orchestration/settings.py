@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary, ref
 
@@ -97,13 +97,15 @@ class Settings:
             object.__setattr__(self, "verify", os.fspath(self.verify))
         if not isinstance(self.verify, (bool, str)):
             raise ConfigurationError(f"verify must be True, False or a path, not {self.verify!r}")
-        if self.proxy is not None and not str(self.proxy).startswith(("http://", "https://")):
+        if self.proxy is not None and not (
+            isinstance(self.proxy, str) and self.proxy.startswith(("http://", "https://"))
+        ):
             raise ConfigurationError("proxy must look like http://host:port or https://host:port")
         digest = hashlib.sha256(self.api_key.encode()).hexdigest()
         object.__setattr__(self, "account", f"{self.base_url}#{digest[:16]}")
 
     @classmethod
-    def read(cls, api_key: str | None, base_url: str | None, **rest: object) -> Self:
+    def read(cls, api_key: str | None, base_url: str | None, **rest: object) -> "Settings":
         """Check what was given and take the rest from RETAB_API_KEY and RETAB_API_BASE_URL.
 
         Equal settings are one object: a process may hold a client of the same account for each of a thousand waits.

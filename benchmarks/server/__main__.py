@@ -1,22 +1,42 @@
-"""`python -m benchmarks.server`: serve until told to end; the first line on stdout is the address."""
+"""`python -m benchmarks.server FILE`: serve until told to end; stdout is the plain address and the one over TLS.
+
+The certificate authority to trust for the latter is written to the file.
+"""
 
 import asyncio
+import ssl
 import sys
+
+import trustme
 
 from benchmarks.child import keep_to_core
 from benchmarks.server.protocol import listen
 from benchmarks.server.site import Site
 
 
-async def main() -> None:
-    """Serve one site on a free port of loopback."""
+async def main(authority: str) -> None:
+    """Serve one site on two free ports of loopback."""
     site = Site()
-    server = await listen(lambda: site)
-    site.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    sys.stdout.write(f"{site.url}\n")
+    plain = await listen(lambda: site)
+    secure = await listen(lambda: site, tls=_tls(authority))
+    site.url = f"http://127.0.0.1:{_port(plain)}"
+    sys.stdout.write(f"{site.url} https://127.0.0.1:{_port(secure)}\n")
     sys.stdout.flush()
-    await server.serve_forever()
+    await asyncio.gather(plain.serve_forever(), secure.serve_forever())
+
+
+def _tls(authority: str) -> ssl.SSLContext:
+    ours = trustme.CA()
+    ours.cert_pem.write_to_path(authority)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def _port(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
 
 
 keep_to_core(1)
-asyncio.run(main())
+asyncio.run(main(sys.argv[1]))

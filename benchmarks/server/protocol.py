@@ -1,6 +1,7 @@
 """HTTP/1.1 as far as the clients of a benchmark speak it: no framework, so that the server costs next to nothing."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 
@@ -123,7 +124,9 @@ def _header(headers: bytes, name: bytes) -> bytes:
     return headers[start : headers.index(b"\r\n", start)].strip()
 
 
-async def listen(sink: Callable[[], Sink], port: int = 0) -> asyncio.Server:
+async def listen(
+    sink: Callable[[], Sink], port: int = 0, tls: ssl.SSLContext | None = None
+) -> asyncio.Server:
     """Listen on loopback; port 0 takes any that is free."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: Connection(sink()), "127.0.0.1", port, backlog=8192)
+    return await loop.create_server(lambda: Connection(sink()), "127.0.0.1", port, backlog=8192, ssl=tls)

@@ -16,6 +16,7 @@ Make = Callable[[int, float], Any]
 def connect(url: str) -> None:
     """Write one connection for each provider into the environment, before Airflow is imported."""
     host = urlsplit(url).netloc
+    os.environ["BENCH_SCHEME"] = urlsplit(url).scheme
     connections = {
         "bench_retab": {"conn_type": "retab", "password": "rt_test_bench", "host": url},
         "bench_dbt": {"conn_type": "dbt_cloud", "password": "token", "login": "1", "host": host},
@@ -57,7 +58,8 @@ def ours_deferred() -> Make:
 def dbt() -> Make:
     """Return how to make dbt Cloud's trigger.
 
-    Its hook speaks https alone. Here it speaks plain http, which spares it a TLS handshake for every look.
+    Its hook speaks https alone. Where the server does not, it is made to speak plain http, which spares it a TLS
+    handshake for every look.
     """
     from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
@@ -68,7 +70,8 @@ def dbt() -> Make:
         address, params = secure(*args, **kwargs)
         return address.replace("https://", "http://", 1), params
 
-    DbtCloudHook.get_request_url_params = staticmethod(plain)  # type: ignore[method-assign]
+    if os.environ.get("BENCH_SCHEME") != "https":
+        DbtCloudHook.get_request_url_params = staticmethod(plain)  # type: ignore[method-assign]
     return lambda number, interval: DbtCloudRunJobTrigger(
         conn_id="bench_dbt",
         run_id=number,

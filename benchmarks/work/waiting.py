@@ -16,10 +16,11 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
     """Wait for runs and return what that cost.
 
     Args:
-        spec: `url`, `side`, `count`, `first`, `interval` (seconds), `warmup` (seconds until it is steady), `intervals`
-            (how many to measure), `ends_over` (seconds in which the runs end), and optionally `patience` (seconds that
-            the last may take to be noticed), `start_at` (on `time.monotonic`), `trace` (whether to count the memory
-            that Python allocates, which makes everything slow).
+        spec: `url`, `control` (the address that takes commands), `side`, `count`, `first`, `interval` (seconds),
+            `warmup` (seconds until it is steady), `intervals` (how many to measure), `ends_over` (seconds in which the
+            runs end), `vanguard` (how many wait already when memory is first measured), and optionally `patience`
+            (seconds that the last may take to be noticed), `start_at` (on `time.monotonic`), `trace` (whether to count
+            the memory that Python allocates, which makes everything slow).
     """
     connect(spec["url"])
     make = SIDES[spec["side"]]()
@@ -27,28 +28,43 @@ def main(spec: dict[str, Any]) -> dict[str, Any]:
     return asyncio.run(_measure(make, spec))
 
 
+class Waits:
+    """Triggers that wait, and what they fired."""
+
+    def __init__(self, make: Make, first: int, interval: float) -> None:
+        self.noticed: dict[int, float] = {}
+        """When each run's end was."""
+        self.bad: list[str] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self._make, self._first, self._interval = make, first, interval
+
+    async def begin(self, count: int) -> None:
+        """Let more begin, until there are so many."""
+        while len(self.tasks) < count:
+            self.tasks.append(asyncio.create_task(self._wait(self._first + len(self.tasks))))
+            await asyncio.sleep(0)  # as a triggerer does
+
+    async def _wait(self, number: int) -> None:
+        async for event in self._make(number, self._interval).run():
+            self.noticed[number] = time.monotonic()
+            if not is_good(event):
+                self.bad.append(str(event.payload)[:200])
+
+
 async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
     heart, collector = Heartbeat(), Collector()
-    noticed: dict[int, float] = {}
-    bad: list[str] = []
+    waits = Waits(make, spec["first"], spec["interval"])
     if spec.get("trace"):
         tracemalloc.start()
+    if spec["vanguard"]:
+        await waits.begin(spec["vanguard"])
+        await asyncio.sleep(2 * spec["interval"])
     gc.collect()
     reset_peak()
     before = resident(), tracemalloc.get_traced_memory()[0]
     began = time.monotonic()
     heart.start()
-
-    async def wait(number: int) -> None:
-        async for event in make(number, spec["interval"]).run():
-            noticed[number] = time.monotonic()
-            if not is_good(event):
-                bad.append(str(event.payload)[:200])
-
-    waits = []
-    for place in range(spec["count"]):
-        waits.append(asyncio.create_task(wait(spec["first"] + place)))
-        await asyncio.sleep(0)  # as a triggerer does
+    await waits.begin(spec["count"])
     await asyncio.sleep(began + spec["warmup"] - spec["interval"] - time.monotonic())
     begun = time.monotonic()
     await asyncio.sleep(began + spec["warmup"] - time.monotonic())
@@ -61,9 +77,9 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
     await asyncio.sleep(0.1)  # the collection above is ours
     ending = time.monotonic()
     heart.start()
-    await _let_end(spec["url"], spec["ends_over"])
+    await _let_end(spec["control"], spec["ends_over"])
     patience = spec["ends_over"] + spec.get("patience", 6 * spec["interval"])
-    done, _ = await asyncio.wait(waits, timeout=patience)
+    done, _ = await asyncio.wait(waits.tasks, timeout=patience)
     failures = [error for each in done if (error := each.exception()) is not None]
     if failures:
         raise failures[0]
@@ -71,9 +87,9 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
         "began": began,
         "steady": steady,
         "ending": ending,
-        "noticed": noticed,
-        "bad": bad[:5],
-        "bad_count": len(bad),
+        "noticed": waits.noticed,
+        "bad": waits.bad[:5],
+        "bad_count": len(waits.bad),
         "resident": [before[0], after[0], peak[0]],
         "traced": [before[1], after[1], peak[1]],
         "blocks": {

@@ -27,21 +27,20 @@ class Economy:
         self._row = _LIKELY_ROW
         self._share = 1.0  # of the rows listed, those that somebody waits for
         self._failures = 0
-        self._closed_until = -math.inf
-        self._worth_from = (
-            math.inf
-        )  # so many watched runs may be worth it sooner: the first to come find few of theirs
+        self._failed_until = self._lost_until = -math.inf
+        self._worth_from = 0.0
+        """So many runs may be worth it sooner: the first to be watched are few among those on the list."""
 
     def prefers_list(self, looks: float, watched: int, on_the_way: int, now: float) -> bool:
         """Tell whether a listing costs less than asking for runs one by one.
 
         Args:
             looks: How many looks it would save.
-            watched: Runs that are watched and that it may tell of.
+            watched: Runs, not waits, that are watched and that it may tell of.
             on_the_way: Those of them that it would come by on its way to the oldest that is wanted.
             now: The present time.
         """
-        if now < self._closed_until and watched < self._worth_from:
+        if now < self._failed_until or (now < self._lost_until and watched < self._worth_from):
             return False
         rows = on_the_way / self._share
         pages = math.ceil(rows / self._rows_per_page())
@@ -91,13 +90,14 @@ class Economy:
         if rows:
             self._share = min(1.0, max(found, 1) / rows)
         if spent > found * self.single:
-            self._closed_until, self._worth_from = now + _AFTER_LOSS, 2 * watched
+            self._lost_until, self._worth_from = now + _AFTER_LOSS, 2 * watched
             self._share = 1.0  # it may be another list by then
+        else:
+            self._lost_until = -math.inf
 
     def failed(self, now: float) -> None:
         """Leave the list alone for a while, longer each time."""
-        rest = min(_AFTER_LOSS, _AFTER_FAILURE * 2.0 ** min(self._failures, 10))
-        self._closed_until, self._worth_from = now + rest, math.inf
+        self._failed_until = now + min(_AFTER_LOSS, _AFTER_FAILURE * 2.0 ** min(self._failures, 10))
         self._failures += 1
 
     def _rows_per_page(self) -> int:

@@ -59,7 +59,8 @@ def worth_a_sweep(economy: Economy, due: list[Waiter], everyone: Iterable[Waiter
         # The list begins with the newest, and a run that nobody has seen yet is among those.
         oldest = min((waiter.created_at for waiter in wanted if waiter.created_at), default="")
         on_the_way = sum(waiter.created_at is None or waiter.created_at >= oldest for waiter in watched)
-    worth = economy.prefers_list((listed + len(wanted)) / 2, len(watched), on_the_way, now)
+    runs = len({waiter.run_id for waiter in watched})
+    worth = economy.prefers_list((listed + len(wanted)) / 2, runs, on_the_way, now)
     return {waiter.run_id for waiter in wanted} if worth else set()
 
 

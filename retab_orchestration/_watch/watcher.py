@@ -192,9 +192,7 @@ class RunWatcher:
                 continue
             if complete:
                 waiter.missing(now)
-                self._ask(waiter)
-            else:
-                self._agenda.put(waiter, now)
+            self._ask(waiter)  # and not in another listing, or nobody might ever ask for it
 
     def _take(self, row: RunRow) -> None:
         """Learn from a row of the list."""

@@ -79,7 +79,7 @@ def test_parts_that_were_not_measured_are_left_out():
 
 @pytest.mark.parametrize(("side", "looks"), [("ours", 10), ("dbt", 3)])
 def test_a_look_costs_what_its_interval_cost(side, looks):
-    spec = {"side": side, "count": 10, "interval": 5.0}
+    spec = {"side": side, "count": 10, "vanguard": 0, "interval": 5.0}
     result = {
         "steady": [[100.0, 7.0], [105.0, 7.3]],
         "noticed": {"1": 121.5, "2": 123.0},

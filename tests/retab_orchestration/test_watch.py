@@ -3,8 +3,10 @@
 import asyncio
 import contextvars
 import dataclasses
+import gc
 import itertools
 import json
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -20,6 +22,7 @@ from retab_orchestration import (
 from retab_orchestration import _watch as watching
 from retab_orchestration._core.session import Session
 from retab_orchestration._http import Response
+from retab_orchestration._watch.economy import Economy
 from retab_orchestration.emulator import Request as WireRequest
 from retab_orchestration.emulator import Service
 from retab_orchestration.policies import RetryPolicy
@@ -174,6 +177,39 @@ def test_a_thousand_who_begin_one_after_the_other_share_the_list_as_well(clock, 
     assert len(steady) <= (360 - seconds) / 5 * 15
 
 
+def test_each_of_many_waits_holds_little_memory_also_with_a_client_of_its_own(clock):
+    world = World(clock, runtime=Quick)
+    ids = [world.start(10_000) for _ in range(600)]
+    loop = world.loop
+
+    def begin(run_id):
+        key = f"key-{len(ids[:1])}"  # another string each time, as a trigger has that reads its connection
+        client = AsyncRetabClient(key, "http://retab.test")
+        client._session = Session(world.runtime, client._session.settings, RetryPolicy())
+        return loop.create_task(client.wait_for_run(run_id, outputs=False, poll=PollPolicy(interval=5.0)))
+
+    def held():
+        loop.run_until_complete(asyncio.sleep(60))
+        world.runtime.sent.clear()
+        world.runtime.times.clear()
+        world.runtime.slept.clear()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        waits = [begin(run_id) for run_id in ids[:100]]
+        before = held()
+        waits += [begin(run_id) for run_id in ids[100:]]
+        each = (held() - before) / 500
+    finally:
+        tracemalloc.stop()
+        for wait in waits:
+            wait.cancel()
+        loop.run_until_complete(asyncio.gather(*waits, return_exceptions=True))
+    assert each <= 2900
+
+
 def test_few_runs_are_asked_for_one_by_one(world):
     ids = [world.start(30), world.start(600)]
 
@@ -272,6 +308,31 @@ def test_a_crowded_organisation_is_not_paged_for_a_few_runs(clock):
     alone = 20 * (300 / 4.75 + 2)
     assert sum(world.requests.values()) <= 1.1 * alone
     assert world.requests["list"] <= 0.05 * alone
+
+
+@pytest.mark.parametrize(("runs", "waits", "newer"), [(1, 3, 2000), (20, 2, 2000), (2, 2, 100)])
+def test_several_who_wait_for_each_run_of_a_crowded_organisation_are_all_told(clock, runs, waits, newer):
+    world = World(clock, runtime=Quick)
+    ids = [world.start(60) for _ in range(runs)]
+    for _ in range(newer):
+        world.start(3600)
+
+    assert statuses(world.wait(ids * waits, poll=FIVE)) == {RunStatus.COMPLETED}
+
+    assert world.requests["list"] <= 15
+    assert world.requests["run"] <= runs * (60 / 4.5 + 6)
+
+
+def test_a_list_that_paid_again_stays_open_when_fewer_wait():
+    economy = Economy()
+    economy.read_page(25, 25_000)
+    economy.ended(20, 0, 25, 60_000.0, 0.0)
+    assert not economy.prefers_list(20, 20, 20, 10.0)
+    assert economy.prefers_list(40, 40, 40, 10.0)
+
+    economy.ended(40, 40, 40, 80_000.0, 11.0)
+
+    assert economy.prefers_list(20, 20, 20, 20.0)
 
 
 def test_runs_that_the_list_does_not_show_are_asked_for_and_the_list_is_not(clock):
