@@ -75,7 +75,7 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
     gc.collect()
     after = resident(), tracemalloc.get_traced_memory()[0]
     await asyncio.sleep(0.1)  # the collection above is ours
-    ending = time.monotonic()
+    ending, used = time.monotonic(), time.process_time()
     heart.start()
     await _let_end(spec["control"], spec["ends_over"])
     patience = spec["ends_over"] + spec.get("patience", 6 * spec["interval"])
@@ -87,6 +87,7 @@ async def _measure(make: Make, spec: dict[str, Any]) -> dict[str, Any]:
         "began": began,
         "steady": steady,
         "ending": ending,
+        "ending_cpu": time.process_time() - used,
         "noticed": waits.noticed,
         "bad": waits.bad[:5],
         "bad_count": len(waits.bad),

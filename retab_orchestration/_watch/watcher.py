@@ -51,7 +51,6 @@ class RunWatcher:
         self._waiters: dict[str, list[Waiter]] = {}
         self._sweeping = False
         self._rest_until = self._heard_at = -math.inf
-        self._chance = 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -168,9 +167,6 @@ class RunWatcher:
     async def _sweep(self, due: list[Waiter], wanted: set[str]) -> None:
         """Read the list for everyone, on behalf of those whose look is due."""
         began = self._runtime.now()
-        self._chance = (
-            self._runtime.chance()
-        )  # one for all of them: they are to look together the next time as well
         watched = [waiter for waiter in self._all() if waiter.is_listed(began)]
         hearers = Hearers({waiter.run_id for waiter in watched}, wanted, self._take)
         complete = False
@@ -197,9 +193,10 @@ class RunWatcher:
     def _take(self, row: RunRow) -> None:
         """Learn from a row of the list."""
         self._heard_at = now = self._runtime.now()
+        chance = self._runtime.chance()
         for waiter in self._waiters.get(row.id, ()):
             waiter.held = False
-            at = waiter.hear(row, now, self._chance)
+            at = waiter.hear(row, now, chance)
             if at is not None:
                 self._agenda.put(waiter, at)
             elif not waiter.settled.done():

@@ -86,6 +86,7 @@ def test_a_look_costs_what_its_interval_cost(side, looks):
         "bad_count": 1,
         "resident": [1_000, 51_000, 91_000],
         "blocks": {},
+        "ending_cpu": 0.5,
     }
     told = {
         "moments": [99.9, 100.0, 102.0, 104.9, 105.0],
