@@ -67,8 +67,9 @@ def page(folder):
 @pytest.fixture(scope="module")
 def ran(prefect_host, folder, page):
     invoice = str(folder / "invoice.pdf")
-    (folder / "page.py").write_text(f"import os\nos.chdir({str(folder)!r})\n" + "\n".join(page))
-    (folder / "readme.py").write_text(f"{block_with('from prefect import')}\ninvoices({invoice!r})\n")
+    beside = f"import os\nos.chdir({str(folder)!r})\n"
+    (folder / "page.py").write_text(beside + "\n".join(page))
+    (folder / "readme.py").write_text(beside + block_with("from prefect import"))
     many = sorted(map(str, inbox(folder / "many").glob("*.pdf")))
     programs = {
         "served": served(inbox(folder / "inbox")),
