@@ -35,7 +35,10 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         for part in parts:
-            told["parts"][str(part.number)] = _measured(part, Lab(folder, quick=asked.quick))
+            # A folder each: what processes wrote is appended to, and their numbers begin anew with each part.
+            own = folder / f"part-{part.number}"
+            own.mkdir()
+            told["parts"][str(part.number)] = _measured(part, Lab(own, quick=asked.quick))
             # After each part, so that a failure of the next one loses nothing.
             _write(told, into)
     except BaseException:
