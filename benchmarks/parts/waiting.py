@@ -338,7 +338,7 @@ def _memory(results: Results, ours: dict[str, Any], dbt: dict[str, Any]) -> Iter
             f"1/{number(dbt[name] / ours[name])} ({number(ours[name] / 1e3)} of {number(dbt[name] / 1e3)} KB)",
             ours[name] * 3 <= dbt[name],
             f"of Python objects alone each trigger holds {number(results['traced']['ours'][0] / 1e3)} KB, dbt Cloud's "
-            f"{number(results['traced']['dbt'][0] / 1e3)} KB: tasks, coroutines and loggers, which any trigger has{later}",
+            f"{number(results['traced']['dbt'][0] / 1e3)} KB: tasks and coroutines, which any trigger has{later}",
         )
 
 
