@@ -207,7 +207,7 @@ def test_each_of_many_waits_holds_little_memory_also_with_a_client_of_its_own(cl
         for wait in waits:
             wait.cancel()
         loop.run_until_complete(asyncio.gather(*waits, return_exceptions=True))
-    assert each <= 2900
+    assert each <= 3200  # with the frames that a tracer of coverage makes for each coroutine
 
 
 def test_few_runs_are_asked_for_one_by_one(world):
