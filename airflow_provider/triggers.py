@@ -83,7 +83,6 @@ class RetabRunTrigger(BaseTrigger):
         The status is the run's; or `timeout` or `out_of_time`, as either deadline passed; or `wait_failed`, with a
         `message`.
         """
-        # A thousand of these wait in one process, so no more coroutines than needed stand above the wait.
         try:
             outcome = await self._outcome()
         except asyncio.CancelledError:
