@@ -3,7 +3,7 @@
 from retab_orchestration._calls.filters import RunFilter
 from retab_orchestration._calls.progress import DocumentProgress
 from retab_orchestration.client import AsyncRetabClient, RetabClient
-from retab_orchestration.documents import Document, FileReference
+from retab_orchestration.documents import Document, FileReference, with_sha256
 from retab_orchestration.errors import (
     ApiConnectionError,
     ApiError,
@@ -13,6 +13,7 @@ from retab_orchestration.errors import (
     ConfigurationError,
     ConflictError,
     CreateOutcomeUnknownError,
+    DocumentReadError,
     DocumentTooLargeError,
     InputsChangedError,
     InvalidInputError,
@@ -56,6 +57,7 @@ __all__ = [
     "CreateOutcomeUnknownError",
     "Document",
     "DocumentProgress",
+    "DocumentReadError",
     "DocumentTooLargeError",
     "FileReference",
     "InputsChangedError",
@@ -87,4 +89,5 @@ __all__ = [
     "WorkflowRun",
     "WorkflowTestResult",
     "WorkflowTestRun",
+    "with_sha256",
 ]

@@ -83,6 +83,8 @@ class Call(Generic[T]):
     """The workflow that it starts a run of, so that a lost answer must not be asked for again; None for the rest."""
     run_id: str | None = None
     """The run that it is about, for errors."""
+    is_command: bool = False
+    """Whether a create does no harm when it is sent again: the server knows it by a `command_id`."""
     look: str = "list_runs(workflow_id={workflow_id!r}, from_date={day!r})"
     """Where to look for what a create whose answer was lost may have started."""
     whole: bool = False

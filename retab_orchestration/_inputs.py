@@ -12,7 +12,6 @@ from retab_orchestration.identity import RunIdentity, checked_metadata, digest_o
 
 __all__ = [
     "NewRun",
-    "Uploaded",
     "checked_choice",
     "checked_id",
     "checked_json",
@@ -100,14 +99,6 @@ def _documents(value: Any) -> dict[str, OpenedDocument | FileReference]:
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """A document that is at the server already, and the hash of what arrived there."""
-
-    reference: FileReference
-    sha256: str
-
-
-@dataclass(frozen=True)
 class NewRun:
     """Everything that a run starts from, checked; documents are found but not read yet."""
 
@@ -120,7 +111,7 @@ class NewRun:
     identity: RunIdentity
     parent_run_id: str | None = None
     """The run that this one repeats."""
-    uploaded: Mapping[str, Uploaded] = field(default_factory=dict)
+    uploaded: Mapping[str, FileReference] = field(default_factory=dict)
     """Start node id -> what stands for its document, where that has been uploaded."""
 
     @classmethod
@@ -153,15 +144,13 @@ class NewRun:
             identity=_identity(identity),
         )
 
-    def fingerprint(self, digests: Mapping[str, str] | None = None) -> str:
+    def fingerprint(self) -> str:
         """Return 64 hex digits that stand for everything that the run starts from, however its documents are sent.
 
-        Args:
-            digests: Start node id -> SHA-256 of its document; None reads those that were not uploaded.
+        Documents that were not read yet are read for it.
         """
-        known = digests if digests is not None else self._digests()
         documents = {
-            node: [document.filename, document.mime_type, known[node]]
+            node: [document.filename, document.said_mime_type, document.hashed().sha256]
             if isinstance(document, OpenedDocument)
             else [document.filename, document.id or document.url]
             for node, document in self.documents.items()
@@ -173,18 +162,6 @@ class NewRun:
             dict(self.json_inputs),
             dict(self.text_inputs),
         )
-
-    def _digests(self) -> dict[str, str]:
-        return self.uploaded_digests | {
-            node: document.sha256()
-            for node, document in self.documents.items()
-            if isinstance(document, OpenedDocument) and node not in self.uploaded
-        }
-
-    @property
-    def uploaded_digests(self) -> dict[str, str]:
-        """Start node id -> SHA-256 of its document as it was uploaded."""
-        return {node: uploaded.sha256 for node, uploaded in self.uploaded.items()}
 
 
 def _identity(given: Any) -> RunIdentity:

@@ -1,18 +1,19 @@
 """What a caller may give as a document, and how it is read: as a stream, so that memory does not grow with its size."""
 
-import hashlib
 import io
-import mimetypes
 import os
+import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
-from retab_orchestration.errors import InvalidInputError
+from retab_orchestration._document_streams import PLAIN_PIECE, OpenedDocument, Spool, reading
+from retab_orchestration.errors import DocumentReadError, InvalidInputError, RetabError
+from retab_orchestration.media_types import media_type_of
 from retab_orchestration.models import DocumentRef
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "Document",
     "FileReference",
     "OpenedDocument",
+    "Spool",
     "read_document",
+    "with_sha256",
 ]
 
 LARGE = 4 * 1024 * 1024
@@ -30,13 +33,6 @@ LARGE = 4 * 1024 * 1024
 Below this an upload costs more than it saves: two requests and a connection to another host more, for a third of the
 bytes less. Above it, what speaks for it is that an upload may be sent again as often as it takes, and a create may not.
 """
-
-# A multiple of 3, so that the base64 of the pieces is the base64 of the whole; small enough to stay in a CPU's cache
-# while it is encoded, which is half as fast otherwise.
-_PIECE = 3 * 16 * 1024
-
-PLAIN_PIECE = 3 * 128 * 1024
-"""Bytes of a piece that is sent, or hashed, as it is."""
 
 _ACCEPTED = (
     "a pathlib.Path, an object with .open('rb') and a name, (filename, bytes), a binary file that is open, "
@@ -99,60 +95,9 @@ class Document:
     """What Retab shall call it; None takes the source's own name."""
     mime_type: str | None = None
     """None goes by the name's ending."""
-
-
-@dataclass(frozen=True)
-class OpenedDocument:
-    """A document that was found, is not empty, and can be read from its start as often as it must be sent."""
-
-    filename: str
-    mime_type: str
-    size: int
-    """Bytes."""
-    open: Callable[[], BinaryIO] = field(repr=False)
-
-    def chunks(self, piece_size: int = _PIECE) -> Iterator[bytes]:
-        """Yield the document from its start, in pieces whose length is a multiple of 3 except for the last.
-
-        Args:
-            piece_size: Bytes of a piece, a multiple of 3.
-
-        Raises:
-            InvalidInputError: It is not as long any more as when it was looked at.
-        """
-        sent = 0
-        with self._opened() as stream:
-            while piece := stream.read(piece_size):
-                while len(piece) % 3 and (more := stream.read(3 - len(piece) % 3)):
-                    piece += more
-                sent += len(piece)
-                if sent > self.size:
-                    break
-                yield piece
-        if sent != self.size:
-            raise InvalidInputError(
-                f"{self.filename} changed while it was being sent; nothing was created, send it again"
-            )
-
-    def _opened(self) -> BinaryIO:
-        try:
-            return self.open()
-        except (OSError, ValueError) as error:
-            raise InvalidInputError(
-                f"{self.filename} cannot be read any more ({error}); nothing was created, send it again"
-            ) from error
-
-    def sha256(self) -> str:
-        """Read the document to its end and return the SHA-256 of its bytes, in hex."""
-        digest = hashlib.sha256()
-        for piece in self.chunks(PLAIN_PIECE):
-            digest.update(piece)
-        return digest.hexdigest()
-
-    @property
-    def base64_size(self) -> int:
-        """Bytes of the base64 of the document."""
-        return 4 * -(-self.size // 3)
+    sha256: str | None = None
+    """The SHA-256 of its bytes, 64 hex digits, where it is known (`with_sha256`): a large document is then not read
+    once more before it is sent. What is sent is compared with it."""
 
 
 class _Rewound(io.BufferedIOBase):
@@ -176,7 +121,8 @@ def _measured(stream: BinaryIO) -> int:
 def _spooled(stream: BinaryIO) -> BinaryIO:
     # A pipe can be read once only, and its length is not known before its end: past 1 MiB the copy is on disk.
     copy = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115  it lives as long as the document
-    shutil.copyfileobj(stream, copy)
+    with reading(str(getattr(stream, "name", "the document"))):
+        shutil.copyfileobj(stream, copy)
     copy.seek(0)
     return cast("BinaryIO", copy)
 
@@ -209,9 +155,15 @@ def _from_openable(source: Any) -> OpenedDocument:
             size = _measured(stream)
     except FileNotFoundError as error:
         raise InvalidInputError(f"there is no file {source}; check its address") from error
+    except RetabError:
+        raise
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InvalidInputError(
             f"{source} cannot be read from any place in it ({error}); check its address and your access"
+        ) from error
+    except Exception as error:
+        raise DocumentReadError(
+            f"{source} cannot be read ({type(error).__name__}); nothing was created, try again"
         ) from error
     return OpenedDocument(PurePath(str(getattr(source, "name", ""))).name, "", size, opened)
 
@@ -281,5 +233,29 @@ def read_document(given: Any) -> OpenedDocument | FileReference:
         raise InvalidInputError("the document has no name; give it one with Document(source, filename=...)")
     if not opened.size:
         raise InvalidInputError(f"{filename} is empty; there is nothing to process")
-    mime_type = document.mime_type or mimetypes.guess_type(filename)[0] or "application/octet-stream"
-    return replace(opened, filename=filename, mime_type=mime_type)
+    if document.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(document.sha256)):
+        raise InvalidInputError("a document's sha256 must be 64 hex digits in lower case, or None")
+    return replace(
+        opened,
+        filename=filename,
+        mime_type=document.mime_type or media_type_of(filename),
+        said_mime_type=document.mime_type,
+        sha256=document.sha256,
+    )
+
+
+def with_sha256(given: Any) -> Document | FileReference:
+    """Read a document once, and return it with its SHA-256; a file that Retab has already is returned as it is.
+
+    Args:
+        given: What `create_run` accepts as a document.
+
+    Raises:
+        InvalidInputError: As `create_run`.
+        DocumentReadError: It could not be read to its end.
+    """
+    opened = read_document(given)
+    if isinstance(opened, FileReference):
+        return opened
+    document = _as_document(given)
+    return replace(document, filename=opened.filename, sha256=opened.hashed().sha256)

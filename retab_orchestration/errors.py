@@ -20,6 +20,7 @@ RetabError                          anything below
 │       ├── RequestRejectedError    400, 422: fix the request
 │       ├── RateLimitedError        429: try again after `retry_after` seconds
 │       └── ServerError             5xx, 408: try again later
+├── DocumentReadError               a document could not be read to its end, nothing was created: try again
 ├── CreateOutcomeUnknownError       a create got no readable answer, the run may exist: look before creating again
 ├── InputsChangedError              the task's run was started with other inputs: clear it, or restore them
 ├── RunFailedError                  the run ended in error: read why, then run again or fix the workflow
@@ -30,34 +31,6 @@ RetabError                          anything below
 """
 
 from typing import Any, ClassVar
-
-__all__ = [
-    "ApiConnectionError",
-    "ApiError",
-    "ApiStatusError",
-    "ApiTimeoutError",
-    "AuthenticationError",
-    "ConfigurationError",
-    "ConflictError",
-    "CreateOutcomeUnknownError",
-    "DocumentTooLargeError",
-    "InputsChangedError",
-    "InvalidInputError",
-    "NotFoundError",
-    "PermissionDeniedError",
-    "RateLimitedError",
-    "RequestRejectedError",
-    "RetabError",
-    "ReviewConflictError",
-    "ReviewRequiredError",
-    "RunCancelledError",
-    "RunFailedError",
-    "ServerError",
-    "UnreadableAnswerError",
-    "UnsupportedRouteError",
-    "UploadRefusedError",
-    "WaitTimeoutError",
-]
 
 
 class RetabError(Exception):
@@ -83,6 +56,10 @@ class ConfigurationError(RetabError, ValueError):
 
 class InvalidInputError(RetabError, ValueError):
     """An argument was refused, and nothing was created or changed: fix the call."""
+
+
+class DocumentReadError(RetabError):
+    """A document could not be read to its end (disk, network, object store); nothing was created: try again."""
 
 
 class ApiError(RetabError):
@@ -297,4 +274,10 @@ _FINAL = (
     *(ConfigurationError, InvalidInputError, CreateOutcomeUnknownError, InputsChangedError),
     *(AuthenticationError, PermissionDeniedError, NotFoundError, ConflictError),
     *(DocumentTooLargeError, RequestRejectedError),
+)
+
+__all__ = sorted(  # noqa: PLE0605  the whole tree, and nothing else
+    name
+    for name, kind in globals().items()
+    if isinstance(kind, type) and issubclass(kind, RetabError) and not name.startswith("_")
 )

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from retab_orchestration.errors import InvalidInputError
@@ -49,6 +50,9 @@ class RunIdentity:
     """The same without the generation: what a deliberate second run has in common with the first."""
     on_mismatch: Literal["error", "create"] = "error"
     """What a run of this identity with other inputs means: a mistake, or that another run is wanted."""
+    since: datetime | None = field(default=None, compare=False)
+    """When its first create can have been sent at the earliest, in UTC; it only narrows where its run is looked for on
+    servers that do not filter by tags."""
 
     @classmethod
     def of(
@@ -56,6 +60,7 @@ class RunIdentity:
         *parts: str | int | None,
         generation: str | int = 0,
         on_mismatch: Literal["error", "create"] = "error",
+        since: datetime | None = None,
     ) -> "RunIdentity":
         """Build an identity from the names of whatever owns the run.
 
@@ -64,13 +69,14 @@ class RunIdentity:
                 nothing that a retry changes.
             generation: What changes when a second run is wanted on purpose.
             on_mismatch: `error`, or `create` where one owner may start several runs.
+            since: When its first create can have been sent at the earliest, where that is known.
 
         Raises:
             InvalidInputError: Nothing was given, so that every run would be the same.
         """
         if not any(part not in {None, ""} for part in parts):
             raise InvalidInputError("an identity needs at least one part that tells this run from others")
-        return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch)
+        return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since)
 
     @property
     def tags(self) -> dict[str, str]:

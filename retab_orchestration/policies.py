@@ -36,8 +36,11 @@ class RetryPolicy:
     """Seconds: the longest wait of all, except when the server asks for more with `Retry-After`."""
     patience: float = 60.0
     """Seconds: the longest `Retry-After` that is waited out; past it the error is raised, with its `retry_after`."""
+    find_for: float = 30.0
+    """Seconds for which a run is looked for when the answer to its create was lost: a list may lag that far behind."""
 
     def __post_init__(self) -> None:
+        _within(self, 0, math.inf, "find_for")
         _within(self, 1, math.inf, "attempts", whole=True)
         _within(self, _SHORTEST, math.inf, "base", "cap", "patience")
 

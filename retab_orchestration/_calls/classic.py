@@ -72,14 +72,27 @@ def create_run(new: NewRun, on_progress: OnProgress | None = None) -> Call[Workf
     return Call(Request("POST", target, body=body), created_run, creates=new.workflow_id)
 
 
-def restart_run(run_id: str, command_id: str) -> Call[WorkflowRun]:
+def restart_run(run_id: str, command_id: str, *, is_remembered: bool) -> Call[WorkflowRun]:
     """Run a finished run's inputs again; the same `command_id` does so once.
 
     Source: POST /v1/workflows/runs/{run_id}/restart.
+
+    Args:
+        run_id: The run to repeat.
+        command_id: What the server knows the command by.
+        is_remembered: Whether the caller sends the same one when it tries again; if not, and no answer comes, nobody
+            can tell whether there is a new run.
     """
     target = path("/v1/workflows/runs/{run_id}/restart", run_id=run_id)
     body = json_body({"command_id": command_id})
-    return Call(Request("POST", target, body=body), WorkflowRun.model_validate, run_id=run_id)
+    return Call(
+        Request("POST", target, body=body),
+        created_run,
+        creates=None if is_remembered else f"the workflow of {run_id}",
+        is_command=True,
+        look=f"list_runs(trigger_type='restart', from_date={{day!r}}), or on the page of the workflow of {run_id}",
+        run_id=run_id,
+    )
 
 
 def list_steps(run_id: str, after: str | None) -> Call[StepPage]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from retab_orchestration._calls.bodies import Embedded, Late, json_body
+from retab_orchestration._calls.bodies import Embedded, json_body
 from retab_orchestration._calls.edges import EdgePage
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._calls.shared import TEST_RUNS_LOOK, created_run
@@ -11,7 +11,7 @@ from retab_orchestration._http import Call, Request, path
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.errors import InvalidInputError
-from retab_orchestration.identity import FINGERPRINT
+from retab_orchestration.identity import FINGERPRINT, digest_of
 from retab_orchestration.models import (
     Review,
     ReviewDecision,
@@ -75,25 +75,26 @@ def check_run(new: NewRun) -> None:
         )
 
 
-def create_run(new: NewRun, attempt: int, on_progress: OnProgress | None = None) -> Call[WorkflowRun]:
+def create_run(
+    new: NewRun, fingerprint: str, failed: int = 0, on_progress: OnProgress | None = None
+) -> Call[WorkflowRun]:
     """Start a run; files given by id must have their url by now. Source: POST /v1/workflows/runs.
+
+    The `Idempotency-Key` says everything that the create says, but for the caller's own metadata and where documents
+    were uploaded: another create under the same key would be the same run.
 
     Args:
         new: What the run starts from.
-        attempt: How many runs of this identity ended badly before, so that a server that honours `Idempotency-Key`
-            does not answer with one of those.
+        fingerprint: What stands for its inputs.
+        failed: How many runs of this identity are known to have ended badly, so that a server that honours the key does
+            not answer with one of those.
         on_progress: Told while large documents are sent.
 
     Raises:
         InvalidInputError: As in `check_run`.
     """
     check_run(new)
-    stored = {node: uploaded.reference for node, uploaded in new.uploaded.items()}
-    sent = {**new.documents, **stored}
-
-    def fingerprint(digests: Mapping[str, str]) -> str:
-        return new.fingerprint({**new.uploaded_digests, **digests})
-
+    sent = {**new.documents, **new.uploaded}
     maps = {
         "documents": {node: _document(node, document) for node, document in sent.items()},
         "json_inputs": new.json_inputs,
@@ -105,13 +106,12 @@ def create_run(new: NewRun, attempt: int, on_progress: OnProgress | None = None)
             **{name: values for name, values in maps.items() if values},
             "version": new.version or "production",
             **origin,
-            # Last, because the fingerprint is known once the documents have been read.
-            "metadata": {**new.metadata, **new.identity.tags, FINGERPRINT: Late(64, fingerprint)},
+            "metadata": {**new.metadata, **new.identity.tags, FINGERPRINT: fingerprint},
         },
         on_progress,
     )
-    headers = {"Idempotency-Key": f"{new.identity.key}-{attempt}"}
-    request = Request("POST", "/v1/workflows/runs", body=body, headers=headers)
+    key = digest_of(new.identity.key, failed, new.parent_run_id, fingerprint)
+    request = Request("POST", "/v1/workflows/runs", body=body, headers={"Idempotency-Key": key})
     return Call(request, created_run, creates=new.workflow_id)
 
 

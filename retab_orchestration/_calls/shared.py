@@ -6,6 +6,7 @@ from retab_orchestration._calls.bodies import json_body
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._http import Call, Request, Response, path
 from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
+from retab_orchestration.models._reading import pick, text
 from retab_orchestration.models.row import RowPage
 
 __all__ = ["TEST_RUNS_LOOK", "cancel_run", "created_run", "get_run", "list_rows", "list_runs"]
@@ -16,8 +17,18 @@ TEST_RUNS_LOOK = "the test runs of {workflow_id!r} in Retab's dashboard, on {day
 
 
 def created_run(body: Any) -> WorkflowRun:
-    """Read the answer to a create, of which only the id is promised."""
-    return WorkflowRun.model_validate({"status": "pending", **body})
+    """Read the answer to a create, of which only the id is promised; whatever else it says, the id is kept.
+
+    Raises:
+        ValueError: It has no id.
+    """
+    try:
+        return WorkflowRun.model_validate(body)
+    except ValueError:
+        found = pick(text, body, "id", "run.id") if isinstance(body, dict) else None
+        if found is None:
+            raise
+        return WorkflowRun.model_validate({"id": found, "status": "pending"})
 
 
 def get_run(run_id: str) -> Call[WorkflowRun]:

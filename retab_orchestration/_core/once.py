@@ -2,41 +2,29 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current, shared
-from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._calls.progress import OnProgress
-from retab_orchestration._core.listing import iter_runs
+from retab_orchestration._core.create_steps import Answer, Search, Step, next_step
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.uploads import upload_documents
+from retab_orchestration._core.tags import Found, Tags, find_tagged, remember_created, tags_of
+from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun
-from retab_orchestration.documents import FileReference, OpenedDocument
+from retab_orchestration.documents import FileReference, OpenedDocument, Spool
 from retab_orchestration.identity import FAMILY, FINGERPRINT, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
 
-__all__ = ["create_once", "create_run", "find_runs"]
-
-# A list may lag behind a create: seconds before each look for a run whose answer was lost.
-_LOOKS = (0.0, 1.0, 3.0)
-# How often a create is sent whose every answer is lost, with looks in between.
-_SENDINGS = 3
+__all__ = ["can_find_runs", "create_once", "create_run", "find_runs"]
 
 _FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 
-
-class _TagsIgnoredError(Exception):
-    """The server lists runs without regard to metadata, so that what it does not list proves nothing."""
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The runs of one identity: the one to adopt, and how many ended badly."""
-
-    run: WorkflowRun | None
-    failed: frozenset[str]
+# Conflicts that the API documents, and that have nothing to do with an `Idempotency-Key`: nothing was created.
+_DOCUMENTED_CONFLICTS = frozenset({"production_required_but_unpublished"})
 
 
 async def create_run(
@@ -69,71 +57,186 @@ async def create_once(
         on_progress: Told while large documents are sent.
 
     Raises:
-        CreateOutcomeUnknownError: An answer was lost, and the routes have no metadata by which to look for the run.
+        CreateOutcomeUnknownError: An answer was lost, and the run cannot be looked for.
         InputsChangedError: There is a run of this identity with other inputs.
+        DocumentReadError: A document could not be read to its end; nothing was created.
     """
-    if await session.family() == "classic":
-        return await _send(session, new, 0, on_progress)
-    found = await _adoptable(session, new) if adopt else _Found(None, frozenset())
-    if found.run is not None:
-        return found.run
-    # Once, however often the create is sent: what is at the server stays there.
-    new = await _at_server(session, new, on_progress)
-    lost: errors.CreateOutcomeUnknownError | None = None
-    for _ in range(_SENDINGS):
-        try:
-            run = await _send_marked(session, new, found.failed, on_progress)
-        except errors.CreateOutcomeUnknownError as unknown:
-            lost = unknown
-            adopted = await _look_for(session, new, found.failed, unknown)
-            if adopted is not None:
-                return adopted
-        else:
-            return run if lost is None else await _only_one(session, new, run, found.failed)
-    assert lost is not None  # noqa: S101  the loop ends without a run only if every answer was lost
-    raise lost
-
-
-async def _send_marked(
-    session: Session, new: NewRun, failed: frozenset[str], on_progress: OnProgress | None
-) -> WorkflowRun:
-    """Send a create under an `Idempotency-Key`; it may be answered with the run of an earlier process.
-
-    An upload of the same document by that process has another address, so that a server that honours the key takes
-    this for another request, and refuses it.
-    """
+    family = await session.family()
+    if family == "current":
+        current.check_run(new)
+    spool = Spool()
     try:
-        return await _send(session, new, len(failed), on_progress)
-    except errors.ConflictError as conflict:
-        adopted = await _look_for(session, new, failed, conflict) if new.uploaded else None
-        if adopted is None:
-            raise
-        return adopted
+        new = await session.runtime.off_loop(partial(prepared, new, family, spool))
+        fingerprint = new.fingerprint()  # hashes nothing, for the documents were read
+        if family == "classic":
+            return await _send(session, new, fingerprint, 0, on_progress)
+        creation = _Creation(session, new, fingerprint)
+        if adopt and (adopted := await creation.adopt()) is not None:
+            return adopted
+        # Once, however often the create is sent: what is at the server stays there.
+        creation.new = await _at_server(session, new, on_progress)
+        return await creation.send(on_progress)
+    finally:
+        spool.close()
+
+
+class _Creation:
+    """One create on current routes: what is known of this identity's runs, and the steps that follow its answers."""
+
+    def __init__(self, session: Session, new: NewRun, fingerprint: str) -> None:
+        self.new = new
+        self._session = session
+        self._fingerprint = fingerprint
+        self._failed: frozenset[str] = frozenset()
+        self._since = session.runtime.utc()
+
+    async def adopt(self) -> WorkflowRun | None:
+        """Return the run of this identity that goes on, or is completed; None where there is none.
+
+        Raises:
+            InputsChangedError: It has other inputs, and the identity may have one run only.
+            CreateOutcomeUnknownError: There may be one that the list did not come to.
+        """
+        found = await self._tagged(since=self.new.identity.since)
+        if not found.is_complete and await tags_of(self._session) is not Tags.DROPPED:
+            raise errors.CreateOutcomeUnknownError(
+                "this task may have a run already that is not among the newest of the list, which this server does "
+                "not filter by tags; nothing was created. Look for it with "
+                f"list_runs(workflow_id={self.new.workflow_id!r})",
+                workflow_id=self.new.workflow_id,
+            )
+        self._failed = frozenset(run.id for run in found.runs if run.status in _FAILED)
+        living = [run for run in found.runs if run.id not in self._failed]
+        same = [run for run in living if run.metadata.get(FINGERPRINT) == self._fingerprint]
+        if living and not same and self.new.identity.on_mismatch == "error":
+            raise errors.InputsChangedError(
+                f"run {living[0].id} was started for the same task with other inputs; clear the task to start a new "
+                "run, or give it back the inputs that it had",
+                run=living[0],
+            )
+        return same[0] if same else None
+
+    async def send(self, on_progress: OnProgress | None) -> WorkflowRun:
+        """Send the create, and do what follows its answers until there is a run."""
+        lost = 0
+        while True:
+            answer, run, error = await self._sent(on_progress)
+            lost += answer is Answer.LOST
+            search, tags = Search.NOT_YET, Tags.UNKNOWN
+            while (step := next_step(answer, search, tags=tags, lost=lost)) is Step.SEARCH:
+                search, tags, run = await self._search()
+            if step is Step.RETURN and run is not None:
+                return run
+            if step is Step.SETTLE and run is not None:
+                return await self._settled(run)
+            if step is not Step.SEND and error is not None:
+                raise self._raised(step, error)
+
+    def _raised(self, step: Step, error: errors.RetabError) -> errors.RetabError:
+        unknown = error if isinstance(error, errors.CreateOutcomeUnknownError) else None
+        if step is Step.RAISE_LAST and unknown is not None and isinstance(unknown.__cause__, errors.ApiError):
+            return unknown.__cause__
+        if unknown is not None:
+            return unknown
+        return errors.CreateOutcomeUnknownError(
+            f"the server says that this create came before, and the run is not to be found: {error}",
+            workflow_id=self.new.workflow_id,
+            since=self._since.isoformat(timespec="seconds"),
+            until=self._session.runtime.utc().isoformat(timespec="seconds"),
+            cause=error if isinstance(error, errors.ApiError) else None,
+        )
+
+    async def _sent(
+        self, on_progress: OnProgress | None
+    ) -> tuple[Answer, WorkflowRun | None, errors.RetabError | None]:
+        try:
+            run = await _send(self._session, self.new, self._fingerprint, len(self._failed), on_progress)
+        except errors.CreateOutcomeUnknownError as unknown:
+            return Answer.LOST, None, unknown
+        except errors.ConflictError as conflict:
+            if conflict.code in _DOCUMENTED_CONFLICTS:
+                raise
+            return Answer.CONFLICT, None, conflict
+        return Answer.CREATED, run, None
+
+    async def _search(self) -> tuple[Search, Tags, WorkflowRun | None]:
+        """Look for the run for as long as a list may lag behind a create, ever less often."""
+        limit = self._session.retry.find_for
+        waited, pause, result, tags = 0.0, 1.0, Search.EMPTY, Tags.UNKNOWN
+        while True:
+            try:
+                tags = await tags_of(self._session)
+                found = await self._own()
+                if found.runs:
+                    return Search.FOUND, tags, found.runs[0]
+                if not found.is_complete:
+                    result = Search.FAILED
+            except errors.ApiError:
+                result = Search.FAILED
+            if waited >= limit or tags is Tags.DROPPED:
+                return result, tags, None
+            step = min(pause, limit - waited)
+            await self._session.runtime.sleep(step)
+            waited, pause = waited + step, pause * 2
+
+    async def _settled(self, run: WorkflowRun) -> WorkflowRun:
+        """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest."""
+        try:
+            await self._session.runtime.sleep(self._session.retry.find_for)
+            runs = list((await self._own()).runs)
+            if run.id not in {each.id for each in runs}:
+                runs.append(run)  # the list lags, so it is the youngest
+            oldest, *rest = runs
+            for extra in rest:
+                if not extra.is_terminal:
+                    await self._session.exchange(shared.cancel_run(extra.id, self.new.identity.key))
+        except errors.ApiError:
+            return run
+        return oldest
+
+    async def _own(self) -> Found:
+        """Return the runs of this create that were not known to have failed before, whatever became of them since."""
+        found = await self._tagged(since=self.new.identity.since or self._since)
+        may_differ = self.new.identity.on_mismatch == "create"
+        runs = [
+            run
+            for run in found.runs
+            if run.id not in self._failed
+            and not (may_differ and run.metadata.get(FINGERPRINT) != self._fingerprint)
+        ]
+        return replace(found, runs=tuple(runs))
+
+    async def _tagged(self, since: datetime | None) -> Found:
+        return await find_tagged(
+            self._session, IDENTITY, self.new.identity.key, workflow_id=self.new.workflow_id, since=since
+        )
 
 
 async def can_find_runs(session: Session) -> bool:
-    """Whether the server's routes have the metadata by which a run is found."""
-    return await session.family() == "current"
+    """Whether the server keeps the tags by which a run is found, or may do so as far as is known."""
+    return await tags_of(session) is not Tags.DROPPED
 
 
 async def find_runs(session: Session, identity: RunIdentity, *, any_generation: bool) -> list[WorkflowRun]:
-    """Return the runs of an identity, oldest first; empty where the routes have no metadata."""
+    """Return the runs of an identity, oldest first; empty where the server keeps no tags."""
     if await session.family() == "classic":
         return []
     key, value = (FAMILY, identity.family) if any_generation else (IDENTITY, identity.key)
-    try:
-        return await _tagged(session, key, value)
-    except _TagsIgnoredError:
-        return []
+    return list((await find_tagged(session, key, value, since=identity.since)).runs)
 
 
-async def _send(session: Session, new: NewRun, attempt: int, on_progress: OnProgress | None) -> WorkflowRun:
+async def _send(
+    session: Session, new: NewRun, fingerprint: str, failed: int, on_progress: OnProgress | None
+) -> WorkflowRun:
     async def build(family: RouteFamily) -> Call[WorkflowRun]:
         if family == "classic":
             return classic.create_run(new, on_progress)
-        return current.create_run(await _at_server(session, new, on_progress), attempt, on_progress)
+        sent = await _at_server(session, new, on_progress)
+        return current.create_run(sent, fingerprint, failed, on_progress)
 
-    return await session.create(build)
+    run = await session.create(build)
+    remember_created(session, run)
+    return run
 
 
 async def _at_server(session: Session, new: NewRun, on_progress: OnProgress | None) -> NewRun:
@@ -150,72 +253,3 @@ async def _with_urls(session: Session, new: NewRun) -> NewRun:
             stored: FileReference = await session.exchange(current.file_by_id(document.id))
             documents[node] = stored
     return replace(new, documents=documents)
-
-
-async def _adoptable(session: Session, new: NewRun) -> _Found:
-    try:
-        runs = await _tagged(session, IDENTITY, new.identity.key)
-    except _TagsIgnoredError:
-        return _Found(None, frozenset())
-    failed = frozenset(run.id for run in runs if run.status in _FAILED)
-    living = [run for run in runs if run.id not in failed]
-    if not living:
-        return _Found(None, failed)
-    fingerprint = await session.runtime.off_loop(new.fingerprint)
-    same = [run for run in living if run.metadata.get(FINGERPRINT) == fingerprint]
-    if not same and new.identity.on_mismatch == "error":
-        raise errors.InputsChangedError(
-            f"run {living[0].id} was started for the same task with other inputs; clear the task to start a new run, "
-            "or give it back the inputs that it had",
-            run=living[0],
-        )
-    return _Found(same[0] if same else None, failed)
-
-
-async def _look_for(
-    session: Session, new: NewRun, failed: frozenset[str], lost: errors.RetabError
-) -> WorkflowRun | None:
-    """Look for a run that may have been created, or raise what made that a question if it cannot be looked for."""
-    try:
-        for pause in _LOOKS:
-            await session.runtime.sleep(pause)
-            runs = await _own(session, new, failed)
-            if runs:
-                return runs[0]
-    except (_TagsIgnoredError, errors.ApiError) as error:
-        raise lost from error
-    return None
-
-
-async def _only_one(session: Session, new: NewRun, run: WorkflowRun, failed: frozenset[str]) -> WorkflowRun:
-    """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest."""
-    try:
-        runs = await _own(session, new, failed)
-        if run.id not in {each.id for each in runs}:
-            runs.append(run)  # the list lags, so it is the youngest
-        oldest, *rest = runs
-        for extra in rest:
-            if not extra.is_terminal:
-                await session.exchange(shared.cancel_run(extra.id, new.identity.key))
-    except (_TagsIgnoredError, errors.ApiError):
-        return run
-    return oldest
-
-
-async def _own(session: Session, new: NewRun, failed: frozenset[str]) -> list[WorkflowRun]:
-    """Return the runs of this identity that were not known to have failed before, whatever became of them since."""
-    runs = await _tagged(session, IDENTITY, new.identity.key)
-    if new.identity.on_mismatch == "create":
-        fingerprint = await session.runtime.off_loop(new.fingerprint)
-        runs = [run for run in runs if run.metadata.get(FINGERPRINT) == fingerprint]
-    return [run for run in runs if run.id not in failed]
-
-
-async def _tagged(session: Session, key: str, value: str) -> list[WorkflowRun]:
-    filters = RunFilters.read(metadata={key: value}, order="asc", limit=100)
-    runs: list[WorkflowRun] = []
-    async for run in iter_runs(session, filters):
-        if run.metadata.get(key) != value:
-            raise _TagsIgnoredError
-        runs.append(run)
-    return runs

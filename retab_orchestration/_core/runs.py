@@ -28,7 +28,9 @@ async def restart_run(
     """Run the inputs of a run again, in the version that is published now, once for an identity."""
     if await session.family() == "classic":
         command_id = identity.key if identity else uuid.uuid4().hex
-        return await session.exchange(classic.restart_run(run_id, command_id))
+        return await session.exchange(
+            classic.restart_run(run_id, command_id, is_remembered=identity is not None)
+        )
     source = await session.exchange(shared.get_run(run_id))
     new = NewRun.read(
         source.workflow_id,

@@ -139,7 +139,7 @@ def _may_repeat(call: Call[Any], error: BaseException, patience: float) -> bool:
         return False
     if isinstance(error, errors.RateLimitedError):
         return True
-    if call.creates:
+    if call.creates and not call.is_command:
         return isinstance(error, errors.ApiConnectionError) and not error.sent
     return isinstance(error, PASSING)
 

@@ -36,9 +36,14 @@ class Session:
         self._sender = Sender(runtime, settings, retry)
         self._dialects = Dialects(self._sender)
 
+    @property
+    def retry(self) -> RetryPolicy:
+        """How often what may be repeated is repeated, and for how long a lost run is looked for."""
+        return self._sender.retry
+
     def over(self, runtime: Runtime) -> "Session":
         """Return a session with the same account over another runtime."""
-        return Session(runtime, self.settings, self._sender.retry)
+        return Session(runtime, self.settings, self.retry)
 
     async def family(self) -> RouteFamily:
         """Return the route family to use, asking the server the first time if it is to be found out."""

@@ -6,10 +6,11 @@ from retab_orchestration import errors
 from retab_orchestration._calls import uploads
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.session import Session
-from retab_orchestration._inputs import NewRun, Uploaded
-from retab_orchestration.documents import LARGE, OpenedDocument
+from retab_orchestration._inputs import NewRun
+from retab_orchestration.documents import LARGE, FileReference, OpenedDocument, Spool
+from retab_orchestration.models import RouteFamily
 
-__all__ = ["upload_documents"]
+__all__ = ["prepared", "upload_documents"]
 
 # Bytes of all documents that go into one create. A third more as base64, it leaves a third of the 32 MiB that Retab
 # takes to the JSON inputs.
@@ -20,11 +21,31 @@ _INLINE_IN_ALL = 16 * 1024 * 1024
 _STALE = frozenset({403, 404, 409, 410, 422})
 
 
+def prepared(new: NewRun, family: RouteFamily, spool: Spool) -> NewRun:
+    """Return the inputs with the SHA-256 of every document: what goes inside of the create is copied, and read once.
+
+    What is uploaded is read here to be hashed, unless its hash is known, and once more when it is sent.
+
+    Raises:
+        DocumentReadError: One could not be read to its end.
+        InvalidInputError: One is not what it was before.
+    """
+    large = _too_large(new) if family == "current" else {}
+    documents: dict[str, OpenedDocument | FileReference] = {}
+    for node, document in new.documents.items():
+        if not isinstance(document, OpenedDocument):
+            documents[node] = document
+        else:
+            documents[node] = document.hashed() if node in large else spool.add(document)
+    return replace(new, documents=documents)
+
+
 async def upload_documents(session: Session, new: NewRun, on_progress: OnProgress | None) -> NewRun:
     """Return the inputs with every document at the server that is too large to be sent inside of the create.
 
     Raises:
         UploadRefusedError: One was refused, and its second upload as well.
+        InvalidInputError: One was changed after it had been hashed.
         ApiError: The server was not reached, or refused to take any.
     """
     uploaded = dict(new.uploaded)
@@ -52,7 +73,7 @@ def _too_large(new: NewRun) -> dict[str, OpenedDocument]:
 
 async def _upload(
     session: Session, node: str, document: OpenedDocument, on_progress: OnProgress | None
-) -> Uploaded:
+) -> FileReference:
     """Upload a document, once more from the start where that may mend a refusal."""
     refusal: errors.ApiStatusError | None = None
     for _ in range(2):
@@ -61,10 +82,9 @@ async def _upload(
             raise errors.UnreadableAnswerError("the server wants the document at an address without TLS")
         try:
             await session.exchange(uploads.send_document(ticket, node, document, on_progress))
-            sha256 = ticket.sha256
-            if sha256 is None:  # it answered before it had read everything, and the hash is of everything
-                sha256 = await session.runtime.off_loop(document.sha256)
-            return Uploaded(await session.exchange(uploads.complete_upload(ticket, sha256)), sha256)
+            # One that answers before it has read everything is told the hash of everything, and compares.
+            sha256 = document.checked(ticket.sha256 or document.sha256 or "")
+            return await session.exchange(uploads.complete_upload(ticket, sha256))
         except errors.ApiStatusError as error:
             if error.status not in _STALE:
                 raise

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration import Document, FileReference, InvalidInputError
-from retab_orchestration._calls.bodies import Embedded, Late, json_body
+from retab_orchestration._calls.bodies import Embedded, json_body
 from retab_orchestration.documents import OpenedDocument, read_document
 from retab_orchestration.models import DocumentRef
 
@@ -215,12 +215,12 @@ class Dribbling(io.BytesIO):
 def test_base64_of_short_reads_is_the_base64_of_the_whole():
     data = bytes(range(256)) * 3
     document = OpenedDocument("x", "y", len(data), lambda: Dribbling(data))
-    body = json_body({"d": Embedded("d", document, "data:,"), "sha": Late(64, lambda digests: digests["d"])})
+    body = json_body({"d": Embedded("d", document, "data:,")})
 
     sent = json.loads(b"".join(body.chunks()))
 
     assert base64.b64decode(sent["d"].removeprefix("data:,")) == data
-    assert sent["sha"] == hashlib.sha256(data).hexdigest() == document.sha256()
+    assert document.hashed().sha256 == hashlib.sha256(data).hexdigest()
     assert len(b"".join(body.chunks())) == body.length
 
 

@@ -1,7 +1,7 @@
 """A server in memory, the time of day, and a client that uses the one at the other."""
 
 from retab_orchestration import RetabError, RunIdentity
-from retab_orchestration._core import dialects
+from retab_orchestration._core import dialects, tags
 from retab_orchestration.emulator import Service
 from tests.retab_orchestration.conftest import make_client
 from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime
@@ -30,6 +30,8 @@ class World:
     def live(self, life):
         """Live a life in a process of its own, and return the error it ended with."""
         dialects._found.clear()
+        tags._known.clear()
+        tags._created.clear()
         dialects._failures.clear()
         self.runtime.sent.clear()
         client = make_client(self.colour, self.runtime)

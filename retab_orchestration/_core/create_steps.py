@@ -1,0 +1,64 @@
+"""What follows an answer to a create: a pure decision from what came back, what was found since, and what is known."""
+
+from enum import StrEnum
+
+from retab_orchestration._core.tags import Tags
+
+__all__ = ["SENDINGS", "Answer", "Search", "Step", "next_step"]
+
+SENDINGS = 3
+"""How often a create is sent whose every answer is lost, with a search after each."""
+
+
+class Answer(StrEnum):
+    """What came back for a create that was sent under a key."""
+
+    CREATED = "created"
+    LOST = "lost"
+    """None, or one that leaves open whether it took effect."""
+    CONFLICT = "conflict"
+    """409: there may be a run under this key already, perhaps one that is being created at this moment."""
+
+
+class Search(StrEnum):
+    """What came of looking for the run since that answer."""
+
+    NOT_YET = "not yet"
+    FOUND = "found"
+    EMPTY = "empty"
+    """Every list was complete, and it was in none."""
+    FAILED = "failed"
+    """A list could not be read, or not to the end."""
+
+
+class Step(StrEnum):
+    """What follows."""
+
+    RETURN = "return the run"
+    SEARCH = "look for the run"
+    SEND = "send the create again"
+    SETTLE = "wait, look once more, and cancel the younger of two"
+    RAISE_LAST = "raise the last error, which may be tried again"
+    RAISE_UNKNOWN = "raise CreateOutcomeUnknownError"
+
+
+def next_step(answer: Answer, search: Search, *, tags: Tags, lost: int) -> Step:
+    """Decide what follows an answer.
+
+    Args:
+        answer: The last one.
+        search: What came of looking for the run since.
+        tags: What the server does with tags.
+        lost: How many answers were lost so far, this one included.
+    """
+    if answer is Answer.CREATED:
+        return Step.SETTLE if lost else Step.RETURN
+    if tags is Tags.DROPPED or search is Search.FAILED:
+        return Step.RAISE_UNKNOWN
+    if search is Search.NOT_YET:
+        return Step.SEARCH
+    if search is Search.FOUND:
+        return Step.SETTLE if lost > 1 else Step.RETURN
+    if answer is Answer.CONFLICT:
+        return Step.RAISE_UNKNOWN
+    return Step.SEND if lost < SENDINGS else Step.RAISE_LAST

@@ -1,0 +1,151 @@
+"""Finding runs by their tags, and finding out, once per server and key, what a server does with tags."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from retab_orchestration import errors
+from retab_orchestration._calls import shared
+from retab_orchestration._calls.filters import RunFilters
+from retab_orchestration._core.listing import iter_runs, list_runs
+from retab_orchestration._core.session import Session
+from retab_orchestration.identity import IDENTITY
+from retab_orchestration.models import WorkflowRun
+
+__all__ = ["MOST_ROWS", "Found", "Tags", "find_tagged", "remember_created", "tags_of"]
+
+MOST_ROWS = 1000
+"""Rows of a workflow's runs, newest first, in which tags are looked for where the server does not filter by them."""
+
+# Another machine's clock may be off, but not by more than this.
+_CLOCK_SLACK = timedelta(days=1)
+
+
+class Tags(StrEnum):
+    """What a server does with the tags of a run, its `metadata`."""
+
+    FILTERED = "filtered"
+    """It keeps them, and lists runs by them."""
+    UNFILTERED = "unfiltered"
+    """It keeps them, and lists all runs whatever tags are asked for."""
+    DROPPED = "dropped"
+    """It keeps none: classic routes, and current ones before June 2026."""
+    UNKNOWN = "unknown"
+    """There is no run yet from which this could be seen."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The runs that have a tag, oldest first, and whether a run that the list shows cannot be missing."""
+
+    runs: tuple[WorkflowRun, ...]
+    is_complete: bool = True
+
+
+# By account, for as long as the process lives.
+_known: dict[str, Tags] = {}
+_created: dict[str, WorkflowRun] = {}
+
+
+def remember_created(session: Session, run: WorkflowRun) -> None:
+    """Keep the answer to a create of ours: it shows, or the run does, whether tags are kept. It costs no request."""
+    if session.settings.account not in _known:
+        _created[session.settings.account] = run
+
+
+async def tags_of(session: Session) -> Tags:
+    """Return what the server does with tags, asking it until there is a run that shows it.
+
+    Raises:
+        ApiError: It could not be asked.
+    """
+    if await session.family() == "classic":
+        return Tags.DROPPED
+    account = session.settings.account
+    if account not in _known:
+        found = await _find_out(session)
+        if found is Tags.UNKNOWN:
+            return found
+        _known[account] = found
+        _created.pop(account, None)
+    return _known[account]
+
+
+async def _find_out(session: Session) -> Tags:
+    run = _created.get(session.settings.account)
+    if run is None:
+        rows = (await list_runs(session, RunFilters.read(limit=1))).data
+        if not rows:
+            return Tags.UNKNOWN
+        run = rows[0]
+    if "metadata" not in run.raw:  # an answer, or a row, may leave out what the run has
+        try:
+            run = await session.exchange(shared.get_run(run.id))
+        except errors.NotFoundError:
+            _created.pop(session.settings.account, None)
+            return Tags.UNKNOWN
+    if "metadata" not in run.raw:
+        return Tags.DROPPED
+    unheard_of = RunFilters.read(metadata={IDENTITY: uuid.uuid4().hex}, limit=1)
+    return Tags.UNFILTERED if (await list_runs(session, unheard_of)).data else Tags.FILTERED
+
+
+async def find_tagged(
+    session: Session, key: str, value: str, *, workflow_id: str | None = None, since: datetime | None = None
+) -> Found:
+    """Return the runs that have a tag.
+
+    Args:
+        session: The account.
+        key: The tag.
+        value: Its value.
+        workflow_id: The workflow, where it is known, for servers that do not filter by tags: of those the newest
+            `MOST_ROWS` are read.
+        since: When the first of the runs can have been created, for the same servers.
+
+    Raises:
+        ApiError: The list could not be read.
+    """
+    account = session.settings.account
+    if _known.get(account) in {None, Tags.FILTERED}:
+        runs = await _filtered(session, key, value)
+        if runs is None:
+            _known.pop(account, None)  # another server answers by now, or there was no run to tell by
+        elif runs:
+            _known[account] = Tags.FILTERED
+            return Found(runs)
+    tags = await tags_of(session)
+    if tags is Tags.UNFILTERED:
+        return await _read(session, key, value, workflow_id, since)
+    return Found((), is_complete=tags is not Tags.DROPPED)
+
+
+async def _filtered(session: Session, key: str, value: str) -> tuple[WorkflowRun, ...] | None:
+    """Return the runs that the list gives for a tag; None if it gives any other, so that it proves nothing."""
+    runs: list[WorkflowRun] = []
+    async for run in iter_runs(session, RunFilters.read(metadata={key: value}, order="asc", limit=100)):
+        if run.metadata.get(key) != value:
+            return None
+        runs.append(run)
+    return tuple(runs)
+
+
+async def _read(
+    session: Session, key: str, value: str, workflow_id: str | None, since: datetime | None
+) -> Found:
+    """Look for a tag in the rows themselves, newest first."""
+    found: list[WorkflowRun] = []
+    read, is_complete = 0, True
+    async for run in iter_runs(session, RunFilters.read(workflow_id=workflow_id, order="desc", limit=100)):
+        created = run.timing.created_at
+        if since is not None and created is not None and created < since - _CLOCK_SLACK:
+            break
+        read += 1
+        if read > MOST_ROWS:
+            is_complete = False
+            break
+        is_complete = is_complete and "metadata" in run.raw
+        if run.metadata.get(key) == value:
+            found.insert(0, run)
+    return Found(tuple(found), is_complete)

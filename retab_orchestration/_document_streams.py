@@ -1,0 +1,161 @@
+"""Documents as streams: memory does not grow with their size, and what may change meanwhile is copied once."""
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, BinaryIO, cast
+
+from retab_orchestration.errors import DocumentReadError, InvalidInputError, RetabError
+
+__all__ = ["PLAIN_PIECE", "OpenedDocument", "Spool", "reading"]
+
+# A multiple of 3, so that the base64 of the pieces is the base64 of the whole; small enough to stay in a CPU's cache
+# while it is encoded, which is half as fast otherwise.
+_PIECE = 3 * 16 * 1024
+
+PLAIN_PIECE = 3 * 128 * 1024
+"""Bytes of a piece that is sent, or hashed, as it is."""
+
+
+@dataclass(frozen=True)
+class OpenedDocument:
+    """A document that was found, is not empty, and can be read from its start as often as it must be sent."""
+
+    filename: str
+    mime_type: str
+    size: int
+    """Bytes."""
+    open: Callable[[], BinaryIO] = field(repr=False)
+    said_mime_type: str | None = None
+    """What the caller said of its type, which is part of the inputs; what an ending suggests is not."""
+    sha256: str | None = None
+    """Of its bytes, in hex; None while nobody has read it."""
+
+    def chunks(self, piece_size: int = _PIECE) -> Iterator[bytes]:
+        """Yield the document from its start, in pieces whose length is a multiple of 3 except for the last.
+
+        Args:
+            piece_size: Bytes of a piece, a multiple of 3.
+
+        Raises:
+            InvalidInputError: It is not as long any more as when it was looked at.
+            DocumentReadError: The disk, or whatever holds it, does not give it.
+        """
+        sent = 0
+        with reading(self.filename):
+            stream = self.open()
+        with _closing(stream):
+            while piece := _whole_piece(self.filename, stream, piece_size):
+                sent += len(piece)
+                if sent > self.size:
+                    break
+                yield piece
+        if sent != self.size:
+            raise InvalidInputError(
+                f"{self.filename} changed while it was being read; nothing was created, send it again"
+            )
+
+    def hashed(self) -> "OpenedDocument":
+        """Return it with its SHA-256, reading it to its end unless that is known."""
+        if self.sha256 is not None:
+            return self
+        digest = hashlib.sha256()
+        for piece in self.chunks(PLAIN_PIECE):
+            digest.update(piece)
+        return replace(self, sha256=digest.hexdigest())
+
+    def checked(self, sha256: str) -> str:
+        """Return the SHA-256 of what was read of it.
+
+        Raises:
+            InvalidInputError: It was another one before.
+        """
+        if self.sha256 not in {None, sha256}:
+            raise InvalidInputError(
+                f"{self.filename} changed after it had been read the first time; nothing was created, send it again"
+            )
+        return sha256
+
+    @property
+    def base64_size(self) -> int:
+        """Bytes of the base64 of the document."""
+        return 4 * -(-self.size // 3)
+
+
+@contextmanager
+def reading(filename: str) -> Iterator[None]:
+    """Say which document it was that could not be read; what a store raises may hold an address that is a secret."""
+    try:
+        yield
+    except RetabError:
+        raise
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise DocumentReadError(
+            f"{filename} cannot be read any more ({reason}); nothing was created, try again"
+        ) from error
+
+
+@contextmanager
+def _closing(stream: BinaryIO) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # it was read, so that nothing is lost by what closing it may say
+            stream.close()
+
+
+def _whole_piece(filename: str, stream: BinaryIO, size: int) -> bytes:
+    with reading(filename):
+        piece = stream.read(size)
+        while len(piece) % 3 and (more := stream.read(3 - len(piece) % 3)):
+            piece += more
+        return piece
+
+
+class Spool:
+    """A copy of documents, one behind the other: 1 MiB in memory, what is more in a temporary file without a name."""
+
+    def __init__(self) -> None:
+        self._file: Any = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115  see close
+        self._length = 0
+
+    def add(self, document: OpenedDocument) -> OpenedDocument:
+        """Read a document once; return it as it is read from the copy, with the SHA-256 of that.
+
+        Raises:
+            DocumentReadError: It cannot be read, or the temporary file cannot be written.
+            InvalidInputError: It is not what it was before.
+        """
+        start, digest = self._length, hashlib.sha256()
+        self._file.seek(start)
+        for piece in document.chunks(PLAIN_PIECE):
+            digest.update(piece)
+            with reading(f"the temporary copy of {document.filename}"):
+                self._file.write(piece)
+        self._length += document.size
+        sha256 = document.checked(digest.hexdigest())
+        part = partial(_Part, self._file, start, document.size)
+        return replace(document, open=lambda: cast("BinaryIO", part()), sha256=sha256)
+
+    def close(self) -> None:
+        """Give the memory, or the disk, back."""
+        self._file.close()
+
+
+class _Part(io.BufferedIOBase):
+    """A part of a file that several readers share."""
+
+    def __init__(self, file: BinaryIO, start: int, length: int) -> None:
+        self._file, self._at, self._end = file, start, start + length
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._file.seek(self._at)
+        left = self._end - self._at
+        piece = self._file.read(left if size is None or size < 0 else min(size, left))
+        self._at += len(piece)
+        return piece
