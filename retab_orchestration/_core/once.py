@@ -165,10 +165,10 @@ class _Creation:
         waited, pause, result, tags = 0.0, 1.0, Search.EMPTY, Tags.UNKNOWN
         while True:
             try:
-                tags = await tags_of(self._session)
                 found = await self._own()
                 if found.runs:
                     return Search.FOUND, tags, found.runs[0]
+                tags = await tags_of(self._session)
                 if not found.is_complete:
                     result = Search.FAILED
             except errors.ApiError:

@@ -31,6 +31,22 @@ class Auth(StrEnum):
     BEARER = "bearer"
 
 
+class Idempotency(StrEnum):
+    """What an `Idempotency-Key` that came before means."""
+
+    COMPARED = "compared"
+    HONOURED = "honoured"
+    IGNORED = "ignored"
+
+
+class Metadata(StrEnum):
+    """What becomes of a run's metadata."""
+
+    KEPT = "kept"
+    UNFILTERED = "unfiltered"
+    DROPPED = "dropped"
+
+
 def serve(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -44,13 +60,32 @@ def serve(
         str | None, typer.Option(help="The one right key; without it any key is accepted.")
     ] = None,
     auth: Annotated[Auth, typer.Option(help="Header that may carry the key.")] = Auth.BOTH,
+    idempotency: Annotated[
+        Idempotency,
+        typer.Option(
+            help="A key that came before: compare the request, give the same run, or ignore the key."
+        ),
+    ] = Idempotency.COMPARED,
+    metadata: Annotated[
+        Metadata, typer.Option(help="Metadata of runs: kept, kept but no filter of the list, or dropped.")
+    ] = Metadata.KEPT,
+    list_lag: Annotated[float, typer.Option(min=0, help="Seconds for which a new run is in no list.")] = 0.0,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log requests on stderr.")] = False,
 ) -> None:
     """Run a local Retab until it is interrupted. It prints one line when it is ready."""
     _set_up_logging(verbose=verbose)
     try:
         more = read_workflows(workflows) if workflows else ()
-        service = Service(api=api.value, api_key=api_key, workflows=more, speed=speed, auth=auth.value)
+        service = Service(
+            api=api.value,
+            api_key=api_key,
+            workflows=more,
+            speed=speed,
+            auth=auth.value,
+            idempotency=idempotency.value,
+            metadata=metadata.value,
+            list_lag=list_lag,
+        )
         listener = listen(host, port)
     except (OSError, ValueError) as error:
         typer.echo(f"retab-emulator: {error}", err=True)

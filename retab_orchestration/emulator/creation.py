@@ -66,7 +66,7 @@ def start_once(state: State, request: Request, new: NewRun) -> Run:
     Raises:
         Refusal: 409 when the key came before with another request.
     """
-    key = request.headers.get("idempotency-key") if state.idempotency else None
+    key = None if state.traits.idempotency == "ignored" else request.headers.get("idempotency-key")
     digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.body).hexdigest()
     with state.lock:
         known = state.runs.get(state.recall(key, digest) or "")

@@ -33,7 +33,7 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
             "documents": {node_id: file.reference() for node_id, file in run.documents.items()},
             "json_data": run.json_inputs,
         },
-        "metadata": run.metadata,
+        **({"metadata": run.metadata} if run.has_metadata else {}),
     }
 
 
@@ -70,6 +70,7 @@ def create_run(state: State, request: Request) -> Response:
     _check_version(workflow, body.get("version", "production"))
     new = read_inputs(state, workflow, "current", body, _read_document)
     new.run.metadata = _metadata(body)
+    new.run.has_metadata = state.traits.metadata != "dropped"
     if body.get("trigger_type") == "restart":
         new.run.trigger_type = "restart"
     run = start_once(state, request, new)

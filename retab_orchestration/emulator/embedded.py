@@ -29,7 +29,11 @@ class Emulator:
         host: The address to listen on.
         port: The port to listen on, 0 for any free one.
         auth: The header that may carry the key: `both`, `api-key` or `bearer`.
-        idempotency: Whether `Idempotency-Key` is honoured; the real API promises nothing.
+        idempotency: What an `Idempotency-Key` that came before means: `compared` (the run that it made, and 409 if the
+            request is another one), `honoured` (that run, whatever the request) or `ignored` (another run); the real
+            API promises nothing.
+        metadata: What becomes of a run's metadata: `kept`, `unfiltered` (kept, and no filter of the list) or `dropped`.
+        list_lag: Seconds for which a new run is in no list.
         on_upload: Called in the emulator's thread with a file's name, its bytes so far and all that it has, while it is
             uploaded.
 
@@ -48,7 +52,9 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
         auth: str = "both",
-        idempotency: bool = True,
+        idempotency: str = "compared",
+        metadata: str = "kept",
+        list_lag: float = 0.0,
         on_upload: OnUpload | None = None,
     ) -> None:
         more = (
@@ -61,6 +67,8 @@ class Emulator:
             speed=speed,
             auth=auth,
             idempotency=idempotency,
+            metadata=metadata,
+            list_lag=list_lag,
             on_upload=on_upload,
         )
         self._host, self._port = host, port

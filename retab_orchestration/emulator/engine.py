@@ -59,6 +59,8 @@ class Run:
     json_inputs: dict[str, Any] = field(default_factory=dict)
     text_inputs: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] | None = None
+    has_metadata: bool = True
+    """Whether a server of this age knows of metadata at all."""
     trigger_type: str = "api"
     decisions: dict[str, Decision] = field(default_factory=dict)
     """Gate id -> decision."""

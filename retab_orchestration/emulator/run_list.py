@@ -56,7 +56,10 @@ def _identity(state: State, request: Request) -> list[Test]:
         tests.append(lambda run, _: run.trigger_type in triggers)
     start, end = date_window(request)
     tests.append(lambda run, _: start <= run.created_at <= end)
-    if state.api != "classic" and (metadata := _metadata(request)):
+    if lag := state.traits.list_lag:
+        seen = state.clock() - lag
+        tests.append(lambda run, _: run.created_at <= seen)
+    if state.api != "classic" and (metadata := _metadata(request)) and state.traits.metadata == "kept":
         tests.append(lambda run, _: metadata.items() <= (run.metadata or {}).items())
     return tests
 

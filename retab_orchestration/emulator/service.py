@@ -21,7 +21,7 @@ from retab_orchestration.emulator import (
 )
 from retab_orchestration.emulator.faults import Faults
 from retab_orchestration.emulator.routing import BOTH, Router
-from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.state import State, Traits
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id
 from retab_orchestration.emulator.workflows import BUILT_IN, Workflow
 
@@ -49,13 +49,16 @@ class Service:
         workflows: Workflows besides the built-in ones; one with a built-in's id takes its place.
         speed: How many times faster than usual runs go.
         auth: The header that may carry the key: `both`, `api-key` or `bearer`.
-        idempotency: Whether `Idempotency-Key` is honoured; the real API promises nothing.
+        idempotency: What an `Idempotency-Key` that came before means: `compared`, `honoured` or `ignored`; the real
+            API promises nothing.
+        metadata: What becomes of a run's metadata: `kept`, `unfiltered` (kept, and no filter of the list) or `dropped`.
+        list_lag: Seconds for which a new run is in no list.
         clock: Returns seconds since 1970.
         on_upload: Called with a file's name, its bytes that have arrived and all that were announced, while an upload
             arrives; by whoever carries the requests.
 
     Raises:
-        ValueError: when `api`, `auth` or `speed` is none of these.
+        ValueError: when an argument is none of what is allowed.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class Service:
         workflows: Iterable[Workflow] = (),
         speed: float = 1.0,
         auth: str = "both",
-        idempotency: bool = True,
+        idempotency: str = "compared",
+        metadata: str = "kept",
+        list_lag: float = 0.0,
         clock: Callable[[], float] = time.time,
         on_upload: OnUpload | None = None,
     ) -> None:
@@ -78,7 +83,7 @@ class Service:
             raise ValueError(f"speed is {speed}: use a number above 0, such as 10 for ten times faster")
         self._api_key, self._auth, self._on_upload = api_key, auth, on_upload
         known = {workflow.id: workflow for workflow in (*BUILT_IN, *workflows)}
-        self.state = State(api, clock, speed, known, idempotency)
+        self.state = State(api, clock, speed, known, Traits(idempotency, metadata, list_lag))
         self.faults = Faults(self.count)
         self._router = Router((route for module in _MODULES for route in module.ROUTES), api)
         self._requests: Counter[str] = Counter()

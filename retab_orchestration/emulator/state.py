@@ -10,10 +10,37 @@ from retab_orchestration.emulator.shelf import Shelf
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
 
-__all__ = ["ORGANIZATION", "State"]
+__all__ = ["ORGANIZATION", "State", "Traits"]
 
 ORGANIZATION = "org_emulator"
 """The organization that owns everything here."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """In what servers of one age differ from each other."""
+
+    idempotency: str = "compared"
+    """What an `Idempotency-Key` that came before means: `compared` answers with the run that it made, and 409 if the
+    request is another one; `honoured` answers with that run whatever the request; `ignored` makes another run."""
+    metadata: str = "kept"
+    """What becomes of a run's metadata: `kept`, and a filter of the list; `unfiltered`, kept while the list does not
+    filter by it; `dropped`, not even a key of the run."""
+    list_lag: float = 0.0
+    """Seconds for which a new run is in no list; it can be read by its id at once."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in _TRAITS.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: use {' or '.join(map(repr, allowed))}")
+        if not self.list_lag >= 0:
+            raise ValueError(f"list_lag is {self.list_lag}: use seconds, 0 for none")
+
+
+_TRAITS = {
+    "idempotency": ("compared", "honoured", "ignored"),
+    "metadata": ("kept", "unfiltered", "dropped"),
+}
 
 
 @dataclass
@@ -24,7 +51,7 @@ class State:
     clock: Callable[[], float]
     speed: float
     workflows: dict[str, Workflow]
-    idempotency: bool = True
+    traits: Traits = field(default_factory=Traits)
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Held while something is created, since large bodies are read in threads."""
     runs: dict[str, Run] = field(default_factory=dict)
@@ -84,7 +111,7 @@ class State:
         if key is None or key not in self.commands:
             return None
         known, made = self.commands[key]
-        if known != fingerprint:
+        if known != fingerprint and self.traits.idempotency == "compared":
             error = {"code": "idempotency_key_reused", "message": f"{key} came before with another request."}
             raise Refusal.structured(409, error)
         return made

@@ -41,7 +41,7 @@ def airflow_database():
 def running_emulator():
     from retab_orchestration.emulator import Emulator
 
-    with Emulator(api_key=KEY, speed=20, idempotency=False) as emulator:
+    with Emulator(api_key=KEY, speed=20, idempotency="ignored") as emulator:
         yield emulator
 
 

@@ -16,7 +16,7 @@ class Lane:
     def __init__(self, number):
         self.name = f"crash{number}"
         # Without Idempotency-Key, so that what is proved does not lean on it.
-        self.emulator = Emulator(api="current", api_key=KEY, idempotency=False)
+        self.emulator = Emulator(api="current", api_key=KEY, idempotency="ignored")
 
     def __enter__(self):
         self.emulator.__enter__()

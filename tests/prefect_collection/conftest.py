@@ -25,7 +25,7 @@ API_KEY = "sk_retab_test_do-not-show-me"
 def running_emulator():
     from retab_orchestration.emulator import Emulator
 
-    with Emulator(speed=20.0, idempotency=False) as emulator:
+    with Emulator(speed=20.0, idempotency="ignored") as emulator:
         yield emulator
 
 

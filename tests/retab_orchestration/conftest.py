@@ -99,10 +99,11 @@ def family(request):
 def connect(colour, clock):
     """Build a client on an emulator: `client, runtime = connect(api="classic")`."""
 
-    def build(*, server="both", server_auth="both", workflows=(), idempotency=True, **options):
-        service = Service(
-            api=server, clock=clock, auth=server_auth, workflows=workflows, idempotency=idempotency
-        )
+    def build(
+        *, server="both", server_auth="both", workflows=(), traits=None, idempotency="compared", **options
+    ):
+        traits = {"idempotency": idempotency, **(traits or {})}
+        service = Service(api=server, clock=clock, auth=server_auth, workflows=workflows, **traits)
         runtime = (SharedFakeRuntime if colour == "watching" else FakeRuntime)(service, clock)
         return make_client(colour, runtime, **options), runtime
 

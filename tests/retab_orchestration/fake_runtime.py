@@ -1,6 +1,7 @@
 """The outside world in memory: the network is the emulator's core, and time passes only while somebody sleeps."""
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
@@ -41,6 +42,7 @@ class FakeRuntime:
             self.service.faults.release()
         body = b"".join(request.body.told()) if request.body else b""
         assert request.body is None or request.body.length == len(body)
+        self._keep(request, body)
         headers = {name.lower(): value for name, value in request.headers.items()}
         place, query = request.path, list(request.query)
         if request.signed_url is not None:
@@ -60,6 +62,11 @@ class FakeRuntime:
         if fault.kind == "slow":
             return answer
         raise (ApiTimeoutError if fault.kind == "timeout_after" else ApiConnectionError)(fault.kind)
+
+    def _keep(self, request, body):
+        """Keep what was sent: a document's copy is gone when its create has ended."""
+        if request.body is not None:
+            self.sent[-1] = replace(request, body=replace(request.body, chunks=lambda: iter([body])))
 
     def _hold(self, kind, request, wire):
         """Answer nothing in time; a request that is held before it is acted on takes effect at the release."""
@@ -117,6 +124,7 @@ class ScriptedRuntime(FakeRuntime):
     async def send(self, request):
         self.sent.append(request)
         self.bodies = [*getattr(self, "bodies", []), b"".join(request.body.chunks()) if request.body else b""]
+        self._keep(request, self.bodies[-1])
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer

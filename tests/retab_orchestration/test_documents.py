@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from retab_orchestration import Document, FileReference, InvalidInputError
+from retab_orchestration import Document, DocumentReadError, FileReference, InvalidInputError
 from retab_orchestration._calls.bodies import Embedded, json_body
 from retab_orchestration.documents import OpenedDocument, read_document
 from retab_orchestration.models import DocumentRef
@@ -187,8 +187,10 @@ def test_a_file_that_is_gone_when_it_is_sent_is_noticed(pdf):
     document = read_document(pdf)
     pdf.unlink()
 
-    with pytest.raises(InvalidInputError, match="any more"):
+    with pytest.raises(DocumentReadError, match="any more") as gone:
         content(document)
+
+    assert gone.value.retryable
 
 
 def test_a_document_of_another_run_is_a_reference():

@@ -8,7 +8,7 @@ import pytest
 
 from retab_orchestration import (
     ApiConnectionError,
-    ConflictError,
+    CreateOutcomeUnknownError,
     DocumentTooLargeError,
     FileReference,
     InvalidInputError,
@@ -119,7 +119,7 @@ def test_a_task_that_tries_again_uploads_nothing(current):
 
 @pytest.mark.parametrize("kind", ["http_500", "reset_before", "reset_after", "garbage"])
 def test_a_create_that_is_sent_again_uploads_nothing_again(current, kind):
-    client, runtime = current({"match": CREATE, "kind": kind}, idempotency=False)
+    client, runtime = current({"match": CREATE, "kind": kind}, idempotency="ignored")
 
     create(client)
 
@@ -137,10 +137,10 @@ def test_a_second_upload_under_the_same_idempotency_key_finds_the_first_run(curr
     assert runtime.service.stats()["runs_created"] == 1
 
 
-def test_a_conflict_for_another_reason_is_one(current):
+def test_a_conflict_whose_run_is_not_to_be_found_leaves_the_outcome_open(current):
     client, runtime = current({"match": CREATE, "kind": "http_409"})
 
-    with pytest.raises(ConflictError):
+    with pytest.raises(CreateOutcomeUnknownError, match="came before"):
         create(client)
 
     assert runtime.requests.count(CREATE) == 1

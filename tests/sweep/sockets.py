@@ -89,7 +89,7 @@ def servers(family):
     free = queue.SimpleQueue()
     with ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
         for _ in range(AT_ONCE):
-            free.put(stack.enter_context(Emulator(api=family, idempotency=False, speed=SPEED)))
+            free.put(stack.enter_context(Emulator(api=family, idempotency="ignored", speed=SPEED)))
 
         def on_a_server(case, *arguments):
             emulator = free.get()

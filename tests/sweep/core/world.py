@@ -22,7 +22,7 @@ class BoundedRuntime(FakeRuntime):
 class World:
     """The routes of a server are of one family, unless another word for them is given."""
 
-    def __init__(self, family, colour="blocking", server=None, *, idempotency=False):
+    def __init__(self, family, colour="blocking", server=None, *, idempotency="ignored"):
         self.clock, self.colour = Clock(), colour
         self.service = Service(api=server or family, clock=self.clock, idempotency=idempotency)
         self.runtime = BoundedRuntime(self.service, self.clock)

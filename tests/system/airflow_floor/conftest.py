@@ -54,7 +54,7 @@ def emulators():
     """DAG -> its Retab, where the request of that DAG will be held."""
     with ExitStack() as stack:
         found = {
-            name: stack.enter_context(Emulator(api="classic", api_key=KEY, idempotency=False))
+            name: stack.enter_context(Emulator(api="classic", api_key=KEY, idempotency="ignored"))
             for name in HELD
         }
         for name, (match, kind) in HELD.items():

@@ -31,7 +31,7 @@ def running(host, programs, env):
     """
 
     def run(program: Callable):
-        with Emulator(speed=20.0, idempotency=False) as emulator:
+        with Emulator(speed=20.0, idempotency="ignored") as emulator:
             printed = program(host, emulator, {**env, "RETAB_API_BASE_URL": emulator.url})
             return Ran(printed, emulator.stats()["runs_created"])
 

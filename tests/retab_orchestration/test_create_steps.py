@@ -1,0 +1,60 @@
+"""What follows an answer to a create: the whole table."""
+
+from itertools import product
+
+import pytest
+
+from retab_orchestration._core.create_steps import SENDINGS, Answer, Search, Step, next_step
+from retab_orchestration._core.tags import Tags
+
+RULES = {
+    # answer, search, lost before this answer -> what follows, where the server keeps tags or may do so
+    (Answer.CREATED, False): Step.RETURN,
+    (Answer.CREATED, True): Step.SETTLE,
+    (Answer.LOST, Search.NOT_YET): Step.SEARCH,
+    (Answer.CONFLICT, Search.NOT_YET): Step.SEARCH,
+    (Answer.LOST, Search.FAILED): Step.RAISE_UNKNOWN,
+    (Answer.CONFLICT, Search.FAILED): Step.RAISE_UNKNOWN,
+    (Answer.CONFLICT, Search.EMPTY): Step.RAISE_UNKNOWN,
+}
+
+
+def expected(answer, search, tags, lost):
+    if answer is Answer.CREATED:
+        return RULES[answer, lost > 0]
+    if tags is Tags.DROPPED:
+        return Step.RAISE_UNKNOWN
+    if search is Search.FOUND:
+        return Step.SETTLE if lost >= 2 else Step.RETURN
+    if (answer, search) == (Answer.LOST, Search.EMPTY):
+        return Step.RAISE_LAST if lost == 3 else Step.SEND
+    return RULES[answer, search]
+
+
+CASES = list(product(Answer, Search, Tags, range(SENDINGS + 1)))
+
+
+@pytest.mark.parametrize(("answer", "search", "tags", "lost"), CASES)
+def test_every_answer_has_its_step(answer, search, tags, lost):
+    assert next_step(answer, search, tags=tags, lost=lost) is expected(answer, search, tags, lost)
+
+
+def test_the_table_is_whole():
+    assert len(CASES) == 3 * 4 * 4 * 4
+
+
+@pytest.mark.parametrize(("search", "tags"), product(Search, Tags))
+def test_a_create_is_never_sent_a_fourth_time(search, tags):
+    assert next_step(Answer.LOST, search, tags=tags, lost=SENDINGS) is not Step.SEND
+
+
+@pytest.mark.parametrize(("answer", "lost"), product((Answer.LOST, Answer.CONFLICT), range(1, SENDINGS + 1)))
+def test_nothing_is_sent_again_unless_every_list_was_complete_and_empty(answer, lost):
+    sent_again = {
+        (search, tags)
+        for search, tags in product(Search, Tags)
+        if next_step(answer, search, tags=tags, lost=lost) is Step.SEND
+    }
+
+    assert {search for search, _ in sent_again} <= {Search.EMPTY}
+    assert Tags.DROPPED not in {tags for _, tags in sent_again}
