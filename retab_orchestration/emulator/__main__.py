@@ -47,6 +47,20 @@ class Metadata(StrEnum):
     DROPPED = "dropped"
 
 
+KeyOption = Annotated[
+    Idempotency,
+    typer.Option(
+        help="What an Idempotency-Key that came before gives: the same run if the request is the same, else 409; the "
+        "same run; or another one."
+    ),
+]
+MetadataOption = Annotated[
+    Metadata,
+    typer.Option(help="Metadata of runs: kept, kept while the list does not filter by it, or not stored."),
+]
+LagOption = Annotated[float, typer.Option(help="Seconds for which a new run is in no list.")]
+
+
 def serve(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -60,16 +74,9 @@ def serve(
         str | None, typer.Option(help="The one right key; without it any key is accepted.")
     ] = None,
     auth: Annotated[Auth, typer.Option(help="Header that may carry the key.")] = Auth.BOTH,
-    idempotency: Annotated[
-        Idempotency,
-        typer.Option(
-            help="A key that came before: compare the request, give the same run, or ignore the key."
-        ),
-    ] = Idempotency.COMPARED,
-    metadata: Annotated[
-        Metadata, typer.Option(help="Metadata of runs: kept, kept but no filter of the list, or dropped.")
-    ] = Metadata.KEPT,
-    list_lag: Annotated[float, typer.Option(min=0, help="Seconds for which a new run is in no list.")] = 0.0,
+    idempotency: KeyOption = Idempotency.COMPARED,
+    metadata: MetadataOption = Metadata.KEPT,
+    list_lag: LagOption = 0.0,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log requests on stderr.")] = False,
 ) -> None:
     """Run a local Retab until it is interrupted. It prints one line when it is ready."""

@@ -114,8 +114,19 @@ class Emulator:
         """Let all held requests go on, and return how many there were."""
         return self._on_loop(self._service.faults.release)
 
+    def set_key(self, api_key: str) -> None:
+        """Make another key the one right key; every other is answered with 401 from now on.
+
+        Raises:
+            ValueError: when it is empty.
+        """
+        try:
+            self._on_loop(lambda: self._service.set_key({"api_key": api_key}))
+        except Refusal as refusal:
+            raise ValueError(f"this key is refused: {refusal.detail}") from refusal
+
     def reset(self) -> None:
-        """Forget all runs, files, faults and statistics."""
+        """Forget all runs, files, faults and statistics; the key stays."""
         self._on_loop(self._service.reset)
 
     def _run(self) -> None:

@@ -28,6 +28,8 @@ class Decision:
     reason: str | None = None
     version_id: str = ""
     """The version of the review that it is about."""
+    resumes: bool = True
+    """Whether the run goes on; otherwise it waits at this gate for ever, decided as it is."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def _work(run: Run, step: Step, horizon: float) -> None:
 def _pass_gate(run: Run, step: Step, horizon: float) -> None:
     step.output = next(iter(step.inputs.values()), None)
     step.decision = decision = run.decisions.get(step.node.id)
-    if decision is None or decision.at > horizon:
+    if decision is None or decision.at > horizon or not decision.resumes:
         step.status = "waiting_for_human"
         return
     step.completed_at = decision.at

@@ -18,6 +18,7 @@ _KINDS = {
     "timeout_after",
     "slow",
     "garbage",
+    "no_resume",
 }
 _SECONDS = {"slow": 1.0, "timeout_after": 60.0}
 _BODIES: dict[int, Any] = {
@@ -34,7 +35,7 @@ class Fault:
     """What one request meets instead of, before or after its answer."""
 
     kind: str
-    """`http_<code>`, `garbage`, `slow`, or `reset_`, `hold_` and `timeout_` with `before` or `after`."""
+    """`http_<code>`, `garbage`, `slow`, `no_resume`, or `reset_`, `hold_` and `timeout_` with `before` or `after`."""
     seconds: float = 0.0
     """For `slow`: how long until the request is acted on. For `timeout_after`: how long until the connection closes."""
     retry_after: float | None = None
@@ -43,7 +44,7 @@ class Fault:
     @property
     def acts(self) -> bool:
         """Whether the request is acted on at all, sooner or later."""
-        return self.kind in {"reset_after", "hold_before", "hold_after", "timeout_after", "slow"}
+        return self.kind in {"reset_after", "hold_before", "hold_after", "timeout_after", "slow", "no_resume"}
 
     @property
     def is_silent(self) -> bool:
@@ -110,7 +111,7 @@ class Faults:
         """Return the fault that this request meets, counting it against every posted fault it matches.
 
         The first one posted wins; the control plane meets none. A request that will never be acted on is counted in
-        the statistics here.
+        the statistics here, and one whose decision is not to resume its run is told so.
         """
         if request.path.startswith("/_emulator/"):
             return None
@@ -118,6 +119,7 @@ class Faults:
         met = [posted.fault for posted in self._posted if posted.meets(target)]
         if met and not met[0].acts:
             self._count(request)
+        request.resumes = not (met and met[0].kind == "no_resume")
         return met[0] if met else None
 
     def hold(self, resume: Callable[[], None]) -> None:

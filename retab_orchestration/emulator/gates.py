@@ -76,9 +76,15 @@ def find_gate(state: State, run: Run, node_id: str) -> Gate | None:
 
 
 def decide(
-    state: State, gate: Gate, *, approved: bool, version: Version | None, reason: str | None = None
+    state: State,
+    gate: Gate,
+    *,
+    approved: bool,
+    version: Version | None,
+    reason: str | None = None,
+    resumes: bool = True,
 ) -> None:
-    """Record the decision at a gate; the run goes on from this moment.
+    """Record the decision at a gate; the run goes on from this moment, if it does.
 
     Args:
         state: The emulator's memory.
@@ -86,9 +92,10 @@ def decide(
         approved: Whether the run goes on.
         version: The version that is meant; None means the workflow's own.
         reason: Why, for a rejection.
+        resumes: Whether the run goes on at all.
     """
     seed = gate.versions[0]
     meant = version or seed
     changed = meant.snapshot if approved and meant is not seed else None
-    decision = Decision(state.clock(), approved, changed, reason, meant.id)
+    decision = Decision(state.clock(), approved, changed, reason, meant.id, resumes)
     gate.run.decisions[gate.step.node.id] = decision

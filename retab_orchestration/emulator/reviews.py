@@ -17,6 +17,9 @@ __all__ = ["ROUTES"]
 _HUMAN = {"kind": "human", "id": "user_emulator", "display_name": "Reviewer"}
 _MODEL = {"kind": "model", "id": "model_emulator", "display_name": "Extractor"}
 
+_ENDED = "workflow execution already completed"
+"""Why a decision that stands resumes nothing, ever."""
+
 _ASKED_FOR: dict[str, Callable[[str], bool]] = {
     "pending": lambda status: status == "pending",
     "approved": lambda status: status == "approved",
@@ -56,7 +59,7 @@ def approve_review(state: State, request: Request, review_id: str) -> Response:
     version = gate.version(text_at(body, "version_id", ["body"]))
     if gate.decision is None:
         _acknowledge(gate, version.id, body)
-    return _decide(state, gate, version, approved=True)
+    return _decide(state, gate, version, approved=True, resumes=request.resumes)
 
 
 def reject_review(state: State, request: Request, review_id: str) -> Response:
@@ -67,7 +70,7 @@ def reject_review(state: State, request: Request, review_id: str) -> Response:
     reason = text_at(body, "reason", ["body"])
     if not reason.strip():
         raise Refusal.invalid(["body", "reason"], "Input should be a non-empty string")
-    return _decide(state, gate, version, approved=False, reason=reason)
+    return _decide(state, gate, version, approved=False, reason=reason, resumes=request.resumes)
 
 
 def list_versions(state: State, request: Request) -> Response:
@@ -164,20 +167,25 @@ def _acknowledge(gate: Gate, version_id: str, body: dict[str, Any]) -> None:
 
 
 def _decide(
-    state: State, gate: Gate, version: Version, *, approved: bool, reason: str | None = None
+    state: State, gate: Gate, version: Version, *, approved: bool, resumes: bool, reason: str | None = None
 ) -> Response:
     standing = gate.decision
     if standing is None:
         _refuse_unless_open(state, gate)
-        decide(state, gate, approved=approved, version=version, reason=reason)
+        decide(state, gate, approved=approved, version=version, reason=reason, resumes=resumes)
         status = "accepted"
     elif (standing.approved, standing.version_id) == (approved, version.id):
         status = "already_applied"
     else:
         status = "conflict"
-    resumed = "resumed" if standing is None else "skipped"
-    body = {"submission_status": status, "review": _review(state, gate), "resume_status": resumed}
-    return answer({**body, "resume_error": None})
+    body: dict[str, Any] = {"submission_status": status, "review": _review(state, gate), "resume_error": None}
+    if standing is not None:
+        body["resume_status"] = "skipped"
+    elif resumes:
+        body["resume_status"] = "resumed"
+    else:
+        body.update(resume_status="pending", resume_error=_ENDED)
+    return answer(body)
 
 
 def _review(state: State, gate: Gate) -> dict[str, Any]:

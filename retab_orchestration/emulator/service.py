@@ -128,8 +128,22 @@ class Service:
         created = self.state.runs_created
         return {"requests": dict(self._requests), "runs_created": created, "held": self.faults.held}
 
+    def set_key(self, body: Any) -> None:
+        """Make another key the one right key: from now on every other is answered with 401.
+
+        Args:
+            body: `{"api_key": "..."}`.
+
+        Raises:
+            Refusal: 422 when it is anything else; the old key stays then.
+        """
+        key = body.get("api_key") if isinstance(body, dict) and body.keys() == {"api_key"} else None
+        if not isinstance(key, str) or not key:
+            raise Refusal.invalid(["body", "api_key"], "Input should be a non-empty string", "string_type")
+        self._api_key = key
+
     def reset(self) -> None:
-        """Forget everything: runs, files, faults and statistics; held requests go on."""
+        """Forget everything but the key: runs, files, faults and statistics; held requests go on."""
         self.faults.post([])
         self.faults.release()
         self._requests.clear()
@@ -167,6 +181,9 @@ class Service:
             case "POST", "faults":
                 self.faults.post(_json(request.body))
                 return answer({"faults": "posted"})
+            case "POST", "key":
+                self.set_key(_json(request.body))
+                return answer({"key": "set"})
             case "POST", "release":
                 return answer({"released": self.faults.release()})
             case "POST", "reset":

@@ -27,6 +27,8 @@ class Request:
     """The body of an upload, which is too large for `body`; None where the body is there."""
     counted: bool = False
     """Whether the statistics have seen this request already."""
+    resumes: bool = True
+    """Whether the run goes on when this request decides a review."""
 
     def param(self, name: str) -> str | None:
         """Return the last value of a query parameter, None when it is absent or empty."""

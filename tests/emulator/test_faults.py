@@ -70,6 +70,7 @@ def test_a_new_list_replaces_the_old_one(take):
         ("hold_after", True, False),
         ("timeout_after", True, True),
         ("slow", True, False),
+        ("no_resume", True, False),
     ],
 )
 def test_what_each_kind_means(call, kind, acts, is_silent):
@@ -129,7 +130,9 @@ def test_faults_that_make_no_sense_are_refused_and_change_nothing(call, faults):
     assert call.service.faults.take(Request("GET", "/")).kind == "slow"
 
 
-@pytest.mark.parametrize("kind", ["http_500", "reset_before", "garbage", "reset_after", "hold_before"])
+@pytest.mark.parametrize(
+    "kind", ["http_500", "reset_before", "garbage", "reset_after", "hold_before", "no_resume"]
+)
 def test_every_request_is_counted_once_whether_it_is_acted_on_or_not(call, kind):
     call.service.faults.post([{"match": "POST *", "kind": kind}])
     request = Request("POST", "/v1/workflows/wf_echo/run", headers={"api-key": "k"})

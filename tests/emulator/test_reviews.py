@@ -1,9 +1,11 @@
 """Reviews on the current routes."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from retab_orchestration.emulator import Request
 from retab_orchestration.emulator.workflows import BUILT_IN
 from tests.emulator.conftest import VALUES, Caller
 
@@ -28,6 +30,21 @@ def review(call, run):
 def seed(call, review):
     (seed,) = call.get(f"{REVIEWS}/versions", review_id=review["id"])["data"]
     return seed
+
+
+@pytest.fixture
+def resumed_not(call):
+    """Send a request as a server does that posted the fault for it."""
+
+    def send(method, path, body):
+        call.post(
+            "/_emulator/faults", [{"match": f"{method} */{path.rpartition('/')[2]}", "kind": "no_resume"}]
+        )
+        request = Request(method, path, headers={"api-key": "k"}, body=json.dumps(body).encode())
+        assert call.service.faults.take(request).kind == "no_resume"
+        return call.service.handle(request)
+
+    return send
 
 
 def edit(call, review, parent, snapshot, status=201, **more):
@@ -63,6 +80,31 @@ def test_an_approval_resumes_the_run(call, clock, run, review, seed):
     assert (answer["submission_status"], answer["resume_status"]) == ("accepted", "resumed")
     assert answer["review"]["decision"]["verdict"] == "approved"
     assert call.get(run)["lifecycle"] == {"status": "completed"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "body", "decided"),
+    [("approve", {}, "approved"), ("reject", {"reason": "no"}, "rejected")],
+)
+def test_a_decision_may_be_told_not_to_resume_its_run(
+    call, clock, run, review, seed, verdict, body, decided, resumed_not
+):
+    path = f"{REVIEWS}/{review['id']}/{verdict}"
+    answer = resumed_not("POST", path, {"version_id": seed["id"], **body}).json()
+    clock.tick(86_400)
+
+    assert (answer["submission_status"], answer["resume_status"]) == ("accepted", "pending")
+    assert answer["resume_error"] == "workflow execution already completed"
+    assert call.get(f"{REVIEWS}/{review['id']}")["decision"]["verdict"] == decided
+    assert call.get(REVIEWS, run_id=run.rpartition("/")[2])["data"] == []
+    assert call.get(run)["lifecycle"] == {
+        "status": "awaiting_review",
+        "waiting_for_block_ids": ["hil-node-1"],
+    }
+    again = call("POST", path, {"version_id": seed["id"], **body}).json()
+    assert (again["submission_status"], again["resume_status"]) == ("already_applied", "skipped")
+    assert call.get(run)["lifecycle"]["status"] == "awaiting_review"
+    assert call.post(f"{run}/cancel")["cancellation_status"] == "cancelled"
 
 
 def test_an_edit_is_a_version_that_is_then_approved(call, clock, run, review, seed):

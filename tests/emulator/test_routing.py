@@ -102,6 +102,31 @@ def test_the_right_key_is_asked_for(clock, headers, status):
     assert call("GET", "/v1/workflows/runs", headers=headers).status == status
 
 
+def test_a_key_may_be_replaced_while_it_runs(clock):
+    call = Caller(clock, api_key="old")
+    assert call("GET", "/v1/workflows/runs", headers={"api-key": "old"}).status == 200
+
+    assert call.post("/_emulator/key", {"api_key": "new"}) == {"key": "set"}
+    call.post("/_emulator/reset")
+
+    assert call("GET", "/v1/workflows/runs", headers={"api-key": "old"}).status == 401
+    assert call("GET", "/v1/workflows/runs", headers={"authorization": "Bearer new"}).status == 200
+
+
+def test_any_key_will_do_only_until_one_is_set(call):
+    call.post("/_emulator/key", {"api_key": "new"})
+
+    assert call("GET", "/v1/workflows/runs", headers={"api-key": "anything"}).status == 401
+
+
+@pytest.mark.parametrize("body", [{}, [], {"api_key": ""}, {"api_key": None}, {"api_key": "k", "more": 1}])
+def test_a_key_that_is_none_is_refused_and_changes_nothing(clock, body):
+    call = Caller(clock, api_key="old")
+
+    assert call("POST", "/_emulator/key", body).status == 422
+    assert call("GET", "/v1/workflows/runs", headers={"api-key": "old"}).status == 200
+
+
 def test_a_server_may_take_one_header_only(clock):
     bearer, api_key = Caller(clock, auth="bearer"), Caller(clock, auth="api-key")
 

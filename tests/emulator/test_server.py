@@ -220,6 +220,35 @@ def test_workflows_come_from_a_file(tmp_path):
         assert httpx.get(url, headers={"Authorization": "Bearer wrong"}).status_code == 401
 
 
+def test_its_key_can_be_rotated_while_it_runs():
+    with Emulator(api_key="old") as emulator:
+        emulator.set_key("new")
+        with pytest.raises(ValueError, match="non-empty"):
+            emulator.set_key("")
+
+        statuses = [
+            httpx.get(f"{emulator.url}/v1/workflows", headers={"Api-Key": key}).status_code
+            for key in ("old", "new")
+        ]
+
+    assert statuses == [401, 200]
+
+
+def test_an_approval_over_http_may_be_told_not_to_resume(http, emulator):
+    run = http.post("/v1/workflows/runs", json={"workflow_id": "wf_invoice_review"}).json()
+    until(lambda: http.get("/v1/workflows/reviews").json()["data"])
+    (review,) = http.get("/v1/workflows/reviews").json()["data"]
+    (seed,) = http.get("/v1/workflows/reviews/versions", params={"review_id": review["id"]}).json()["data"]
+    emulator.post_faults([{"match": "POST */approve", "kind": "no_resume"}])
+
+    path = f"/v1/workflows/reviews/{review['id']}/approve"
+    answer = http.post(path, json={"version_id": seed["id"]}).json()
+
+    assert answer["resume_status"] == "pending"
+    assert "already completed" in answer["resume_error"]
+    assert http.get(f"/v1/workflows/runs/{run['id']}").json()["lifecycle"]["status"] == "awaiting_review"
+
+
 def test_the_fixture_gives_a_running_emulator(retab_emulator):
     assert httpx.get(f"{retab_emulator.url}/v1/workflows", headers={"Api-Key": "any"}).status_code == 200
 
@@ -258,6 +287,19 @@ def test_the_command_prints_one_line_and_nothing_else(command):
     assert (out, err, process.returncode) == ("", "", 0)
 
 
+def test_the_command_can_be_each_of_the_servers_that_exist(command):
+    process = command("--idempotency", "honoured", "--metadata", "dropped", "--list-lag", "60")
+    url = f"{process.stdout.readline().split()[-1]}/v1/workflows/runs"
+    with httpx.Client(headers={"Api-Key": "k", "Idempotency-Key": "once"}) as http:
+        first = http.post(url, json={"workflow_id": "wf_echo"}).json()
+        second = http.post(url, json={"workflow_id": "wf_invoice"}).json()
+        listed = http.get(url).json()["data"]
+
+    assert second["id"] == first["id"]
+    assert "metadata" not in first
+    assert listed == []
+
+
 def test_the_command_logs_requests_when_asked_to(command):
     process = command("--verbose")
     url = process.stdout.readline().split()[-1]
@@ -276,6 +318,7 @@ def test_the_command_logs_requests_when_asked_to(command):
         (["--workflows", "nowhere.yaml"], "nowhere.yaml"),
         (["--speed", "0"], "speed is 0.0"),
         (["--host", "192.0.2.1"], "choose another port"),
+        (["--list-lag", "-1"], "list_lag is -1.0"),
     ],
 )
 def test_the_command_says_what_is_wrong(command, options, complaint):
