@@ -43,12 +43,14 @@ def test_the_table_is_whole():
     assert len(CASES) == 3 * 4 * 4 * 4
 
 
-@pytest.mark.parametrize(("search", "tags"), product(Search, Tags))
+@pytest.mark.parametrize(("search", "tags"), list(product(Search, Tags)))
 def test_a_create_is_never_sent_a_fourth_time(search, tags):
     assert next_step(Answer.LOST, search, tags=tags, lost=SENDINGS) is not Step.SEND
 
 
-@pytest.mark.parametrize(("answer", "lost"), product((Answer.LOST, Answer.CONFLICT), range(1, SENDINGS + 1)))
+@pytest.mark.parametrize(
+    ("answer", "lost"), list(product((Answer.LOST, Answer.CONFLICT), range(1, SENDINGS + 1)))
+)
 def test_nothing_is_sent_again_unless_every_list_was_complete_and_empty(answer, lost):
     sent_again = {
         (search, tags)
