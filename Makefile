@@ -86,8 +86,8 @@ system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the
 crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
 	@rm -rf $(CRASH_RESULTS)
 	@status=0; export CRASH_RESULTS=$(CRASH_RESULTS) CRASH_REPETITIONS=$(N); \
-		$(call PYTEST,airflow) -m system tests/crash/airflow || status=1; \
-		$(call PYTEST,prefect) -m system tests/crash/prefect || status=1; \
+		$(call PYTEST,airflow) -m system -o faulthandler_timeout=0 tests/crash/airflow || status=1; \
+		$(call PYTEST,prefect) -m system -o faulthandler_timeout=0 tests/crash/prefect || status=1; \
 		$(call PY,core) -m tests.crash.report $(CRASH_RESULTS) docs && exit $$status
 
 bench: $(call BUILT,$(BENCHES) sdk-0.0.160) ## Measure cost and speed next to other packages, and write docs/performance.*

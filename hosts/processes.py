@@ -11,6 +11,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+_LAUNCH = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.exit(f"cannot start {sys.argv[1]}: {error.strerror}")
+"""
+
+_KILL_TIMEOUT = 30.0
+"""Seconds within which a process is gone that was killed; more means that it hangs in the kernel."""
+
 
 class ProcessError(RuntimeError):
     """A process ended, or was not ready in time; the message ends with the last lines that it wrote."""
@@ -46,7 +60,7 @@ class Process:
         with output.open("ab") as stream, self.errors.open("ab") as error_stream:
             # A session of its own: Ctrl-C in the terminal reaches us alone, and we end it in our own order.
             self._popen = subprocess.Popen(
-                [str(part) for part in command],
+                with_default_signals(command),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=error_stream,
@@ -110,11 +124,26 @@ class Process:
     def kill(self) -> None:
         """End it and its descendants at once, as a crash would."""
         _kill_session(self.pid)
-        self._popen.wait()
+        try:
+            self._popen.wait(_KILL_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise ProcessError(
+                f"{self.name} was killed and is still there after {_KILL_TIMEOUT:g} s"
+            ) from None
 
     def stop(self, grace: float = 10.0) -> None:
         """Ask it to end, and kill after `grace` seconds what is left of it and of its descendants."""
         stop_all([self], grace)
+
+
+def with_default_signals(command: Sequence[str | Path]) -> list[str]:
+    """Return a command that runs `command`, under the same process id, with the signals that end it as by default.
+
+    A shell starts what it runs in the background (`make test &`) with SIGINT ignored, and whatever is started from
+    there ignores it as well. A program of its own sets that right, for between fork and exec no Python code is safe in
+    a process with threads, and changing our own signals for the moment is for the main thread alone.
+    """
+    return [sys.executable, "-I", "-S", "-c", _LAUNCH, *map(str, command)]
 
 
 def stop_all(processes: Iterable[Process], grace: float = 10.0) -> None:
@@ -128,8 +157,9 @@ def stop_all(processes: Iterable[Process], grace: float = 10.0) -> None:
         while any(process.is_running for process in stopping) and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
-        for process in stopping:
-            process.kill()
+        with contextlib.ExitStack() as killing:
+            for process in reversed(stopping):
+                killing.callback(process.kill)
 
 
 def wait_until(condition: Callable[[], bool], *, timeout: float, what: str, interval: float = 0.2) -> None:
@@ -185,5 +215,7 @@ def _process_ids() -> list[int]:
     proc = Path("/proc")
     if (proc / "self").exists():
         return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
-    listing = subprocess.run(["/bin/ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["/bin/ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True, timeout=10
+    )
     return [int(line) for line in listing.stdout.split()]

@@ -1,9 +1,25 @@
 """What test folders share that cost too much to have twice."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+BOOTING, STRIKING = 900, 1500
+"""Seconds that a test may take that boots a host, or for which all of a crash matrix is run; others: pyproject.toml."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("system") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(limit_of(item.path)))
+
+
+def limit_of(path):
+    if Path(__file__).parent / "crash" not in path.parents:
+        return BOOTING
+    return STRIKING * int(os.environ.get("CRASH_REPETITIONS", "1"))
 
 
 @pytest.fixture(scope="session")

@@ -97,8 +97,7 @@ def serve(
     except (OSError, ValueError) as error:
         typer.echo(f"retab-emulator: {error}", err=True)
         raise typer.Exit(1) from error
-    line = f"retab-emulator listening on {address(host, listener)}"
-    server = Server(service, lambda: print(line, flush=True), verbose=verbose)  # noqa: T201 - the one line of output
+    server = Server(service, lambda: _say(f"listening on {address(host, listener)}"), verbose=verbose)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
@@ -108,6 +107,10 @@ def serve(
 def main() -> None:
     """Run the command."""
     typer.run(serve)
+
+
+def _say(what: str) -> None:
+    print(f"retab-emulator {what}", flush=True)  # noqa: T201 - the one line of output
 
 
 def _set_up_logging(*, verbose: bool) -> None:

@@ -17,6 +17,9 @@ __all__ = ["Emulator"]
 
 T = TypeVar("T")
 
+_START_TIMEOUT = 30.0
+"""Seconds within which the thread answers requests."""
+
 
 class Emulator:
     """A local Retab on loopback, for as long as the `with` block lasts.
@@ -83,8 +86,7 @@ class Emulator:
         self._socket = listen(self._host, self._port)
         self.url = address(self._host, self._socket)
         self._thread.start()
-        self._ready.wait()
-        if self._loop is None:
+        if not self._ready.wait(_START_TIMEOUT) or self._loop is None:
             raise RuntimeError("The emulator's server did not start.")
         return self
 

@@ -67,12 +67,12 @@ def _settings(place, port):
 
 def _is_ready(bin_dir, port):
     asked = [str(bin_dir / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-    return subprocess.run(asked, check=False).returncode == 0
+    return subprocess.run(asked, check=False, timeout=30).returncode == 0
 
 
 def _run(command):
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, cwd="/"
+        [str(part) for part in command], capture_output=True, text=True, check=False, cwd="/", timeout=120
     )
     if done.returncode != 0:
         raise RuntimeError(f"{Path(str(command[0])).name} failed:\n{done.stdout}{done.stderr}")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from hosts.processes import with_default_signals
 from retab_orchestration.emulator import Emulator
 from tests.emulator.conftest import VALUES
 from tests.emulator.test_server import until
@@ -117,20 +118,21 @@ def test_who_runs_an_emulator_sees_uploads_arrive(http):
     not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak of memory"
 )
 def test_the_memory_of_an_emulator_does_not_grow_with_an_upload(http):
-    command = [sys.executable, "-m", "retab_orchestration.emulator"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            url = process.stdout.readline().split()[-1]
-            assert urlsplit(url).port
-            small = opened(http, url, MIB)
-            assert put(http, small, pieces(1), MIB).status_code == 200
-            before = peak(process.pid)
-            session = opened(http, url, 64 * MIB)
-            assert put(http, session, pieces(64), 64 * MIB).status_code == 200
-            assert completed(http, url, session).status_code == 200
-            assert peak(process.pid) - before < 8 * MIB
-        finally:
-            process.terminate()
+    command = with_default_signals([sys.executable, "-m", "retab_orchestration.emulator"])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        url = process.stdout.readline().split()[-1]
+        assert urlsplit(url).port
+        small = opened(http, url, MIB)
+        assert put(http, small, pieces(1), MIB).status_code == 200
+        before = peak(process.pid)
+        session = opened(http, url, 64 * MIB)
+        assert put(http, session, pieces(64), 64 * MIB).status_code == 200
+        assert completed(http, url, session).status_code == 200
+        assert peak(process.pid) - before < 8 * MIB
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
 
 
 def peak(pid):

@@ -11,6 +11,7 @@ from contextlib import closing
 import httpx
 import pytest
 
+from hosts.processes import with_default_signals
 from retab_orchestration.emulator import Emulator
 from retab_orchestration.emulator.server import listen
 from tests.emulator.conftest import VALUES
@@ -86,7 +87,7 @@ def test_a_held_request_waits_for_the_release(http, emulator, kind, created):
 
         assert emulator.release() == 1
 
-        assert answer.result().status_code == 200
+        assert answer.result(timeout=60).status_code == 200
     assert emulator.stats()["runs_created"] == 1
     assert emulator.stats()["held"] == 0
 
@@ -179,7 +180,7 @@ def test_an_emulator_stops_although_it_holds_requests():
         begun = time.monotonic()
         emulator.__exit__(None, None, None)
         assert time.monotonic() - begun < 5
-        held.exception()
+        held.exception(timeout=60)
     assert not emulator._thread.is_alive()
 
 
@@ -259,7 +260,7 @@ def command():
 
     def start(*options):
         process = subprocess.Popen(
-            [sys.executable, "-m", "retab_orchestration.emulator", *options],
+            with_default_signals([sys.executable, "-m", "retab_orchestration.emulator", *options]),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -270,7 +271,7 @@ def command():
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=30)
 
 
 def test_the_command_prints_one_line_and_nothing_else(command):
@@ -282,7 +283,7 @@ def test_the_command_prints_one_line_and_nothing_else(command):
     assert httpx.get(f"{url}/v1/nowhere").status_code == 401
 
     process.send_signal(2)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
 
     assert (out, err, process.returncode) == ("", "", 0)
 
@@ -306,7 +307,7 @@ def test_the_command_logs_requests_when_asked_to(command):
     httpx.get(f"{url}/v1/workflows")
 
     process.terminate()
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
 
     assert out == ""
     assert "GET /v1/workflows" in err
@@ -323,7 +324,7 @@ def test_the_command_logs_requests_when_asked_to(command):
 )
 def test_the_command_says_what_is_wrong(command, options, complaint):
     process = command(*options)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert out == ""

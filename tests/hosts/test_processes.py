@@ -3,11 +3,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from hosts.processes import Process, ProcessError, free_port, stop_all, wait_until
+from hosts.processes import Process, ProcessError, free_port, stop_all, wait_until, with_default_signals
 
 pytestmark = pytest.mark.system
 
@@ -29,6 +30,16 @@ def is_alive(pid):
     return state != "Z"
 
 
+@contextmanager
+def ended(process):
+    """End a process after the block, whatever became of it."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
 @pytest.fixture
 def start(tmp_path):
     started = []
@@ -44,7 +55,7 @@ def start(tmp_path):
 def test_what_it_writes_is_in_its_file(start):
     process = start(FOREVER)
 
-    process.wait_until(lambda: "ready" in process.tail(), timeout=10)
+    process.wait_until(lambda: "ready" in process.tail(), timeout=60)
 
     assert process.tail() == "ready"
     assert process.is_running
@@ -54,12 +65,12 @@ def test_process_that_ends_early_tells_why(start):
     process = start("raise SystemExit('no such thing')")
 
     with pytest.raises(ProcessError, match=r"it ended with code 1:\nno such thing"):
-        process.wait_until(lambda: False, timeout=10)
+        process.wait_until(lambda: False, timeout=60)
 
 
 def test_process_that_is_never_ready_tells_what_it_did(start):
     process = start(FOREVER)
-    process.wait_until(lambda: "ready" in process.tail(), timeout=10)
+    process.wait_until(lambda: "ready" in process.tail(), timeout=60)
 
     with pytest.raises(ProcessError, match=r"waited 0.3 s for it to be ready:\nready"):
         process.wait_until(lambda: False, timeout=0.3)
@@ -67,7 +78,7 @@ def test_process_that_is_never_ready_tells_what_it_did(start):
 
 def test_waiting_for_a_failure_raises(start):
     with pytest.raises(ProcessError, match="code 3"):
-        start("raise SystemExit(3)").wait(timeout=10)
+        start("raise SystemExit(3)").wait(timeout=60)
 
 
 def test_waiting_too_long_raises_and_stops_nothing(start):
@@ -82,7 +93,7 @@ def test_waiting_too_long_raises_and_stops_nothing(start):
 @pytest.mark.parametrize("script", [FOREVER, STUBBORN], ids=["willing", "stubborn"])
 def test_stop_ends_it(start, script):
     process = start(script)
-    process.wait_until(lambda: "ready" in process.tail(), timeout=10)
+    process.wait_until(lambda: "ready" in process.tail(), timeout=60)
 
     process.stop(grace=0.5)
 
@@ -92,7 +103,7 @@ def test_stop_ends_it(start, script):
 @pytest.mark.parametrize("end", [lambda process: process.stop(grace=0.5), Process.kill], ids=["stop", "kill"])
 def test_descendants_in_groups_of_their_own_end_with_it(start, end):
     process = start(FAMILY)
-    process.wait_until(lambda: process.tail().count("ready") == 2, timeout=10)
+    process.wait_until(lambda: process.tail().count("ready") == 2, timeout=60)
     child = next(int(line) for line in process.tail().splitlines() if line.isdigit())
     assert is_alive(child)
 
@@ -115,14 +126,53 @@ def test_ctrl_c_and_terminate_leave_nothing_behind(number, tmp_path):
         "    process.stop()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
-    ) as outer:
-        pid = int(outer.stdout.readline())
-        outer.send_signal(number)
-        outer.wait(timeout=10)
+    process = subprocess.Popen(
+        with_default_signals([sys.executable, "-c", script]),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    with ended(process):
+        pid = int(process.stdout.readline())
+        process.send_signal(number)
+        process.wait(timeout=30)
 
-    wait_until(lambda: not is_alive(pid), timeout=5, what="the process' end")
+    wait_until(lambda: not is_alive(pid), timeout=10, what="the process' end")
+
+
+IGNORING = (
+    "import signal, sys\nfrom pathlib import Path\n"
+    "for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):\n"
+    "    signal.signal(number, signal.SIG_IGN)\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))\n"
+    "from hosts.processes import Process\n"
+    "process = Process('it', [sys.executable, '-c', sys.argv[1]], output=Path(sys.argv[2]))\n"
+    "try:\n"
+    "    process.wait_until(lambda: 'ready' in process.tail(), timeout=60)\n"
+    "    process._popen.send_signal(int(sys.argv[3]))\n"
+    "    process._popen.wait(30)\n"
+    "finally:\n"
+    "    process.kill()\n"
+    "print(process._popen.returncode)\n"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
+def test_a_process_ends_by_its_signal_although_its_parent_ignores_it(number, tmp_path):
+    """What a shell starts in the background ignores SIGINT, and so would all that is started from there."""
+    asked = [sys.executable, "-c", IGNORING, FOREVER, tmp_path / "it.log", str(int(number))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    parent = subprocess.run(asked, capture_output=True, text=True, check=False, env=environment, timeout=120)
+
+    assert (parent.stdout.strip(), parent.stderr) == (str(-number), "")
+
+
+def test_a_program_that_is_not_there_is_told_by_its_name(tmp_path):
+    process = Process("it", [tmp_path / "nowhere"], output=tmp_path / "it.log")
+
+    with pytest.raises(ProcessError, match=r"cannot start .*nowhere: No such file or directory"):
+        process.wait(timeout=30)
 
 
 def test_free_port_can_be_listened_on():

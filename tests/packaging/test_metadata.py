@@ -108,6 +108,8 @@ def test_the_core_imports_nothing_of_its_extras():
     modules = "'airflow', 'prefect', 'pypdf', 'starlette', 'typer', 'uvicorn', 'yaml', 'retab_orchestration.emulator'"
     code = f"import sys, retab_orchestration; print([name for name in ({modules}) if name in sys.modules])"
 
-    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
+    )
 
     assert answer.stdout.strip() == "[]"

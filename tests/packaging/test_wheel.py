@@ -32,6 +32,7 @@ def output_of(*command: object, cwd: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=600,
     )
     assert answer.returncode == 0, answer.stdout
     return answer.stdout
