@@ -12,8 +12,8 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
 from retab_orchestration._document_streams import PLAIN_PIECE, OpenedDocument, Spool, reading
-from retab_orchestration.errors import DocumentReadError, InvalidInputError, RetabError
 from retab_orchestration._media_types import media_type_of
+from retab_orchestration.errors import DocumentReadError, InvalidInputError, RetabError
 from retab_orchestration.models import DocumentRef
 
 __all__ = [

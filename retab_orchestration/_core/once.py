@@ -164,35 +164,47 @@ class _Creation:
         limit = self._session.retry.find_for
         waited, pause, result, tags = 0.0, 1.0, Search.EMPTY, Tags.UNKNOWN
         while True:
+            is_last = waited >= limit
             try:
+                if is_last and waited:
+                    tags = await tags_of(self._session)
                 found = await self._own()
                 if found.runs:
                     return Search.FOUND, tags, found.runs[0]
-                tags = await tags_of(self._session)
                 if not found.is_complete:
                     result = Search.FAILED
+                if not waited:
+                    tags = await tags_of(self._session)
             except errors.ApiError:
                 result = Search.FAILED
-            if waited >= limit or tags is Tags.DROPPED:
+            if is_last or tags is Tags.DROPPED:
                 return result, tags, None
             step = min(pause, limit - waited)
             await self._session.runtime.sleep(step)
             waited, pause = waited + step, pause * 2
 
     async def _settled(self, run: WorkflowRun) -> WorkflowRun:
-        """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest."""
+        """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest.
+
+        The list may lag, so that it is read once more after as long as it may.
+        """
         try:
-            await self._session.runtime.sleep(self._session.retry.find_for)
-            runs = list((await self._own()).runs)
-            if run.id not in {each.id for each in runs}:
-                runs.append(run)  # the list lags, so it is the youngest
-            oldest, *rest = runs
-            for extra in rest:
-                if not extra.is_terminal:
-                    await self._session.exchange(shared.cancel_run(extra.id, self.new.identity.key))
+            for pause in (0.0, self._session.retry.find_for):
+                await self._session.runtime.sleep(pause)
+                runs = list((await self._own()).runs)
+                if run.id not in {each.id for each in runs}:
+                    runs.append(run)  # not listed yet, so it is the youngest
+                if len(runs) > 1:
+                    await self._cancel(runs[1:])
+                    return runs[0]
         except errors.ApiError:
             return run
-        return oldest
+        return run
+
+    async def _cancel(self, runs: list[WorkflowRun]) -> None:
+        for run in runs:
+            if not run.is_terminal:
+                await self._session.exchange(shared.cancel_run(run.id, self.new.identity.key))
 
     async def _own(self) -> Found:
         """Return the runs of this create that were not known to have failed before, whatever became of them since."""

@@ -110,11 +110,11 @@ async def find_tagged(
     account = session.settings.account
     if _known.get(account) in {None, Tags.FILTERED}:
         runs = await _filtered(session, key, value)
-        if runs is None:
-            _known.pop(account, None)  # another server answers by now, or there was no run to tell by
-        elif runs:
+        if runs:
             _known[account] = Tags.FILTERED
+        if runs is not None:
             return Found(runs)
+        _known.pop(account, None)  # another server answers by now, or there was no run to tell by
     tags = await tags_of(session)
     if tags is Tags.UNFILTERED:
         return await _read(session, key, value, workflow_id, since)

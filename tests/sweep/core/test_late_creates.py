@@ -6,8 +6,9 @@ from retab_orchestration import CreateOutcomeUnknownError, RunStatus
 from tests.sweep.core.world import IDENTITY, World
 from tests.sweep.plan import AMBIGUOUS, HARMLESS, posted, role_of
 
-# The requests after a create that is held: three looks, the second create, a look at what both have made.
-LOOKS, SECOND_CREATE, COMPARISON = 3, 1, 1
+# The requests after a create that is held: six looks for its run, and two whether there is any run that shows what
+# becomes of tags; the second create; two looks at what both have made.
+LOOKS, SECOND_CREATE, COMPARISON = 6 + 2, 1, 2
 NEVER_TOO_LATE = LOOKS + SECOND_CREATE + COMPARISON
 
 
