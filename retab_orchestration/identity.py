@@ -53,6 +53,9 @@ class RunIdentity:
     since: datetime | None = field(default=None, compare=False)
     """When its first create can have been sent at the earliest, in UTC; it only narrows where its run is looked for on
     servers that do not filter by tags."""
+    begun: datetime | None = field(default=None, compare=False)
+    """When a create of it was sent of which nothing was heard, because its process died, in UTC. A list may lag behind
+    that, so its run is looked for until `RetryPolicy.find_for` after it."""
 
     @classmethod
     def of(
@@ -61,6 +64,7 @@ class RunIdentity:
         generation: str | int = 0,
         on_mismatch: Literal["error", "create"] = "error",
         since: datetime | None = None,
+        begun: datetime | None = None,
     ) -> "RunIdentity":
         """Build an identity from the names of whatever owns the run.
 
@@ -70,13 +74,14 @@ class RunIdentity:
             generation: What changes when a second run is wanted on purpose.
             on_mismatch: `error`, or `create` where one owner may start several runs.
             since: When its first create can have been sent at the earliest, where that is known.
+            begun: When a create of it was sent of which nothing was heard.
 
         Raises:
             InvalidInputError: Nothing was given, so that every run would be the same.
         """
         if not any(part not in {None, ""} for part in parts):
             raise InvalidInputError("an identity needs at least one part that tells this run from others")
-        return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since)
+        return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since, begun)
 
     @property
     def tags(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from retab_orchestration._core.tags import Tags
 
-__all__ = ["SENDINGS", "Answer", "Search", "Step", "next_step"]
+__all__ = ["SENDINGS", "Answer", "Search", "Step", "next_step", "pauses"]
 
 SENDINGS = 3
 """How often a create is sent whose every answer is lost, with a search after each."""
@@ -62,3 +62,13 @@ def next_step(answer: Answer, search: Search, *, tags: Tags, lost: int) -> Step:
     if answer is Answer.CONFLICT:
         return Step.RAISE_UNKNOWN
     return Step.SEND if lost < SENDINGS else Step.RAISE_LAST
+
+
+def pauses(seconds: float) -> list[float]:
+    """Return the pauses between looks for a run that a list may not show for so many seconds: ever longer ones."""
+    found: list[float] = []
+    pause = 1.0
+    while seconds > 0:
+        found.append(min(pause, seconds))
+        seconds, pause = seconds - pause, pause * 2
+    return found

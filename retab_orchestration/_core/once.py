@@ -9,7 +9,7 @@ from functools import partial
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current, shared
 from retab_orchestration._calls.progress import OnProgress
-from retab_orchestration._core.create_steps import Answer, Search, Step, next_step
+from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.tags import Found, Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
@@ -98,6 +98,11 @@ class _Creation:
             CreateOutcomeUnknownError: There may be one that the list did not come to.
         """
         found = await self._tagged(since=self.new.identity.since)
+        for pause in self._pauses_after_a_create_that_was_cut_off():
+            if found.runs or not found.is_complete:
+                break
+            await self._session.runtime.sleep(pause)
+            found = await self._tagged(since=self.new.identity.since)
         if not found.is_complete and await tags_of(self._session) is not Tags.DROPPED:
             raise errors.CreateOutcomeUnknownError(
                 "this task may have a run already that is not among the newest of the list, which this server does "
@@ -115,6 +120,13 @@ class _Creation:
                 run=living[0],
             )
         return same[0] if same else None
+
+    def _pauses_after_a_create_that_was_cut_off(self) -> list[float]:
+        begun, limit = self.new.identity.begun, self._session.retry.find_for
+        if begun is None:
+            return []
+        passed = max(0.0, (self._since - begun).total_seconds())
+        return pauses(limit - passed)
 
     async def send(self, on_progress: OnProgress | None) -> WorkflowRun:
         """Send the create, and do what follows its answers until there is a run."""
@@ -161,27 +173,25 @@ class _Creation:
 
     async def _search(self) -> tuple[Search, Tags, WorkflowRun | None]:
         """Look for the run for as long as a list may lag behind a create, ever less often."""
-        limit = self._session.retry.find_for
-        waited, pause, result, tags = 0.0, 1.0, Search.EMPTY, Tags.UNKNOWN
-        while True:
-            is_last = waited >= limit
+        result, tags = Search.EMPTY, Tags.UNKNOWN
+        looks = [0.0, *pauses(self._session.retry.find_for)]
+        for number, pause in enumerate(looks):
+            await self._session.runtime.sleep(pause)
             try:
-                if is_last and waited:
+                if number and number == len(looks) - 1:
                     tags = await tags_of(self._session)
                 found = await self._own()
                 if found.runs:
                     return Search.FOUND, tags, found.runs[0]
                 if not found.is_complete:
                     result = Search.FAILED
-                if not waited:
+                if not number:
                     tags = await tags_of(self._session)
             except errors.ApiError:
                 result = Search.FAILED
-            if is_last or tags is Tags.DROPPED:
-                return result, tags, None
-            step = min(pause, limit - waited)
-            await self._session.runtime.sleep(step)
-            waited, pause = waited + step, pause * 2
+            if tags is Tags.DROPPED:
+                break
+        return result, tags, None
 
     async def _settled(self, run: WorkflowRun) -> WorkflowRun:
         """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest.
