@@ -3,29 +3,30 @@
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
-from uuid import UUID
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, TaskRun
-from prefect.context import TaskRunContext
-from prefect.exceptions import ObjectNotFound
-from prefect.results import get_result_store
+from prefect.results import ResultStore, get_result_store
 from pydantic import StrictBool, StrictFloat, StrictInt
 
+from prefect_collection._owner import Owner, read_labels
+from prefect_collection.documents import DocumentFacts
 from prefect_collection.waiting import run_logger
 from retab_orchestration import InvalidInputError
 from retab_orchestration.identity import digest_of
 
-__all__ = ["Memory", "Owner", "Record", "runs_in"]
+__all__ = ["Given", "Memory", "Record", "asking_again_at_once", "runs_in"]
 
 _RUN = "retab.run."
 _TEST_RUN = "retab.test-run."
 _ACCOUNT = "retab.account."
+_ATTEMPT = "retab.attempt."
+_LOOKED = "retab.looked."
 _BEGUN = "creating since "
+_AFTER = " after "
 
 # Prefect's server reads labels, merges and writes them, so two writers at once could lose one of the two.
 _one_writer = threading.Lock()
@@ -34,130 +35,176 @@ _AT_ONCE = 2
 
 
 @dataclass(frozen=True)
-class Owner:
-    """Whose a run is, however often it is started again: the outermost flow run, and the way down from it.
+class Given:
+    """What a create is called with, as far as it tells one call from another."""
 
-    A flow that is called by a flow may get another flow run when its parent is retried, its parent does not.
-    """
+    operation: str
+    inputs: Mapping[str, Any]
+    """Everything that the run starts from, except for its documents."""
+    dedupe_key: str = "0"
+    places: Mapping[str, str] | None = None
+    """Start node id -> where its document is."""
 
-    id: str
-    path: tuple[str, ...] = ()
-    flow_runs: tuple[UUID, ...] = ()
-    """The flow run itself, and the outermost one last; none outside of flows."""
-    labels: Mapping[str, Any] | None = None
-    """The labels of the outermost."""
-    again: bool = False
-    """Whether any of them, or the task, was started before."""
-
-    @classmethod
-    def of(cls, task_run: TaskRun) -> "Owner":
-        """Ask Prefect's server for the flow runs above a task run."""
-        again = task_run.run_count > 1
-        if task_run.flow_run_id is None:
-            return cls(str(task_run.id), again=again)
-        with get_client(sync_client=True) as client:
-            line = [client.read_flow_run(task_run.flow_run_id)]
-            path: list[str] = []
-            while line[-1].parent_task_run_id is not None:
-                try:
-                    parent = client.read_task_run(line[-1].parent_task_run_id)
-                except ObjectNotFound:
-                    break
-                if parent.flow_run_id is None:
-                    break
-                path.insert(0, f"{parent.name}/{parent.dynamic_key}")
-                line.append(client.read_flow_run(parent.flow_run_id))
-        outermost = line[-1]
-        return cls(
-            str(outermost.id),
-            tuple(path),
-            tuple(flow_run.id for flow_run in line),
-            outermost.labels,
-            again or any(_was_started_before(flow_run) for flow_run in line),
-        )
-
-
-def _was_started_before(flow_run: FlowRun) -> bool:
-    # A resumed flow run has the count that it was suspended with.
-    return flow_run.run_count > 1 or bool(flow_run.empirical_policy.pause_keys)
+    def digest(self, owner: Owner, told: Any) -> str:
+        """Return 20 hex digits for this call by this owner; `told` is what is known of the documents."""
+        inputs = {name: value for name, value in self.inputs.items() if value not in (None, {})}
+        parts = (owner.id, owner.path, self.operation, _plain(inputs), str(self.dedupe_key), told)
+        return digest_of(*parts)[:20]
 
 
 @dataclass(frozen=True)
 class Record:
     """What is known of one call: the run that it started, or that its create was begun and not heard of again."""
 
+    content: str = ""
+    """What stands for the call, and for what was in its documents."""
     run_id: str | None = None
     since: str | None = None
+    after: str | None = None
+    """The run of this call that had ended badly, where another was begun."""
+    attempt: str = ""
+    """In which attempt the run was started or taken up."""
+    facts: DocumentFacts = ()
+    """How the documents looked, where the record was found by their places."""
 
     @classmethod
-    def read(cls, text: Any) -> "Record":
-        """Read a label's value."""
+    def read(cls, text: Any, attempt: Any = "", content: str = "") -> "Record":
+        """Read what `text` gave; of anything else nothing is known."""
+        record = cls(content, attempt=attempt if isinstance(attempt, str) else "")
         if not isinstance(text, str) or not text:
-            return cls()
-        return cls(since=text.removeprefix(_BEGUN)) if text.startswith(_BEGUN) else cls(run_id=text)
+            return record
+        if not text.startswith(_BEGUN):
+            return replace(record, run_id=text)
+        since, _, after = text.removeprefix(_BEGUN).partition(_AFTER)
+        return replace(record, since=since, after=after or None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to know."""
+        return self.run_id is not None or self.since is not None
+
+    @property
+    def text(self) -> str:
+        """The run, or since when it is being created; what a person reads in the label."""
+        if self.since is None:
+            return self.run_id or ""
+        return f"{_BEGUN}{self.since}" + (f"{_AFTER}{self.after}" if self.after else "")
 
 
 class Memory:
     """What was started by one call in one flow run, wherever and however often it is called again.
 
-    It blocks, in threads of its own where an event loop must not be blocked.
+    There is a record for each content that the documents had. Beside it is noted how they looked at their places, so
+    that a run is remembered whose documents are gone. It blocks, in threads of its own where an event loop must not be
+    blocked.
 
     Args:
-        context: The task that is running.
+        owner: Whose call it is.
+        given: The call.
         account: The name of the block that the call is made with, None for the environment's account.
     """
 
-    def __init__(self, context: TaskRunContext, account: str | None) -> None:
-        self.owner = Owner.of(context.task_run)
-        self.task: str = context.task.fn.__name__.removeprefix("a")
-        inputs = {name: given for name, given in context.parameters.items() if name != "credentials"}
-        self.dedupe_key = str(inputs.get("dedupe_key", "0"))
-        self._digest = digest_of(self.owner.id, self.owner.path, self.task, _told(inputs))[:20]
-        self._label = (_TEST_RUN if self.task == "create_test_run" else _RUN) + self._digest
+    def __init__(self, owner: Owner, given: Given, account: str | None) -> None:
+        self.owner = owner
+        self._given = given
+        self._place = given.digest(owner, {"places": dict(given.places or {})})
+        self._prefix = _TEST_RUN if given.operation == "create_test_run" else _RUN
         self._account = account
 
-    def recall(self) -> Record:
-        """Return what is known: from the labels, or else from the result storage, which may be another machine's."""
-        record = Record.read((self.owner.labels or {}).get(self._label))
-        store, key = get_result_store(), self._key
-        if record == Record() and store.exists(key):
-            record = Record.read(store.read(key).result)
-        return record
+    def refresh(self) -> None:
+        """Read the labels again: another call has written to them."""
+        self.owner = replace(self.owner, labels=read_labels(self.owner))
 
-    def begin(self) -> None:
+    def content_of(self, told: Mapping[str, Any]) -> str:
+        """Return what stands for this call with what is in its documents."""
+        return self._given.digest(self.owner, {"contents": dict(told)})
+
+    def by_place(self) -> list[Record]:
+        """Return a record for each content that these places had: from the labels, or else from the result storage."""
+        labels, start = self.owner.labels or {}, f"{_LOOKED}{self._place}."
+        looked = {label.removeprefix(start): labels[label] for label in labels if label.startswith(start)}
+        records = [
+            replace(self.by_content(content), facts=tuple(str(facts).split(" ")))
+            for content, facts in (looked or _stored(self._place)).items()
+        ]
+        return [record for record in records if record.is_known]
+
+    def by_content(self, content: str) -> Record:
+        """Return the record of a content, wherever it was."""
+        labels = self.owner.labels or {}
+        record = Record.read(labels.get(self._prefix + content), labels.get(_ATTEMPT + content), content)
+        if record.is_known:
+            return record
+        stored = _stored(content)
+        return Record.read(stored.get("text"), stored.get("attempt"), content)
+
+    def begin(self, known: Record, facts: DocumentFacts) -> None:
         """Note that a create is about to be sent; a failure to note it keeps it from being sent."""
-        text = _BEGUN + datetime.now(UTC).isoformat(timespec="seconds")
-        self._write_labels(text)
-        self._write_result(text)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = self._record(known, facts, since=now, after=known.run_id or known.after)
+        self._write_labels(record)
+        self._write_results(record)
 
-    def forget(self) -> None:
-        """Note that nothing was created."""
-        self.keep("")
+    def restore(self, known: Record) -> None:
+        """Note that nothing was created, so that what was known before is what is known."""
+        self._write(known)
 
-    def keep(self, run_id: str) -> None:
-        """Note what was created; a failure to note it is no reason to lose it."""
-        for write in (self._write_labels, self._write_result):
+    def keep(self, run_id: str, known: Record, facts: DocumentFacts) -> None:
+        """Note what was created, or taken up; a failure to note it is no reason to lose it."""
+        self._write(self._record(known, facts, run_id=run_id))
+
+    def _record(self, known: Record, facts: DocumentFacts, **of_run: Any) -> Record:
+        return Record(known.content, attempt=self.owner.attempt, facts=facts, **of_run)
+
+    def _write(self, record: Record) -> None:
+        for write in (self._write_labels, self._write_results):
             try:
-                write(run_id)
+                write(record)
             except Exception as error:  # noqa: BLE001  the run is there, whatever Prefect's server or storage says
-                run_logger().warning("Could not note run %s with the flow run: %r", run_id, error)
+                run_logger().warning("Could not note run %s with the flow run: %r", record.run_id, error)
 
-    @property
-    def _key(self) -> str:
-        return f"retab-{self._digest}"
-
-    def _write_labels(self, text: str) -> None:
-        labels: dict[str, StrictBool | StrictInt | StrictFloat | str] = {self._label: text}
-        if self._account:
-            labels[_ACCOUNT + self._digest] = self._account
+    def _write_labels(self, record: Record) -> None:
         if not self.owner.flow_runs:
             return
+        labels: dict[str, StrictBool | StrictInt | StrictFloat | str] = {
+            self._prefix + record.content: record.text,
+            _ATTEMPT + record.content: record.attempt,
+        }
+        if record.facts:
+            labels[f"{_LOOKED}{self._place}.{record.content}"] = " ".join(record.facts)
+        if self._account:
+            labels[_ACCOUNT + record.content] = self._account
         with _one_writer, get_client(sync_client=True, httpx_settings=asking_again_at_once()) as client:
             for flow_run_id in self.owner.flow_runs:
                 client.update_flow_run_labels(flow_run_id, labels)
 
-    def _write_result(self, text: str) -> None:
-        get_result_store().write(text, key=self._key)
+    def _write_results(self, record: Record) -> None:
+        store = _store()
+        store.write(json.dumps({"text": record.text, "attempt": record.attempt}), key=_key(record.content))
+        if record.facts:
+            with _one_writer:
+                looked = _stored(self._place) | {record.content: " ".join(record.facts)}
+                store.write(json.dumps(looked), key=_key(self._place))
+
+
+def _key(digest: str) -> str:
+    return f"retab-{digest}"
+
+
+def _store() -> ResultStore:
+    # A flow's own store keeps the metadata of results nowhere, so that nothing could be read again by its key.
+    return get_result_store().model_copy(update={"metadata_storage": None})
+
+
+def _stored(digest: str) -> dict[str, Any]:
+    store = _store()
+    if not store.exists(_key(digest)):
+        return {}
+    try:
+        found = json.loads(store.read(_key(digest)).result)
+    except (ValueError, TypeError):
+        return {}  # nobody who writes here has written it
+    return found if isinstance(found, dict) else {}
 
 
 def asking_again_at_once() -> dict[str, Any]:
@@ -188,14 +235,14 @@ def runs_in(labels: Mapping[str, Any]) -> dict[str | None, set[str]]:
     found: dict[str | None, set[str]] = {}
     for label, text in labels.items():
         record = Record.read(text)
-        if not label.startswith(_RUN) or record == Record():
+        if not label.startswith(_RUN) or not record.is_known:
             continue
         account = labels.get(_ACCOUNT + label.removeprefix(_RUN))
         found.setdefault(account, set()).update({record.run_id} - {None})  # type: ignore[arg-type]
     return found
 
 
-def _told(inputs: Mapping[str, Any]) -> str:
+def _plain(inputs: Mapping[str, Any]) -> str:
     try:
         return json.dumps(inputs, default=str, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:

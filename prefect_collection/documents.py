@@ -6,10 +6,24 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec  # type: ignore[import-untyped]
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-from retab_orchestration import Document, FileReference, InvalidInputError
+from prefect_collection._deciding import Source
+from retab_orchestration import Document, FileReference, InvalidInputError, with_sha256
+from retab_orchestration.identity import digest_of
 
-__all__ = ["DocumentInput", "RemoteFile", "as_documents", "refuse_contents"]
+__all__ = [
+    "DocumentFacts",
+    "DocumentInput",
+    "RemoteFile",
+    "StoredDocument",
+    "agree",
+    "as_documents",
+    "facts_of",
+    "read_all",
+    "refuse_contents",
+    "told_of",
+]
 
 DocumentInput = str | Path | FileReference | dict[str, str]
 """A local path, a URI such as `s3://bucket/invoice.pdf`, or a file at Retab: a FileReference or its JSON object."""
@@ -45,11 +59,109 @@ class RemoteFile:
                 "flow runs, or copy the file to a local path first"
             ) from error
 
+    def facts(self) -> str | None:
+        """Return what the filesystem tells of the file without reading it, None where that does not tell its state.
+
+        Raises:
+            FileNotFoundError: It is not there.
+        """
+        filesystem, path = url_to_fs(self.uri)
+        filesystem.invalidate_cache()  # a listing from before would tell of a file from before
+        info = filesystem.info(path)
+        state = next((str(info[name]) for name in _STATES if info.get(name)), None)
+        return None if state is None else f"{info.get('size')} {state}"
+
     def __str__(self) -> str:
         return self.uri
 
 
-def as_documents(documents: Any) -> dict[str, Path | RemoteFile | FileReference] | None:
+StoredDocument = Path | RemoteFile | FileReference
+
+DocumentFacts = tuple[str, ...]
+"""How the documents of a call looked when they were read: a word for each, in the order of their nodes."""
+
+_UNKNOWN, _REFERENCE, _GONE = "-", "reference", "gone"
+
+# What filesystems call that which is another one whenever a file is written.
+_STATES = (
+    "ETag",
+    "etag",
+    "generation",
+    "md5Hash",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "created",
+)
+
+
+def facts_of(documents: Mapping[str, StoredDocument] | None) -> DocumentFacts:
+    """Look at documents without reading them."""
+    return tuple(_facts(document) for _, document in sorted((documents or {}).items()))
+
+
+def _facts(document: StoredDocument) -> str:
+    if isinstance(document, FileReference):
+        return _REFERENCE
+    try:
+        if isinstance(document, Path):
+            found = document.stat()
+            told: str | None = f"{found.st_size} {found.st_mtime_ns}"
+        else:
+            told = document.facts()
+    except (FileNotFoundError, NotADirectoryError):
+        return _GONE
+    except Exception:  # noqa: BLE001  reading it says what is wrong
+        return _UNKNOWN
+    return digest_of(told)[:12] if told else _UNKNOWN
+
+
+def agree(before: DocumentFacts, now: DocumentFacts) -> Source:
+    """Compare how the documents of a call looked with how they look now."""
+    pairs = list(zip(before, now, strict=False))
+    if len(before) != len(now) or any(
+        _differ(then, today) for then, today in pairs if today not in {_GONE, _UNKNOWN}
+    ):
+        return Source.CHANGED
+    if _GONE in now:
+        return Source.GONE
+    return Source.CHANGED if _UNKNOWN in {*before, *now} else Source.UNCHANGED
+
+
+def _differ(then: str, today: str) -> bool:
+    return then not in {today, _UNKNOWN}
+
+
+def read_all(documents: Mapping[str, StoredDocument] | None) -> dict[str, Document | FileReference] | None:
+    """Read each document once, for its hash.
+
+    Raises:
+        InvalidInputError: One is missing, empty, or no file.
+        DocumentReadError: One could not be read to its end.
+    """
+    if documents is None:
+        return None
+    read: dict[str, Document | FileReference] = {}
+    for node, document in documents.items():
+        try:
+            read[node] = with_sha256(document)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"documents[{node!r}]: {error}") from error
+    return read
+
+
+def told_of(documents: Mapping[str, Document | FileReference] | None) -> dict[str, list[str | None]]:
+    """Return what tells the contents of documents apart: the name, and the hash or the reference."""
+    return {
+        node: ["reference", document.id or document.url, document.filename]
+        if isinstance(document, FileReference)
+        else ["document", document.sha256, document.filename]
+        for node, document in (documents or {}).items()
+    }
+
+
+def as_documents(documents: Any) -> dict[str, StoredDocument] | None:
     """Turn what a flow was given into what the client takes; nothing is opened yet.
 
     Args:
@@ -67,7 +179,7 @@ def as_documents(documents: Any) -> dict[str, Path | RemoteFile | FileReference]
     return {node: _as_document(f"documents[{node!r}]", given) for node, given in documents.items()}
 
 
-def _as_document(name: str, given: Any) -> Path | RemoteFile | FileReference:
+def _as_document(name: str, given: Any) -> StoredDocument:
     refuse_contents(name, given)
     if isinstance(given, FileReference | Path):
         return given

@@ -1,5 +1,6 @@
 """A workflow as Prefect stores it, with its account and its inputs, and a run of it that goes on without us."""
 
+from functools import partial
 from typing import Any, ClassVar
 
 from prefect.blocks.abstract import JobBlock, JobRun
@@ -7,6 +8,7 @@ from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, ValidationInfo, 
 
 from prefect_collection.blocks import DOCUMENTATION, LOGO, Credentials, RetabCredentials, aopen_client
 from prefect_collection.documents import DocumentInput, as_documents, refuse_contents
+from prefect_collection.tasks._once import Creation, aonce
 from prefect_collection.waiting import outcome_of, wait_arguments
 from retab_orchestration import RetabError
 
@@ -73,8 +75,6 @@ class RetabRun(JobRun[dict[str, Any]]):
 class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would be registered as a block of its own
     """A workflow at Retab together with what to run it on.
 
-    In a flow that may be retried, take the `acreate_run` task: it remembers its run, which `trigger` does not.
-
     Example:
         ```python
         import asyncio
@@ -134,23 +134,47 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
         refuse_contents(str(info.field_name), given)  # pydantic would take bytes for a path
         return given
 
-    async def trigger(self) -> RetabRun:
+    async def trigger(self, dedupe_key: str = "0") -> RetabRun:
         """Start a run and return it; nothing is waited for.
 
+        In a flow run the same call again, as in a retry, returns the same run, as `create_run` does; outside of flow
+        and task runs each call starts one.
+
+        Args:
+            dedupe_key: Another key makes another run of the same inputs in the same flow run.
+
         Raises:
+            InvalidInputError: Something was refused before anything was sent.
             CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it before triggering again.
         """
+        inputs: dict[str, Any] = {
+            "workflow_id": self.workflow_id,
+            "json_inputs": self.json_inputs or None,
+            "text_inputs": self.text_inputs or None,
+            "version": self.version,
+        }
         async with self.credentials.get_async_client() as client:
-            run = await client.create_run(
-                self.workflow_id,
-                documents=as_documents(self.documents) or None,
-                json_inputs=self.json_inputs or None,
-                text_inputs=self.text_inputs or None,
-                version=self.version,
-                metadata=self.metadata or None,
+
+            def send(documents: Any, **which: Any) -> Any:
+                return client.create_run(
+                    **inputs, documents=documents, metadata=self.metadata or None, **which
+                )
+
+            run_id = await aonce(
+                Creation(
+                    "trigger",
+                    inputs,
+                    self.credentials,
+                    send,
+                    look=partial(client.get_run, outputs=False),
+                    can_find=client.can_find_runs,
+                    find=client.find_runs,
+                    target={"workflow_id": self.workflow_id},
+                    documents=as_documents(self.documents) or None,
+                    dedupe_key=dedupe_key,
+                )
             )
-        self.logger.info("Created run %s of workflow %s", run.id, self.workflow_id)
-        return self.get_run(run.id)
+        return self.get_run(run_id)
 
     def get_run(self, run_id: str) -> RetabRun:
         """Return a run of this workflow by its id, as after a restart of the process that triggered it."""

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from prefect_collection.blocks import (
     Credentials,
+    RetabCredentials,
     aload_credentials,
     aopen_client,
     load_credentials,
@@ -14,8 +15,8 @@ from prefect_collection.blocks import (
 from prefect_collection.documents import DocumentInput, as_documents
 from prefect_collection.progress import AsyncProgressArtifacts, ProgressArtifacts
 from prefect_collection.tasks._kinds import asking, creating, twin_of
-from prefect_collection.tasks._once import aonce, once
-from retab_orchestration import RunFilter, RunPage, Step, WorkflowRun
+from prefect_collection.tasks._once import Creation, aonce, once
+from retab_orchestration import AsyncRetabClient, RetabClient, RunFilter, RunPage, Step, WorkflowRun
 
 __all__ = [
     "acancel_run",
@@ -33,6 +34,20 @@ __all__ = [
 ]
 
 
+def _inputs(
+    workflow_id: str,
+    json_inputs: Mapping[str, Any] | None,
+    text_inputs: Mapping[str, str] | None,
+    version: str | None,
+) -> dict[str, Any]:
+    return {
+        "workflow_id": workflow_id,
+        "json_inputs": json_inputs,
+        "text_inputs": text_inputs,
+        "version": version,
+    }
+
+
 @creating
 def create_run(
     workflow_id: str,
@@ -43,7 +58,7 @@ def create_run(
     version: str | None = None,
     metadata: Mapping[str, str] | None = None,
     credentials: Credentials = None,
-    dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
+    dedupe_key: str = "0",
 ) -> str:
     """Start a run and return its id; the same call again in the same flow run returns the same id.
 
@@ -67,23 +82,27 @@ def create_run(
         ApiError: It was refused, or the server was not reached: nothing was created.
     """
     block = load_credentials(credentials)
+    inputs = _inputs(workflow_id, json_inputs, text_inputs, version)
     with open_client(block) as client:
-        send = partial(
-            client.create_run,
-            workflow_id,
-            documents=as_documents(documents),
-            json_inputs=json_inputs,
-            text_inputs=text_inputs,
-            version=version,
-            metadata=metadata,
-            on_progress=ProgressArtifacts(),
-        )
+
+        def send(documents: Any, **which: Any) -> Any:
+            return client.create_run(
+                **inputs, documents=documents, metadata=metadata, on_progress=ProgressArtifacts(), **which
+            )
+
         return once(
-            block,
-            send,
-            target={"workflow_id": workflow_id},
-            look=partial(client.get_run, outputs=False),
-            can_find=client.can_find_runs,
+            Creation(
+                "create_run",
+                inputs,
+                block,
+                send,
+                look=partial(client.get_run, outputs=False),
+                can_find=client.can_find_runs,
+                find=client.find_runs,
+                target={"workflow_id": workflow_id},
+                documents=as_documents(documents),
+                dedupe_key=dedupe_key,
+            )
         )
 
 
@@ -97,35 +116,39 @@ async def acreate_run(
     version: str | None = None,
     metadata: Mapping[str, str] | None = None,
     credentials: Credentials = None,
-    dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
+    dedupe_key: str = "0",
 ) -> str:
     """Do what `create_run` does, awaiting."""
     block, progress = await aload_credentials(credentials), AsyncProgressArtifacts()
+    inputs = _inputs(workflow_id, json_inputs, text_inputs, version)
     async with await aopen_client(block) as client:
-        send = partial(
-            client.create_run,
-            workflow_id,
-            documents=as_documents(documents),
-            json_inputs=json_inputs,
-            text_inputs=text_inputs,
-            version=version,
-            metadata=metadata,
-            on_progress=progress,
-        )
+
+        def send(documents: Any, **which: Any) -> Any:
+            return client.create_run(
+                **inputs, documents=documents, metadata=metadata, on_progress=progress, **which
+            )
+
         try:
             return await aonce(
-                block,
-                send,
-                target={"workflow_id": workflow_id},
-                look=partial(client.get_run, outputs=False),
-                can_find=client.can_find_runs,
+                Creation(
+                    "create_run",
+                    inputs,
+                    block,
+                    send,
+                    look=partial(client.get_run, outputs=False),
+                    can_find=client.can_find_runs,
+                    find=client.find_runs,
+                    target={"workflow_id": workflow_id},
+                    documents=as_documents(documents),
+                    dedupe_key=dedupe_key,
+                )
             )
         finally:
             await progress.shown()
 
 
 @creating
-def restart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:  # noqa: ARG001
+def restart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:
     """Run the inputs of a run again, in the version that is published now, and return the new run's id.
 
     It is remembered as `create_run` remembers its run; the old run stays as it is.
@@ -141,27 +164,31 @@ def restart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str
     """
     block = load_credentials(credentials)
     with open_client(block) as client:
-        return once(
-            block,
-            partial(client.restart_run, run_id),
-            target={"trigger_type": "restart"},
-            look=partial(client.get_run, outputs=False),
-            can_find=client.can_find_runs,
-        )
+        return once(_restart(client, block, run_id, dedupe_key))
 
 
 @twin_of(restart_run)
-async def arestart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:  # noqa: ARG001
+async def arestart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:
     """Do what `restart_run` does, awaiting."""
     block = await aload_credentials(credentials)
     async with await aopen_client(block) as client:
-        return await aonce(
-            block,
-            partial(client.restart_run, run_id),
-            target={"trigger_type": "restart"},
-            look=partial(client.get_run, outputs=False),
-            can_find=client.can_find_runs,
-        )
+        return await aonce(_restart(client, block, run_id, dedupe_key))
+
+
+def _restart(
+    client: RetabClient | AsyncRetabClient, block: RetabCredentials | None, run_id: str, dedupe_key: str
+) -> Creation:
+    return Creation(
+        "restart_run",
+        {"run_id": run_id},
+        block,
+        lambda _, **which: client.restart_run(run_id, **which),
+        look=partial(client.get_run, outputs=False),
+        can_find=client.can_find_runs,
+        find=client.find_runs,
+        target={"trigger_type": "restart"},
+        dedupe_key=dedupe_key,
+    )
 
 
 @asking

@@ -1,14 +1,19 @@
 """The task that runs a workflow's saved tests."""
 
+from collections.abc import Callable
+from typing import Any
+
 from prefect_collection.blocks import (
     Credentials,
+    RetabCredentials,
     aload_credentials,
     aopen_client,
     load_credentials,
     open_client,
 )
 from prefect_collection.tasks._kinds import creating, twin_of
-from prefect_collection.tasks._once import aonce, once
+from prefect_collection.tasks._once import Creation, aonce, once
+from retab_orchestration import AsyncRetabClient, RetabClient
 
 __all__ = ["acreate_test_run", "create_test_run"]
 
@@ -21,7 +26,7 @@ def create_test_run(
     block_id: str | None = None,
     n_consensus: int | None = None,
     credentials: Credentials = None,
-    dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
+    dedupe_key: str = "0",
 ) -> str:
     """Run the saved tests of a workflow's draft and return the test run's id, the same one in a retry of the flow run.
 
@@ -41,16 +46,9 @@ def create_test_run(
         CreateOutcomeUnknownError: The answer was lost, the test run may exist: look for it, then change `dedupe_key`.
     """
     block = load_credentials(credentials)
+    given = {"test_id": test_id, "block_id": block_id, "n_consensus": n_consensus}
     with open_client(block) as client:
-        return once(
-            block,
-            lambda **_: client.create_test_run(
-                workflow_id, test_id=test_id, block_id=block_id, n_consensus=n_consensus
-            ),
-            target={"workflow_id": workflow_id},
-            look=client.get_test_run,
-            can_find=lambda: False,  # test runs have no metadata
-        )
+        return once(_test_run(client, block, workflow_id, dedupe_key, given=given))
 
 
 @twin_of(create_test_run)
@@ -61,21 +59,36 @@ async def acreate_test_run(
     block_id: str | None = None,
     n_consensus: int | None = None,
     credentials: Credentials = None,
-    dedupe_key: str = "0",  # noqa: ARG001  it tells two calls apart
+    dedupe_key: str = "0",
 ) -> str:
     """Do what `create_test_run` does, awaiting."""
     block = await aload_credentials(credentials)
+    given = {"test_id": test_id, "block_id": block_id, "n_consensus": n_consensus}
     async with await aopen_client(block) as client:
-        return await aonce(
-            block,
-            lambda **_: client.create_test_run(
-                workflow_id, test_id=test_id, block_id=block_id, n_consensus=n_consensus
-            ),
-            target={"workflow_id": workflow_id},
-            look=client.get_test_run,
-            can_find=_never,
-        )
+        return await aonce(_test_run(client, block, workflow_id, dedupe_key, given=given, can_find=_anever))
 
 
-async def _never() -> bool:
+def _test_run(
+    client: RetabClient | AsyncRetabClient,
+    block: RetabCredentials | None,
+    workflow_id: str,
+    dedupe_key: str,
+    *,
+    given: dict[str, Any],
+    can_find: Callable[[], Any] = lambda: False,  # test runs have no metadata
+) -> Creation:
+    return Creation(
+        "create_test_run",
+        {"workflow_id": workflow_id, **given},
+        block,
+        lambda _, **__: client.create_test_run(workflow_id, **given),
+        look=client.get_test_run,
+        can_find=can_find,
+        find=client.find_runs,
+        target={"workflow_id": workflow_id},
+        dedupe_key=dedupe_key,
+    )
+
+
+async def _anever() -> bool:
     return False

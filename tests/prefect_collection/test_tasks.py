@@ -5,13 +5,12 @@ import pickle
 
 import pytest
 from prefect import Task
-from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
+from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 from pydantic import SecretStr
 
 import prefect_collection
 from prefect_collection import RetabCredentials, create_run, create_test_run
-from prefect_collection.tasks._kinds import ATTEMPT
 from retab_orchestration import (
     ApiConnectionError,
     ApiTimeoutError,
@@ -61,9 +60,9 @@ def test_a_task_says_what_it_takes_and_does_so_by_keyword(name):
 
 
 @pytest.mark.parametrize("name", sorted(CREATES))
-def test_a_create_is_stored_for_an_attempt_of_its_flow_run_and_its_inputs_without_the_account(name):
+def test_a_create_stores_its_run_and_is_not_in_prefects_cache_which_knows_documents_by_their_paths(name):
     assert TASKS[name].persist_result is True
-    assert TASKS[name].cache_policy == RUN_ID + ATTEMPT + INPUTS - "credentials"
+    assert TASKS[name].cache_policy == NO_CACHE
 
 
 @pytest.mark.parametrize("name", sorted(READS))

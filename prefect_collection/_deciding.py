@@ -1,0 +1,118 @@
+"""What a call does about its run, from what is known: one function without I/O, so that every case can be listed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Findable", "Known", "Situation", "Source", "Start", "Status", "Step", "decide"]
+
+
+class Source(StrEnum):
+    """The documents of the call."""
+
+    READ = "read"
+    """What is in them is known, or there are none."""
+    UNCHANGED = "unchanged"
+    """They are there, and each looks as it did when it was read: the same size, time or ETag."""
+    CHANGED = "changed"
+    """They are there, and were not read yet, or look different, or their places do not tell."""
+    GONE = "gone"
+    """At least one is not there any more, and none that is there looks different."""
+
+
+class Known(StrEnum):
+    """What the flow run remembers: of this content where it was read, of these places where it was not."""
+
+    NOTHING = "nothing"
+    CREATING = "creating"
+    """A create was begun and not heard of again."""
+    RUN = "run"
+    SEVERAL = "several"
+    """More than one content had these places."""
+
+
+class Start(StrEnum):
+    """How often this came by before."""
+
+    FIRST = "first"
+    TASK_RETRY = "task retry"
+    """A task is tried again within one start of its flow run."""
+    LATER = "later"
+    """The flow run was started before."""
+
+
+class Status(StrEnum):
+    """The run that is remembered."""
+
+    NOT_ASKED = "not asked"
+    THIS_ATTEMPT = "this attempt"
+    """It was started, or taken up, in this attempt of the flow run, which goes on with it however it ended."""
+    GOES_ON = "goes on"
+    """It is active, waits for a human, or is completed."""
+    ENDED_BADLY = "ended badly"
+    """It ended in error, or was cancelled."""
+
+
+class Findable(StrEnum):
+    """Whether the server keeps the tags by which a run is found."""
+
+    NOT_ASKED = "not asked"
+    YES = "yes"
+    NO = "no"
+
+
+class Step(StrEnum):
+    """What comes next."""
+
+    READ = "read the documents"
+    ASK_STATUS = "look at the run"
+    ASK_FINDABLE = "ask whether the server keeps tags"
+    TAKE = "take up the run"
+    CREATE = "create"
+    FIND_OR_CREATE = "look for a run by its tags, then create"
+    FIND = "look for a run by its tags; nothing can be created"
+    REFUSE_UNKNOWN = "CreateOutcomeUnknownError"
+    REFUSE_GONE = "InvalidInputError: the document is gone"
+    REFUSE_SEVERAL = "InvalidInputError: which of the runs"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a decision goes by."""
+
+    source: Source
+    known: Known
+    start: Start
+    status: Status = Status.NOT_ASKED
+    findable: Findable = Findable.NOT_ASKED
+
+
+def decide(now: Situation) -> Step:
+    """Return what comes next; READ and the two questions are followed by another decision."""
+    if _must_be_read(now):
+        return Step.READ
+    if now.known is Known.SEVERAL:
+        return Step.REFUSE_SEVERAL
+    if now.known is Known.RUN and now.status is not Status.ENDED_BADLY:
+        return Step.ASK_STATUS if now.status is Status.NOT_ASKED else Step.TAKE
+    if now.known is Known.RUN and now.source is not Source.READ:
+        return Step.REFUSE_GONE if now.source is Source.GONE else Step.READ
+    return Step.ASK_FINDABLE if now.findable is Findable.NOT_ASKED else _sending(now)
+
+
+def _must_be_read(now: Situation) -> bool:
+    if now.source is Source.UNCHANGED:
+        return now.start is not Start.LATER or now.known is not Known.RUN
+    # Reading what is gone says which document it is.
+    return now.source is Source.CHANGED or (now.source is Source.GONE and now.known is Known.NOTHING)
+
+
+def _sending(now: Situation) -> Step:
+    findable = now.findable is Findable.YES
+    if now.known is Known.CREATING and not findable:
+        return Step.REFUSE_UNKNOWN
+    if now.source is Source.GONE:
+        return Step.FIND
+    # The first start can spare the look: whatever it has started, it remembers.
+    if not findable or (now.known is Known.NOTHING and now.start is Start.FIRST):
+        return Step.CREATE
+    return Step.FIND_OR_CREATE

@@ -1,0 +1,59 @@
+"""Equal calls that are made at the same time in one process, in threads or on event loops, go one after the other."""
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import count
+
+__all__ = ["TURNS", "Running", "Turns"]
+
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Running:
+    """A call that is under way."""
+
+    thread: int = field(default_factory=threading.get_ident)
+    ended: "Future[None]" = field(default_factory=Future)
+
+
+class Turns:
+    """Whose turn it is, for each call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Running] = {}
+        self._ended: OrderedDict[str, int] = OrderedDict()
+        self._clock = count(1)
+
+    def now(self) -> int:
+        """Return a time to compare with `ended_since`."""
+        return next(self._clock)
+
+    def take(self, key: str) -> Running | None:
+        """Take the turn, or return who has it."""
+        with self._lock:
+            if key in self._running:
+                return self._running[key]
+            self._running[key] = Running()
+            return None
+
+    def leave(self, key: str) -> None:
+        """Give the turn back."""
+        with self._lock:
+            running = self._running.pop(key)
+            self._ended[key] = next(self._clock)
+            self._ended.move_to_end(key)
+            if len(self._ended) > _REMEMBERED:
+                self._ended.popitem(last=False)
+        running.ended.set_result(None)
+
+    def ended_since(self, key: str, then: int) -> bool:
+        """Whether an equal call has ended since."""
+        with self._lock:
+            return self._ended.get(key, 0) > then
+
+
+TURNS = Turns()
