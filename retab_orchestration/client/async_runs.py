@@ -39,8 +39,9 @@ class AsyncRunOperations:
     ) -> WorkflowRun:
         """Start a run of a workflow, once.
 
-        On current routes a run is marked in its metadata, so that it can be looked for when the answer to its create is
-        lost. Classic routes have no such thing: there a create whose answer is lost is never sent again.
+        Where the server keeps tags, a run has them in its metadata, so that it can be looked for when the answer to its
+        create is lost, for `RetryPolicy.find_for` seconds. Where it keeps none (classic routes, or current before June
+        2026) a create whose answer is lost is never sent again. docs/servers.md says what is promised where.
 
         On current routes documents of more than 4 MiB, or 16 MiB in all, are uploaded first; the rest, and everything
         on classic routes, is sent inside of the create, which Retab takes up to about 32 MiB (24 MiB of documents).
@@ -63,11 +64,13 @@ class AsyncRunOperations:
 
         Raises:
             InvalidInputError: Something was refused before anything was sent: correct the call.
+            DocumentReadError: A document could not be read to its end, nothing was created: try again.
             CreateOutcomeUnknownError: The answer was lost, the run may exist: look before creating it again.
             InputsChangedError: The identity's run was started with other inputs.
             DocumentTooLargeError: The documents are larger than the routes take.
             UploadRefusedError: A document was refused at the place where Retab takes them.
-            ApiError: It was refused, or the server was not reached: nothing was created.
+            ApiError: It was refused, or the server was not reached; nothing was created, or a next call with the same
+                identity and `adopt=True` finds what was.
         """
         read = partial(
             NewRun.read,
@@ -147,7 +150,7 @@ class AsyncRunOperations:
         )
 
     async def can_find_runs(self) -> bool:
-        """Whether runs can be found by their identity: on current routes, not on classic ones.
+        """Whether runs can be found by their identity: where the server keeps tags, or may do so as far as is known.
 
         Where they cannot, a create that was cut off must not be sent again.
         """
