@@ -1,5 +1,6 @@
 """What test folders share that cost too much to have twice."""
 
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 
 BOOTING, STRIKING = 900, 1500
 """Seconds that a test may take that boots a host, or for which all of a crash matrix is run; others: pyproject.toml."""
+
+LEAVING = 300
+"""Seconds from the last test's end to the end of the process, for which a thread that a test left behind may wait."""
 
 
 def pytest_collection_modifyitems(items):
@@ -20,6 +24,10 @@ def limit_of(path):
     if Path(__file__).parent / "crash" not in path.parents:
         return BOOTING
     return STRIKING * int(os.environ.get("CRASH_REPETITIONS", "1"))
+
+
+def pytest_unconfigure():
+    faulthandler.dump_traceback_later(LEAVING, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(scope="session")

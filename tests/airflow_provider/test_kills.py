@@ -199,7 +199,7 @@ def interrupt():
 
     yield begin
     for thread in threads:
-        thread.join()
+        thread.join(60)
 
 
 def test_worker_that_is_told_to_end_while_it_waits_cancels_the_run_and_does_not_succeed(
@@ -227,7 +227,7 @@ def test_worker_that_is_told_to_end_while_it_creates_cancels_what_it_created(
         told.set()
 
     def release():
-        told.wait()
+        told.wait(60)
         emulator.release()
 
     interrupt(lambda: emulator.stats()["held"], on_kill, release)

@@ -67,3 +67,19 @@ def test_a_test_that_hangs_fails_and_its_fixtures_end_what_they_have_started(pyt
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*Timeout*1.0s*"])
     assert (pytester.path / "ended").exists()
+
+
+def test_a_process_of_tests_ends_although_a_thread_of_theirs_does_not(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeconftest(
+        "from tests import conftest\nconftest.LEAVING = 1\npytest_unconfigure = conftest.pytest_unconfigure\n"
+    )
+    pytester.makepyfile(
+        "import threading\ndef test_it():\n    threading.Thread(target=threading.Event().wait).start()\n"
+    )
+
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=120)
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*1 passed*"])
+    result.stderr.fnmatch_lines(["Timeout (0:00:01)!"])

@@ -79,7 +79,7 @@ def sink(*refusals):
         yield served
     finally:
         served.shutdown()
-        thread.join()
+        thread.join(60)
         served.server_close()
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import socket
 import ssl
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -77,7 +78,7 @@ def server(behave="answer"):
     finally:
         served.released.set()
         served.shutdown()
-        thread.join()
+        thread.join(60)
         served.server_close()
 
 
@@ -252,7 +253,7 @@ def test_a_client_made_before_a_fork_opens_connections_of_its_own():
         queue = context.SimpleQueue()
         child = context.Process(target=_use, args=(client, queue))
         child.start()
-        child.join(20)
+        child.join(60)
 
         assert (child.exitcode, queue.get()) == (0, "run_1")
         client.get_run("run_1")
@@ -275,16 +276,18 @@ def test_a_fork_in_the_middle_of_a_probe_does_not_hang_the_child():
             target=_forked, args=(RetabClient("k", served.url, timeout=3), context.SimpleQueue())
         )
         busy.start()
+        deadline = time.monotonic() + 60
         while not served.connections:
-            pass
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
         queue = context.SimpleQueue()
         child = context.Process(target=_forked, args=(RetabClient("k", served.url, **options), queue))
         child.start()
-        child.join(20)
+        child.join(60)
         alive = child.is_alive()
         child.kill()
         served.released.set()
-        busy.join()
+        busy.join(60)
 
     assert not alive
     assert queue.get() == "failed as it should"

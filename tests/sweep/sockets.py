@@ -78,7 +78,7 @@ def under(emulator, kind, index, live):
     finally:
         is_over.set()
         if releasing.ident is not None:
-            releasing.join()
+            releasing.join(60)
         emulator.post_faults([])
         assert time.monotonic() - began < HANGS
 
