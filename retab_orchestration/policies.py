@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from retab_orchestration.errors import InvalidInputError
 
-__all__ = ["Pace", "PollPolicy", "RetryPolicy"]
+__all__ = ["ErrorBudget", "KeyRefusals", "Pace", "PollPolicy", "RetryPolicy", "Trouble"]
 
 # What is shorter than this is 0 to a clock, and 0 would never let go of a server.
 _SHORTEST = 1e-6
@@ -65,12 +66,13 @@ class PollPolicy:
     """Seconds: the gap while a human is asked."""
     jitter: float = 0.1
     """The share by which a gap is shortened at random, so that many waiters do not look in step."""
-    max_failures: int = 5
-    """Failed looks in a row after which the wait gives up with the last failure."""
+    error_budget: float = 600.0
+    """Seconds for which looks may fail (5xx, 429, no connection, answers that cannot be read) until the wait gives up
+    with the last failure. They are counted anew from each answer that is understood."""
 
     def __post_init__(self) -> None:
-        _within(self, 1, math.inf, "max_failures", whole=True)
         _within(self, _SHORTEST, math.inf, "interval", "growth", "shortest", "review_interval")
+        _within(self, _SHORTEST, math.inf, "error_budget")
         _within(self, 0, math.inf, "first")
         _within(self, 0, 1, "jitter")
 
@@ -92,6 +94,95 @@ class PollPolicy:
     def gap_after_failure(self, failures: int, *, chance: float) -> float:
         """Return the seconds until the next look after this many failed looks in a row."""
         return min(self.interval, self.shortest * 2.0 ** min(failures, 64)) * (1 - self.jitter * chance)
+
+
+class Trouble(StrEnum):
+    """Why a look failed, as far as it matters for whether to look again."""
+
+    OUTAGE = "outage"
+    """5xx, 429, no connection, an answer that cannot be read or is about another run."""
+    MISSING = "missing"
+    """404: a run that was created a moment ago may not be found yet."""
+
+
+# Seconds from the first look in which a 404 is forgiven, and how many in a row are believed after that.
+_MISSING_FOR = 60.0
+_MISSING_IN_A_ROW = 3
+# A key that is refused is tried so often in all, within a minute.
+_KEY_REFUSALS = 3
+_BETWEEN_KEY_REFUSALS = 25.0
+_KEY_REFUSALS_WITHIN = 60.0
+
+
+class ErrorBudget:
+    """How long the looks of one wait may fail: what was seen of them, and whether to look again.
+
+    Args:
+        seconds: For how long an outage may last.
+    """
+
+    __slots__ = ("_first_look", "_missing", "_outage_since", "_seconds", "failures")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._first_look: float | None = None
+        self._outage_since: float | None = None
+        self._missing = 0
+        self.failures = 0
+        """Failed looks in a row."""
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether the last look failed."""
+        return self.failures > 0
+
+    def understood(self, now: float) -> None:
+        """Take note of a look that showed the run."""
+        if self._first_look is None:
+            self._first_look = now
+        if self.failures:
+            self._outage_since = None
+            self._missing = self.failures = 0
+
+    def failed(self, trouble: Trouble, now: float) -> bool:
+        """Take note of a look that failed; return whether to look again."""
+        if self._first_look is None:
+            self._first_look = now
+        self.failures += 1
+        if trouble is Trouble.OUTAGE:
+            if self._outage_since is None:
+                self._outage_since = now
+            return now < self._outage_since + self._seconds
+        self._outage_since = None  # it is an answer that was understood
+        self._missing = self._missing + 1 if now >= self._first_look + _MISSING_FOR else 0
+        return self._missing < _MISSING_IN_A_ROW
+
+    def next_at(self, trouble: Trouble, now: float, gap: float) -> float:
+        """Return when to look again: after that gap, but not after the last moment at which it may help."""
+        if trouble is Trouble.OUTAGE and self._outage_since is not None:
+            return min(now + gap, max(now, self._outage_since + self._seconds))
+        return now + gap
+
+
+class KeyRefusals:
+    """The 401s of one wait: a key that is being changed may be refused for a moment."""
+
+    def __init__(self) -> None:
+        self._moments: list[float] = []
+
+    def pause_after(self, now: float, *, is_changed: bool) -> float | None:
+        """Return the seconds until the next look; None if the key is wrong.
+
+        Args:
+            now: When a look was refused.
+            is_changed: Whether there is another key by now, which has not been tried yet.
+        """
+        if is_changed:
+            self._moments.clear()
+            return 0.0
+        self._moments = [moment for moment in self._moments if moment > now - _KEY_REFUSALS_WITHIN]
+        self._moments.append(now)
+        return _BETWEEN_KEY_REFUSALS if len(self._moments) < _KEY_REFUSALS else None
 
 
 class Pace:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from retab_orchestration.models import RunStatus
-from retab_orchestration.policies import PollPolicy
+from retab_orchestration.policies import ErrorBudget, PollPolicy, Trouble
 
 __all__ = ["Decision", "Expire", "GiveUp", "LookAgain", "Schedule", "Settle"]
 
@@ -28,7 +28,7 @@ class Expire:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """The wait is over: too many looks in a row failed."""
+    """The wait is over: looks have failed for too long."""
 
 
 Decision = LookAgain | Settle | Expire | GiveUp
@@ -45,7 +45,6 @@ class Schedule:
     """
 
     __slots__ = (
-        "_failures",
         "_paced_from",
         "_policy",
         "_review_since",
@@ -53,6 +52,7 @@ class Schedule:
         "_started",
         "_through_review",
         "_timeout",
+        "errors",
     )
 
     def __init__(
@@ -65,7 +65,7 @@ class Schedule:
         self._paced_from = started  # where the growth of the gaps starts: anew when a human has decided
         self._reviewed = 0.0
         self._review_since: float | None = None
-        self._failures = 0
+        self.errors = ErrorBudget(policy.error_budget)
 
     @property
     def deadline(self) -> float | None:
@@ -84,7 +84,7 @@ class Schedule:
 
     def saw(self, status: RunStatus, now: float, chance: float) -> Decision:
         """Decide after a look that showed this status."""
-        self._failures = 0
+        self.errors.understood(now)
         self._clock_review(status, now)
         if self.settles(status):
             return Settle()
@@ -92,21 +92,26 @@ class Schedule:
 
     def still(self, now: float, chance: float) -> LookAgain | Expire:
         """Decide after a look that showed the state of the one before."""
-        self._failures = 0
+        self.errors.understood(now)
         if self._expired(now):
             return Expire()
         in_review = self._review_since is not None
         return self._at(now + self._policy.gap(now - self._paced_from, in_review=in_review, chance=chance))
 
-    def failed(self, now: float, chance: float, retry_after: float | None = None) -> Decision:
+    def failed(
+        self,
+        now: float,
+        chance: float,
+        retry_after: float | None = None,
+        trouble: Trouble = Trouble.OUTAGE,
+    ) -> Decision:
         """Decide after a look that failed in a way that may pass."""
-        self._failures += 1
-        if self._failures >= self._policy.max_failures:
+        if not self.errors.failed(trouble, now):
             return GiveUp()
         if self._expired(now):
             return Expire()
-        gap = self._policy.gap_after_failure(self._failures, chance=chance)
-        return self._at(now + max(gap, retry_after or 0.0))
+        gap = self._policy.gap_after_failure(self.errors.failures, chance=chance)
+        return self._at(self.errors.next_at(trouble, now, max(gap, retry_after or 0.0)))
 
     def _clock_review(self, status: RunStatus, now: float) -> None:
         if status.is_waiting and self._review_since is None:

@@ -1,5 +1,6 @@
 """Waiting for one run: what was seen of it and what follows, and the loop that looks, sleeps and looks again."""
 
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +12,18 @@ from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_choice
 from retab_orchestration.models import RunStatus
-from retab_orchestration.policies import PollPolicy
+from retab_orchestration.policies import PollPolicy, Trouble
 
-__all__ = ["LOOK_FAILURES", "OnReview", "Patience", "Wait", "wait_for"]
+__all__ = [
+    "LOOK_FAILURES",
+    "OnOutage",
+    "OnReview",
+    "Patience",
+    "Wait",
+    "checked_run",
+    "trouble_of",
+    "wait_for",
+]
 
 LOOK_FAILURES = (*PASSING, errors.NotFoundError)
 """What a wait looks past. A run that was created a moment ago may not be found yet, so a 404 is among it."""
@@ -33,6 +43,9 @@ class _Watched(Protocol):
 
 W = TypeVar("W", bound=_Watched)
 
+OnOutage = Callable[[errors.ApiError | None], Any]
+"""Called with an error when looks begin to fail, and with None when they are understood again."""
+
 OnReview = Literal["return", "wait"]
 """What a wait does when a human is asked: return the run as it is, or wait until it has ended."""
 
@@ -44,9 +57,12 @@ class Patience:
     timeout: float | None
     poll: PollPolicy
     on_review: OnReview = "return"
+    on_outage: OnOutage | None = None
 
     @classmethod
-    def read(cls, timeout: Any, poll: Any, on_review: Any = "return") -> "Patience":
+    def read(
+        cls, timeout: Any, poll: Any, on_review: Any = "return", on_outage: OnOutage | None = None
+    ) -> "Patience":
         """Check what a wait was given.
 
         Raises:
@@ -59,7 +75,9 @@ class Patience:
             )
         if not isinstance(poll, PollPolicy):
             raise errors.InvalidInputError(f"poll must be a PollPolicy, not {type(poll).__name__}")
-        return cls(timeout, poll, checked_choice("on_review", on_review, ("return", "wait")))
+        if inspect.iscoroutinefunction(on_outage):
+            raise errors.InvalidInputError("on_outage must be a plain function: it is called, not awaited")
+        return cls(timeout, poll, checked_choice("on_review", on_review, ("return", "wait")), on_outage)
 
 
 class Wait(Generic[W]):
@@ -72,7 +90,15 @@ class Wait(Generic[W]):
         on_change: Called with the run when it is seen first, and whenever its status has changed.
     """
 
-    __slots__ = ("_failure", "_on_change", "_patience", "_seen", "_status_name", "run_id", "schedule")
+    __slots__ = (
+        "_failure",
+        "_on_change",
+        "_patience",
+        "_seen",
+        "_status_name",
+        "run_id",
+        "schedule",
+    )
 
     def __init__(
         self, run_id: str, patience: Patience, now: float, on_change: Callable[[W], Any] | None
@@ -101,7 +127,7 @@ class Wait(Generic[W]):
 
     def unchanged(self, now: float, chance: float) -> Decision:
         """Decide after a look that showed the state of the one before."""
-        self._failure = None
+        self._understood()
         return self.schedule.still(now, chance)
 
     def is_unchanged(self, status_name: str) -> bool:
@@ -124,7 +150,7 @@ class Wait(Generic[W]):
             chance: A random number from 0 to 1.
             run: The run, if it is news.
         """
-        self._failure = None
+        self._understood()
         before, self._status_name = self._status_name, sys.intern(status_name)
         if status_name != before and self._on_change is not None and run is not None:
             self._on_change(run)
@@ -136,11 +162,22 @@ class Wait(Generic[W]):
         Raises:
             ApiError: The failure itself, as it was one too many.
         """
+        if self._failure is None and trouble_of(error) is Trouble.OUTAGE:
+            self._tell(error)
         self._failure = error
-        decision = self.schedule.failed(now, chance, error.retry_after)
+        decision = self.schedule.failed(now, chance, error.retry_after, trouble_of(error))
         if isinstance(decision, GiveUp):
             raise error
         return decision
+
+    def _understood(self) -> None:
+        if self._failure is not None and trouble_of(self._failure) is Trouble.OUTAGE:
+            self._tell(None)
+        self._failure = None
+
+    def _tell(self, outage: errors.ApiError | None) -> None:
+        if self._patience.on_outage is not None:
+            self._patience.on_outage(outage)
 
     def forget(self) -> None:
         """Let go of the run that was seen, which may be large; its state is kept."""
@@ -160,6 +197,20 @@ class Wait(Generic[W]):
         return error
 
 
+def trouble_of(error: errors.ApiError) -> Trouble:
+    """Tell what kind of trouble a failed look is."""
+    return Trouble.MISSING if isinstance(error, errors.NotFoundError) else Trouble.OUTAGE
+
+
+def checked_run(run: W, run_id: str) -> W:
+    """Return what a look showed, or raise UnreadableAnswerError if it is about another run."""
+    if run.id != run_id:
+        raise errors.UnreadableAnswerError(
+            "the answer is about another run than the one asked for", run_id=run_id
+        )
+    return run
+
+
 async def wait_for(
     session: Session,
     run_id: str,
@@ -171,7 +222,7 @@ async def wait_for(
 
     Raises:
         WaitTimeoutError: The deadline passed.
-        ApiError: A look was refused, or too many in a row failed; the last failure.
+        ApiError: A look was refused, or looks have failed for too long; the last failure.
     """
     runtime = session.runtime
     wait = Wait(run_id, patience, runtime.now(), on_change)
@@ -179,7 +230,8 @@ async def wait_for(
     while isinstance(decision, LookAgain):
         await runtime.sleep(max(0.0, decision.at - runtime.now()))
         try:
-            run = await session.exchange_once(call, seconds=wait.seconds_left(runtime.now()))
+            answer = await session.exchange_once(call, seconds=wait.seconds_left(runtime.now()))
+            run = checked_run(answer, run_id)
         except LOOK_FAILURES as error:
             decision = wait.failed(error, runtime.now(), runtime.chance())
             continue

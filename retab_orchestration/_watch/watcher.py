@@ -9,7 +9,7 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._calls import shared
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import LOOK_FAILURES, Patience, Wait
+from retab_orchestration._core.waiting import LOOK_FAILURES, Patience, Wait, checked_run
 from retab_orchestration._http import SharedRuntime
 from retab_orchestration._watch.agenda import Agenda
 from retab_orchestration._watch.economy import Economy
@@ -145,7 +145,8 @@ class RunWatcher:
         left = (waiter.wait.seconds_left(now) for waiter in waiters)
         seconds = min([_LONGEST_LOOK, *filter(None, left)])
         try:
-            run = await self._session.exchange_once(shared.get_run(run_id), seconds=seconds)
+            answer = await self._session.exchange_once(shared.get_run(run_id), seconds=seconds)
+            run = checked_run(answer, run_id)
         except LOOK_FAILURES as error:
             self._agenda.hold(error.retry_after or 0.0)
             failure = error

@@ -12,6 +12,7 @@ from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import OnReview, Patience
 from retab_orchestration._inputs import NewRun, checked_id
+from retab_orchestration.errors import ApiError
 from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import ReviewDecision, RunPage, Step, WorkflowRun
 from retab_orchestration.policies import PollPolicy
@@ -180,6 +181,7 @@ class RunOperations:
         outputs: bool = True,
         output_nodes: Sequence[str] | None = None,
         on_change: Callable[[WorkflowRun], Any] | None = None,
+        on_outage: Callable[[ApiError | None], Any] | None = None,
     ) -> WorkflowRun:
         """Wait until a run has ended, or until it waits for a human.
 
@@ -191,6 +193,8 @@ class RunOperations:
             outputs: As in `get_run`.
             output_nodes: As in `get_run`.
             on_change: Called with the run when it is seen first, and whenever its status has changed.
+            on_outage: Called with the first error when looks begin to fail, and with None when one is understood again.
+                They may fail for as long as `poll` says (`error_budget`, 10 minutes), so long as the run is found.
 
         Returns:
             The run as last seen, whatever became of it: `raise_for_status()` tells a failure.
@@ -203,7 +207,7 @@ class RunOperations:
             runs.wait_for_run(
                 self._session,
                 checked_id("run_id", run_id),
-                Patience.read(timeout, poll, on_review),
+                Patience.read(timeout, poll, on_review, on_outage),
                 outputs=outputs,
                 nodes=checked_nodes(output_nodes),
                 on_change=on_change,

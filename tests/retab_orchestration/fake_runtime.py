@@ -31,6 +31,8 @@ class FakeRuntime:
         self.clock = clock
         self.slept = []
         self.sent = []
+        self.sent_at = []
+        """When, on the clock of `now`."""
         self.off_loop_calls = 0
         self.release_after = None
         """How many requests may pass before what is held goes on; None is until the test releases it."""
@@ -38,6 +40,7 @@ class FakeRuntime:
 
     async def send(self, request: Request) -> Response:
         self.sent.append(request)
+        self.sent_at.append(self.now())
         if self.release_after is not None and len(self.sent) - self._held_at > self.release_after:
             self.service.faults.release()
         body = b"".join(request.body.told()) if request.body else b""
@@ -123,6 +126,7 @@ class ScriptedRuntime(FakeRuntime):
 
     async def send(self, request):
         self.sent.append(request)
+        self.sent_at.append(self.now())
         self.bodies = [*getattr(self, "bodies", []), b"".join(request.body.chunks()) if request.body else b""]
         self._keep(request, self.bodies[-1])
         answer = self.answers.pop(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration import (
+    ApiStatusError,
     FileReference,
     InvalidInputError,
     NotFoundError,
@@ -355,20 +356,54 @@ def test_looks_that_fail_now_and_then_do_not_end_a_wait(script):
     assert len(runtime.sent) == 8
 
 
-def test_too_many_failed_looks_in_a_row_end_a_wait_with_the_last_failure(script):
-    client, runtime = script(*[refused(404, {"detail": "Workflow run not found"})] * 3)
+def test_a_run_that_is_not_found_for_a_minute_and_three_looks_ends_a_wait(script):
+    client, runtime = script(*[refused(404, {"detail": "Workflow run not found"})] * 20)
 
     with pytest.raises(NotFoundError):
-        client.wait_for_run("run_1", poll=PollPolicy(max_failures=3))
+        client.wait_for_run("run_1", poll=PollPolicy(interval=20.0, jitter=0.0))
 
-    assert len(runtime.sent) == 3
+    assert runtime.now() >= 60.5
+    assert len([at for at in runtime.sent_at if at >= 60.5]) == 3
+
+
+@pytest.mark.parametrize("bad", [503, 500, 429])
+def test_looks_that_fail_for_ten_minutes_end_a_wait_and_not_before(script, bad):
+    client, runtime = script(*[refused(bad)] * 200)
+
+    with pytest.raises(ApiStatusError):
+        client.wait_for_run("run_1")
+
+    assert 600.0 <= runtime.now() - 0.5 < 610.0
+
+
+def test_an_answer_about_another_run_is_none(script):
+    other, own = (ok({"id": name, "status": "completed", "final_outputs": {}}) for name in ("run_2", "run_1"))
+    client, _ = script(other, own)
+
+    assert client.wait_for_run("run_1").id == "run_1"
+
+
+def test_an_outage_is_told_once_when_it_begins_and_once_when_it_ends(script):
+    running = ok({"id": "run_1", "status": "running"})
+    client, _ = script(
+        running,
+        *[refused(503)] * 4,
+        running,
+        refused(404, {"detail": "Workflow run not found"}),
+        ok({"id": "run_1", "status": "completed", "final_outputs": {}}),
+    )
+    told = []
+
+    client.wait_for_run("run_1", on_outage=told.append)
+
+    assert [type(each) for each in told] == [ServerError, type(None)]
 
 
 def test_the_last_failure_is_told_with_a_deadline(script):
     client, _ = script(ok({"id": "run_1", "status": "running"}), *[refused(503)] * 20)
 
     with pytest.raises(WaitTimeoutError, match="HTTP 503") as expired:
-        client.wait_for_run("run_1", timeout=10, poll=PollPolicy(max_failures=99))
+        client.wait_for_run("run_1", timeout=10, poll=PollPolicy())
 
     assert isinstance(expired.value.__cause__, ServerError)
 
@@ -411,7 +446,7 @@ def test_failures_up_to_the_deadline_say_that_the_run_could_not_be_looked_at(scr
     client, _ = script(*[refused(500)] * 9)
 
     with pytest.raises(WaitTimeoutError, match="could not be looked at"):
-        client.wait_for_run("run_1", timeout=3, poll=PollPolicy(max_failures=99))
+        client.wait_for_run("run_1", timeout=3, poll=PollPolicy())
 
 
 def test_a_run_that_failed_says_why(retab):

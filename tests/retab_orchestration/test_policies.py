@@ -49,14 +49,14 @@ def test_an_hour_of_waiting_at_defaults_costs_a_fifth_of_a_look_every_five_secon
         {"growth": 0},
         {"shortest": 0},
         {"review_interval": -3},
-        {"max_failures": 0},
+        {"error_budget": 0},
         {"first": -1},
         {"jitter": 1.0},
         {"jitter": -0.1},
         {"jitter": None},
         {"first": "x"},
         {"interval": float("inf")},
-        {"max_failures": 1.5},
+        {"error_budget": "10"},
     ],
 )
 def test_a_poll_policy_that_cannot_be_followed_is_refused(wrong):
@@ -84,4 +84,4 @@ def test_a_pace_saves_nothing_up_while_nobody_sends():
 
 
 def test_a_gap_after_thousands_of_failures_is_the_longest():
-    assert PollPolicy(max_failures=5000).gap_after_failure(4000, chance=0.0) == PollPolicy().interval
+    assert PollPolicy().gap_after_failure(4000, chance=0.0) == PollPolicy().interval

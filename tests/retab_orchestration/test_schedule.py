@@ -3,7 +3,7 @@ import pytest
 from retab_orchestration import PollPolicy, RunStatus
 from retab_orchestration._core.schedule import Expire, GiveUp, LookAgain, Schedule, Settle
 
-POLICY = PollPolicy(jitter=0.0, first=1.0, interval=10.0, max_failures=3)
+POLICY = PollPolicy(jitter=0.0, first=1.0, interval=10.0, error_budget=30.0)
 
 
 def schedule(*, timeout=None, through_review=False):
@@ -65,22 +65,24 @@ def test_looks_are_frequent_again_after_a_decision():
     assert wait.saw(RunStatus.RUNNING, 2000.0, 0) == LookAgain(2000.5)
 
 
-def test_it_gives_up_after_as_many_failures_in_a_row_as_the_policy_allows():
+def test_it_gives_up_when_looks_have_failed_for_as_long_as_the_policy_allows():
     wait = schedule()
 
     assert wait.failed(101.0, 0) == LookAgain(102.0)
     assert wait.failed(102.0, 0) == LookAgain(104.0)
-    assert wait.failed(104.0, 0) == GiveUp()
+    assert wait.failed(130.9, 0) == LookAgain(131.0)
+    assert wait.failed(131.0, 0) == GiveUp()
 
 
 def test_a_look_that_succeeds_forgives_the_failures_before_it():
     wait = schedule()
     wait.failed(101.0, 0)
-    wait.failed(102.0, 0)
+    wait.failed(130.0, 0)
 
-    wait.saw(RunStatus.RUNNING, 104.0, 0)
+    wait.saw(RunStatus.RUNNING, 130.5, 0)
 
-    assert isinstance(wait.failed(105.0, 0), LookAgain)
+    assert isinstance(wait.failed(160.0, 0), LookAgain)
+    assert isinstance(wait.failed(189.0, 0), LookAgain)
 
 
 def test_a_server_that_asks_for_more_time_gets_it_up_to_the_deadline():
