@@ -80,7 +80,13 @@ class RetabHook(BaseHook):
         """Return what tells this Airflow from others that use the same account: the connection's, else its address."""
         if self._known is None:
             self.get_conn().close()
-        return (self._known and self._known.namespace) or _own_address()
+        return (self._known and self._known.namespace) or _own_address() or _own_machine()
+
+    def has_shared_namespace(self) -> bool:
+        """Whether `namespace()` is the same on all workers, and not made of the name of this machine."""
+        if self._known is None:
+            self.get_conn().close()
+        return bool((self._known and self._known.namespace) or _own_address())
 
     def run_url(self, workflow_id: str | None, run_id: str) -> str:
         """Return where to look at a run: the dashboard if the connection names one, else the run's API address."""
@@ -240,13 +246,23 @@ def _namespace(name: Any) -> str | None:
     return name.strip()
 
 
-def _own_address() -> str:
-    """Return this Airflow's own address; where that is one which every machine has, with the machine and the home."""
+def _own_address() -> str | None:
+    """Return the address that this Airflow was given, None for one that every machine has."""
+    from airflow.configuration import conf
+
+    address = _base_url_of(conf)
+    host = urlsplit(address).hostname or ""
+    is_local = host in {"", "localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104  nothing listens here
+    return None if is_local else address.rstrip("/")
+
+
+def _own_machine() -> str:
     from airflow.configuration import AIRFLOW_HOME, conf
 
+    return f"{socket.gethostname()} {AIRFLOW_HOME} {_base_url_of(conf)}"
+
+
+def _base_url_of(conf: Any) -> str:
     sections = ("api", "webserver")  # of Airflow 3, of Airflow 2
-    address = next(filter(None, (conf.get(name, "base_url", fallback="") for name in sections)), "")
-    host = urlsplit(address).hostname or ""
-    if host and host not in {"localhost", "127.0.0.1", "::1", "0.0.0.0"}:  # noqa: S104  nothing listens here
-        return address.rstrip("/")
-    return f"{socket.gethostname()} {AIRFLOW_HOME} {address}"
+    addresses = (str(conf.get(name, "base_url", fallback="") or "") for name in sections)
+    return next(filter(None, addresses), "")

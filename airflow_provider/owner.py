@@ -121,7 +121,10 @@ class RunOwner(RunStopper, BaseOperator):
                 return self._see_through(client, context, owned, wait)
 
     def _begin(self, client: "RetabClient", context: Context) -> Owned:
-        ownership = Ownership(context, self, namespace=self.hook.namespace())
+        hook = self.hook
+        ownership = Ownership(
+            context, self, namespace=hook.namespace(), is_shared=hook.has_shared_namespace()
+        )
         owned = ownership.acquire(client, partial(self.start, client), may_start_again=self.may_start_again)
         self._run_id = owned.run.id
         self._push(context, owned.run)

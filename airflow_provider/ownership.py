@@ -2,24 +2,27 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider.deciding import Earlier, Facts, Kept, OnClear, Own, Standing, Step, decide, standing_of
+from airflow_provider.entries import Attempt, Entry, identity_of
 from airflow_provider.memory import memory_of
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
-OnClear = Literal["rerun", "reattach"]
-"""What clearing a task means: start a new run, cancelling an old one that goes on; or take the old one up again."""
+__all__ = ["OnClear", "Owned", "Ownership"]
 
 Start = Callable[["RunIdentity", bool], "WorkflowRun"]
 """Starts a run of an identity; the flag says that there may be one already."""
 
 _KEY = "retab_run"
+
+_GATHERING = {Step.LOOK_FOR_EARLIER, Step.LOOK_FOR_OWN, Step.ASK_SERVER, Step.CANCEL_EARLIER}
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class Owned:
 
 
 class Ownership:
-    """What one attempt of a task knows of its run.
+    """What one attempt of a task knows of its run, and does about it as `decide` says.
 
     Airflow keeps it for us over retries and clears, except from 3.0 to 3.2; there, and when it is lost, the run's tags
     tell. Where there are no tags either, a retry cannot know whether there is a run, and starts none.
@@ -43,27 +46,22 @@ class Ownership:
         task: The task, for its `retries` (more tries than that were granted by a clear), its `on_clear` and, where it
             has one, its `workflow_id`.
         namespace: Tells this Airflow from others that use the same account.
+        is_shared: Whether the namespace is the same on all workers.
     """
 
-    def __init__(self, context: Context, task: Any, *, namespace: str) -> None:
-        from retab_orchestration import RunIdentity
-
-        self._ti = ti = context["ti"]
-        self._dag_run: Any = context.get("dag_run")
+    def __init__(self, context: Context, task: Any, *, namespace: str, is_shared: bool = True) -> None:
         self._memory = memory_of(context)
-        self._before = self._read()
+        self._attempt = Attempt.of(context, task.retries or 0)
+        self._entry = self._read()
         self._workflow_id: str | None = getattr(task, "workflow_id", None)
-        self._retries: int = task.retries or 0
         self._on_clear: OnClear = task.on_clear
-        self._is_same = self._before.get("generation") == ti.max_tries
-        # A clear grants a task new tries, and so changes this number; a retry does not.
-        self._is_cleared = not self._is_same and (bool(self._before) or ti.max_tries != self._retries)
-        self._run_id: str | None = self._before.get("run_id")
-        if self._is_same:  # by another host, perhaps, whose default namespace is another
-            self.identity = RunIdentity(self._before["identity"], self._before["family"])
-        else:
-            names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-            self.identity = RunIdentity.of(namespace, *names, generation=ti.max_tries)
+        self._is_shared = is_shared
+        self._before_clear: list[WorkflowRun] = []
+        self._since_clear: list[WorkflowRun] = []
+        attempt, entry = self._attempt, self._entry
+        kept = entry.numbers if entry else None
+        self._standing = standing_of(kept, attempt.numbers, attempt.try_number)
+        self.identity = identity_of(attempt, entry, self._standing, namespace=namespace, is_shared=is_shared)
 
     def acquire(self, client: "RetabClient", start: Start, *, may_start_again: bool = False) -> Owned:
         """Return the task's run, starting one only if there is none, or if it ended in error or was cancelled.
@@ -78,27 +76,56 @@ class Ownership:
                 cannot be looked for.
             InputsChangedError: The task's run was started with other inputs.
         """
-        if self._is_cleared and (owned := self._after_clear(client)) is not None:
-            return self.keep(owned)
-        known, adoptable = self._own(client)
-        if adoptable is not None:
-            return self.keep(Owned(adoptable, reattached=True))
-        if self._may_be_lost(may_start_again) and not client.can_find_runs():
+        facts = Facts(
+            self._standing,
+            self._kept,
+            self._on_clear,
+            self._attempt.is_granted,
+            may_start_again=may_start_again,
+        )
+        while (step := decide(facts)) in _GATHERING:
+            facts = self._gathered(client, facts, step)
+        if step is Step.REFUSE:
             raise self._unknown()
-        self.identity = self._next_identity(client)
+        if step is Step.TAKE_UP_EARLIER:
+            return self._keep(Owned(self._before_clear[-1], reattached=True))
+        if step is Step.TAKE_UP_OWN:
+            return self._keep(Owned(self._since_clear[-1], reattached=True))
+        owned = self._start(start, step, may_start_again=may_start_again)
+        if self._may_have_missed():
+            _warn_of_names(client, owned.run, self.identity)
+        return owned
+
+    def _gathered(self, client: "RetabClient", facts: Facts, step: Step) -> Facts:
+        """Find out what has to be known before the next decision, or do what has to be done before it."""
+        if step is Step.LOOK_FOR_EARLIER:
+            self._before_clear = self._earlier(client)
+            return replace(facts, earlier=_earlier_state(self._before_clear, self._on_clear))
+        if step is Step.CANCEL_EARLIER:
+            _cancel_all(client, self._before_clear)
+            return replace(facts, earlier=Earlier.NONE)
+        if step is Step.LOOK_FOR_OWN:
+            self._since_clear, state = self._own(client)
+            return replace(facts, own=state)
+        return replace(facts, can_find=client.can_find_runs())
+
+    def _start(self, start: Start, step: Step, *, may_start_again: bool) -> Owned:
+        """Start a run, or let the create take up the one that it finds."""
+        if step is Step.CREATE_NEXT:
+            self.identity = self._next_identity()
         self._write(run_id=None)
         try:
-            run = start(self.identity, self._may_exist)
+            run = start(self.identity, step is not Step.CREATE)
         except Exception as error:
             # What may be repeated has to be the same then, on a host with another namespace as well.
             if _created_nothing(error) and not may_start_again:
                 self._restore()
             raise
-        return self.keep(Owned(run, reattached=run.id in known))
+        living = {each.id for each in self._since_clear if not _has_failed(each)}
+        return self._keep(Owned(run, reattached=run.id in living))
 
-    def keep(self, owned: Owned) -> Owned:
+    def _keep(self, owned: Owned) -> Owned:
         """Write down which run it is, as far as this Airflow can."""
-        self._run_id = owned.run.id
         try:
             self._write(run_id=owned.run.id)
         except Exception:  # noqa: BLE001
@@ -106,63 +133,67 @@ class Ownership:
             _log.warning("Airflow did not take the id of run %s", owned.run.id, exc_info=True)
         if owned.reattached:
             _log.info("Run %s of an earlier attempt is %s", owned.run.id, owned.run.status_name)
-        self._before, self._is_same, self._is_cleared = self._entry(owned.run.id), True, False
         return owned
 
     @property
-    def _may_exist(self) -> bool:
-        return bool(self._is_same or self._ti.try_number > 1)
-
-    def _may_be_lost(self, may_start_again: bool) -> bool:
-        """Whether an earlier attempt may have started a run that we know nothing of."""
+    def _kept(self) -> Kept:
         if self._memory is None:
-            # An attempt that was killed looks like one that failed, and only the names of the task mark a command as
-            # the same, in which another host's may differ. The first attempt after a clear is a new beginning.
-            granted = self._ti.max_tries - self._retries + 1
-            return bool(self._ti.try_number > 1 and self._ti.try_number != granted)
-        return self._is_same and self._run_id is None and not may_start_again
+            return Kept.NOWHERE
+        if self._entry is None:
+            return Kept.NOTHING
+        return Kept.RUN if self._entry.run_id else Kept.INTENT
 
-    def _own(self, client: "RetabClient") -> tuple[set[str], "WorkflowRun | None"]:
-        """Return the ids of our runs that did not fail, and one that the list of runs does not show, if there is."""
-        if not self._may_exist:
-            return set(), None
+    def _own(self, client: "RetabClient") -> tuple[list["WorkflowRun"], Own]:
+        """Return the runs of this attempt and those before it, the last being the one that counts."""
         listed = client.find_runs(self.identity)
-        adoptable = None
-        if self._is_same and self._run_id is not None and self._run_id not in {run.id for run in listed}:
-            adoptable = _living(client, self._run_id)
-        return {run.id for run in listed if not _has_failed(run)}, adoptable
-
-    def _after_clear(self, client: "RetabClient") -> Owned | None:
-        """Return the run to take up again; or cancel those that still go on, and return None."""
-        known = self._earlier(client)
-        if self._on_clear == "reattach":
-            newest = known[-1] if known else None
-            return None if newest is None or _has_failed(newest) else Owned(newest, reattached=True)
-        for run in known:
-            if not run.is_terminal:
-                _log.info("Cancelling run %s, which was started before the task was cleared", run.id)
-                _cancel(client, run.id)
-        return None
+        known = Own.FAILED if listed else Own.NONE
+        if not all(map(_has_failed, listed)):
+            known = Own.LISTED
+        run_id = self._entry.run_id if self._entry and self._standing is Standing.RETRY else None
+        if run_id is None or run_id in {run.id for run in listed}:
+            return listed, known
+        run = _existing(client, run_id)
+        if run is None:
+            return listed, known
+        if _has_failed(run):
+            return listed, Own.FAILED if known is Own.NONE else known
+        return [*listed, run], Own.BY_ID
 
     def _earlier(self, client: "RetabClient") -> list["WorkflowRun"]:
-        runs = {run.id: run for run in client.find_runs(self.identity, any_generation=True)}
-        if self._run_id is not None and self._run_id not in runs:
-            run = _living(client, self._run_id)
-            runs |= {run.id: run} if run else {}
-        own = self.identity.tags.items()
-        return [run for run in runs.values() if not own <= run.metadata.items()]
-
-    def _next_identity(self, client: "RetabClient") -> "RunIdentity":
+        """Return the runs from before the clear, oldest first."""
         from retab_orchestration import RunIdentity
 
-        if self._is_same and self._run_id is not None and not client.can_find_runs():
-            return RunIdentity.of(self.identity.key, self._run_id)  # not the run that failed once more
-        return self.identity
+        # Clearing a finished DAG run gives it a new start, so that they may be older than that.
+        family = replace(self.identity, since=None)
+        runs = {run.id: run for run in client.find_runs(family, any_generation=True)}
+        entry, own = self._entry, self.identity.tags.items()
+        if entry is not None and entry.run_id is not None and entry.run_id not in runs:
+            run = _existing(client, entry.run_id)
+            runs |= {run.id: run} if run else {}
+        found = [run for run in runs.values() if not own <= run.metadata.items()]
+        if entry is None or self._on_clear == "rerun":
+            return found
+        # The others may be those of a DAG run that had the same id, and was deleted.
+        last = RunIdentity(entry.identity, entry.family).tags.items()
+        return [run for run in found if run.id == entry.run_id or last <= run.metadata.items()]
+
+    def _next_identity(self) -> "RunIdentity":
+        from retab_orchestration import RunIdentity
+
+        failed = self._entry.run_id if self._entry else None
+        return replace(self.identity, key=RunIdentity.of(self.identity.key, failed).key)
+
+    def _may_have_missed(self) -> bool:
+        """Whether a run may have been looked for, or may be looked for next, under the name of another machine."""
+        if self._memory is not None or self._is_shared:
+            return False
+        is_cleared = self._standing is Standing.CLEARED and not self._before_clear
+        return is_cleared or (self._attempt.started is None and self._attempt.numbers.max_tries > 0)
 
     def _unknown(self) -> Exception:
         from retab_orchestration import CreateOutcomeUnknownError
 
-        since, until = self._since(), _now()
+        since, until = self._since(), _text(datetime.now(UTC))
         attempt = "was" if self._memory else "may have been"
         of = f"run of {self._workflow_id}" if self._workflow_id else "run"
         narrowed = f"workflow_id={self._workflow_id!r}, " if self._workflow_id else ""
@@ -177,37 +208,26 @@ class Ownership:
         )
 
     def _since(self) -> str:
-        if "since" in self._before:
-            return str(self._before["since"])
-        began = getattr(self._dag_run, "start_date", None) or getattr(self._ti, "start_date", None)
-        return _text(began) if began else _now()
+        if self._entry and self._entry.since:
+            return self._entry.since
+        return _text(self._attempt.began or self._attempt.ti_began or datetime.now(UTC))
 
-    def _entry(self, run_id: str | None) -> dict[str, Any]:
-        return {
-            "identity": self.identity.key,
-            "family": self.identity.family,
-            "generation": self._ti.max_tries,
-            "since": _now(),
-            **({"run_id": run_id} if run_id else {}),
-        }
-
-    def _read(self) -> dict[str, Any]:
-        found = None if self._memory is None else self._memory.get(_KEY)
-        return found if isinstance(found, dict) and {"identity", "family", "generation"} <= set(found) else {}
+    def _read(self) -> Entry | None:
+        entry = None if self._memory is None else Entry.read(self._memory.get(_KEY))
+        return entry if entry and entry.is_of(self._attempt) else None
 
     def _write(self, run_id: str | None) -> None:
         if self._memory is not None:
-            self._memory.set(_KEY, self._entry(run_id))
+            attempt, identity = self._attempt, self.identity
+            now = _text(datetime.now(UTC))
+            entry = Entry(identity.key, identity.family, attempt.numbers, now, attempt.started, run_id)
+            self._memory.set(_KEY, entry.written())
 
     def _restore(self) -> None:
-        if self._memory is not None and self._before:
-            self._memory.set(_KEY, self._before)
+        if self._memory is not None and self._entry:
+            self._memory.set(_KEY, self._entry.written())
         elif self._memory is not None:
             self._memory.delete(_KEY)
-
-
-def _now() -> str:
-    return _text(datetime.now(UTC))
 
 
 def _text(moment: datetime) -> str:
@@ -224,21 +244,49 @@ def _has_failed(run: "WorkflowRun") -> bool:
     return run.is_terminal and run.status.value != "completed"
 
 
-def _living(client: "RetabClient", run_id: str) -> "WorkflowRun | None":
-    """Look at a run that we know by its id; None when it is gone or failed."""
+def _earlier_state(runs: list["WorkflowRun"], on_clear: OnClear) -> Earlier:
+    if not runs:
+        return Earlier.NONE
+    if not runs[-1].is_terminal or (on_clear == "rerun" and any(not run.is_terminal for run in runs)):
+        return Earlier.GOES_ON
+    return Earlier.FAILED if _has_failed(runs[-1]) else Earlier.COMPLETED
+
+
+def _existing(client: "RetabClient", run_id: str) -> "WorkflowRun | None":
+    """Look at a run that we know by its id; None when it is gone."""
     from retab_orchestration import NotFoundError
 
     try:
-        run = client.get_run(run_id, outputs=False)
+        return client.get_run(run_id, outputs=False)
     except NotFoundError:
         return None
-    return None if _has_failed(run) else run
 
 
-def _cancel(client: "RetabClient", run_id: str) -> None:
+def _cancel_all(client: "RetabClient", runs: list["WorkflowRun"]) -> None:
     from retab_orchestration import ConflictError, NotFoundError
 
+    for run in runs:
+        if run.is_terminal:
+            continue
+        _log.info("Cancelling run %s, which was started before the task was cleared", run.id)
+        try:
+            client.cancel_run(run.id)
+        except (ConflictError, NotFoundError) as error:
+            _log.info("Run %s had ended: %s", run.id, error)
+
+
+def _warn_of_names(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") -> None:
+    """Say that another worker would not find this run, unless there are no tags by which anybody could."""
+    from retab_orchestration import RetabError
+
     try:
-        client.cancel_run(run_id)
-    except (ConflictError, NotFoundError) as error:
-        _log.info("Run %s had ended: %s", run_id, error)
+        is_found = identity.tags.items() <= run.metadata.items() or client.can_find_runs()
+    except RetabError:
+        return  # the run exists, so this must not fail the task
+    if is_found:
+        _log.warning(
+            "This Airflow keeps nothing for a task, and finds its runs by the name of the worker's machine, so that a "
+            "run which another worker started may go on beside run %s. Set `namespace` in the extra of the "
+            "connection, to a name such as 'production'",
+            run.id,
+        )

@@ -8,6 +8,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider.operators import RetabRestartRunOperator, RetabRunWorkflowOperator
 from retab_orchestration import (
+    ApiConnectionError,
     CreateOutcomeUnknownError,
     InputsChangedError,
     RetabError,
@@ -15,6 +16,7 @@ from retab_orchestration import (
     ServerError,
 )
 from tests.airflow_provider.refusals import refused
+from tests.sweep.sockets import hurry
 
 
 class Store:
@@ -53,18 +55,35 @@ def kept():
 
 
 CLASSIC = {"api": "classic", "auth": "api-key"}
-DAG_RUN = SimpleNamespace(start_date=datetime(2026, 3, 4, 1, 30, tzinfo=timezone(timedelta(hours=2))))
+START = datetime(2026, 3, 4, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+LATER = START + timedelta(microseconds=1)
+
+
+@pytest.fixture(autouse=True)
+def faster(monkeypatch):
+    hurry(monkeypatch)
 
 
 @pytest.fixture
 def attempt(connect, new_ti):
     """Execute one attempt of a task until it ends or defers; return what it returned, and its task instance."""
 
-    def run(store=None, *, try_number=1, max_tries=1, ti=None, operator=None, **settings):
+    def run(
+        store=None,
+        *,
+        try_number=1,
+        max_tries=1,
+        ti=None,
+        operator=None,
+        start=START,
+        clear_number=0,
+        **settings,
+    ):
         task = operator or echo(**{"retries": 1, **settings})
         ti = ti or new_ti()
         ti.try_number, ti.max_tries = try_number, max_tries
-        context = {"ti": ti, "dag_run": DAG_RUN}
+        dag_run = SimpleNamespace(start_date=start, clear_number=clear_number)
+        context = {"ti": ti, "dag_run": dag_run}
         if store is not None:
             context["task_state_store"] = store
         try:
@@ -433,7 +452,8 @@ def test_reattached_run_that_is_cancelled_late_is_started_anew_once(
     deferred, run_id = attempt(store, try_number=2, ti=ti)
     client.cancel_run(run_id)
     [event] = fire(deferred.trigger)
-    context = {"ti": ti, "task_state_store": store} if store else {"ti": ti}
+    context = {"ti": ti, "dag_run": SimpleNamespace(start_date=START, clear_number=0)}
+    context |= {"task_state_store": store} if store else {}
 
     with pytest.raises(TaskDeferred) as again:
         echo(retries=1).execute_complete(context, event=event, **deferred.kwargs)
@@ -549,5 +569,199 @@ def test_failed_run_that_may_pass_is_started_anew_by_the_retry(attempt, emulator
     for number in (1, 2):
         with pytest.raises(RunFailedError, match="busy"):
             attempt(store, try_number=number, operator=fails())
+
+    assert created(emulator) == 2
+
+
+def test_clear_of_a_task_of_a_finished_dag_run_starts_another(attempt, emulator, client, store):
+    _, first = attempt(store)
+
+    _, second = attempt(store, try_number=2, max_tries=2, start=LATER, clear_number=1)
+    _, third = attempt(store, try_number=3, max_tries=2, start=LATER, clear_number=1)
+
+    assert third == second != first
+    assert status(client, first) == "cancelled"
+    assert created(emulator) == 2
+
+
+def test_clear_of_another_task_lets_a_retry_find_its_run(attempt, emulator, store):
+    _, first = attempt(store)
+
+    _, second = attempt(store, try_number=2, clear_number=1)
+
+    assert second == first
+    assert created(emulator) == 1
+
+
+def test_clear_of_a_finished_dag_run_may_reattach(attempt, emulator, store, settle):
+    _, first = attempt(store, seconds=1)
+    settle(first)
+    again = {"max_tries": 2, "start": LATER, "clear_number": 1, "seconds": 1, "on_clear": "reattach"}
+
+    _, second = attempt(store, try_number=2, **again)
+    _, third = attempt(store, try_number=3, **again)
+
+    assert third == second == first
+    assert created(emulator) == 1
+
+
+def test_dag_run_that_is_made_again_with_the_same_id_has_runs_of_its_own(
+    attempt, emulator, new_store, settle
+):
+    _, first = attempt(new_store(), seconds=1)
+    settle(first)
+    store = new_store()  # Airflow forgets with the DAG run
+
+    _, second = attempt(store, start=LATER, seconds=1)
+    _, third = attempt(store, start=LATER, seconds=1, try_number=2)
+
+    assert third == second != first
+    assert created(emulator) == 2
+
+
+def test_retry_in_such_a_dag_run_does_not_find_what_the_deleted_one_started(
+    attempt, emulator, new_store, settle
+):
+    """As after a first attempt that failed before it came to start a run."""
+    _, first = attempt(new_store(), seconds=1)
+    settle(first)
+
+    _, second = attempt(new_store(), start=LATER, try_number=2, seconds=1)
+
+    assert second != first
+    assert created(emulator) == 2
+
+
+def test_reattaching_in_such_a_dag_run_does_not_find_what_the_deleted_one_started(attempt, emulator, settle):
+    _, first = attempt(Store(), seconds=1)
+    settle(first)
+
+    _, second = attempt(Store(), start=LATER, try_number=2, max_tries=2, seconds=1, on_clear="reattach")
+
+    assert second != first
+    assert created(emulator) == 2
+
+
+def test_memory_that_outlives_its_dag_run_is_not_believed(attempt, emulator, kept, settle):
+    _, first = attempt(kept, seconds=1)
+    settle(first)
+
+    _, second = attempt(kept, start=LATER, seconds=1)
+
+    assert second != first
+    assert created(emulator) == 2
+
+
+@pytest.fixture(params=["3.3's store", "no store"])
+def new_store(request):
+    return Store if request.param == "3.3's store" else lambda: None
+
+
+def test_fewer_retries_do_not_hide_a_clear(attempt, emulator, kept, settle):
+    _, first = attempt(kept, seconds=1)
+    settle(first)
+
+    _, second = attempt(kept, try_number=2, max_tries=1, retries=0, clear_number=1, seconds=1)
+    _, third = attempt(kept, try_number=3, max_tries=1, retries=0, clear_number=1, seconds=1)
+
+    assert third == second != first
+    assert created(emulator) == 2
+
+
+@pytest.mark.parametrize(
+    "changed", [{"retries": 0}, {"clear_number": 1}], ids=["fewer retries", "another task was cleared"]
+)
+def test_what_may_be_a_retry_cancels_nothing(attempt, emulator, client, kept, changed):
+    _, first = attempt(kept)
+
+    _, second = attempt(kept, try_number=2, **changed)
+
+    assert second == first
+    assert status(client, first) == "running"
+    assert created(emulator) == 1
+
+
+def test_entry_of_an_older_version_of_ours_is_read(attempt, emulator, kept):
+    _, first = attempt(kept)
+    entry = kept.values["retab_run"]
+    kept.values["retab_run"] = {
+        name: entry[name] for name in ("identity", "family", "generation", "since", "run_id")
+    }
+
+    _, second = attempt(kept, try_number=2, retries=0, clear_number=1)
+
+    assert second == first
+    assert created(emulator) == 1
+
+
+@pytest.fixture
+def on_worker(monkeypatch):
+    """Name the machine."""
+    return lambda name: monkeypatch.setattr("socket.gethostname", lambda: name)
+
+
+def test_retry_on_a_worker_of_another_name_finds_the_run(attempt, emulator, on_worker):
+    on_worker("worker-1")
+    _, first = attempt()
+    on_worker("worker-2")
+
+    _, second = attempt(try_number=2)
+
+    assert second == first
+    assert created(emulator) == 1
+
+
+def warnings_of(caplog):
+    return [record.getMessage() for record in caplog.records if "`namespace`" in record.getMessage()]
+
+
+def test_clear_on_a_worker_of_another_name_says_which_setting_is_missing(
+    attempt, emulator, connect, on_worker, caplog
+):
+    on_worker("worker-1")
+    attempt()
+    on_worker("worker-2")
+
+    attempt(try_number=2, max_tries=2)
+
+    [warning] = warnings_of(caplog)
+    assert "connection" in warning
+    assert created(emulator) == 2
+
+
+def test_start_that_is_not_told_leaves_the_machine_s_name_and_says_so(attempt, caplog):
+    attempt(start=None)
+
+    assert len(warnings_of(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "tries"),
+    [
+        ({"namespace": "production"}, {"try_number": 2, "max_tries": 2}),
+        ({}, {"try_number": 1}),
+        (CLASSIC, {"try_number": 2, "max_tries": 2}),
+    ],
+    ids=["namespace", "first try", "classic routes"],
+)
+def test_nobody_is_warned_without_need(attempt, connect, caplog, extra, tries):
+    connect(extra=extra)
+
+    attempt(**tries)
+
+    assert warnings_of(caplog) == []
+
+
+def test_restart_none_of_whose_answers_came_is_retried_under_the_same_command(
+    attempt, connect, client, emulator, kept
+):
+    build = restart_of(client)
+    connect(extra=CLASSIC)
+    emulator.post_faults([{"match": "POST */restart", "times": 9, "kind": "reset_after"}])
+    with pytest.raises(ApiConnectionError):  # an AirflowFailException would end the retries
+        attempt(kept, operator=build())
+    emulator.post_faults([])
+
+    attempt(kept, try_number=2, operator=build())
 
     assert created(emulator) == 2
