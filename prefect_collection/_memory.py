@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -18,7 +18,7 @@ from prefect_collection.waiting import run_logger
 from retab_orchestration import InvalidInputError
 from retab_orchestration.identity import digest_of
 
-__all__ = ["Given", "Memory", "Record", "asking_again_at_once", "runs_in"]
+__all__ = ["CLOCKS_DIFFER", "Given", "Memory", "Record", "asking_again_at_once", "runs_in"]
 
 _RUN = "retab.run."
 _TEST_RUN = "retab.test-run."
@@ -32,6 +32,9 @@ _AFTER = " after "
 _one_writer = threading.Lock()
 
 _AT_ONCE = 2
+
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""By how much Prefect's clock and Retab's may differ."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.actions import RunDeployment
 
-from prefect_collection._memory import runs_in
+from prefect_collection._memory import CLOCKS_DIFFER, runs_in
 from prefect_collection.blocks import Credentials, aload_credentials, aopen_client, namespace_of
 from prefect_collection.waiting import run_logger
 from retab_orchestration import AsyncRetabClient, InvalidInputError, RetabError, RunIdentity, WorkflowRun
@@ -120,7 +120,8 @@ async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]
             block = await aload_credentials(account or fallback)
             async with await aopen_client(block) as client:
                 # The tags know a run whose create was cut off; they are those of the outermost flow run.
-                owner = RunIdentity.of(namespace_of(block), "prefect", str(flow_run_id))
+                since = flow_run.created - CLOCKS_DIFFER if flow_run.created else None
+                owner = RunIdentity.of(namespace_of(block), "prefect", str(flow_run_id), since=since)
                 tagged = await client.find_runs(owner, any_generation=True)
                 ended = {run.id for run in tagged if run.is_terminal}
                 active = (run_ids | {run.id for run in tagged}) - ended

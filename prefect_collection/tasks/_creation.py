@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from prefect_collection._deciding import Findable, Known, Situation, Source, Status, Step, decide
-from prefect_collection._memory import Memory, Record
+from prefect_collection._memory import CLOCKS_DIFFER, Memory, Record
 from prefect_collection._turns import Running
 from prefect_collection.blocks import RetabCredentials, namespace_of
 from prefect_collection.documents import (
@@ -31,9 +30,6 @@ from retab_orchestration import (
 __all__ = ["Apart", "Ask", "Call", "Creation", "Steps", "Wait", "created", "found"]
 
 _FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
-
-# Prefect's clock and Retab's may differ by as much.
-_SKEW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -200,7 +196,7 @@ class Call:
             owner.id,
             generation=known.content + again,
             on_mismatch="create",
-            since=owner.since - _SKEW if owner.since else None,
+            since=owner.since - CLOCKS_DIFFER if owner.since else None,
         )
 
     def _unknown(self, known: Record) -> CreateOutcomeUnknownError:

@@ -20,7 +20,7 @@ class Ran:
 
 
 @contextmanager
-def running(host, programs, env):
+def running(host, programs, env, *, keys=None):
     """Start every program; yield what waits for one by its name and returns it as `Ran`, or raises what it raised.
 
     Args:
@@ -28,13 +28,14 @@ def running(host, programs, env):
         programs: Name -> what runs it and returns what it has printed; it takes the host, the emulator and the
             environment for scripts.
         env: The environment of all of them, without the address of Retab.
+        keys: Name -> what its Retab makes of an `Idempotency-Key`; the others ignore it.
     """
 
-    def run(program: Callable):
-        with Emulator(speed=20.0, idempotency="ignored") as emulator:
+    def run(name: str, program: Callable):
+        with Emulator(speed=20.0, idempotency=(keys or {}).get(name, "ignored")) as emulator:
             printed = program(host, emulator, {**env, "RETAB_API_BASE_URL": emulator.url})
             return Ran(printed, emulator.stats()["runs_created"])
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        begun = {name: pool.submit(run, program) for name, program in programs.items()}
+        begun = {name: pool.submit(run, name, program) for name, program in programs.items()}
         yield lambda name: begun[name].result()

@@ -14,6 +14,7 @@ from tests.system.prefect.programs import running
 pytestmark = pytest.mark.system
 
 EXAMPLES = Path(__file__).parents[3] / "example_flows"
+MANY = {f"many, keys {keys}": keys for keys in ("compared", "honoured", "ignored")}
 PAGE = EXAMPLES.parent / "docs" / "prefect.md"
 
 
@@ -75,10 +76,10 @@ def ran(prefect_host, folder, page):
         "served": served(inbox(folder / "inbox")),
         "page": script(folder / "page.py"),
         "one": script(EXAMPLES / "run_workflow.py", invoice),
-        "many": script(EXAMPLES / "mapped_documents.py", *many),
+        **dict.fromkeys(MANY, script(EXAMPLES / "mapped_documents.py", *many)),
         "readme": script(folder / "readme.py"),
     }
-    with running(prefect_host, programs, {"RETAB_API_KEY": API_KEY}) as ran:
+    with running(prefect_host, programs, {"RETAB_API_KEY": API_KEY}, keys=MANY) as ran:
         yield ran
 
 
@@ -104,13 +105,18 @@ def test_the_code_of_the_page_on_prefect_runs_from_top_to_bottom(ran, page):
     assert ran("page").runs_created == 6
 
 
-def test_many_documents_go_through_at_once_each_as_one_run(prefect_host, ran):
-    assert json.loads(ran("many").printed) == {"total": sum(number * 10.5 for number in range(1, 6))}
-    assert ran("many").runs_created == 5
-    (flow_run,) = prefect_host.flow_runs("add-up-invoices")
-    tasks = prefect_host.task_runs(flow_run["id"])
-    assert len(tasks) == 15
-    assert {task["state_type"] for task in tasks} == {"COMPLETED"}
+@pytest.mark.parametrize("many", MANY)
+def test_many_documents_go_through_at_once_each_as_one_run(ran, many):
+    assert json.loads(ran(many).printed) == {"total": sum(number * 10.5 for number in range(1, 6))}
+    assert ran(many).runs_created == 5
+
+
+def test_each_of_many_documents_has_three_tasks(prefect_host, ran):
+    assert [ran(many).runs_created for many in MANY] == [5, 5, 5]
+    for flow_run in prefect_host.flow_runs("add-up-invoices"):
+        tasks = prefect_host.task_runs(flow_run["id"])
+        assert len(tasks) == 15
+        assert {task["state_type"] for task in tasks} == {"COMPLETED"}
 
 
 def test_a_served_schedule_runs_and_leaves_nothing_for_the_next_time(prefect_host, ran, folder):
