@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import BaseHook, Connection
 from airflow_provider import get_provider_info
 
 if TYPE_CHECKING:
-    from retab_orchestration import AsyncRetabClient, RetabClient, RetryPolicy
+    from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabClient, RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,31 @@ class RetabHook(BaseHook):
             self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
         client: AsyncRetabClient = self._client("AsyncRetabClient", self._known.client)
         return client
+
+    def has_another_key(self) -> bool:
+        """Read the connection anew, and return whether its key is another one than before."""
+        return self._renew(_read(self.retab_conn_id, self.get_connection(self.retab_conn_id)))
+
+    async def ahas_another_key(self) -> bool:
+        """Do what `has_another_key` does, awaiting."""
+        return self._renew(_read(self.retab_conn_id, await get_async_connection(self.retab_conn_id)))
+
+    def _renew(self, profile: "_Profile") -> bool:
+        before, self._known = self._known, profile
+        return before is None or before.client.get("api_key") != profile.client.get("api_key")
+
+    def refused(self, error: "AuthenticationError") -> "AuthenticationError":
+        """Return the error of a wait whose key was refused every time; it names the connection."""
+        return type(error)(
+            f"Retab refuses the API key of connection {self.retab_conn_id!r}, also after it was read again: put the "
+            f"key that is good now into its password, then clear the task. {error.message}",
+            method=error.method,
+            path=error.path,
+            status=error.status,
+            code=error.code,
+            request_id=error.request_id,
+            run_id=error.run_id,
+        )
 
     def namespace(self) -> str:
         """Return what tells this Airflow from others that use the same account: the connection's, else its address."""

@@ -31,6 +31,18 @@ class RunEvent:
     """The run's, or `TIMEOUT`, `OUT_OF_TIME` or `WAIT_FAILED`."""
     message: str = ""
     """Why, for `WAIT_FAILED`."""
+    at: float | None = None
+    """When the trigger saw it, seconds since the epoch; None from triggers that did not say so."""
+
+    @property
+    def is_state(self) -> bool:
+        """Whether the status is the run's."""
+        return self.status not in {TIMEOUT, OUT_OF_TIME, WAIT_FAILED}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a human was asked."""
+        return self.status == "waiting_for_human"
 
     @classmethod
     def read(cls, event: Any, *, run_id: str | None) -> "RunEvent":
@@ -49,7 +61,9 @@ class RunEvent:
             raise invalid(
                 f"resumed without the event of a RetabRunTrigger but with {event!r}; clear the task"
             )
-        found = cls(event["run_id"], event["status"], event.get("message") or "")
+        at = event.get("at")
+        seen = float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
+        found = cls(event["run_id"], event["status"], event.get("message") or "", seen)
         if run_id is None or found.run_id != run_id:
             raise invalid(
                 f"resumed with the event of run {found.run_id!r}, but this task waits for {run_id!r}"

@@ -1,6 +1,7 @@
 """RunOwner: the operators that start a run, and own it whatever happens to them."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
+from airflow_provider.clocks import Wait
 from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import (
     OnReview,
@@ -25,7 +27,7 @@ from airflow_provider.outcomes import TIMEOUT, RunEvent, failing_well, is_settle
 from airflow_provider.ownership import OnClear, Owned, Ownership
 from airflow_provider.results import check_output_path, find_place, write_outputs
 from airflow_provider.stopping import CancelOnTimeout, RunStopper
-from airflow_provider.waiting import Wait
+from airflow_provider.waiting import look_again, outage_log, through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
@@ -118,7 +120,9 @@ class RunOwner(RunStopper, BaseOperator):
                 owned = self._begin(client, context)
                 if not self.wait_for_completion:
                     return dict(owned.run.final_outputs)
-                return self._see_through(client, context, owned, wait)
+            return through_key_changes(
+                self.hook, lambda client: self._see_through(client, context, owned, wait)
+            )
 
     def _begin(self, client: "RetabClient", context: Context) -> Owned:
         hook = self.hook
@@ -136,7 +140,7 @@ class RunOwner(RunStopper, BaseOperator):
     def _see_through(
         self, client: "RetabClient", context: Context, owned: Owned, wait: Wait
     ) -> dict[str, Any]:
-        run = self._wait_here(client, context, owned.run)
+        run, wait = self._wait_here(client, context, owned.run, wait)
         if owned.reattached and _was_cancelled(run):
             return self._start_anew(client, context, run, wait)
         if is_settled(run, self.on_review):
@@ -160,30 +164,44 @@ class RunOwner(RunStopper, BaseOperator):
         again = replace(self._begin(client, context), reattached=False)
         return self._see_through(client, context, again, wait)
 
-    def _wait_here(self, client: "RetabClient", context: Context, run: "WorkflowRun") -> "WorkflowRun":
+    def _wait_here(
+        self, client: "RetabClient", context: Context, run: "WorkflowRun", wait: Wait
+    ) -> tuple["WorkflowRun", Wait]:
+        """Wait on the worker for as long as asked to; return the run, and the wait with its clock as it is then."""
         from retab_orchestration import WaitTimeoutError
 
+        def saw(seen: "WorkflowRun") -> None:
+            nonlocal wait
+            self.log.info("Run %s is %s", seen.id, seen.status_name)
+            wait = wait if seen.is_terminal else wait.saw(is_waiting=seen.is_waiting, at=time.time())
+
         if is_settled(run, self.on_review):
-            return client.get_run(run.id, output_nodes=self._nodes())
+            return client.get_run(run.id, output_nodes=self._nodes()), wait
         limits = [self.timeout, self.defer_after if self.deferrable else None]
         limit = min((each for each in limits if each is not None), default=None)
         if limit == 0:
-            return run
+            return run, wait
         try:
-            return client.wait_for_run(
+            ended = client.wait_for_run(
                 run.id,
                 timeout=limit,
                 poll=poll_policy(self.poll_interval),
                 on_review="wait" if self.on_review == "wait" else "return",
                 output_nodes=self._nodes(),
-                on_change=lambda seen: self.log.info("Run %s is %s", seen.id, seen.status_name),
+                on_change=saw,
+                on_outage=outage_log(run.id),
             )
         except WaitTimeoutError as error:
             last: WorkflowRun = error.run or run
-            if limit == self.timeout:
-                self._push(context, last)
-                raise self.timed_out(client, last, TIMEOUT) from error
-            return last
+            if limit != self.timeout:
+                return last, wait
+            if error.__cause__ is not None:  # nobody knows what became of it while it could not be looked at
+                last = look_again(client, run.id)
+            if is_settled(last, self.on_review):
+                return client.get_run(run.id, output_nodes=self._nodes()), wait
+            self._push(context, last)
+            raise self.timed_out(client, last, TIMEOUT) from error
+        return ended, wait
 
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         self._stop_if_killed()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -12,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_provider.clocks import Wait
 from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import (
     OnReview,
@@ -23,13 +25,11 @@ from airflow_provider.inputs import (
 )
 from airflow_provider.links import RetabRunLink
 from airflow_provider.outcomes import failing_well, is_settled
-from airflow_provider.waiting import RunWaiter, Wait
+from airflow_provider.waiting import RunWaiter, through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, WorkflowRun
-
-# Looks in a row that may fail before a sensor that pokes does; one that is rescheduled starts to count anew each time.
-_MOST_FAILED_LOOKS = 5
+    from retab_orchestration.policies import ErrorBudget
 
 
 class RetabRunSensor(RunWaiter, BaseSensorOperator):
@@ -67,7 +67,6 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
         self.output_nodes = output_nodes
         self.on_review = check_on_review(on_review)
         self.deferrable = deferrable
-        self._failed_looks = 0
         self._pushed: tuple[str, tuple[str, ...]] | None = None
         check_text(run_id=run_id, retab_conn_id=retab_conn_id)
         if not is_rendered_later(output_nodes):
@@ -113,20 +112,37 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
     def _look(self) -> "WorkflowRun | None":
         """Return the run; None where it could not be seen this time, which is forgiven a few times in a row."""
         from retab_orchestration import NotFoundError, RetabError
+        from retab_orchestration.policies import Trouble
 
+        nodes = check_nodes(self.output_nodes)
         try:
-            with self.hook.get_conn() as client:
-                run = client.get_run(self.run_id, output_nodes=check_nodes(self.output_nodes))
+            run = through_key_changes(
+                self.hook, lambda client: client.get_run(self.run_id, output_nodes=nodes)
+            )
         except RetabError as error:
-            self._failed_looks += 1
             # A run that was created a moment ago may not be found yet.
-            passing = error.retryable or isinstance(error, NotFoundError)
-            if not passing or self._failed_looks >= _MOST_FAILED_LOOKS:
+            is_missing = isinstance(error, NotFoundError)
+            if not error.retryable and not is_missing:
                 raise
-            self.log.warning("Run %s could not be looked at: %s", self.run_id, error)
+            trouble = Trouble.MISSING if is_missing else Trouble.OUTAGE
+            was_troubled, goes_on = self._errors.is_troubled, self._errors.failed(trouble, time.monotonic())
+            # One that is rescheduled starts anew each time; there the sensor's own timeout is the limit.
+            if not goes_on and not self.reschedule:
+                raise
+            if not was_troubled:
+                self.log.warning("Run %s cannot be looked at, trying on: %s", self.run_id, error)
             return None
-        self._failed_looks = 0
+        if self._errors.is_troubled:
+            self.log.warning("Run %s can be looked at again", self.run_id)
+        self._errors.understood(time.monotonic())
         return run
+
+    @cached_property
+    def _errors(self) -> "ErrorBudget":
+        from retab_orchestration import PollPolicy
+        from retab_orchestration.policies import ErrorBudget
+
+        return ErrorBudget(PollPolicy().error_budget)
 
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         from retab_orchestration import RetabError

@@ -4,17 +4,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider.clocks import Watch
 from airflow_provider.hooks import RetabHook, import_core
 from airflow_provider.inputs import OnReview
 from airflow_provider.kills import TRIGGERS_ARE_KILLED, cancel_if_stopped
 from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, poll_policy
 
 if TYPE_CHECKING:
-    from retab_orchestration import AsyncRetabClient, WorkflowRun
+    from retab_orchestration import ApiError, AsyncRetabClient, WorkflowRun
+    from retab_orchestration.policies import KeyRefusals
 
 # Airflow 3.3 fails a task that is resumed before its executor has reported that the deferring process ended. Its
 # supervisor may notice that end as late as [workers] min_heartbeat_interval (5 s) after it; twice that is safe.
@@ -36,6 +38,7 @@ class RetabRunTrigger(BaseTrigger):
         not_before: Seconds since the epoch before which no event fires.
         poll_interval: Seconds between two looks, at most; twice that while a human is asked.
         on_review: `wait` goes on while a human is asked, anything else fires then.
+        watch: What else fires: `review_begin`, that a human is asked; `review_end`, that none is; `end`, nothing.
         cancel_on_kill: Whether to cancel the run when the task is stopped, which only who started it should.
     """
 
@@ -49,6 +52,7 @@ class RetabRunTrigger(BaseTrigger):
         not_before: float = 0.0,
         poll_interval: float = 30.0,
         on_review: OnReview = "return",
+        watch: str | None = None,
         cancel_on_kill: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -59,6 +63,7 @@ class RetabRunTrigger(BaseTrigger):
         self.not_before = not_before
         self.poll_interval = poll_interval
         self.on_review = on_review
+        self.watch = None if watch is None else str(watch)
         self.cancel_on_kill = cancel_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -71,6 +76,7 @@ class RetabRunTrigger(BaseTrigger):
             "not_before",
             "poll_interval",
             "on_review",
+            "watch",
             "cancel_on_kill",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {
@@ -99,41 +105,75 @@ class RetabRunTrigger(BaseTrigger):
     async def _outcome(self) -> dict[str, Any]:
         # A thousand of these wait in one process: no coroutine, timer or logger more than needed stands above the wait.
         await import_core()
-        from retab_orchestration import RetabError, WaitTimeoutError
+        from retab_orchestration import AuthenticationError, RetabError, WaitTimeoutError
 
-        try:
-            async with await RetabHook(self.retab_conn_id).aget_conn() as client:
-                first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
-                left = await self._seconds_left(client)
-                strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
-                nearest = min((each for each in (left, strict) if each is not None), default=None)
-                async with nullcontext() if strict is None else asyncio.timeout(max(strict, first) + _GRACE):
-                    run = await client.wait_for_run(
-                        self.run_id,
-                        # At least one look, and not before `first`: a run that ended in time is not late with us.
-                        timeout=None if nearest is None else max(nearest, first, 0.001),
-                        poll=poll_policy(self.poll_interval, first=first),
-                        on_review="wait" if self.on_review == "wait" else "return",
-                        outputs=False,
-                        on_change=self._log_change,
-                    )
-        except WaitTimeoutError:
-            return {"status": TIMEOUT if nearest == left else OUT_OF_TIME}
-        except TimeoutError:
-            return {"status": OUT_OF_TIME}
-        except RetabError as error:
-            return {"status": WAIT_FAILED, "message": str(error)}
-        return {"status": run.status.value, "waiting_for_node_ids": list(run.waiting_for_node_ids)}
+        hook, refusals = RetabHook(self.retab_conn_id), None
+        while True:
+            try:
+                async with await hook.aget_conn() as client:
+                    first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
+                    left = await self._seconds_left(client)
+                    strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
+                    nearest = min((each for each in (left, strict) if each is not None), default=None)
+                    async with (
+                        nullcontext() if strict is None else asyncio.timeout(max(strict, first) + _GRACE)
+                    ):
+                        run = await client.wait_for_run(
+                            self.run_id,
+                            # At least one look, and not before `first`: a run that ended in time is not late with us.
+                            timeout=None if nearest is None else max(nearest, first, 0.001),
+                            poll=poll_policy(self.poll_interval, first=first),
+                            on_review=self._until(),
+                            outputs=False,
+                            on_change=self._log_change,
+                            on_outage=self._log_outage,
+                        )
+            except WaitTimeoutError:
+                return {"status": TIMEOUT if nearest == left else OUT_OF_TIME}
+            except TimeoutError:
+                return {"status": OUT_OF_TIME}
+            except AuthenticationError as error:
+                refusals = refusals or _refusals()
+                pause = refusals.pause_after(is_changed=await hook.ahas_another_key())
+                if pause is None:
+                    return {"status": WAIT_FAILED, "message": str(hook.refused(error))}
+                await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+            except RetabError as error:
+                return {"status": WAIT_FAILED, "message": str(error)}
+            else:
+                return {
+                    "status": run.status.value,
+                    "waiting_for_node_ids": list(run.waiting_for_node_ids),
+                    "at": time.time(),
+                }
+
+    def _until(self) -> Literal["return", "wait", "until_decided"]:
+        """Return what the client's wait is to do with a review."""
+        if self.watch == Watch.REVIEW_END:
+            return "until_decided"
+        return "wait" if self.on_review == "wait" and self.watch != Watch.REVIEW_BEGIN else "return"
 
     async def _seconds_left(self, client: "AsyncRetabClient") -> float | None:
         if self.deadline is None:
             return None
         left = self.deadline - time.time()
-        if self.on_review == "wait":
-            # This may be another triggerer than the one that saw the review begin.
+        if self.on_review == "wait" and self.watch is None:
+            # Deferred before the clock was ours. This may be another triggerer than the one that saw the review begin.
             timing = (await client.get_run(self.run_id, outputs=False)).timing
             left += timing.human_waiting_duration_ms / 1000
         return left
 
     def _log_change(self, run: "WorkflowRun") -> None:
         self.logger().info("Run %s is %s", run.id, run.status_name)
+
+    def _log_outage(self, error: "ApiError | None") -> None:
+        if error is None:
+            self.logger().warning("Run %s can be looked at again", self.run_id)
+        else:
+            self.logger().warning("Run %s cannot be looked at, trying on: %s", self.run_id, error)
+
+
+def _refusals() -> "KeyRefusals":
+    from retab_orchestration.policies import KeyRefusals
+
+    return KeyRefusals()

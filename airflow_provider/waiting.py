@@ -2,13 +2,13 @@
 
 import logging
 import time
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from dataclasses import asdict, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, Context, TaskDeferred
 
+from airflow_provider.clocks import Wait
 from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import OnReview, check_nodes
 from airflow_provider.outcomes import (
@@ -23,43 +23,16 @@ from airflow_provider.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from retab_orchestration import RetabClient, WorkflowRun
+    from collections.abc import Callable
+
+    from retab_orchestration import ApiError, RetabClient, WorkflowRun
 
 log = logging.getLogger(__name__)
 
-# Seconds after the last deadline of ours at which Airflow ends a deferral whose trigger never spoke.
-_BACKSTOP = 60.0
+T = TypeVar("T")
 
-
-@dataclass(frozen=True)
-class Wait:
-    """How long a task waits, and for what kind of run; it travels with the task while that is deferred."""
-
-    deadline: float | None = None
-    """Seconds since the epoch; the time in which a human is asked does not count."""
-    strict_deadline: float | None = None
-    """Seconds since the epoch, whoever is asked meanwhile."""
-    reattached: bool = False
-    """Whether the run is one that an earlier attempt had started."""
-
-    @classmethod
-    def begin(cls, timeout: float | None, execution_timeout: timedelta | None) -> "Wait":
-        """Turn the seconds that a wait may take from now on into moments."""
-        strict = None if execution_timeout is None else time.time() + execution_timeout.total_seconds()
-        return cls(None if timeout is None else time.time() + timeout, strict)
-
-    def backstop(self, shortest: float, *, through_review: bool) -> timedelta | None:
-        """Return how long Airflow may leave the task deferred, None where nobody can know.
-
-        Args:
-            shortest: Seconds that the deferral takes at least.
-            through_review: Whether the wait goes on, and `deadline` moves, while a human is asked.
-        """
-        moments = (self.strict_deadline, None if through_review else self.deadline)
-        nearest = min((moment for moment in moments if moment is not None), default=None)
-        if nearest is None:
-            return None
-        return timedelta(seconds=max(nearest - time.time(), shortest) + _BACKSTOP)
+# Seconds between two looks at a run that cannot be looked at, before it is cancelled.
+_BETWEEN_LOOKS = 5.0
 
 
 class RunWaiter:
@@ -101,6 +74,8 @@ class RunWaiter:
         deadline: float | None = None,
         strict_deadline: float | None = None,
         reattached: bool = False,
+        seconds_left: float | None = None,
+        failing_since: float | None = None,
     ) -> dict[str, Any]:
         """Fetch the run that the trigger waited for, and end the task as it did.
 
@@ -111,17 +86,39 @@ class RunWaiter:
             deadline: When the wait has to end, seconds since the epoch.
             strict_deadline: The same, for the time in which a human is asked as well.
             reattached: Whether an earlier attempt had started the run.
+            seconds_left: What is left of the time while its clock stands still, because a human is asked.
+            failing_since: Since when the run could not be read at a resume, seconds since the epoch.
 
         Raises:
             AirflowFailException: Another attempt would end as this one did.
         """
-        wait = Wait(deadline, strict_deadline, reattached)
+        wait = Wait(deadline, strict_deadline, reattached, seconds_left, failing_since)
         with failing_well():
             self._run_id = run_id or own_run_id(context)
             outcome = RunEvent.read(event, run_id=self._run_id)
             with self.hook.get_conn() as client:
-                run = client.get_run(outcome.run_id, output_nodes=self._nodes())
+                run, wait = self._read(client, outcome, wait)
                 return self._resume(client, context, run, outcome, wait)
+
+    def _read(self, client: "RetabClient", outcome: RunEvent, wait: Wait) -> tuple["WorkflowRun", Wait]:
+        """Return the run, and the wait with its clock as the trigger and this look saw it; or defer again."""
+        from retab_orchestration import RetabError
+
+        if outcome.at is not None and outcome.is_state:
+            wait = wait.saw(is_waiting=outcome.is_waiting, at=outcome.at)
+        try:
+            run = client.get_run(outcome.run_id, output_nodes=self._nodes())
+        except RetabError as error:
+            again = wait.failed_to_resume(time.time()) if error.retryable else None
+            if again is None:
+                raise
+            if wait.failing_since is None:
+                log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
+            raise self._deferral(outcome.run_id, again) from error
+        if wait.failing_since is not None:
+            log.info("Run %s can be read again", run.id)
+        wait = replace(wait, failing_since=None)
+        return run, wait if run.is_terminal else wait.saw(is_waiting=run.is_waiting, at=time.time())
 
     def _resume(
         self, client: "RetabClient", context: Context, run: "WorkflowRun", outcome: RunEvent, wait: Wait
@@ -129,11 +126,11 @@ class RunWaiter:
         if is_settled(run, self.on_review):
             return self._finish(context, run)
         self._push(context, run)
-        if outcome.status in {TIMEOUT, OUT_OF_TIME}:
+        if outcome.status == OUT_OF_TIME or (outcome.status == TIMEOUT and wait.seconds_left is None):
             raise self.timed_out(client, run, outcome.status)
         if outcome.status == WAIT_FAILED:
             raise AirflowException(f"The triggerer could not wait for run {run.id}: {outcome.message}")
-        # A human decided between the event and now, so the run goes on.
+        # A review began or ended, so that the clock was stopped or goes on; or a human decided a moment ago.
         raise self._deferral(run.id, wait)
 
     def _deferral(self, run_id: str, wait: Wait) -> TaskDeferred:
@@ -148,6 +145,7 @@ class RunWaiter:
                 not_before=time.time() + SHORTEST_DEFERRAL,
                 poll_interval=self.seconds_between_looks,
                 on_review=self.on_review,
+                watch=wait.watch(through_review=self.on_review == "wait"),
                 cancel_on_kill=self.cancel_on_kill,
             ),
             method_name="execute_complete",
@@ -173,3 +171,51 @@ def own_run_id(context: Context) -> str | None:
     ti = context["ti"]
     run_id: str | None = ti.xcom_pull(task_ids=ti.task_id, key="run_id", map_indexes=ti.map_index)
     return run_id
+
+
+def outage_log(run_id: str) -> "Callable[[ApiError | None], None]":
+    """Return what logs once that a run cannot be looked at, and once that it can again."""
+
+    def tell(error: "ApiError | None") -> None:
+        if error is None:
+            log.warning("Run %s can be looked at again", run_id)
+        else:
+            log.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
+
+    return tell
+
+
+def look_again(client: "RetabClient", run_id: str) -> "WorkflowRun":
+    """Return the run as it is now, trying for as long as looks may fail."""
+    from retab_orchestration import PollPolicy, RetabError
+    from retab_orchestration.policies import ErrorBudget, Trouble
+
+    budget = ErrorBudget(PollPolicy().error_budget)
+    while True:
+        try:
+            return client.get_run(run_id, outputs=False)
+        except RetabError as error:
+            if not error.retryable or not budget.failed(Trouble.OUTAGE, time.monotonic()):
+                raise
+            time.sleep(_BETWEEN_LOOKS)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+def through_key_changes(hook: RetabHook, act: "Callable[[RetabClient], T]") -> "T":
+    """Do something that only reads, again with the connection read anew where its key is refused.
+
+    Raises:
+        ConfigurationError: The key is refused every time; it names the connection.
+    """
+    from retab_orchestration import AuthenticationError
+    from retab_orchestration.policies import KeyRefusals
+
+    refusals = KeyRefusals()
+    while True:
+        try:
+            with hook.get_conn() as client:
+                return act(client)
+        except AuthenticationError as error:
+            pause = refusals.pause_after(is_changed=hook.has_another_key())
+            if pause is None:
+                raise hook.refused(error) from error
+            time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile

@@ -111,7 +111,6 @@ _MISSING_IN_A_ROW = 3
 # A key that is refused is tried so often in all, within a minute.
 _KEY_REFUSALS = 3
 _BETWEEN_KEY_REFUSALS = 25.0
-_KEY_REFUSALS_WITHIN = 60.0
 
 
 class ErrorBudget:
@@ -167,22 +166,25 @@ class ErrorBudget:
 class KeyRefusals:
     """The 401s of one wait: a key that is being changed may be refused for a moment."""
 
-    def __init__(self) -> None:
-        self._moments: list[float] = []
+    __slots__ = ("_refusals",)
 
-    def pause_after(self, now: float, *, is_changed: bool) -> float | None:
-        """Return the seconds until the next look; None if the key is wrong.
+    def __init__(self) -> None:
+        self._refusals = 0
+
+    def understood(self) -> None:
+        """Take note of a look that was answered."""
+        self._refusals = 0
+
+    def pause_after(self, *, is_changed: bool) -> float | None:
+        """Return the seconds until the next look after one that was refused; None if the key is wrong.
 
         Args:
-            now: When a look was refused.
             is_changed: Whether there is another key by now, which has not been tried yet.
         """
+        self._refusals = 0 if is_changed else self._refusals + 1
         if is_changed:
-            self._moments.clear()
             return 0.0
-        self._moments = [moment for moment in self._moments if moment > now - _KEY_REFUSALS_WITHIN]
-        self._moments.append(now)
-        return _BETWEEN_KEY_REFUSALS if len(self._moments) < _KEY_REFUSALS else None
+        return _BETWEEN_KEY_REFUSALS if self._refusals < _KEY_REFUSALS else None
 
 
 class Pace:

@@ -42,6 +42,7 @@ class Schedule:
         started: The present time on the caller's clock, seconds.
         timeout: Seconds the run may take, None for any; time in which a human is asked does not count.
         through_review: Whether the wait goes on while a human is asked.
+        until_decided: Whether the wait is for the end of a review: it ends once no human is asked.
     """
 
     __slots__ = (
@@ -52,15 +53,23 @@ class Schedule:
         "_started",
         "_through_review",
         "_timeout",
+        "_until_decided",
         "errors",
     )
 
     def __init__(
-        self, policy: PollPolicy, *, started: float, timeout: float | None, through_review: bool
+        self,
+        policy: PollPolicy,
+        *,
+        started: float,
+        timeout: float | None,
+        through_review: bool,
+        until_decided: bool = False,
     ) -> None:
         self._policy = policy
         self._timeout = timeout
-        self._through_review = through_review
+        self._through_review = through_review or until_decided
+        self._until_decided = until_decided
         self._started = started
         self._paced_from = started  # where the growth of the gaps starts: anew when a human has decided
         self._reviewed = 0.0
@@ -80,7 +89,9 @@ class Schedule:
 
     def settles(self, status: RunStatus) -> bool:
         """Tell whether this status ends the wait."""
-        return status.is_terminal or (status.is_waiting and not self._through_review)
+        if status.is_waiting:
+            return not self._through_review
+        return status.is_terminal or self._until_decided
 
     def saw(self, status: RunStatus, now: float, chance: float) -> Decision:
         """Decide after a look that showed this status."""

@@ -46,8 +46,10 @@ W = TypeVar("W", bound=_Watched)
 OnOutage = Callable[[errors.ApiError | None], Any]
 """Called with an error when looks begin to fail, and with None when they are understood again."""
 
-OnReview = Literal["return", "wait"]
-"""What a wait does when a human is asked: return the run as it is, or wait until it has ended."""
+OnReview = Literal["return", "wait", "until_decided"]
+"""What a wait does when a human is asked: return the run as it is, wait until it has ended, or wait until it is
+decided, and return at once where nobody is asked."""
+_ON_REVIEW = ("return", "wait", "until_decided")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,12 @@ class Patience:
             raise errors.InvalidInputError(f"poll must be a PollPolicy, not {type(poll).__name__}")
         if inspect.iscoroutinefunction(on_outage):
             raise errors.InvalidInputError("on_outage must be a plain function: it is called, not awaited")
-        return cls(timeout, poll, checked_choice("on_review", on_review, ("return", "wait")), on_outage)
+        return cls(
+            timeout,
+            poll,
+            checked_choice("on_review", on_review, _ON_REVIEW),
+            on_outage,
+        )
 
 
 class Wait(Generic[W]):
@@ -109,6 +116,7 @@ class Wait(Generic[W]):
             started=now,
             timeout=patience.timeout,
             through_review=patience.on_review == "wait",
+            until_decided=patience.on_review == "until_decided",
         )
         self._patience = patience
         self._on_change = on_change

@@ -184,7 +184,8 @@ class AsyncRunOperations:
             run_id: The run.
             timeout: Seconds it may take, None for any; time in which a human is asked does not count.
             poll: How often to look.
-            on_review: `return` also returns when the run waits for a human, `wait` goes on until it has ended.
+            on_review: `return` also returns when the run waits for a human, `wait` goes on until it has ended,
+                `until_decided` returns once no human is asked (any more).
             outputs: As in `get_run`.
             output_nodes: As in `get_run`.
             on_change: Called with the run when it is seen first, and whenever its status has changed.

@@ -92,7 +92,10 @@ def test_deferral_carries_ids_and_times_only(connect, context, ti):
         "deadline": kwargs["deadline"],
         "strict_deadline": None,
         "reattached": False,
+        "seconds_left": None,
+        "failing_since": None,
     }
+    assert kwargs["watch"] == "end"
     assert (
         600 < deferred.value.timeout.total_seconds() <= 660
     )  # a trigger that says nothing is not waited for

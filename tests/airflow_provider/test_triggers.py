@@ -67,6 +67,7 @@ def test_trigger_is_rebuilt_from_what_the_first_release_wrote():
         "not_before": 0.0,
         "poll_interval": 30.0,
         "on_review": "return",
+        "watch": None,
         "cancel_on_kill": False,
     }
 
@@ -87,9 +88,10 @@ def test_next_kwargs_and_event_survive_airflow_s_database():
 def test_completed_run_fires_one_event_of_ids_and_states(connect, start, fire):
     run_id = start(1)
 
-    assert fire(RetabRunTrigger(run_id)) == [
-        {"run_id": run_id, "status": "completed", "waiting_for_node_ids": []}
-    ]
+    [event] = fire(RetabRunTrigger(run_id))
+
+    assert time.time() - event.pop("at") < 60
+    assert event == {"run_id": run_id, "status": "completed", "waiting_for_node_ids": []}
 
 
 def test_outputs_are_never_fetched(connect, start, fire, emulator, settle):
@@ -105,7 +107,10 @@ def test_outputs_are_never_fetched(connect, start, fire, emulator, settle):
 def test_review_fires(connect, start_review, fire):
     expected = {"run_id": start_review, "status": "waiting_for_human", "waiting_for_node_ids": ["hil-node-1"]}
 
-    assert fire(RetabRunTrigger(start_review)) == [expected]
+    [event] = fire(RetabRunTrigger(start_review))
+
+    assert event.pop("at") <= time.time()
+    assert event == expected
 
 
 def test_review_is_waited_out_if_told_to(connect, start_review, client, fire):
@@ -121,6 +126,7 @@ def test_failed_run_fires_its_status(connect, client, fire):
 
     [event] = fire(RetabRunTrigger(run.id))
 
+    assert event.pop("at") <= time.time()
     assert event == {"run_id": run.id, "status": "error", "waiting_for_node_ids": []}
 
 

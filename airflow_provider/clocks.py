@@ -1,0 +1,91 @@
+"""The clocks of a deferred task: which of them run, what a review does to them, and for how long resuming may fail."""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+
+__all__ = ["RESUME_BUDGET", "Wait", "Watch"]
+
+RESUME_BUDGET = 600.0
+"""Seconds for which a resumed task may fail to read its run until it fails."""
+
+# Seconds after the last deadline of ours at which Airflow ends a deferral whose trigger never spoke.
+_BACKSTOP = 60.0
+
+
+class Watch(StrEnum):
+    """What a trigger waits for, besides the end of the run."""
+
+    END = "end"
+    """Nothing, or a review if that ends the wait."""
+    REVIEW_BEGIN = "review_begin"
+    """That a human is asked, so that the clock is stopped."""
+    REVIEW_END = "review_end"
+    """That no human is asked any more, so that the clock goes on."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How long a task waits, and for what kind of run; it travels with the task while that is deferred.
+
+    The clock of `timeout` is ours: it runs (`deadline`), or it is stopped while a human is asked (`seconds_left`).
+    """
+
+    deadline: float | None = None
+    """Seconds since the epoch; the time in which a human is asked does not count."""
+    strict_deadline: float | None = None
+    """Seconds since the epoch, whoever is asked meanwhile."""
+    reattached: bool = False
+    """Whether the run is one that an earlier attempt had started."""
+    seconds_left: float | None = None
+    """What was left of the time when a human was asked; None unless that is so."""
+    failing_since: float | None = None
+    """Seconds since the epoch: since when a resumed task could not read its run; None while it can."""
+
+    @classmethod
+    def begin(cls, timeout: float | None, execution_timeout: timedelta | None) -> "Wait":
+        """Turn the seconds that a wait may take from now on into moments."""
+        strict = None if execution_timeout is None else time.time() + execution_timeout.total_seconds()
+        return cls(None if timeout is None else time.time() + timeout, strict)
+
+    def saw(self, *, is_waiting: bool, at: float) -> "Wait":
+        """Return the wait after the run was seen: the clock stops when a human is asked, and goes on when nobody is.
+
+        Args:
+            is_waiting: Whether a human is asked.
+            at: When that was seen, seconds since the epoch.
+        """
+        if is_waiting and self.deadline is not None:
+            return replace(self, deadline=None, seconds_left=max(self.deadline - at, 0.0))
+        if not is_waiting and self.seconds_left is not None:
+            return replace(self, deadline=at + self.seconds_left, seconds_left=None)
+        return self
+
+    def watch(self, *, through_review: bool) -> Watch:
+        """Return what to wait for next.
+
+        Args:
+            through_review: Whether a review does not end the wait.
+        """
+        if not through_review or (self.deadline is None and self.seconds_left is None):
+            return Watch.END
+        return Watch.REVIEW_BEGIN if self.seconds_left is None else Watch.REVIEW_END
+
+    def failed_to_resume(self, now: float) -> "Wait | None":
+        """Return the wait after a resumed task could not read its run; None if it has been so for too long."""
+        since = now if self.failing_since is None else self.failing_since
+        return replace(self, failing_since=since) if now < since + RESUME_BUDGET else None
+
+    def backstop(self, shortest: float, *, through_review: bool) -> timedelta | None:
+        """Return how long Airflow may leave the task deferred, None where nobody can know.
+
+        Args:
+            shortest: Seconds that the deferral takes at least.
+            through_review: Whether the wait goes on, and `deadline` moves, while a human is asked.
+        """
+        moments = (self.strict_deadline, None if through_review else self.deadline)
+        nearest = min((moment for moment in moments if moment is not None), default=None)
+        if nearest is None:
+            return None
+        return timedelta(seconds=max(nearest - time.time(), shortest) + _BACKSTOP)

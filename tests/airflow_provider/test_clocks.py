@@ -1,0 +1,78 @@
+"""The clocks of a deferred task: every state that they can be in, and what is seen in it."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from airflow_provider.clocks import RESUME_BUDGET, Wait, Watch
+
+NONE, RUNNING, STOPPED = Wait(), Wait(deadline=1000.0), Wait(seconds_left=400.0)
+STRICT = 5000.0
+
+AFTER = {
+    # the clock, whether a human is asked -> the clock after that was seen at 600
+    ("none", False): {},
+    ("none", True): {},
+    ("running", False): {"deadline": 1000.0},
+    ("running", True): {"seconds_left": 400.0},
+    ("stopped", False): {"deadline": 1000.0},
+    ("stopped", True): {"seconds_left": 400.0},
+}
+WATCHED = {
+    ("none", False): Watch.END,
+    ("none", True): Watch.END,
+    ("running", False): Watch.END,
+    ("running", True): Watch.REVIEW_BEGIN,
+    ("stopped", False): Watch.END,
+    ("stopped", True): Watch.REVIEW_END,
+}
+CLOCKS = {"none": NONE, "running": RUNNING, "stopped": STOPPED}
+MORE = [
+    {"strict_deadline": strict, "reattached": again}
+    for strict, again in product((None, STRICT), (True, False))
+]
+
+
+@pytest.mark.parametrize(("clock", "is_waiting"), AFTER)
+@pytest.mark.parametrize("more", MORE)
+def test_what_is_seen_stops_the_clock_or_lets_it_go_on(clock, is_waiting, more):
+    before = replace(CLOCKS[clock], **more)
+
+    assert before.saw(is_waiting=is_waiting, at=600.0) == Wait(**AFTER[clock, is_waiting], **more)
+
+
+@pytest.mark.parametrize(("clock", "through_review"), WATCHED)
+@pytest.mark.parametrize("more", MORE)
+def test_what_is_watched(clock, through_review, more):
+    assert (
+        replace(CLOCKS[clock], **more).watch(through_review=through_review) is WATCHED[clock, through_review]
+    )
+
+
+def test_a_review_of_days_costs_no_second_however_often_it_is_seen():
+    wait = Wait(deadline=1000.0).saw(is_waiting=True, at=900.0)
+    for at in (901.0, 5000.0, 500_000.0):  # a restart, another triggerer, a second trigger
+        wait = wait.saw(is_waiting=True, at=at)
+
+    assert wait.saw(is_waiting=False, at=600_000.0) == Wait(deadline=600_100.0)
+
+
+def test_a_review_that_is_seen_after_the_deadline_leaves_nothing_and_no_less():
+    assert Wait(deadline=1000.0).saw(is_waiting=True, at=1001.0) == Wait(seconds_left=0.0)
+
+
+@pytest.mark.parametrize(
+    ("since", "now", "goes_on"),
+    [
+        (None, 100.0, True),
+        (100.0, 100.0 + RESUME_BUDGET - 1, True),
+        (100.0, 100.0 + RESUME_BUDGET, False),
+    ],
+)
+def test_for_how_long_a_resume_may_fail(since, now, goes_on):
+    again = Wait(deadline=1.0, failing_since=since).failed_to_resume(now)
+
+    assert (again is not None) is goes_on
+    if again is not None:
+        assert again == Wait(deadline=1.0, failing_since=100.0)

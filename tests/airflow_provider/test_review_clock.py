@@ -1,0 +1,142 @@
+"""A review stops the clock of `timeout`, whoever restarts meanwhile; a resume that fails is deferred again."""
+
+import json
+import time
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider.operators import RetabRunWorkflowOperator
+from airflow_provider.triggers import RetabRunTrigger
+from retab_orchestration import RunStatus
+
+REVIEW = "wf_invoice_review"
+
+
+@pytest.fixture
+def operator(invoice):
+    return RetabRunWorkflowOperator(
+        task_id="read",
+        workflow_id=REVIEW,
+        documents={"start-node-1": str(invoice)},
+        timeout=3.0,
+        on_review="wait",
+    )
+
+
+def deferred_by(act):
+    with pytest.raises(TaskDeferred) as deferred:
+        act()
+    return deferred.value
+
+
+def fired(fire, deferral):
+    """Fire the trigger of a deferral in another triggerer, which knows what Airflow stored and nothing else."""
+    kwargs = json.loads(json.dumps(deferral.trigger.serialize()[1]))
+    [event] = fire(RetabRunTrigger(**{**kwargs, "not_before": 0.0}))
+    return event
+
+
+def resumed(operator, context, deferral, event):
+    kwargs = json.loads(json.dumps(deferral.kwargs))
+    return operator.execute_complete(context, event=event, **kwargs)
+
+
+def test_a_review_longer_than_the_timeout_ends_in_the_outputs(connect, context, ti, operator, client, fire):
+    first = deferred_by(lambda: operator.execute(context))
+    run_id = ti.xcoms["run_id"]
+    asked = fired(fire, first)
+    assert asked["status"] == "waiting_for_human"
+
+    in_review = deferred_by(lambda: resumed(operator, context, first, asked))
+
+    assert (ti.xcoms["status"], ti.xcoms["waiting_for_node_ids"]) == ("waiting_for_human", ["hil-node-1"])
+    assert in_review.kwargs["deadline"] is None
+    assert 0 < in_review.kwargs["seconds_left"] <= 3.0
+    time.sleep(3.5)
+    client.decide_review(run_id, "hil-node-1", approved=True)
+
+    decided = fired(fire, in_review)
+    try:
+        outputs = resumed(operator, context, in_review, decided)
+    except TaskDeferred as going_on:  # it had not ended yet when it was read
+        outputs = resumed(operator, context, going_on, fired(fire, going_on))
+    assert "end-node-1" in outputs
+    assert client.get_run(run_id).status is RunStatus.COMPLETED
+
+
+def test_a_triggerer_that_comes_back_during_a_review_has_no_deadline(
+    connect, context, operator, client, fire, ti
+):
+    first = deferred_by(lambda: operator.execute(context))
+    in_review = deferred_by(lambda: resumed(operator, context, first, fired(fire, first)))
+
+    assert in_review.trigger.serialize()[1]["deadline"] is None
+    assert in_review.trigger.serialize()[1]["watch"] == "review_end"
+    assert in_review.timeout is None
+
+
+def test_what_was_deferred_before_the_clock_was_ours_goes_on(connect, context, operator, client, fire, ti):
+    first = deferred_by(lambda: operator.execute(context))
+    run_id = ti.xcoms["run_id"]
+    old_trigger = {
+        "run_id": run_id,
+        "retab_conn_id": "retab_default",
+        "deadline": time.time() + 600,
+        "strict_deadline": None,
+        "not_before": 0.0,
+        "poll_interval": 30.0,
+        "on_review": "wait",
+        "cancel_on_kill": True,
+    }
+    fired(fire, first)
+    client.decide_review(run_id, "hil-node-1", approved=True)
+    [event] = fire(RetabRunTrigger(**old_trigger))
+    event.pop("at")
+    old_kwargs = {
+        "run_id": run_id,
+        "deadline": time.time() + 600,
+        "strict_deadline": None,
+        "reattached": False,
+    }
+
+    assert "end-node-1" in operator.execute_complete(context, event=event, **old_kwargs)
+
+
+@pytest.mark.parametrize("kind", ["http_503", "garbage"])
+def test_a_resume_that_cannot_read_its_run_is_deferred_again(
+    connect, context, ti, client, emulator, settle, kind
+):
+    operator = RetabRunWorkflowOperator(
+        task_id="read", workflow_id="wf_echo", json_inputs={"json-node-1": {}}
+    )
+    first = deferred_by(lambda: operator.execute(context))
+    run_id = ti.xcoms["run_id"]
+    settle(run_id)
+    event = {"run_id": run_id, "status": "completed", "waiting_for_node_ids": [], "at": time.time()}
+    emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "kind": kind, "times": 99}])
+
+    again = deferred_by(lambda: resumed(operator, context, first, event))
+
+    assert time.time() - again.kwargs["failing_since"] < 60
+    emulator.post_faults([])
+    assert resumed(operator, context, again, event)
+
+
+def test_a_resume_that_has_failed_for_too_long_fails_and_cancels_nothing(
+    connect, context, ti, client, emulator
+):
+    operator = RetabRunWorkflowOperator(
+        task_id="read", workflow_id="wf_echo", json_inputs={"json-node-1": {"seconds": 600}}
+    )
+    first = deferred_by(lambda: operator.execute(context))
+    run_id = ti.xcoms["run_id"]
+    emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "kind": "http_503", "times": 99}])
+    kwargs = {**first.kwargs, "failing_since": time.time() - 601}
+
+    with pytest.raises(Exception, match="HTTP 503") as failed:
+        operator.execute_complete(context, event={"run_id": run_id, "status": "timeout"}, **kwargs)
+
+    assert not isinstance(failed.value, TaskDeferred | AirflowFailException)
+    emulator.post_faults([])
+    assert client.get_run(run_id).status is RunStatus.RUNNING
