@@ -8,10 +8,17 @@ import json
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from prefect import flow
+from prefect import flow, task
 
 from prefect_collection import run_workflow
+
+
+@task
+def read(document: Path, workflow_id: str) -> dict[str, Any]:
+    """Return what is in a document. In a task a run is known by its document, not by how many came before it."""
+    return run_workflow(workflow_id, documents={"start-node-1": document})
 
 
 @flow
@@ -19,13 +26,13 @@ def read_inbox(folder: str, workflow_id: str = "wf_invoice") -> list[str]:
     """Run each PDF of the folder, put its outputs beside it, and move both to `done`, where no later run finds them."""
     done = Path(folder, "done")
     done.mkdir(exist_ok=True)
-    read = []
+    names = []
     for document in sorted(Path(folder).glob("*.pdf")):
-        outputs = run_workflow(workflow_id, documents={"start-node-1": document})
+        outputs = read(document, workflow_id)
         Path(done, f"{document.stem}.json").write_text(json.dumps(outputs))
         document.rename(done / document.name)
-        read.append(document.name)
-    return read
+        names.append(document.name)
+    return names
 
 
 if __name__ == "__main__":

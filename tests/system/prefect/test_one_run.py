@@ -232,6 +232,31 @@ def test_a_run_whose_document_is_moved_is_met_in_a_retry(emulator, folder):
     assert created(emulator) == 2
 
 
+def test_a_folder_whose_documents_are_moved_when_they_are_done_goes_on_where_it_was_cut_off(emulator, folder):
+    done, tries = folder / "done", []
+    done.mkdir()
+    for name in "ab":
+        write(folder / f"{name}.txt", name)
+
+    @task
+    def read(document):
+        return run_workflow("wf_invoice", documents=given(document), **QUICK)
+
+    @flow(retries=1)
+    def caller():
+        for document in sorted(folder.glob("*.txt")):
+            read(document)
+            tries.append(document.name)
+            if tries == ["a.txt", "b.txt"]:
+                raise RuntimeError(OWN)
+            document.rename(done / document.name)
+
+    caller()
+
+    assert tries == ["a.txt", "b.txt", "b.txt"]
+    assert created(emulator) == 2
+
+
 def test_a_document_that_was_touched_or_copied_elsewhere_is_the_same_document(emulator, folder):
     started = []
 
