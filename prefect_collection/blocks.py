@@ -1,5 +1,6 @@
 """What Prefect stores of an account at Retab, and the clients that it makes."""
 
+import os
 from typing import Any, ClassVar, Literal, Self
 
 from prefect.blocks.abstract import CredentialsBlock
@@ -138,6 +139,24 @@ def load_credentials(credentials: Credentials) -> RetabCredentials | None:
     if credentials is None or isinstance(credentials, RetabCredentials):
         return credentials
     return run_coro_as_sync(aload_credentials(credentials))
+
+
+async def aload_again(credentials: Credentials) -> RetabCredentials | None:
+    """Return the account as it is now: a saved block is loaded anew, whoever has changed it meanwhile."""
+    if isinstance(credentials, RetabCredentials):
+        name = credentials._block_document_name  # noqa: SLF001  Prefect has no other name for it
+        return await aload_credentials(name) if name else credentials
+    return await aload_credentials(credentials)
+
+
+def load_again(credentials: Credentials) -> RetabCredentials | None:
+    """Do what `aload_again` does, blocking."""
+    return run_coro_as_sync(aload_again(credentials))
+
+
+def key_of(block: RetabCredentials | None) -> str:
+    """Return the API key of a block, or of the environment."""
+    return block.api_key.get_secret_value() if block else os.environ.get("RETAB_API_KEY", "")
 
 
 def namespace_of(block: RetabCredentials | None) -> str:

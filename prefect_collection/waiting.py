@@ -1,5 +1,6 @@
 """How a wait is asked for, what it logs, and what its end means: the same for tasks, flows and blocks."""
 
+import time
 from collections.abc import Callable
 from logging import Logger, LoggerAdapter
 from typing import Any, Literal, get_args
@@ -9,19 +10,24 @@ from prefect.logging import get_logger, get_run_logger
 
 from retab_orchestration import (
     ApiError,
+    AuthenticationError,
     InvalidInputError,
     PollPolicy,
     ReviewRequiredError,
     WaitTimeoutError,
     WorkflowRun,
 )
+from retab_orchestration.policies import KeyRefusals
 
 __all__ = [
+    "Keys",
     "OnReview",
     "RunLogger",
+    "WaitClock",
     "cancelled",
     "ended_before",
     "not_cancelled",
+    "outage_log",
     "outcome_of",
     "run_logger",
     "status_log",
@@ -70,6 +76,83 @@ def wait_arguments(
         "on_review": "wait" if on_review == "wait" else "return",
         "on_change": status_log(run_logger()),
     }
+
+
+class WaitClock:
+    """What is left of `timeout_seconds` where a wait begins again with another key; a human's time does not count.
+
+    Args:
+        seconds: What there is at the beginning, None for any time.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._left = seconds
+        self._since = time.monotonic()
+        self._runs = True
+
+    def saw(self, run: WorkflowRun) -> None:
+        """Take note of a run whose state has changed."""
+        self.left()
+        self._runs = not run.is_waiting
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, a little at the least, so that there is one more look."""
+        now = time.monotonic()
+        if self._left is not None and self._runs:
+            self._left -= now - self._since
+        self._since = now
+        return None if self._left is None else max(self._left, 0.001)
+
+
+class Keys:
+    """The key of one wait, which may be changed while it goes on.
+
+    Args:
+        key: The one that the wait begins with.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._refusals = KeyRefusals()
+
+    def pause_after(self, error: AuthenticationError, key: str, account: str | None) -> float:
+        """Return the seconds until the next look after one that was refused.
+
+        Args:
+            error: The refusal.
+            key: The key as it was read anew.
+            account: The name of the block, None for the environment.
+
+        Raises:
+            AuthenticationError: It was refused every time; the message names the block.
+        """
+        pause = self._refusals.pause_after(is_changed=key != self._key)
+        self._key = key
+        if pause is not None:
+            return pause
+        name = f"the Retab Credentials block {account!r}" if account else "RETAB_API_KEY"
+        raise AuthenticationError(
+            f"Retab refuses the API key of {name}, also after it was read again: put the key that is good now there, "
+            f"then wait for the run again. {error.message}",
+            method=error.method,
+            path=error.path,
+            status=error.status,
+            code=error.code,
+            request_id=error.request_id,
+            run_id=error.run_id,
+        ) from error
+
+
+def outage_log(run_id: str, logger: RunLogger) -> Callable[[ApiError | None], None]:
+    """Return what logs once that a run cannot be looked at, and once that it can again."""
+
+    def _log(error: ApiError | None) -> None:
+        if error is None:
+            logger.warning("Run %s can be looked at again", run_id)
+        else:
+            logger.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
+
+    return _log
 
 
 def outcome_of(run: WorkflowRun, on_review: OnReview) -> WorkflowRun:

@@ -1,21 +1,43 @@
 """The task that waits for a run."""
 
-from asyncio import to_thread
-from collections.abc import Sequence
-from typing import cast
+import time
+from asyncio import sleep, to_thread  # noqa: TID251  see Keys
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
-from prefect_collection.blocks import Credentials, aopen_client, open_client
+from prefect_collection.blocks import (
+    Credentials,
+    RetabCredentials,
+    aload_again,
+    aload_credentials,
+    aopen_client,
+    key_of,
+    load_again,
+    load_credentials,
+    open_client,
+)
 from prefect_collection.outputs import OutputPath, OutputTarget
 from prefect_collection.tasks._kinds import asking, twin_of
 from prefect_collection.waiting import (
+    Keys,
     OnReview,
+    WaitClock,
     cancelled,
     ended_before,
     not_cancelled,
+    outage_log,
     outcome_of,
+    run_logger,
     wait_arguments,
 )
-from retab_orchestration import ApiError, WaitTimeoutError, WorkflowRun
+from retab_orchestration import (
+    ApiError,
+    AsyncRetabClient,
+    AuthenticationError,
+    RetabClient,
+    WaitTimeoutError,
+    WorkflowRun,
+)
 
 __all__ = ["await_for_run", "wait_for_run"]
 
@@ -57,22 +79,48 @@ def wait_for_run(
     """
     waiting = wait_arguments(on_review, timeout_seconds, poll_interval_seconds)
     target = OutputTarget.read(output_path)
-    with open_client(credentials) as client:
+    block, clock = load_credentials(credentials), WaitClock(timeout_seconds)
+    keys = Keys(key_of(block))
+    waiting["on_change"] = _both(waiting["on_change"], clock.saw)
+    waiting["on_outage"] = outage_log(run_id, run_logger())
+    while True:
         try:
-            run = client.wait_for_run(run_id, output_nodes=output_nodes, **waiting)
-        except WaitTimeoutError as expired:
-            if not cancel_on_timeout:
-                raise
-            try:
-                last = client.cancel_run(run_id)
-            except ApiError as refused:
-                raise not_cancelled(expired, refused) from refused
-            if not ended_before(last):
-                raise cancelled(expired, last) from expired
-            run = client.get_run(run_id, output_nodes=output_nodes)
+            with open_client(block) as client:
+                run = _wait(client, run_id, output_nodes, waiting, cancel_on_timeout=cancel_on_timeout)
+            break
+        except AuthenticationError as error:
+            block = load_again(block)
+            time.sleep(keys.pause_after(error, key_of(block), _name_of(block)))  # noqa: TID251  see Keys
+            waiting["timeout"] = clock.left()
     run = outcome_of(run, on_review)
     # The type is that of a call without output_path: an overload would be lost in Prefect's Task.
     return cast("WorkflowRun", target.write(run)) if target else run
+
+
+def _wait(
+    client: RetabClient,
+    run_id: str,
+    output_nodes: Sequence[str] | None,
+    waiting: dict[str, Any],
+    *,
+    cancel_on_timeout: bool,
+) -> WorkflowRun:
+    try:
+        return client.wait_for_run(run_id, output_nodes=output_nodes, **waiting)
+    except WaitTimeoutError as expired:
+        if not cancel_on_timeout:
+            raise
+        try:
+            if (
+                expired.__cause__ is not None
+            ):  # nobody knows what became of it while it could not be looked at
+                client.get_run(run_id, outputs=False)
+            last = client.cancel_run(run_id)
+        except ApiError as refused:
+            raise not_cancelled(expired, refused) from refused
+        if not ended_before(last):
+            raise cancelled(expired, last) from expired
+        return client.get_run(run_id, output_nodes=output_nodes)
 
 
 @twin_of(wait_for_run)
@@ -90,18 +138,58 @@ async def await_for_run(
     """Do what `wait_for_run` does, awaiting."""
     waiting = wait_arguments(on_review, timeout_seconds, poll_interval_seconds)
     target = OutputTarget.read(output_path)
-    async with await aopen_client(credentials) as client:
+    block, clock = await aload_credentials(credentials), WaitClock(timeout_seconds)
+    keys = Keys(key_of(block))
+    waiting["on_change"] = _both(waiting["on_change"], clock.saw)
+    waiting["on_outage"] = outage_log(run_id, run_logger())
+    while True:
         try:
-            run = await client.wait_for_run(run_id, output_nodes=output_nodes, **waiting)
-        except WaitTimeoutError as expired:
-            if not cancel_on_timeout:
-                raise
-            try:
-                last = await client.cancel_run(run_id)
-            except ApiError as refused:
-                raise not_cancelled(expired, refused) from refused
-            if not ended_before(last):
-                raise cancelled(expired, last) from expired
-            run = await client.get_run(run_id, output_nodes=output_nodes)
+            async with await aopen_client(block) as client:
+                run = await _await(client, run_id, output_nodes, waiting, cancel_on_timeout=cancel_on_timeout)
+            break
+        except AuthenticationError as error:
+            block = await aload_again(block)
+            await sleep(keys.pause_after(error, key_of(block), _name_of(block)))
+            waiting["timeout"] = clock.left()
     run = outcome_of(run, on_review)
     return cast("WorkflowRun", await to_thread(target.write, run)) if target else run
+
+
+async def _await(
+    client: AsyncRetabClient,
+    run_id: str,
+    output_nodes: Sequence[str] | None,
+    waiting: dict[str, Any],
+    *,
+    cancel_on_timeout: bool,
+) -> WorkflowRun:
+    try:
+        return await client.wait_for_run(run_id, output_nodes=output_nodes, **waiting)
+    except WaitTimeoutError as expired:
+        if not cancel_on_timeout:
+            raise
+        try:
+            if (
+                expired.__cause__ is not None
+            ):  # nobody knows what became of it while it could not be looked at
+                await client.get_run(run_id, outputs=False)
+            last = await client.cancel_run(run_id)
+        except ApiError as refused:
+            raise not_cancelled(expired, refused) from refused
+        if not ended_before(last):
+            raise cancelled(expired, last) from expired
+        return await client.get_run(run_id, output_nodes=output_nodes)
+
+
+def _name_of(block: RetabCredentials | None) -> str | None:
+    return block._block_document_name if block else None  # noqa: SLF001  Prefect has no other name for it
+
+
+def _both(
+    first: Callable[[WorkflowRun], Any], second: Callable[[WorkflowRun], Any]
+) -> Callable[[WorkflowRun], None]:
+    def call(run: WorkflowRun) -> None:
+        first(run)
+        second(run)
+
+    return call

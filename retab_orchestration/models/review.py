@@ -1,5 +1,6 @@
 """Human review: what came of a decision, and the reviews of servers of today."""
 
+import re
 from datetime import datetime
 from typing import Any, Self
 
@@ -198,12 +199,24 @@ class ReviewDecision(Answer):
             "version_id": pick(text, body, "version_id", "review.decision.version_id"),
         }
 
+    @property
+    def will_resume(self) -> bool:
+        """Whether the run goes on, or may: False where the server says that it cannot, so that nobody need wait."""
+        if self.resume_status == "failed":
+            return False
+        return self.resume_status != "pending" or not _HAS_ENDED.search(self.resume_error or "")
+
     def filled_in(self, *, run_id: str, node_id: str, approved: bool) -> Self:
         """Return a copy that names what was decided even where the server's answer does not."""
         told = {"run_id": run_id, "node_id": node_id, "approved": approved}
         missing = {name: value for name, value in told.items() if getattr(self, name) is None}
         return self.model_copy(update=missing)
 
+
+# What a `pending` resume is told with when there is nothing left to resume; any other reason may pass.
+_HAS_ENDED = re.compile(
+    r"\b(ended|finished|completed|closed|terminated|not running|not found)\b", re.IGNORECASE
+)
 
 _APPLIED = ("applied", "decision.decision_applied", "decision_applied")
 

@@ -266,7 +266,8 @@ CONNECTIONS = [
 
 @pytest.mark.parametrize("operator", [RUN, RESTART, CANCEL, SENSOR], ids=lambda each: each.__name__)
 @pytest.mark.parametrize(("parts", "error", "advice"), CONNECTIONS)
-def test_wrong_connection_starts_nothing(connect, context, operator, parts, error, advice):
+def test_wrong_connection_starts_nothing(connect, context, operator, parts, error, advice, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between looks with a key that may be changed meanwhile
     connect(**parts)
 
     with refused(error, match=f"(?s){advice}") as failure:

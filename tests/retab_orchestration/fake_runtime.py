@@ -58,6 +58,8 @@ class FakeRuntime:
             return self._read(fault.response())
         if fault.kind == "reset_before":
             raise ApiConnectionError("reset", sent=True)
+        if fault.kind == "no_resume":
+            return self._answered(wire)
         if fault.kind.startswith("hold_"):
             self._hold(fault.kind, request, wire)
         self.clock.time += min(fault.seconds, request.timeout or TIMEOUT)

@@ -853,3 +853,15 @@ def test_a_server_that_says_tests_instead_of_evals_is_understood(script):
         "GET /v1/workflows/tests/runs/wftestrun_1",
     ]
     assert json.loads(runtime.bodies[-2])["scope"] == {"type": "single", "test_id": "t1"}
+
+
+def test_an_approval_that_resumes_nothing_says_so(connect):
+    client, runtime = connect(server="current", api="current", auth="bearer")
+    run = client.create_run("wf_invoice_review", documents={"start-node-1": PDF})
+    waiting = client.wait_for_run(run.id)
+    runtime.service.faults.post([{"match": "POST */approve", "kind": "no_resume"}])
+
+    receipt = client.decide_review(run.id, waiting.waiting_for_node_ids[0], approved=True)
+
+    assert (receipt.outcome, receipt.will_resume) == ("accepted", False)
+    assert receipt.resume_error

@@ -109,3 +109,26 @@ def test_body_without_id_is_refused_by_name(reader):
 @pytest.mark.parametrize("snapshot", [{"output": {"total": 1}}, {"category": "a"}, [], None])
 def test_snapshot_of_a_version_may_be_any_json(snapshot):
     assert ReviewVersion.model_validate({"id": "rvr_1", "snapshot": snapshot}).snapshot == snapshot
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "will"),
+    [
+        ("resumed", None, True),
+        ("skipped", None, True),
+        (None, None, True),
+        ("pending", None, True),
+        ("pending", "Temporal signal queued for retry", True),
+        ("pending", "The execution has ended", False),
+        ("pending", "workflow execution already completed", False),
+        ("pending", "Execution finished before the decision", False),
+        ("failed", None, False),
+        ("failed", "anything", False),
+    ],
+)
+def test_a_receipt_says_whether_its_run_goes_on(status, error, will):
+    receipt = ReviewDecision.model_validate(
+        {"submission_status": "accepted", "resume_status": status, "resume_error": error}
+    )
+
+    assert receipt.will_resume is will

@@ -1,0 +1,119 @@
+"""The key of an account is changed while runs are waited for: the connection is read anew, and the waits go on."""
+
+import asyncio
+import json
+import threading
+import time
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider.sensors import RetabRunSensor
+from airflow_provider.triggers import RetabRunTrigger
+from retab_orchestration import RetabClient
+from retab_orchestration.emulator import Emulator
+
+BEFORE, AFTER = "rt_before_1", "rt_after_2"
+
+
+@pytest.fixture
+def server():
+    with Emulator(api_key=BEFORE, speed=20) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def key(server, monkeypatch):
+    """Write the connection with a key."""
+
+    def write(password):
+        connection = {"conn_type": "retab", "password": password, "host": server.url}
+        monkeypatch.setenv("AIRFLOW_CONN_RETAB_DEFAULT", json.dumps(connection))
+
+    write(BEFORE)
+    return write
+
+
+@pytest.fixture
+def runs(server):
+    def start(count, seconds=60):
+        with RetabClient(BEFORE, server.url) as client:
+            inputs = {"json-node-1": {"seconds": seconds}}
+            return [client.create_run("wf_echo", json_inputs=inputs).id for _ in range(count)]
+
+    return start
+
+
+def rotate(server, key):
+    key(AFTER)
+    server.set_key(AFTER)
+
+
+async def all_of(triggers, meanwhile):
+    async def first(trigger):
+        return [event.payload async for event in trigger.run()]
+
+    waits = asyncio.gather(*map(first, triggers))
+    await asyncio.sleep(1.0)
+    meanwhile()
+    return [event for events in await asyncio.wait_for(waits, 120) for event in events]
+
+
+def test_fifty_deferred_tasks_go_on_with_the_new_key(server, key, runs):
+    triggers = [RetabRunTrigger(run_id, poll_interval=1.0) for run_id in runs(50)]
+
+    events = asyncio.run(all_of(triggers, lambda: rotate(server, key)))
+
+    assert [event["status"] for event in events] == ["completed"] * 50
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_a_sensor_that_pokes_goes_on_with_the_new_key(server, key, runs, mode):
+    [run_id] = runs(1, 0)
+    sensor = RetabRunSensor(task_id="wait", run_id=run_id, mode=mode, poke_interval=10)
+    rotate(server, key)
+    sensor.hook._known = None
+    key(BEFORE)
+    assert sensor.hook.get_conn() is not None  # it has read the old key
+    key(AFTER)
+
+    deadline = time.monotonic() + 20
+    while not (seen := sensor.poke({"ti": Ti()})).is_done:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+    assert "end-node-1" in seen.xcom_value
+
+
+class Ti:
+    def xcom_push(self, key, value):
+        pass
+
+
+def test_a_key_that_stays_wrong_fails_once_and_names_the_connection(server, key, runs, monkeypatch):
+    [run_id] = runs(1)
+    server.set_key(AFTER)
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    sensor = RetabRunSensor(task_id="wait", run_id=run_id, poke_interval=10)
+
+    with pytest.raises(AirflowFailException, match="'retab_default'") as failed:
+        sensor.poke({"ti": Ti()})
+
+    assert BEFORE not in str(failed.value)
+    assert len([pause for pause in slept if pause]) == 2
+    assert sum(slept) <= 60
+
+
+def test_a_task_that_waits_on_its_worker_goes_on_with_the_new_key(server, key, runs, monkeypatch):
+    from airflow_provider.waiting import through_key_changes
+
+    [run_id] = runs(1, 60)
+    sensor = RetabRunSensor(task_id="wait", run_id=run_id, poke_interval=10)
+    timer = threading.Timer(1.0, rotate, (server, key))
+    timer.start()
+
+    run = through_key_changes(sensor.hook, lambda client: client.wait_for_run(run_id))
+
+    timer.join(10)
+    assert run.status.value == "completed"
