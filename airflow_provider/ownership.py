@@ -86,7 +86,7 @@ class Ownership:
         while (step := decide(facts)) in _GATHERING:
             facts = self._gathered(client, facts, step)
         if step is Step.REFUSE:
-            raise self._unknown()
+            raise _unknown(self._workflow_id, self._since(), is_sure=self._memory is not None)
         if step is Step.TAKE_UP_EARLIER:
             return self._keep(Owned(self._before_clear[-1], reattached=True))
         if step is Step.TAKE_UP_OWN:
@@ -190,23 +190,6 @@ class Ownership:
         is_cleared = self._standing is Standing.CLEARED and not self._before_clear
         return is_cleared or (self._attempt.started is None and self._attempt.numbers.max_tries > 0)
 
-    def _unknown(self) -> Exception:
-        from retab_orchestration import CreateOutcomeUnknownError
-
-        since, until = self._since(), _text(datetime.now(UTC))
-        attempt = "was" if self._memory else "may have been"
-        of = f"run of {self._workflow_id}" if self._workflow_id else "run"
-        narrowed = f"workflow_id={self._workflow_id!r}, " if self._workflow_id else ""
-        return CreateOutcomeUnknownError(
-            f"an earlier attempt of this task {attempt} cut off while it started a {of}, between {since} and {until}, "
-            "and these routes have nothing to find it by; look for it with "
-            f"list_runs({narrowed}from_date={since[:10]!r}, to_date={until[:10]!r}), then clear the task to start a "
-            "run all the same",
-            workflow_id=self._workflow_id,
-            since=since,
-            until=until,
-        )
-
     def _since(self) -> str:
         if self._entry and self._entry.since:
             return self._entry.since
@@ -232,6 +215,24 @@ class Ownership:
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _unknown(workflow_id: str | None, since: str, *, is_sure: bool) -> Exception:
+    from retab_orchestration import CreateOutcomeUnknownError
+
+    until = _text(datetime.now(UTC))
+    attempt = "was" if is_sure else "may have been"
+    of = f"run of {workflow_id}" if workflow_id else "run"
+    narrowed = f"workflow_id={workflow_id!r}, " if workflow_id else ""
+    return CreateOutcomeUnknownError(
+        f"an earlier attempt of this task {attempt} cut off while it started a {of}, between {since} and {until}, "
+        "and these routes have nothing to find it by; look for it with "
+        f"list_runs({narrowed}from_date={since[:10]!r}, to_date={until[:10]!r}), then clear the task to start a "
+        "run all the same",
+        workflow_id=workflow_id,
+        since=since,
+        until=until,
+    )
 
 
 def _created_nothing(error: Exception) -> bool:
