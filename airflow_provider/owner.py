@@ -93,7 +93,7 @@ class RunOwner(RunStopper, BaseOperator):
         self.on_clear = check_choice("on_clear", on_clear, OnClear)
         self.cancel_on_timeout = cancel_on_timeout
         self.cancel_on_kill = cancel_on_kill
-        self._check_waiting()
+        _check_waiting(self)
 
     @property
     def seconds_between_looks(self) -> float:
@@ -208,20 +208,6 @@ class RunOwner(RunStopper, BaseOperator):
         outputs = super()._finish(context, run)
         return write_outputs(self.output_path, outputs, run) if self.output_path else outputs
 
-    def _check_waiting(self) -> None:
-        check_text(retab_conn_id=self.retab_conn_id)
-        if not is_rendered_later(self.output_nodes):
-            check_nodes(self.output_nodes)
-        check_output_path(self.output_path)
-        check_seconds(poll_interval=self.poll_interval, timeout=self.timeout)
-        check_seconds(defer_after=self.defer_after, zero={"defer_after"})
-        if self.cancel_on_timeout not in {True, False, "always"}:
-            raise invalid(
-                f"cancel_on_timeout must be True, False or 'always', not {self.cancel_on_timeout!r}"
-            )
-        if not isinstance(self.cancel_on_kill, bool):
-            raise invalid(f"cancel_on_kill must be True or False, not {self.cancel_on_kill!r}")
-
     def _check_rendered(self, wait: Wait) -> None:
         """Refuse before the run exists what would fail once it does."""
         self._nodes()
@@ -234,3 +220,16 @@ class RunOwner(RunStopper, BaseOperator):
 
 def _was_cancelled(run: "WorkflowRun") -> bool:
     return run.status.value == "cancelled"
+
+
+def _check_waiting(task: RunOwner) -> None:
+    check_text(retab_conn_id=task.retab_conn_id)
+    if not is_rendered_later(task.output_nodes):
+        check_nodes(task.output_nodes)
+    check_output_path(task.output_path)
+    check_seconds(poll_interval=task.poll_interval, timeout=task.timeout)
+    check_seconds(defer_after=task.defer_after, zero={"defer_after"})
+    if task.cancel_on_timeout not in {True, False, "always"}:
+        raise invalid(f"cancel_on_timeout must be True, False or 'always', not {task.cancel_on_timeout!r}")
+    if not isinstance(task.cancel_on_kill, bool):
+        raise invalid(f"cancel_on_kill must be True or False, not {task.cancel_on_kill!r}")

@@ -15,7 +15,7 @@ from airflow_provider.kills import TRIGGERS_ARE_KILLED, cancel_if_stopped
 from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, poll_policy
 
 if TYPE_CHECKING:
-    from retab_orchestration import ApiError, AsyncRetabClient, WorkflowRun
+    from retab_orchestration import ApiError, AsyncRetabClient, AuthenticationError, WorkflowRun
     from retab_orchestration.policies import KeyRefusals
 
 # Airflow 3.3 fails a task that is resumed before its executor has reported that the deferring process ended. Its
@@ -134,18 +134,12 @@ class RetabRunTrigger(BaseTrigger):
                 return {"status": OUT_OF_TIME}
             except AuthenticationError as error:
                 refusals = refusals or _refusals()
-                pause = refusals.pause_after(is_changed=await hook.ahas_another_key())
-                if pause is None:
-                    return {"status": WAIT_FAILED, "message": str(hook.refused(error))}
-                await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+                if (wrong := await _after_refusal(hook, refusals, error)) is not None:
+                    return wrong
             except RetabError as error:
                 return {"status": WAIT_FAILED, "message": str(error)}
             else:
-                return {
-                    "status": run.status.value,
-                    "waiting_for_node_ids": list(run.waiting_for_node_ids),
-                    "at": time.time(),
-                }
+                return _seen(run)
 
     def _until(self) -> Literal["return", "wait", "until_decided"]:
         """Return what the client's wait is to do with a review."""
@@ -177,3 +171,19 @@ def _refusals() -> "KeyRefusals":
     from retab_orchestration.policies import KeyRefusals
 
     return KeyRefusals()
+
+
+async def _after_refusal(
+    hook: RetabHook, refusals: "KeyRefusals", error: "AuthenticationError"
+) -> dict[str, Any] | None:
+    """Wait until the key may be tried again, if need be another one; return the event if it is wrong."""
+    pause = refusals.pause_after(is_changed=await hook.ahas_another_key())
+    if pause is None:
+        return {"status": WAIT_FAILED, "message": str(hook.refused(error))}
+    await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+    return None
+
+
+def _seen(run: "WorkflowRun") -> dict[str, Any]:
+    nodes = list(run.waiting_for_node_ids)
+    return {"status": run.status.value, "waiting_for_node_ids": nodes, "at": time.time()}

@@ -25,6 +25,7 @@ RetabError                          anything below
 ├── InputsChangedError              the task's run was started with other inputs: clear it, or restore them
 ├── RunFailedError                  the run ended in error: read why, then run again or fix the workflow
 ├── RunCancelledError               the run was cancelled: run again if that was not meant
+├── ReviewNotResumedError           the run's reviews are decided and it does not go on: look at it in Retab, restart it
 ├── ReviewRequiredError             the run waits for a human and the caller does not: decide the review
 └── WaitTimeoutError                the deadline passed and the run goes on: wait again, or cancel it
 ```
@@ -265,6 +266,10 @@ class ReviewRequiredError(_RunStateError):
     """The run waits for a human, and the caller said that it does not: decide the review, then go on."""
 
 
+class ReviewNotResumedError(_RunStateError):
+    """All reviews that the run waits for are decided, and it does not go on: look at it in Retab, then restart it."""
+
+
 class WaitTimeoutError(_RunStateError):
     """The deadline passed while the run went on: wait again with its id, or cancel it."""
 
@@ -272,6 +277,7 @@ class WaitTimeoutError(_RunStateError):
 # The same call gets the same answer again.
 _FINAL = (
     *(ConfigurationError, InvalidInputError, CreateOutcomeUnknownError, InputsChangedError),
+    ReviewNotResumedError,
     *(AuthenticationError, PermissionDeniedError, NotFoundError, ConflictError),
     *(DocumentTooLargeError, RequestRejectedError),
 )

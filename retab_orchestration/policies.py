@@ -70,8 +70,13 @@ class PollPolicy:
     """Seconds for which looks may fail (5xx, 429, no connection, answers that cannot be read) until the wait gives up
     with the last failure. They are counted anew from each answer that is understood."""
 
+    resume_timeout: float = 600.0
+    """Seconds: how long a human is asked until it is asked, no more often than that, whether that was decided already;
+    and for how long a run may still wait at the same nodes after it was."""
+
     def __post_init__(self) -> None:
         _within(self, _SHORTEST, math.inf, "interval", "growth", "shortest", "review_interval")
+        _within(self, _SHORTEST, math.inf, "resume_timeout")
         _within(self, _SHORTEST, math.inf, "error_budget")
         _within(self, 0, math.inf, "first")
         _within(self, 0, 1, "jitter")

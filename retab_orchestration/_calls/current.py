@@ -138,8 +138,8 @@ def list_edges(workflow_id: str, after: str | None) -> Call[EdgePage]:
     )
 
 
-def list_reviews(run_id: str, node_id: str, after: str | None) -> Call[ReviewPage]:
-    """Read one page of the reviews of a node, decided ones too. Source: GET /v1/workflows/reviews."""
+def list_reviews(run_id: str, node_id: str | None, after: str | None) -> Call[ReviewPage]:
+    """Read one page of the reviews of a run, or of one node, decided ones too. Source: GET /v1/workflows/reviews."""
     query = _query(run_id=run_id, block_id=node_id, decision_status="all", after=after)
     return Call(Request("GET", "/v1/workflows/reviews", query), ReviewPage.model_validate, run_id=run_id)
 

@@ -83,6 +83,16 @@ class Schedule:
             return None
         return self._started + self._timeout + self._reviewed
 
+    @property
+    def review_since(self) -> float | None:
+        """Since when a human is asked; None while none is."""
+        return self._review_since
+
+    @property
+    def is_through_review(self) -> bool:
+        """Whether the wait goes on while a human is asked."""
+        return self._through_review
+
     def first(self) -> LookAgain:
         """Return the first look."""
         return self._at(self._started + self._policy.first)

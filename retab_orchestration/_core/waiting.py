@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from retab_orchestration import errors
+from retab_orchestration._core.resuming import Resuming, check_resuming
 from retab_orchestration._core.schedule import Decision, GiveUp, LookAgain, Schedule, Settle
 from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_choice
-from retab_orchestration.models import RunStatus
+from retab_orchestration.models import RunStatus, WorkflowRun
 from retab_orchestration.policies import PollPolicy, Trouble
 
 __all__ = [
@@ -101,6 +102,7 @@ class Wait(Generic[W]):
         "_failure",
         "_on_change",
         "_patience",
+        "_resuming",
         "_seen",
         "_status_name",
         "run_id",
@@ -123,6 +125,21 @@ class Wait(Generic[W]):
         self._status_name: str | None = None
         self._seen: W | None = None
         self._failure: errors.ApiError | None = None
+        self._resuming: Resuming | None = None
+
+    def resuming(self) -> Resuming | None:
+        """Return what is known of the reviews that the run waits for; None while none is waited for."""
+        since = self.schedule.review_since
+        if since is None or not self.schedule.is_through_review:
+            self._resuming = None
+        elif self._resuming is None:
+            self._resuming = Resuming(self._patience.poll, since)
+        return self._resuming
+
+    def wants_reviews(self, now: float) -> bool:
+        """Tell whether it is to be asked whether those reviews are decided."""
+        resuming = self.resuming()
+        return resuming is not None and resuming.is_due(now)
 
     def seconds_left(self, now: float) -> float | None:
         """Return how long a look that begins now may take, None for as long as any request."""
@@ -246,4 +263,6 @@ async def wait_for(
         decision = wait.saw(run, runtime.now(), runtime.chance())
         if isinstance(decision, Settle):
             return run
+        if isinstance(run, WorkflowRun) and (resuming := wait.resuming()) is not None:
+            await check_resuming(session, run, resuming)
     raise wait.expired()

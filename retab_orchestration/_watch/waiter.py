@@ -3,16 +3,18 @@
 import asyncio
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 
+from retab_orchestration._core.resuming import check_resuming
 from retab_orchestration._core.schedule import Decision, LookAgain, Settle
+from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import LAST_LOOK, Wait
-from retab_orchestration.errors import ApiError
+from retab_orchestration.errors import ApiError, ReviewNotResumedError
 from retab_orchestration.models import RunStatus, WorkflowRun
 from retab_orchestration.models.row import RunRow
 
-__all__ = ["Waiter"]
+__all__ = ["Waiter", "check_waits"]
 
 # Listings read to their end on which a run may be missing before it is asked for by itself, and for how many seconds.
 _MISSES = 3
@@ -119,7 +121,7 @@ class Waiter:
         if self.workflow_id is None:
             self._place(row.workflow_id, row.created_at)
         name = row.status_name
-        if name is None or self.is_last(now):
+        if name is None or self.is_last(now) or self.wait.wants_reviews(now):
             return None
         if self.wait.is_unchanged(name):
             return self._follow(self.wait.unchanged(now, chance), now, hint=True)
@@ -185,3 +187,16 @@ class Waiter:
         else:
             self.fail(self.wait.expired())
         return None
+
+
+async def check_waits(session: Session, run: WorkflowRun, waiters: Iterable[Waiter]) -> None:
+    """End the waits of a run that does not go on although its reviews are decided."""
+    now = session.runtime.now()
+    for waiter in list(waiters):
+        resuming = None if waiter.settled.done() else waiter.wait.resuming()
+        if resuming is None or not resuming.is_due(now):
+            continue
+        try:
+            await check_resuming(session, run, resuming)
+        except ReviewNotResumedError as error:
+            waiter.fail(error)

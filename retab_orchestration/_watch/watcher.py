@@ -15,7 +15,7 @@ from retab_orchestration._watch.agenda import Agenda
 from retab_orchestration._watch.economy import Economy
 from retab_orchestration._watch.errands import Errands
 from retab_orchestration._watch.sweep import Hearers, narrowed, sweep, worth_a_sweep
-from retab_orchestration._watch.waiter import Waiter
+from retab_orchestration._watch.waiter import Waiter, check_waits
 from retab_orchestration.models import WorkflowRun
 from retab_orchestration.models.row import RunRow
 
@@ -156,6 +156,7 @@ class RunWatcher:
                 waiter.fail(error)
         else:
             self._tell(run_id, lambda waiter, now, chance: waiter.saw(run, now, chance))
+            await check_waits(self._session, run, self._waiters.get(run.id, ()))
 
     def _tell(self, run_id: str, learn: Callable[[Waiter, float, float], float | None]) -> None:
         now, chance = self._runtime.now(), self._runtime.chance()

@@ -52,14 +52,12 @@ class FakeRuntime:
             place, query = urlsplit(request.signed_url).path, parse_qsl(urlsplit(request.signed_url).query)
         wire = WireRequest(request.method, place, query, headers, body)
         fault = self.service.faults.take(wire)
-        if fault is None:
+        if fault is None or fault.kind == "no_resume":
             return self._answered(wire)
         if fault.response() is not None:
             return self._read(fault.response())
         if fault.kind == "reset_before":
             raise ApiConnectionError("reset", sent=True)
-        if fault.kind == "no_resume":
-            return self._answered(wire)
         if fault.kind.startswith("hold_"):
             self._hold(fault.kind, request, wire)
         self.clock.time += min(fault.seconds, request.timeout or TIMEOUT)

@@ -55,6 +55,7 @@ def test_an_error_tells_whether_trying_again_may_help(name):
         "UnsupportedRouteError",
         "ConflictError",
         "ReviewConflictError",
+        "ReviewNotResumedError",
         "DocumentTooLargeError",
         "RequestRejectedError",
     }
