@@ -267,7 +267,8 @@ CONNECTIONS = [
 @pytest.mark.parametrize("operator", [RUN, RESTART, CANCEL, SENSOR], ids=lambda each: each.__name__)
 @pytest.mark.parametrize(("parts", "error", "advice"), CONNECTIONS)
 def test_wrong_connection_starts_nothing(connect, context, operator, parts, error, advice, monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda _: None)  # between looks with a key that may be changed meanwhile
+    # It would wait between looks with a key that may be changed meanwhile.
+    monkeypatch.setattr("time.sleep", lambda _: None)
     connect(**parts)
 
     with refused(error, match=f"(?s){advice}") as failure:
