@@ -10,6 +10,9 @@ __all__ = ["RESUME_BUDGET", "Wait", "Watch"]
 RESUME_BUDGET = 600.0
 """Seconds for which a resumed task may fail to read its run until it fails."""
 
+# Seconds in which a wait looks once.
+_ONE_LOOK = 0.001
+
 # Seconds after the last deadline of ours at which Airflow ends a deferral whose trigger never spoke.
 _BACKSTOP = 60.0
 
@@ -61,6 +64,20 @@ class Wait:
         if not is_waiting and self.seconds_left is not None:
             return replace(self, deadline=at + self.seconds_left, seconds_left=None)
         return self
+
+    def left(self, now: float, until: float | None = None) -> float | None:
+        """Return the seconds that a wait may take here, None for any; a little at the least, for one more look.
+
+        Args:
+            now: Seconds since the epoch.
+            until: When to wait elsewhere, seconds since the epoch; None for never.
+        """
+        own = self.seconds_left
+        if own is None and self.deadline is not None:
+            own = self.deadline - now
+        both = (own, None if until is None else until - now)
+        nearest = min((each for each in both if each is not None), default=None)
+        return None if nearest is None else max(nearest, _ONE_LOOK)
 
     def watch(self, *, through_review: bool) -> Watch:
         """Return what to wait for next.

@@ -23,11 +23,11 @@ from airflow_provider.inputs import (
 )
 from airflow_provider.kills import cancel_in_time
 from airflow_provider.links import RetabRunLink
-from airflow_provider.outcomes import TIMEOUT, RunEvent, failing_well, is_settled, poll_policy
+from airflow_provider.outcomes import RunEvent, failing_well, is_settled, poll_policy
 from airflow_provider.ownership import OnClear, Owned, Ownership
 from airflow_provider.results import check_output_path, find_place, write_outputs
 from airflow_provider.stopping import CancelOnTimeout, RunStopper
-from airflow_provider.waiting import look_again, outage_log, through_key_changes
+from airflow_provider.waiting import outage_log, through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
@@ -177,31 +177,28 @@ class RunOwner(RunStopper, BaseOperator):
 
         if is_settled(run, self.on_review):
             return client.get_run(run.id, output_nodes=self._nodes()), wait
-        limits = [self.timeout, self.defer_after if self.deferrable else None]
-        limit = min((each for each in limits if each is not None), default=None)
-        if limit == 0:
+        if self.deferrable and not self.defer_after:
             return run, wait
-        try:
-            ended = client.wait_for_run(
+        here_until = time.time() + self.defer_after if self.deferrable else None
+
+        def look(connected: "RetabClient") -> "WorkflowRun":
+            return connected.wait_for_run(
                 run.id,
-                timeout=limit,
+                timeout=wait.left(time.time(), here_until),
                 poll=poll_policy(self.poll_interval),
                 on_review="wait" if self.on_review == "wait" else "return",
                 output_nodes=self._nodes(),
                 on_change=saw,
                 on_outage=outage_log(run.id),
             )
+
+        try:
+            return through_key_changes(self.hook, look), wait
         except WaitTimeoutError as error:
             last: WorkflowRun = error.run or run
-            if limit != self.timeout:
+            if here_until is not None and (wait.deadline is None or wait.deadline > here_until):
                 return last, wait
-            if error.__cause__ is not None:  # nobody knows what became of it while it could not be looked at
-                last = look_again(client, run.id)
-            if is_settled(last, self.on_review):
-                return client.get_run(run.id, output_nodes=self._nodes()), wait
-            self._push(context, last)
-            raise self.timed_out(client, last, TIMEOUT) from error
-        return ended, wait
+            return self._late(context, last, error), wait
 
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         self._stop_if_killed()

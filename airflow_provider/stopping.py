@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context
 
 from airflow_provider.kills import cancel_in_time, cancel_unless_reviewed
-from airflow_provider.outcomes import OUT_OF_TIME, failing_well, is_settled
-from airflow_provider.waiting import RunWaiter, log, own_run_id
+from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, failing_well, is_settled
+from airflow_provider.waiting import RunWaiter, log, look_again, own_run_id
 
 if TYPE_CHECKING:
-    from retab_orchestration import RetabClient, WorkflowRun
+    from retab_orchestration import RetabClient, WaitTimeoutError, WorkflowRun
 
 CancelOnTimeout = bool | Literal["always"]
 """Whether a run is cancelled when its time is over; `always` even while it waits for a human."""
@@ -59,6 +59,16 @@ class RunStopper(RunWaiter):
         name = "execution_timeout" if status == OUT_OF_TIME else "timeout"
         told = f"Run {run.id} is still {run.status_name} after {seconds} ({name})"
         return WaitTimeoutError(f"{told}; {self._end(client, run)}", run=run)
+
+    def _late(self, context: Context, last: "WorkflowRun", error: "WaitTimeoutError") -> "WorkflowRun":
+        """Return a run that has settled after all; end one whose time is over, once it has been seen again."""
+        with self.hook.get_conn() as client:
+            if error.__cause__ is not None:  # nobody knows what became of it while it could not be looked at
+                last = look_again(client, last.id)
+            if is_settled(last, self.on_review):
+                return client.get_run(last.id, output_nodes=self._nodes())
+            self._push(context, last)
+            raise self.timed_out(client, last, TIMEOUT) from error
 
     def _look_after(self, context: Context, error: str) -> dict[str, Any] | None:
         """Return the outputs of a run that has settled although its deferral failed; None where it goes on, or ends."""

@@ -177,7 +177,7 @@ async def _after_refusal(
     hook: RetabHook, refusals: "KeyRefusals", error: "AuthenticationError"
 ) -> dict[str, Any] | None:
     """Wait until the key may be tried again, if need be another one; return the event if it is wrong."""
-    pause = refusals.pause_after(is_changed=await hook.ahas_another_key())
+    pause = refusals.pause_after(time.monotonic(), is_changed=await hook.ahas_another_key())
     if pause is None:
         return {"status": WAIT_FAILED, "message": str(hook.refused(error))}
     await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile

@@ -215,7 +215,7 @@ def through_key_changes(hook: RetabHook, act: "Callable[[RetabClient], T]") -> "
             with hook.get_conn() as client:
                 return act(client)
         except AuthenticationError as error:
-            pause = refusals.pause_after(is_changed=hook.has_another_key())
+            pause = refusals.pause_after(time.monotonic(), is_changed=hook.has_another_key())
             if pause is None:
                 raise hook.refused(error) from error
             time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile

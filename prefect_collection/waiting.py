@@ -126,7 +126,7 @@ class Keys:
         Raises:
             AuthenticationError: It was refused every time; the message names the block.
         """
-        pause = self._refusals.pause_after(is_changed=key != self._key)
+        pause = self._refusals.pause_after(time.monotonic(), is_changed=key != self._key)
         self._key = key
         if pause is not None:
             return pause

@@ -116,6 +116,7 @@ _MISSING_IN_A_ROW = 3
 # A key that is refused is tried so often in all, within a minute.
 _KEY_REFUSALS = 3
 _BETWEEN_KEY_REFUSALS = 25.0
+_KEY_IS_GOOD_AFTER = 120.0
 
 
 class ErrorBudget:
@@ -171,22 +172,23 @@ class ErrorBudget:
 class KeyRefusals:
     """The 401s of one wait: a key that is being changed may be refused for a moment."""
 
-    __slots__ = ("_refusals",)
+    __slots__ = ("_last", "_refusals")
 
     def __init__(self) -> None:
+        self._last = -math.inf
         self._refusals = 0
 
-    def understood(self) -> None:
-        """Take note of a look that was answered."""
-        self._refusals = 0
-
-    def pause_after(self, *, is_changed: bool) -> float | None:
+    def pause_after(self, now: float, *, is_changed: bool) -> float | None:
         """Return the seconds until the next look after one that was refused; None if the key is wrong.
 
         Args:
+            now: The present time, seconds on a clock that never goes back.
             is_changed: Whether there is another key by now, which has not been tried yet.
         """
-        self._refusals = 0 if is_changed else self._refusals + 1
+        # Whoever has waited for longer than a pause and a look was answered meanwhile.
+        is_first = is_changed or now > self._last + _KEY_IS_GOOD_AFTER
+        self._refusals = 0 if is_changed else 1 if is_first else self._refusals + 1
+        self._last = now
         if is_changed:
             return 0.0
         return _BETWEEN_KEY_REFUSALS if self._refusals < _KEY_REFUSALS else None

@@ -8,9 +8,10 @@ import time
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.sensors import RetabRunSensor
 from airflow_provider.triggers import RetabRunTrigger
-from retab_orchestration import RetabClient
+from retab_orchestration import RetabClient, WaitTimeoutError
 from retab_orchestration.emulator import Emulator
 
 BEFORE, AFTER = "rt_before_1", "rt_after_2"
@@ -105,15 +106,39 @@ def test_a_key_that_stays_wrong_fails_once_and_names_the_connection(server, key,
     assert sum(slept) <= 60
 
 
-def test_a_task_that_waits_on_its_worker_goes_on_with_the_new_key(server, key, runs, monkeypatch):
-    from airflow_provider.waiting import through_key_changes
-
-    [run_id] = runs(1, 60)
-    sensor = RetabRunSensor(task_id="wait", run_id=run_id, poke_interval=10)
+@pytest.mark.parametrize("how", [{"deferrable": False, "timeout": 60.0}, {"defer_after": 60.0}])
+def test_a_task_that_waits_on_its_worker_goes_on_with_the_new_key(server, key, context, how):
+    operator = RetabRunWorkflowOperator(
+        task_id="run",
+        workflow_id="wf_echo",
+        json_inputs={"json-node-1": {"seconds": 60}},
+        poll_interval=0.5,
+        **how,
+    )
     timer = threading.Timer(1.0, rotate, (server, key))
     timer.start()
 
-    run = through_key_changes(sensor.hook, lambda client: client.wait_for_run(run_id))
+    outputs = operator.execute(context)
 
     timer.join(10)
-    assert run.status.value == "completed"
+    assert "end-node-1" in outputs
+
+
+def test_a_task_that_is_late_with_a_new_key_cancels_its_run_with_it(server, key, context, ti):
+    operator = RetabRunWorkflowOperator(
+        task_id="run",
+        workflow_id="wf_echo",
+        json_inputs={"json-node-1": {"seconds": 600}},
+        poll_interval=0.5,
+        deferrable=False,
+        timeout=3.0,
+    )
+    timer = threading.Timer(1.0, rotate, (server, key))
+    timer.start()
+
+    with pytest.raises(WaitTimeoutError, match="it was cancelled"):
+        operator.execute(context)
+
+    timer.join(10)
+    with RetabClient(AFTER, server.url) as client:
+        assert client.get_run(ti.xcoms["run_id"]).status.value == "cancelled"

@@ -291,6 +291,44 @@ def test_fifty_triggers_share_one_loop_without_blocking_it(connect, start):
     assert sorted(gaps)[len(gaps) * 95 // 100] < 0.2
 
 
+def test_an_outage_ends_none_of_fifty_triggers(connect, start, emulator, monkeypatch):
+    """Of more failed looks in a row than a wait ever forgave by their number."""
+    warned = []
+    monkeypatch.setattr(RetabRunTrigger, "logger", lambda _: Warnings(warned))
+    run_ids = [start(60) for _ in range(50)]
+
+    async def collect(run_id):
+        trigger = RetabRunTrigger(run_id, poll_interval=0.5)
+        return [event.payload["status"] async for event in trigger.run()]
+
+    async def everything():
+        waits = asyncio.gather(*map(collect, run_ids))
+        await asyncio.sleep(1.5)
+        down = {"match": "GET /v1/workflows/runs*", "kind": "http_503", "times": 100_000}
+        await asyncio.to_thread(emulator.post_faults, [down])
+        await asyncio.sleep(6)
+        await asyncio.to_thread(emulator.post_faults, [])
+        return await asyncio.wait_for(waits, 60)
+
+    assert asyncio.run(everything()) == [["completed"]] * 50
+    assert sorted(warned) == sorted(
+        line
+        for run_id in run_ids
+        for line in (f"Run {run_id} can be looked at again", f"Run {run_id} cannot be looked at")
+    )
+
+
+class Warnings:
+    def __init__(self, lines):
+        self._lines = lines
+
+    def info(self, *_):
+        pass
+
+    def warning(self, text, *values):
+        self._lines.append((text % values).partition(",")[0])
+
+
 def test_trigger_holds_no_key(connect, start):
     path, kwargs = RetabRunTrigger(start(0)).serialize()
 

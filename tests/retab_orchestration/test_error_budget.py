@@ -1,0 +1,129 @@
+"""How long the looks of a wait may fail: every course of failures, and many waits through one outage."""
+
+from itertools import product
+
+import pytest
+
+from retab_orchestration import PollPolicy, RunStatus, ServerError
+from retab_orchestration.policies import ErrorBudget, KeyRefusals, Trouble
+from tests.retab_orchestration.test_watch import World
+
+OUTAGE, MISSING = Trouble.OUTAGE, Trouble.MISSING
+
+
+def after(*looks):
+    """Return a budget of 600 s that has seen these looks, `(what, when)`; None is an answer."""
+    budget = ErrorBudget(600.0)
+    for trouble, at in looks:
+        if trouble is None:
+            budget.understood(at)
+        else:
+            budget.failed(trouble, at)
+    return budget
+
+
+BEFORE = {
+    # what was seen before a failure at 1000 s -> since when an outage lasts, and how many 404s count already
+    "nothing": ((), None, 0, True),
+    "an answer": (((None, 0.0),), None, 0, False),
+    "an outage": (((OUTAGE, 500.0),), 500.0, 0, False),
+    "an outage of ten minutes": (((OUTAGE, 400.0),), 400.0, 0, False),
+    "an outage, then an answer": (((OUTAGE, 300.0), (None, 900.0)), None, 0, False),
+    "an outage, then a 404": (((OUTAGE, 300.0), (MISSING, 900.0)), None, 1, False),
+    "a 404 at first": (((MISSING, 0.0),), None, 0, False),
+    "two late 404s": (((None, 0.0), (MISSING, 900.0), (MISSING, 930.0)), None, 2, False),
+    "two late 404s, then an answer": (
+        ((None, 0.0), (MISSING, 900.0), (MISSING, 930.0), (None, 960.0)),
+        None,
+        0,
+        False,
+    ),
+    "two late 404s with an outage between": (
+        ((None, 0.0), (MISSING, 900.0), (OUTAGE, 930.0), (MISSING, 960.0)),
+        None,
+        2,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "trouble"), list(product(BEFORE, Trouble)))
+def test_whether_a_look_that_fails_is_followed_by_another(seen, trouble):
+    looks, outage_since, missing, is_first = BEFORE[seen]
+
+    goes_on = after(*looks).failed(trouble, 1000.0)
+
+    if trouble is OUTAGE:
+        assert goes_on is (outage_since is None or outage_since + 600.0 > 1000.0)
+    else:
+        assert goes_on is (is_first or missing + 1 < 3)
+
+
+@pytest.mark.parametrize(("at", "counts"), [(0.0, False), (59.9, False), (60.0, True)])
+def test_a_404_counts_from_a_minute_after_the_first_look(at, counts):
+    budget = after((None, 0.0))
+
+    assert [budget.failed(MISSING, at) for _ in range(3)] == [True, True, not counts]
+
+
+@pytest.mark.parametrize(
+    ("refusals", "becomes"),
+    [
+        ([(0, False)], 25.0),
+        ([(0, False), (25, False)], 25.0),
+        ([(0, False), (25, False), (50, False)], None),
+        ([(0, True)], 0.0),
+        ([(0, False), (25, False), (50, True)], 0.0),
+        ([(0, False), (25, True), (25, False), (50, False)], 25.0),
+        ([(0, False), (25, True), (25, False), (50, False), (75, False)], None),
+        ([(0, False), (25, False), (90_000, False)], 25.0),
+    ],
+)
+def test_how_often_a_refused_key_is_tried(refusals, becomes):
+    keys = KeyRefusals()
+
+    for now, is_changed in refusals:
+        pause = keys.pause_after(float(now), is_changed=is_changed)
+
+    assert pause == becomes
+
+
+@pytest.fixture
+def world(clock):
+    return World(clock)
+
+
+def failing(world, began, ended, code=503):
+    """Let every request fail between two moments."""
+    send = world.runtime.send
+
+    async def sometimes(request):
+        down = began <= world.runtime.now() < ended
+        world.service.faults.post([{"match": "GET *", "kind": f"http_{code}", "times": 9999}] if down else [])
+        return await send(request)
+
+    world.runtime.send = sometimes
+
+
+@pytest.mark.parametrize("seconds", [20, 590])
+@pytest.mark.parametrize("code", [503, 429])
+def test_an_outage_within_the_budget_ends_none_of_fifty_waits(world, seconds, code):
+    run_ids = [world.start(700) for _ in range(50)]
+    failing(world, 30.0, 30.0 + seconds, code)
+    told = []
+
+    results = world.wait(run_ids, on_outage=told.append)
+
+    assert {result.status for result in results} == {RunStatus.COMPLETED}
+    assert 0 < sum(each is None for each in told) <= 50
+    assert len(told) == 2 * sum(each is None for each in told)
+
+
+def test_an_outage_that_does_not_end_ends_the_waits_after_the_budget(world):
+    run_ids = [world.start(5000) for _ in range(5)]
+    failing(world, 30.0, 1e9)
+
+    results = world.wait(run_ids, poll=PollPolicy(error_budget=120.0))
+
+    assert {type(result) for result in results} == {ServerError}
+    assert 150.0 <= world.runtime.now() < 200.0
