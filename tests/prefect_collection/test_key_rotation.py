@@ -25,17 +25,27 @@ def run_id(server):
         return client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 60}}).id
 
 
+def looks(server):
+    return server.stats()["requests"].get("GET /v1/workflows/runs/{run_id}", 0)
+
+
 def test_a_wait_goes_on_with_the_new_key(server, run_id, call, monkeypatch):
     def rotate():
+        until = time.monotonic() + 30
+        while not looks(server):
+            if time.monotonic() > until:
+                return
+            time.sleep(0.02)
         monkeypatch.setenv("RETAB_API_KEY", AFTER)
         server.set_key(AFTER)
 
-    timer = threading.Timer(1.0, rotate)
-    timer.start()
+    rotating = threading.Thread(target=rotate)
+    rotating.start()
 
     run = call("wait_for_run", run_id, poll_interval_seconds=0.5, timeout_seconds=60)
 
-    timer.join(10)
+    rotating.join(40)
+    assert looks(server) > 1
     assert run.status.value == "completed"
 
 
