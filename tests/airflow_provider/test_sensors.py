@@ -10,7 +10,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider.sensors import RetabRunSensor
-from retab_orchestration import InvalidInputError
+from retab_orchestration import InvalidInputError, ServerError
+from retab_orchestration.policies import ErrorBudget
 from tests.airflow_provider.refusals import refused
 
 XCOMS = {"run_id": str, "status": str, "waiting_for_node_ids": list, "run_url": str}
@@ -155,3 +156,30 @@ def test_trigger_that_lost_sight_of_the_run_fails_the_task(connect, start, conte
 def test_missing_or_foreign_event_fails_loudly(connect, context, event):
     with refused(InvalidInputError, match="resumed with"):
         sensor("run_1", deferrable=True).execute_complete(context, event=event, run_id="run_1")
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_an_outage_ends_a_sensor_after_its_budget_and_one_that_is_rescheduled_at_its_timeout(
+    connect, start, context, emulator, mode
+):
+    task = sensor(start(600), mode=mode)
+    task._errors = ErrorBudget(0.05)
+    emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "kind": "http_503", "times": 999}])
+
+    assert not task.poke(context)
+    time.sleep(0.1)
+    if mode == "poke":
+        with pytest.raises(ServerError, match="HTTP 503"):
+            task.poke(context)
+    else:
+        assert not task.poke(context)
+
+    emulator.post_faults([])
+    assert not task.poke(context)
+
+
+def test_more_failed_pokes_than_ever_were_forgiven_end_nothing(connect, start, context, emulator):
+    task = sensor(start(600))
+    emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "kind": "garbage", "times": 999}])
+
+    assert not any(task.poke(context) for _ in range(6))
