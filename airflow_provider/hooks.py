@@ -90,15 +90,9 @@ class RetabHook(BaseHook):
 
     def refused(self, error: "AuthenticationError") -> "AuthenticationError":
         """Return the error of a wait whose key was refused every time; it names the connection."""
-        return type(error)(
+        return error.told_as(
             f"Retab refuses the API key of connection {self.retab_conn_id!r}, also after it was read again: put the "
-            f"key that is good now into its password, then clear the task. {error.message}",
-            method=error.method,
-            path=error.path,
-            status=error.status,
-            code=error.code,
-            request_id=error.request_id,
-            run_id=error.run_id,
+            f"key that is good now into its password, then clear the task. {error.message}"
         )
 
     def namespace(self) -> str:

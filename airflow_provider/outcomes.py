@@ -1,6 +1,6 @@
 """What a task does with a run: the XComs it leaves, the event it resumes with, and how it ends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 from airflow_provider.inputs import OnReview, invalid
 
 if TYPE_CHECKING:
-    from retab_orchestration import PollPolicy, WorkflowRun
+    from retab_orchestration import ApiError, PollPolicy, WorkflowRun
 
 TIMEOUT = "timeout"
 """The event's status when the deadline passed."""
@@ -33,6 +33,8 @@ class RunEvent:
     """Why, for `WAIT_FAILED`."""
     at: float | None = None
     """When the trigger saw it, seconds since the epoch; None from triggers that did not say so."""
+    is_final: bool = False
+    """Whether another attempt would fail as this one did, for `WAIT_FAILED`."""
 
     @property
     def is_state(self) -> bool:
@@ -63,7 +65,9 @@ class RunEvent:
             )
         at = event.get("at")
         seen = float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
-        found = cls(event["run_id"], event["status"], event.get("message") or "", seen)
+        found = cls(
+            event["run_id"], event["status"], event.get("message") or "", seen, event.get("is_final") is True
+        )
         if run_id is None or found.run_id != run_id:
             raise invalid(
                 f"resumed with the event of run {found.run_id!r}, but this task waits for {run_id!r}"
@@ -95,6 +99,18 @@ def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
     from retab_orchestration import PollPolicy
 
     return PollPolicy(first=first, interval=poll_interval, review_interval=2 * poll_interval)
+
+
+def outage_log(run_id: str, log: Any) -> "Callable[[ApiError | None], None]":
+    """Return what logs once that a run cannot be looked at, and once that it can again."""
+
+    def _tell(error: "ApiError | None") -> None:
+        if error is None:
+            log.warning("Run %s can be looked at again", run_id)
+        else:
+            log.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
+
+    return _tell
 
 
 def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:

@@ -23,11 +23,11 @@ from airflow_provider.inputs import (
 )
 from airflow_provider.kills import cancel_in_time
 from airflow_provider.links import RetabRunLink
-from airflow_provider.outcomes import RunEvent, failing_well, is_settled, poll_policy
+from airflow_provider.outcomes import RunEvent, failing_well, is_settled, outage_log, poll_policy
 from airflow_provider.ownership import OnClear, Owned, Ownership
 from airflow_provider.results import check_output_path, find_place, write_outputs
 from airflow_provider.stopping import CancelOnTimeout, RunStopper
-from airflow_provider.waiting import outage_log, through_key_changes
+from airflow_provider.waiting import through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
@@ -120,9 +120,7 @@ class RunOwner(RunStopper, BaseOperator):
                 owned = self._begin(client, context)
                 if not self.wait_for_completion:
                     return dict(owned.run.final_outputs)
-            return through_key_changes(
-                self.hook, lambda client: self._see_through(client, context, owned, wait)
-            )
+                return self._see_through(client, context, owned, wait)
 
     def _begin(self, client: "RetabClient", context: Context) -> Owned:
         hook = self.hook
@@ -142,7 +140,7 @@ class RunOwner(RunStopper, BaseOperator):
     ) -> dict[str, Any]:
         run, wait = self._wait_here(client, context, owned.run, wait)
         if owned.reattached and _was_cancelled(run):
-            return self._start_anew(client, context, run, wait)
+            return self._start_anew(context, run, wait)
         if is_settled(run, self.on_review):
             return self._finish(context, run)
         self._stop_if_killed()
@@ -152,17 +150,16 @@ class RunOwner(RunStopper, BaseOperator):
         self, client: "RetabClient", context: Context, run: "WorkflowRun", outcome: RunEvent, wait: Wait
     ) -> dict[str, Any]:
         if wait.reattached and _was_cancelled(run):
-            return self._start_anew(client, context, run, wait)
+            return self._start_anew(context, run, wait)
         return super()._resume(client, context, run, outcome, wait)
 
-    def _start_anew(
-        self, client: "RetabClient", context: Context, run: "WorkflowRun", wait: Wait
-    ) -> dict[str, Any]:
+    def _start_anew(self, context: Context, run: "WorkflowRun", wait: Wait) -> dict[str, Any]:
         """Start a run in place of one that was cancelled, late, on behalf of the attempt before this one; only once."""
         self._stop_if_killed()
         self.log.info("Run %s was cancelled after this attempt had taken it up; starting it anew", run.id)
-        again = replace(self._begin(client, context), reattached=False)
-        return self._see_through(client, context, again, wait)
+        with self.hook.get_conn() as client:  # the key may be another one by now
+            again = replace(self._begin(client, context), reattached=False)
+            return self._see_through(client, context, again, wait)
 
     def _wait_here(
         self, client: "RetabClient", context: Context, run: "WorkflowRun", wait: Wait
@@ -189,7 +186,7 @@ class RunOwner(RunStopper, BaseOperator):
                 on_review="wait" if self.on_review == "wait" else "return",
                 output_nodes=self._nodes(),
                 on_change=saw,
-                on_outage=outage_log(run.id),
+                on_outage=outage_log(run.id, self.log),
             )
 
         try:

@@ -12,10 +12,10 @@ from airflow_provider.clocks import Watch
 from airflow_provider.hooks import RetabHook, import_core
 from airflow_provider.inputs import OnReview
 from airflow_provider.kills import TRIGGERS_ARE_KILLED, cancel_if_stopped
-from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, poll_policy
+from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, outage_log, poll_policy
 
 if TYPE_CHECKING:
-    from retab_orchestration import ApiError, AsyncRetabClient, AuthenticationError, WorkflowRun
+    from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabError, WorkflowRun
     from retab_orchestration.policies import KeyRefusals
 
 # Airflow 3.3 fails a task that is resumed before its executor has reported that the deferring process ended. Its
@@ -87,7 +87,7 @@ class RetabRunTrigger(BaseTrigger):
         """Fire one event, `{"run_id", "status"}`.
 
         The status is the run's; or `timeout` or `out_of_time`, as either deadline passed; or `wait_failed`, with a
-        `message`.
+        `message`, and `is_final` where another attempt would fail as well.
         """
         try:
             outcome = await self._outcome()
@@ -126,7 +126,7 @@ class RetabRunTrigger(BaseTrigger):
                             on_review=self._until(),
                             outputs=False,
                             on_change=self._log_change,
-                            on_outage=self._log_outage,
+                            on_outage=outage_log(self.run_id, self.logger()),
                         )
             except WaitTimeoutError:
                 return {"status": TIMEOUT if nearest == left else OUT_OF_TIME}
@@ -137,7 +137,7 @@ class RetabRunTrigger(BaseTrigger):
                 if (wrong := await _after_refusal(hook, refusals, error)) is not None:
                     return wrong
             except RetabError as error:
-                return {"status": WAIT_FAILED, "message": str(error)}
+                return _failed(error)
             else:
                 return _seen(run)
 
@@ -160,12 +160,6 @@ class RetabRunTrigger(BaseTrigger):
     def _log_change(self, run: "WorkflowRun") -> None:
         self.logger().info("Run %s is %s", run.id, run.status_name)
 
-    def _log_outage(self, error: "ApiError | None") -> None:
-        if error is None:
-            self.logger().warning("Run %s can be looked at again", self.run_id)
-        else:
-            self.logger().warning("Run %s cannot be looked at, trying on: %s", self.run_id, error)
-
 
 def _refusals() -> "KeyRefusals":
     from retab_orchestration.policies import KeyRefusals
@@ -179,7 +173,7 @@ async def _after_refusal(
     """Wait until the key may be tried again, if need be another one; return the event if it is wrong."""
     pause = refusals.pause_after(time.monotonic(), is_changed=await hook.ahas_another_key())
     if pause is None:
-        return {"status": WAIT_FAILED, "message": str(hook.refused(error))}
+        return _failed(hook.refused(error))
     await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
     return None
 
@@ -187,3 +181,7 @@ async def _after_refusal(
 def _seen(run: "WorkflowRun") -> dict[str, Any]:
     nodes = list(run.waiting_for_node_ids)
     return {"status": run.status.value, "waiting_for_node_ids": nodes, "at": time.time()}
+
+
+def _failed(error: "RetabError") -> dict[str, Any]:
+    return {"status": WAIT_FAILED, "message": str(error), "is_final": not error.retryable}

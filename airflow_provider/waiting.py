@@ -6,7 +6,12 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException, Context, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    Context,
+    TaskDeferred,
+)
 
 from airflow_provider.clocks import Wait
 from airflow_provider.hooks import RetabHook
@@ -25,7 +30,7 @@ from airflow_provider.outcomes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from retab_orchestration import ApiError, RetabClient, WorkflowRun
+    from retab_orchestration import RetabClient, WorkflowRun
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +121,7 @@ class RunWaiter:
                 log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
             raise self._deferral(outcome.run_id, again) from error
         if wait.failing_since is not None:
-            log.info("Run %s can be read again", run.id)
+            log.warning("Run %s can be read again", run.id)
         wait = replace(wait, failing_since=None)
         return run, wait if run.is_terminal else wait.saw(is_waiting=run.is_waiting, at=time.time())
 
@@ -129,7 +134,8 @@ class RunWaiter:
         if outcome.status == OUT_OF_TIME or (outcome.status == TIMEOUT and wait.seconds_left is None):
             raise self.timed_out(client, run, outcome.status)
         if outcome.status == WAIT_FAILED:
-            raise AirflowException(f"The triggerer could not wait for run {run.id}: {outcome.message}")
+            kind = AirflowFailException if outcome.is_final else AirflowException
+            raise kind(f"The triggerer could not wait for run {run.id}: {outcome.message}")
         # A review began or ended, so that the clock was stopped or goes on; or a human decided a moment ago.
         raise self._deferral(run.id, wait)
 
@@ -173,18 +179,6 @@ def own_run_id(context: Context) -> str | None:
     return run_id
 
 
-def outage_log(run_id: str) -> "Callable[[ApiError | None], None]":
-    """Return what logs once that a run cannot be looked at, and once that it can again."""
-
-    def tell(error: "ApiError | None") -> None:
-        if error is None:
-            log.warning("Run %s can be looked at again", run_id)
-        else:
-            log.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
-
-    return tell
-
-
 def look_again(client: "RetabClient", run_id: str) -> "WorkflowRun":
     """Return the run as it is now, trying for as long as looks may fail."""
     from retab_orchestration import PollPolicy, RetabError
@@ -204,7 +198,7 @@ def through_key_changes(hook: RetabHook, act: "Callable[[RetabClient], T]") -> "
     """Do something that only reads, again with the connection read anew where its key is refused.
 
     Raises:
-        ConfigurationError: The key is refused every time; it names the connection.
+        AuthenticationError: The key is refused every time; the message names the connection.
     """
     from retab_orchestration import AuthenticationError
     from retab_orchestration.policies import KeyRefusals

@@ -31,7 +31,8 @@ RetabError                          anything below
 ```
 """
 
-from typing import Any, ClassVar
+import copy
+from typing import Any, ClassVar, Self
 
 
 class RetabError(Exception):
@@ -100,6 +101,12 @@ class ApiError(RetabError):
         self.details = details
         self.request_id = request_id
         self.retry_after = retry_after
+
+    def told_as(self, message: str) -> Self:
+        """Return the same refusal with another message."""
+        again = copy.copy(self)
+        again.message, again.args = message, (message,)
+        return again
 
     def __str__(self) -> str:
         place = f"{self.method} {self.path}: " if self.method else ""

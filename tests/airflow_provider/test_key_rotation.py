@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.sensors import RetabRunSensor
@@ -122,6 +122,46 @@ def test_a_task_that_waits_on_its_worker_goes_on_with_the_new_key(server, key, c
 
     timer.join(10)
     assert "end-node-1" in outputs
+
+
+def test_a_task_on_its_worker_whose_key_stays_wrong_fails_once_and_names_the_connection(
+    server, context, ti, key, monkeypatch
+):
+    operator = RetabRunWorkflowOperator(
+        task_id="run", workflow_id="wf_echo", json_inputs={"json-node-1": {"seconds": 600}}, deferrable=False
+    )
+    started, slept = operator.start, []
+
+    def start(*given):
+        run = started(*given)
+        server.set_key(AFTER)
+        monkeypatch.setattr(time, "sleep", slept.append)
+        return run
+
+    monkeypatch.setattr(operator, "start", start)
+
+    with pytest.raises(AirflowFailException, match="'retab_default'") as failed:
+        operator.execute(context)
+
+    assert str(failed.value).count("'retab_default'") == 1
+    assert len([pause for pause in slept if pause > 20]) == 2
+
+
+@pytest.mark.parametrize(("is_final", "error"), [(True, AirflowFailException), (False, AirflowException)])
+def test_a_trigger_whose_failure_is_final_fails_the_task_without_a_retry(
+    server, key, context, ti, is_final, error
+):
+    operator = RetabRunWorkflowOperator(
+        task_id="run", workflow_id="wf_echo", json_inputs={"json-node-1": {"seconds": 600}}
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute(context)
+    event = {"run_id": ti.xcoms["run_id"], "status": "wait_failed", "message": "why", "is_final": is_final}
+
+    with pytest.raises(AirflowException, match="why") as failed:
+        operator.execute_complete(context, event=event, **deferred.value.kwargs)
+
+    assert type(failed.value) is error
 
 
 def test_a_task_that_is_late_with_a_new_key_cancels_its_run_with_it(server, key, context, ti):
