@@ -96,6 +96,8 @@ def decide(now: Situation) -> Step:
         return Step.ASK_STATUS if now.status is Status.NOT_ASKED else Step.TAKE
     if now.known is Known.RUN and now.source is not Source.READ:
         return Step.REFUSE_GONE if now.source is Source.GONE else Step.READ
+    if now.known is Known.NOTHING and now.start is Start.FIRST:
+        return Step.CREATE  # the first start can spare every question: whatever it has started, it remembers
     return Step.ASK_FINDABLE if now.findable is Findable.NOT_ASKED else _sending(now)
 
 
@@ -112,7 +114,4 @@ def _sending(now: Situation) -> Step:
         return Step.REFUSE_UNKNOWN
     if now.source is Source.GONE:
         return Step.FIND
-    # The first start can spare the look: whatever it has started, it remembers.
-    if not findable or (now.known is Known.NOTHING and now.start is Start.FIRST):
-        return Step.CREATE
-    return Step.FIND_OR_CREATE
+    return Step.FIND_OR_CREATE if findable else Step.CREATE

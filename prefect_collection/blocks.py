@@ -144,7 +144,7 @@ def load_credentials(credentials: Credentials) -> RetabCredentials | None:
 async def aload_again(credentials: Credentials) -> RetabCredentials | None:
     """Return the account as it is now: a saved block is loaded anew, whoever has changed it meanwhile."""
     if isinstance(credentials, RetabCredentials):
-        name = credentials._block_document_name  # noqa: SLF001  Prefect has no other name for it
+        name = name_of(credentials)
         return await aload_credentials(name) if name else credentials
     return await aload_credentials(credentials)
 
@@ -152,6 +152,11 @@ async def aload_again(credentials: Credentials) -> RetabCredentials | None:
 def load_again(credentials: Credentials) -> RetabCredentials | None:
     """Do what `aload_again` does, blocking."""
     return run_coro_as_sync(aload_again(credentials))
+
+
+def name_of(block: RetabCredentials | None) -> str | None:
+    """Return the name that a block is saved under; None for the environment, or a block that is not saved."""
+    return block._block_document_name if block else None  # noqa: SLF001  Prefect has no other name for it
 
 
 def key_of(block: RetabCredentials | None) -> str:

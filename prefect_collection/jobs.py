@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, ValidationInfo, 
 from prefect_collection.blocks import DOCUMENTATION, LOGO, Credentials, RetabCredentials, aopen_client
 from prefect_collection.documents import DocumentInput, as_documents, refuse_contents
 from prefect_collection.tasks._once import Creation, aonce
-from prefect_collection.waiting import outcome_of, wait_arguments
-from retab_orchestration import RetabError
+from prefect_collection.waiting import Waiting, awaited, outcome_of
+from retab_orchestration import AsyncRetabClient, RetabError, WorkflowRun
 
 __all__ = ["RetabRun", "RetabWorkflow"]
 
@@ -49,10 +49,12 @@ class RetabRun(JobRun[dict[str, Any]]):
             RunCancelledError: The run was cancelled.
             WaitTimeoutError: `timeout_seconds` passed; the run goes on, so wait for it again, or cancel it.
         """
-        waiting = wait_arguments("return", self.timeout_seconds, self.poll_interval_seconds)
-        async with await aopen_client(self.credentials) as client:
-            run = await client.wait_for_run(self.run_id, outputs=False, **waiting)
-        run.raise_for_status()
+        waiting = Waiting(self.run_id, "return", self.timeout_seconds, self.poll_interval_seconds)
+
+        async def look(client: AsyncRetabClient) -> WorkflowRun:
+            return await client.wait_for_run(self.run_id, outputs=False, **waiting.arguments())
+
+        (await awaited(self.credentials, look)).raise_for_status()
 
     async def fetch_result(self) -> dict[str, Any]:
         """Return the final outputs of the completed run: node id -> `{"label", "json_data"}`.

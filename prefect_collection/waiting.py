@@ -1,18 +1,33 @@
 """How a wait is asked for, what it logs, and what its end means: the same for tasks, flows and blocks."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from logging import Logger, LoggerAdapter
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 
+from prefect_collection.blocks import (
+    Credentials,
+    RetabCredentials,
+    aload_again,
+    aload_credentials,
+    aopen_client,
+    key_of,
+    load_again,
+    load_credentials,
+    name_of,
+    open_client,
+)
 from retab_orchestration import (
     ApiError,
+    AsyncRetabClient,
     AuthenticationError,
     InvalidInputError,
     PollPolicy,
+    RetabClient,
     ReviewRequiredError,
     WaitTimeoutError,
     WorkflowRun,
@@ -20,10 +35,10 @@ from retab_orchestration import (
 from retab_orchestration.policies import KeyRefusals
 
 __all__ = [
-    "Keys",
     "OnReview",
     "RunLogger",
-    "WaitClock",
+    "Waiting",
+    "awaited",
     "cancelled",
     "ended_before",
     "not_cancelled",
@@ -31,8 +46,13 @@ __all__ = [
     "outcome_of",
     "run_logger",
     "status_log",
-    "wait_arguments",
+    "waited",
 ]
+
+T = TypeVar("T")
+
+# Seconds in which a wait looks once.
+_ONE_LOOK = 0.001
 
 RunLogger = Logger | LoggerAdapter[Any]
 
@@ -58,89 +78,117 @@ def status_log(logger: RunLogger) -> Callable[[WorkflowRun], None]:
     return _log
 
 
-def wait_arguments(
-    on_review: OnReview, timeout_seconds: float | None, poll_interval_seconds: float
-) -> dict[str, Any]:
-    """Return what a client's `wait_for_run` takes for settings in Prefect's words.
+class Waiting:
+    """What a client's `wait_for_run` takes for settings in Prefect's words, as often as the wait has to begin again.
+
+    Args:
+        run_id: The run.
+        on_review: What it means that a human is asked.
+        timeout_seconds: Seconds it may take, a human's time not counted; None for any.
+        poll_interval_seconds: Seconds between two looks, at the most.
 
     Raises:
         InvalidInputError: `on_review` is none that there is, or the interval is not more than 0.
     """
-    if on_review not in get_args(OnReview):
-        raise InvalidInputError(
-            f"on_review must be one of {', '.join(get_args(OnReview))}, not {on_review!r}"
-        )
-    return {
-        "timeout": timeout_seconds,
-        "poll": PollPolicy(interval=poll_interval_seconds),
-        "on_review": "wait" if on_review == "wait" else "return",
-        "on_change": status_log(run_logger()),
-    }
+
+    def __init__(
+        self,
+        run_id: str,
+        on_review: OnReview,
+        timeout_seconds: float | None,
+        poll_interval_seconds: float,
+    ) -> None:
+        if on_review not in get_args(OnReview):
+            raise InvalidInputError(
+                f"on_review must be one of {', '.join(get_args(OnReview))}, not {on_review!r}"
+            )
+        logger = run_logger()
+        self._log_status, self._log_outage = status_log(logger), outage_log(run_id, logger)
+        self._poll = PollPolicy(interval=poll_interval_seconds)
+        self._on_review = "wait" if on_review == "wait" else "return"
+        self._timeout = timeout_seconds
+        self._since: float | None = None
+        """When the clock was looked at last; None before it runs."""
+        self._is_asked = False
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them, with what is left of the time."""
+        self._pass_time()
+        return {
+            "timeout": self._timeout,
+            "poll": self._poll,
+            "on_review": self._on_review,
+            "on_change": self._saw,
+            "on_outage": self._log_outage,
+        }
+
+    def _saw(self, run: WorkflowRun) -> None:
+        self._pass_time()
+        self._is_asked = run.is_waiting
+        self._log_status(run)
+
+    def _pass_time(self) -> None:
+        before, self._since = self._since, time.monotonic()
+        if before is not None and self._timeout is not None and not self._is_asked:
+            self._timeout = max(self._timeout - (self._since - before), _ONE_LOOK)
 
 
-class WaitClock:
-    """What is left of `timeout_seconds` where a wait begins again with another key; a human's time does not count.
+class Account:
+    """The account of one wait, whose key may be changed while it goes on.
 
     Args:
-        seconds: What there is at the beginning, None for any time.
+        block: The one that the wait begins with, None for the environment's.
     """
 
-    def __init__(self, seconds: float | None) -> None:
-        self._left = seconds
-        self._since = time.monotonic()
-        self._runs = True
-
-    def saw(self, run: WorkflowRun) -> None:
-        """Take note of a run whose state has changed."""
-        self.left()
-        self._runs = not run.is_waiting
-
-    def left(self) -> float | None:
-        """Return the seconds that are left, a little at the least, so that there is one more look."""
-        now = time.monotonic()
-        if self._left is not None and self._runs:
-            self._left -= now - self._since
-        self._since = now
-        return None if self._left is None else max(self._left, 0.001)
-
-
-class Keys:
-    """The key of one wait, which may be changed while it goes on.
-
-    Args:
-        key: The one that the wait begins with.
-    """
-
-    def __init__(self, key: str) -> None:
-        self._key = key
+    def __init__(self, block: RetabCredentials | None) -> None:
+        self.block = block
         self._refusals = KeyRefusals()
 
-    def pause_after(self, error: AuthenticationError, key: str, account: str | None) -> float:
+    def pause_after(self, error: AuthenticationError, now: RetabCredentials | None) -> float:
         """Return the seconds until the next look after one that was refused.
 
         Args:
             error: The refusal.
-            key: The key as it was read anew.
-            account: The name of the block, None for the environment.
+            now: The account as it was read anew.
 
         Raises:
             AuthenticationError: It was refused every time; the message names the block.
         """
-        pause = self._refusals.pause_after(time.monotonic(), is_changed=key != self._key)
-        self._key = key
+        is_changed = key_of(now) != key_of(self.block)
+        self.block = now
+        pause = self._refusals.pause_after(time.monotonic(), is_changed=is_changed)
         if pause is not None:
             return pause
-        name = f"the Retab Credentials block {account!r}" if account else "RETAB_API_KEY"
-        raise AuthenticationError(
-            f"Retab refuses the API key of {name}, also after it was read again: put the key that is good now there, "
-            f"then wait for the run again. {error.message}",
-            method=error.method,
-            path=error.path,
-            status=error.status,
-            code=error.code,
-            request_id=error.request_id,
-            run_id=error.run_id,
+        name = name_of(now)
+        whose = f"the Retab Credentials block {name!r}" if name else "the block" if now else "RETAB_API_KEY"
+        raise error.told_as(
+            f"Retab refuses the API key of {whose}, also after it was read again: put the key that is good now there, "
+            f"then wait for the run again. {error.message}"
         ) from error
+
+
+def waited(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
+    """Wait with an account, and go on with its new key where that is changed meanwhile."""
+    account = Account(load_credentials(credentials))
+    while True:
+        try:
+            with open_client(account.block) as client:
+                return act(client)
+        except AuthenticationError as error:
+            pause = account.pause_after(error, load_again(account.block))
+            time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+async def awaited(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
+    """Do what `waited` does, awaiting."""
+    account = Account(await aload_credentials(credentials))
+    while True:
+        try:
+            async with await aopen_client(account.block) as client:
+                return await act(client)
+        except AuthenticationError as error:
+            pause = account.pause_after(error, await aload_again(account.block))
+            await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
 
 
 def outage_log(run_id: str, logger: RunLogger) -> Callable[[ApiError | None], None]:

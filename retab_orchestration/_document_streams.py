@@ -87,17 +87,15 @@ class OpenedDocument:
 
 
 @contextmanager
-def reading(filename: str) -> Iterator[None]:
-    """Say which document it was that could not be read; what a store raises may hold an address that is a secret."""
+def reading(filename: str, but: str = "cannot be read any more") -> Iterator[None]:
+    """Say which document it was that could not be read, or copied; what a store raises may hold a secret address."""
     try:
         yield
     except RetabError:
         raise
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise DocumentReadError(
-            f"{filename} cannot be read any more ({reason}); nothing was created, try again"
-        ) from error
+        raise DocumentReadError(f"{filename} {but} ({reason}); nothing was created, try again") from error
 
 
 @contextmanager
@@ -135,7 +133,7 @@ class Spool:
         self._file.seek(start)
         for piece in document.chunks(PLAIN_PIECE):
             digest.update(piece)
-            with reading(f"the temporary copy of {document.filename}"):
+            with reading(document.filename, "cannot be copied to a temporary file"):
                 self._file.write(piece)
         self._length += document.size
         sha256 = document.checked(digest.hexdigest())

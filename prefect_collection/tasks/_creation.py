@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -197,6 +198,7 @@ class Call:
             generation=known.content + again,
             on_mismatch="create",
             since=owner.since - CLOCKS_DIFFER if owner.since else None,
+            begun=datetime.fromisoformat(known.since) if known.since else None,
         )
 
     def _unknown(self, known: Record) -> CreateOutcomeUnknownError:

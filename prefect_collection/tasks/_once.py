@@ -10,6 +10,7 @@ from typing import Any
 from prefect_collection._memory import Given, Memory
 from prefect_collection._owner import Owner
 from prefect_collection._turns import TURNS
+from prefect_collection.blocks import name_of
 from prefect_collection.documents import told_of
 from prefect_collection.tasks._creation import Apart, Ask, Call, Creation, Steps, Wait, created
 
@@ -77,9 +78,8 @@ def _remember(creation: Creation) -> Memory | None:
     owner = Owner.of_this_call()
     if owner is None:
         return None
-    account = creation.block._block_document_name if creation.block else None  # noqa: SLF001  Prefect has no other name
     given = Given(creation.operation, creation.inputs, creation.dedupe_key, creation.places)
-    return Memory(owner, given, account)
+    return Memory(owner, given, name_of(creation.block))
 
 
 def _steps(creation: Creation) -> Steps:

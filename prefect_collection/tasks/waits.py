@@ -1,39 +1,25 @@
 """The task that waits for a run."""
 
-import time
-from asyncio import sleep, to_thread  # noqa: TID251  see Keys
-from collections.abc import Callable, Sequence
+from asyncio import to_thread
+from collections.abc import Sequence
 from typing import Any, cast
 
-from prefect_collection.blocks import (
-    Credentials,
-    RetabCredentials,
-    aload_again,
-    aload_credentials,
-    aopen_client,
-    key_of,
-    load_again,
-    load_credentials,
-    open_client,
-)
+from prefect_collection.blocks import Credentials
 from prefect_collection.outputs import OutputPath, OutputTarget
 from prefect_collection.tasks._kinds import asking, twin_of
 from prefect_collection.waiting import (
-    Keys,
     OnReview,
-    WaitClock,
+    Waiting,
+    awaited,
     cancelled,
     ended_before,
     not_cancelled,
-    outage_log,
     outcome_of,
-    run_logger,
-    wait_arguments,
+    waited,
 )
 from retab_orchestration import (
     ApiError,
     AsyncRetabClient,
-    AuthenticationError,
     RetabClient,
     WaitTimeoutError,
     WorkflowRun,
@@ -77,22 +63,13 @@ def wait_for_run(
         ReviewRequiredError: The run waits for a human, and `on_review` is `fail`.
         WaitTimeoutError: The run took longer, and was cancelled or goes on, as the message says.
     """
-    waiting = wait_arguments(on_review, timeout_seconds, poll_interval_seconds)
+    waiting = Waiting(run_id, on_review, timeout_seconds, poll_interval_seconds)
     target = OutputTarget.read(output_path)
-    block, clock = load_credentials(credentials), WaitClock(timeout_seconds)
-    keys = Keys(key_of(block))
-    waiting["on_change"] = _both(waiting["on_change"], clock.saw)
-    waiting["on_outage"] = outage_log(run_id, run_logger())
-    while True:
-        try:
-            with open_client(block) as client:
-                run = _wait(client, run_id, output_nodes, waiting, cancel_on_timeout=cancel_on_timeout)
-            break
-        except AuthenticationError as error:
-            block = load_again(block)
-            time.sleep(keys.pause_after(error, key_of(block), _name_of(block)))  # noqa: TID251  see Keys
-            waiting["timeout"] = clock.left()
-    run = outcome_of(run, on_review)
+
+    def look(client: RetabClient) -> WorkflowRun:
+        return _wait(client, run_id, output_nodes, waiting.arguments(), cancel_on_timeout=cancel_on_timeout)
+
+    run = outcome_of(waited(credentials, look), on_review)
     # The type is that of a call without output_path: an overload would be lost in Prefect's Task.
     return cast("WorkflowRun", target.write(run)) if target else run
 
@@ -111,9 +88,8 @@ def _wait(
         if not cancel_on_timeout:
             raise
         try:
-            if (
-                expired.__cause__ is not None
-            ):  # nobody knows what became of it while it could not be looked at
+            if expired.__cause__ is not None:
+                # Nobody knows what became of it while it could not be looked at.
                 client.get_run(run_id, outputs=False)
             last = client.cancel_run(run_id)
         except ApiError as refused:
@@ -136,22 +112,14 @@ async def await_for_run(
     credentials: Credentials = None,
 ) -> WorkflowRun:
     """Do what `wait_for_run` does, awaiting."""
-    waiting = wait_arguments(on_review, timeout_seconds, poll_interval_seconds)
+    waiting = Waiting(run_id, on_review, timeout_seconds, poll_interval_seconds)
     target = OutputTarget.read(output_path)
-    block, clock = await aload_credentials(credentials), WaitClock(timeout_seconds)
-    keys = Keys(key_of(block))
-    waiting["on_change"] = _both(waiting["on_change"], clock.saw)
-    waiting["on_outage"] = outage_log(run_id, run_logger())
-    while True:
-        try:
-            async with await aopen_client(block) as client:
-                run = await _await(client, run_id, output_nodes, waiting, cancel_on_timeout=cancel_on_timeout)
-            break
-        except AuthenticationError as error:
-            block = await aload_again(block)
-            await sleep(keys.pause_after(error, key_of(block), _name_of(block)))
-            waiting["timeout"] = clock.left()
-    run = outcome_of(run, on_review)
+
+    async def look(client: AsyncRetabClient) -> WorkflowRun:
+        given = waiting.arguments()
+        return await _await(client, run_id, output_nodes, given, cancel_on_timeout=cancel_on_timeout)
+
+    run = outcome_of(await awaited(credentials, look), on_review)
     return cast("WorkflowRun", await to_thread(target.write, run)) if target else run
 
 
@@ -169,9 +137,8 @@ async def _await(
         if not cancel_on_timeout:
             raise
         try:
-            if (
-                expired.__cause__ is not None
-            ):  # nobody knows what became of it while it could not be looked at
+            if expired.__cause__ is not None:
+                # Nobody knows what became of it while it could not be looked at.
                 await client.get_run(run_id, outputs=False)
             last = await client.cancel_run(run_id)
         except ApiError as refused:
@@ -179,17 +146,3 @@ async def _await(
         if not ended_before(last):
             raise cancelled(expired, last) from expired
         return await client.get_run(run_id, output_nodes=output_nodes)
-
-
-def _name_of(block: RetabCredentials | None) -> str | None:
-    return block._block_document_name if block else None  # noqa: SLF001  Prefect has no other name for it
-
-
-def _both(
-    first: Callable[[WorkflowRun], Any], second: Callable[[WorkflowRun], Any]
-) -> Callable[[WorkflowRun], None]:
-    def call(run: WorkflowRun) -> None:
-        first(run)
-        second(run)
-
-    return call

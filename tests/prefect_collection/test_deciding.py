@@ -23,11 +23,11 @@ TABLE = [
     (None, Known.RUN, None, (Status.THIS_ATTEMPT, Status.GOES_ON), None, Step.TAKE),
     (Source.UNCHANGED, Known.RUN, None, None, None, Step.READ),
     (Source.GONE, Known.RUN, None, None, None, Step.REFUSE_GONE),
+    (Source.READ, Known.NOTHING, Start.FIRST, None, None, Step.CREATE),
     (None, None, None, None, Findable.NOT_ASKED, Step.ASK_FINDABLE),
     (None, Known.CREATING, None, None, Findable.NO, Step.REFUSE_UNKNOWN),
     (Source.GONE, Known.CREATING, None, None, Findable.YES, Step.FIND),
     (Source.READ, Known.CREATING, None, None, Findable.YES, Step.FIND_OR_CREATE),
-    (Source.READ, Known.NOTHING, Start.FIRST, None, None, Step.CREATE),
     (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.NO, Step.CREATE),
     (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.YES, Step.FIND_OR_CREATE),
 ]

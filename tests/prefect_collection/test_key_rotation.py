@@ -1,10 +1,14 @@
 """The key of an account is changed while a run is waited for: it is read anew, and the wait goes on."""
 
+import asyncio
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
+import prefect_collection
+from prefect_collection import RetabRun
 from retab_orchestration import AuthenticationError, RetabClient
 from retab_orchestration.emulator import Emulator
 
@@ -29,7 +33,10 @@ def looks(server):
     return server.stats()["requests"].get("GET /v1/workflows/runs/{run_id}", 0)
 
 
-def test_a_wait_goes_on_with_the_new_key(server, run_id, call, monkeypatch):
+@contextmanager
+def rotated(server, monkeypatch):
+    """Change the key, there and here, once the run has been looked at."""
+
     def rotate():
         until = time.monotonic() + 30
         while not looks(server):
@@ -41,28 +48,49 @@ def test_a_wait_goes_on_with_the_new_key(server, run_id, call, monkeypatch):
 
     rotating = threading.Thread(target=rotate)
     rotating.start()
-
-    run = call("wait_for_run", run_id, poll_interval_seconds=0.5, timeout_seconds=60)
-
+    yield
     rotating.join(40)
     assert looks(server) > 1
+
+
+def test_a_wait_goes_on_with_the_new_key(server, run_id, call, monkeypatch):
+    with rotated(server, monkeypatch):
+        run = call("wait_for_run", run_id, poll_interval_seconds=0.5, timeout_seconds=60)
+
     assert run.status.value == "completed"
 
 
-def test_a_key_that_stays_wrong_fails_once_and_says_which(server, run_id, call, monkeypatch):
+def test_the_wait_of_a_job_goes_on_with_the_new_key(server, run_id, monkeypatch):
+    run = RetabRun(run_id, poll_interval_seconds=0.5, timeout_seconds=60)
+
+    with rotated(server, monkeypatch):
+        asyncio.run(run.wait_for_completion())
+
+    with RetabClient() as client:
+        assert client.get_run(run_id).status.value == "completed"
+
+
+@pytest.mark.parametrize("colour", ["blocking", "async", "job"])
+def test_a_key_that_stays_wrong_fails_once_and_says_which(server, run_id, colour, monkeypatch):
     server.set_key(AFTER)
-    slept = []
+    slept, sleep = [], asyncio.sleep
 
-    async def note(seconds):
+    async def note(seconds, *rest):
         slept.append(seconds)
-
-    from prefect_collection.tasks import waits
+        await sleep(0 if seconds > 20 else seconds, *rest)
 
     monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(waits, "sleep", note)
+    monkeypatch.setattr(asyncio, "sleep", note)
+    run = RetabRun(run_id, poll_interval_seconds=0.5)
+    wait = {
+        "blocking": lambda: prefect_collection.wait_for_run.fn(run_id, poll_interval_seconds=0.5),
+        "async": lambda: asyncio.run(prefect_collection.await_for_run.fn(run_id, poll_interval_seconds=0.5)),
+        "job": lambda: asyncio.run(run.wait_for_completion()),
+    }[colour]
 
     with pytest.raises(AuthenticationError, match="RETAB_API_KEY") as refused:
-        call("wait_for_run", run_id, poll_interval_seconds=0.5)
+        wait()
 
     assert BEFORE not in str(refused.value)
+    assert refused.value.status == 401
     assert len([pause for pause in slept if pause > 20]) == 2

@@ -36,6 +36,7 @@ from retab_orchestration import (
     RunFailedError,
     WaitTimeoutError,
 )
+from retab_orchestration.emulator import Emulator
 from tests.prefect_collection.conftest import API_KEY
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("prefect_api")]
@@ -510,6 +511,23 @@ def test_an_account_may_be_named(run_flow, emulator, monkeypatch):
         return await tasks.create_run("wf_echo", credentials=name)
 
     assert run_flow(body).startswith("run_")
+
+
+def test_a_saved_account_whose_key_is_changed_is_read_anew_by_a_wait(run_flow):
+    name = f"account-{uuid4()}"
+    with Emulator(api_key="sk_before", speed=20.0) as server:
+        account = RetabCredentials(api_key="sk_before", base_url=server.url)
+        account.save(name)
+        with account.get_client() as client:
+            run_id = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 30}}).id
+        RetabCredentials(api_key="sk_after", base_url=server.url).save(name, overwrite=True)
+        server.set_key("sk_after")
+
+        async def body(tasks):
+            run = await tasks.wait_for_run(run_id, poll_interval_seconds=0.5, credentials=account)
+            return run.status.value
+
+        assert run_flow(body) == "completed"
 
 
 def test_an_account_that_was_not_saved_says_how_to_save_it(run_flow, emulator):
