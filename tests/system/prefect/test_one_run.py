@@ -3,6 +3,7 @@
 import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 import fsspec
@@ -11,6 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from prefect import flow, runtime, task
 from prefect.client.orchestration import get_client
 
+from hosts.processes import wait_until
 from prefect_collection import (
     RetabCredentials,
     RetabWorkflow,
@@ -471,6 +473,44 @@ def test_a_call_of_those_at_once_that_is_stopped_leaves_the_others_their_run(emu
     ended = asyncio.run(caller())
 
     assert len({each for each in ended if isinstance(each, str)}) == created(emulator) == 1
+
+
+def test_a_create_that_was_stopped_a_moment_ago_is_looked_for_as_long_as_the_list_may_lag(monkeypatch):
+    with Emulator(api="current", idempotency="ignored", list_lag=4.0) as server:
+        monkeypatch.setenv("RETAB_API_KEY", API_KEY)
+        monkeypatch.setenv("RETAB_API_BASE_URL", server.url)
+        server.post_faults([{"match": "POST /v1/workflows/runs", "kind": "hold_after"}])
+
+        @flow
+        async def caller():
+            call = asyncio.ensure_future(acreate_run("wf_echo"))
+            held = partial(wait_until, lambda: server.stats()["held"] == 1, timeout=60.0, what="the create")
+            await asyncio.to_thread(held)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            server.release()
+            return await acreate_run("wf_echo")
+
+        run_id = asyncio.run(asyncio.wait_for(caller(), 120))
+
+        assert created(server) == 1
+        with RetabClient() as client:
+            assert client.get_run(run_id).id == run_id
+
+
+def test_the_first_create_of_a_flow_run_asks_for_nothing(monkeypatch):
+    with Emulator(api="current", speed=20.0) as server:
+        monkeypatch.setenv("RETAB_API_KEY", API_KEY)
+        monkeypatch.setenv("RETAB_API_BASE_URL", server.url)
+
+        @flow
+        def caller():
+            return create_run("wf_echo")
+
+        caller()
+
+        probe, create = "GET /v1/workflows/steps", "POST /v1/workflows/runs"
+        assert server.stats()["requests"] == {probe: 1, create: 1}
 
 
 def test_where_the_first_of_equal_calls_is_refused_the_next_one_creates(emulator):
