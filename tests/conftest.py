@@ -2,7 +2,9 @@
 
 import faulthandler
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,12 @@ BOOTING, STRIKING = 900, 1500
 
 LEAVING = 300
 """Seconds from the last test's end to the end of the process, for which a thread that a test left behind may wait."""
+
+
+def pytest_configure():
+    if threading.current_thread() is threading.main_thread():
+        # As Ctrl-C does: whoever ends the tests ends the hosts that they have started as well.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,11 +1,14 @@
 """The Makefile runs every test there is."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from hosts.processes import wait_until
 from tests.conftest import BOOTING, STRIKING
 
 pytest_plugins = ["pytester"]
@@ -66,6 +69,26 @@ def test_a_test_that_hangs_fails_and_its_fixtures_end_what_they_have_started(pyt
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*Timeout*1.0s*"])
+    assert (pytester.path / "ended").exists()
+
+
+def test_whoever_ends_the_tests_ends_what_their_fixtures_have_started(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeconftest("from tests.conftest import pytest_configure\n")
+    pytester.makepyfile(HANGS.replace("    yield process", "    Path('started').touch()\n    yield process"))
+    tests = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        cwd=pytester.path,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until((pytester.path / "started").exists, timeout=60.0, what="the test")
+        tests.terminate()
+        tests.wait(60)
+    finally:
+        tests.kill()
+        tests.wait(60)
+
     assert (pytester.path / "ended").exists()
 
 
