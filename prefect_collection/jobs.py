@@ -1,6 +1,5 @@
 """A workflow as Prefect stores it, with its account and its inputs, and a run of it that goes on without us."""
 
-from functools import partial
 from typing import Any, ClassVar
 
 from prefect.blocks.abstract import JobBlock, JobRun
@@ -8,7 +7,8 @@ from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, ValidationInfo, 
 
 from prefect_collection.blocks import DOCUMENTATION, LOGO, Credentials, RetabCredentials, aopen_client
 from prefect_collection.documents import DocumentInput, as_documents, refuse_contents
-from prefect_collection.tasks._once import Creation, aonce
+from prefect_collection.tasks._creation import creation_of_run
+from prefect_collection.tasks._once import aonce
 from prefect_collection.waiting import Waiting, awaited, outcome_of
 from retab_orchestration import AsyncRetabClient, RetabError, WorkflowRun
 
@@ -156,23 +156,14 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
             "version": self.version,
         }
         async with self.credentials.get_async_client() as client:
-
-            def send(documents: Any, **which: Any) -> Any:
-                return client.create_run(
-                    **inputs, documents=documents, metadata=self.metadata or None, **which
-                )
-
             run_id = await aonce(
-                Creation(
+                creation_of_run(
+                    client,
                     "trigger",
                     inputs,
                     self.credentials,
-                    send,
-                    look=partial(client.get_run, outputs=False),
-                    can_find=client.can_find_runs,
-                    find=client.find_runs,
-                    target={"workflow_id": self.workflow_id},
                     documents=as_documents(self.documents) or None,
+                    metadata=self.metadata or None,
                     dedupe_key=dedupe_key,
                 )
             )

@@ -21,6 +21,7 @@ from prefect_collection.waiting import run_logger
 from retab_orchestration import (
     CreateOutcomeUnknownError,
     Document,
+    DocumentProgress,
     FileReference,
     InvalidInputError,
     NotFoundError,
@@ -28,7 +29,7 @@ from retab_orchestration import (
     RunStatus,
 )
 
-__all__ = ["Apart", "Ask", "Call", "Creation", "Steps", "Wait", "created", "found"]
+__all__ = ["Apart", "Ask", "Call", "Creation", "Steps", "Wait", "created", "creation_of_run", "found"]
 
 _FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 
@@ -58,6 +59,49 @@ class Creation:
     def places(self) -> dict[str, str]:
         """Start node id -> where its document is."""
         return {node: str(document) for node, document in (self.documents or {}).items()}
+
+
+def creation_of_run(
+    client: Any,
+    operation: str,
+    inputs: Mapping[str, Any],
+    block: RetabCredentials | None,
+    *,
+    documents: Mapping[str, StoredDocument] | None,
+    metadata: Mapping[str, str] | None,
+    dedupe_key: str,
+    on_progress: Callable[[DocumentProgress], Any] | None = None,
+) -> Creation:
+    """Return the call that starts a run of a workflow.
+
+    Args:
+        client: The account's, of either colour.
+        operation: What the call is known by.
+        inputs: What the client's `create_run` takes besides, the workflow among it.
+        block: The account.
+        documents: Start node id -> its document.
+        metadata: Tags, which tell no call from another.
+        dedupe_key: Another key makes another run.
+        on_progress: Told while documents are sent.
+    """
+
+    def _send(read: Any, **which: Any) -> Any:
+        return client.create_run(
+            **inputs, documents=read, metadata=metadata, on_progress=on_progress, **which
+        )
+
+    return Creation(
+        operation,
+        inputs,
+        block,
+        _send,
+        look=partial(client.get_run, outputs=False),
+        can_find=client.can_find_runs,
+        find=client.find_runs,
+        target={"workflow_id": inputs["workflow_id"]},
+        documents=documents,
+        dedupe_key=dedupe_key,
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from prefect_collection.blocks import (
 )
 from prefect_collection.documents import DocumentInput, as_documents
 from prefect_collection.progress import AsyncProgressArtifacts, ProgressArtifacts
+from prefect_collection.tasks._creation import creation_of_run
 from prefect_collection.tasks._kinds import asking, creating, twin_of
 from prefect_collection.tasks._once import Creation, aonce, once
 from retab_orchestration import AsyncRetabClient, RetabClient, RunFilter, RunPage, Step, WorkflowRun
@@ -82,26 +83,17 @@ def create_run(
         ApiError: It was refused, or the server was not reached: nothing was created.
     """
     block = load_credentials(credentials)
-    inputs = _inputs(workflow_id, json_inputs, text_inputs, version)
     with open_client(block) as client:
-
-        def send(documents: Any, **which: Any) -> Any:
-            return client.create_run(
-                **inputs, documents=documents, metadata=metadata, on_progress=ProgressArtifacts(), **which
-            )
-
         return once(
-            Creation(
+            creation_of_run(
+                client,
                 "create_run",
-                inputs,
+                _inputs(workflow_id, json_inputs, text_inputs, version),
                 block,
-                send,
-                look=partial(client.get_run, outputs=False),
-                can_find=client.can_find_runs,
-                find=client.find_runs,
-                target={"workflow_id": workflow_id},
                 documents=as_documents(documents),
+                metadata=metadata,
                 dedupe_key=dedupe_key,
+                on_progress=ProgressArtifacts(),
             )
         )
 
@@ -122,27 +114,18 @@ async def acreate_run(
     block, progress = await aload_credentials(credentials), AsyncProgressArtifacts()
     inputs = _inputs(workflow_id, json_inputs, text_inputs, version)
     async with await aopen_client(block) as client:
-
-        def send(documents: Any, **which: Any) -> Any:
-            return client.create_run(
-                **inputs, documents=documents, metadata=metadata, on_progress=progress, **which
-            )
-
+        creation = creation_of_run(
+            client,
+            "create_run",
+            inputs,
+            block,
+            documents=as_documents(documents),
+            metadata=metadata,
+            dedupe_key=dedupe_key,
+            on_progress=progress,
+        )
         try:
-            return await aonce(
-                Creation(
-                    "create_run",
-                    inputs,
-                    block,
-                    send,
-                    look=partial(client.get_run, outputs=False),
-                    can_find=client.can_find_runs,
-                    find=client.find_runs,
-                    target={"workflow_id": workflow_id},
-                    documents=as_documents(documents),
-                    dedupe_key=dedupe_key,
-                )
-            )
+            return await aonce(creation)
         finally:
             await progress.shown()
 
