@@ -12,7 +12,8 @@ from prefect_collection._owner import Owner
 from prefect_collection._turns import TURNS
 from prefect_collection.blocks import name_of
 from prefect_collection.documents import told_of
-from prefect_collection.tasks._creation import Apart, Ask, Call, Creation, Steps, Wait, created
+from prefect_collection.tasks._call import Apart, Ask, Call, Steps, Wait, created
+from prefect_collection.tasks._creation import Creation
 
 __all__ = ["Creation", "aonce", "once"]
 
