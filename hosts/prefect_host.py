@@ -13,6 +13,9 @@ import httpx
 
 from hosts.processes import Process, free_port, stop_all
 
+# Seconds. Prefect's server lets a request wait for SQLite for 60 s, behind one that writes; then it says so.
+_LONGEST_ANSWER = 90.0
+
 
 class PrefectHost:
     """A Prefect server and the Python processes that run flows against it; `with` starts and stops them."""
@@ -147,7 +150,7 @@ class PrefectHost:
         port = free_port()
         address = f"http://127.0.0.1:{port}/api"
         # No proxy from the environment: this is loopback.
-        self._http = httpx.Client(base_url=address, timeout=30.0, trust_env=False)
+        self._http = httpx.Client(base_url=address, timeout=_LONGEST_ANSWER, trust_env=False)
         self._environment = {**_inherited(), **_settings(home, address, self._venv), **self._env}
         server = Process(
             "prefect server",
