@@ -106,7 +106,13 @@ class Entry:
 
 
 def identity_of(
-    attempt: Attempt, entry: Entry | None, standing: Standing, *, namespace: str, is_shared: bool
+    attempt: Attempt,
+    entry: Entry | None,
+    standing: Standing,
+    *,
+    namespace: str,
+    is_shared: bool,
+    is_kept: bool = True,
 ) -> "RunIdentity":
     """Return which run an attempt means.
 
@@ -116,6 +122,7 @@ def identity_of(
         standing: What the attempt is to that one.
         namespace: Tells this Airflow from others that use the same account.
         is_shared: Whether it is the same on all workers.
+        is_kept: Whether this Airflow keeps entries at all; where it does not, the try before may have been cut off.
     """
     from retab_orchestration import RunIdentity
 
@@ -129,7 +136,10 @@ def identity_of(
     # and is the same on all workers.
     whose = (namespace,) if is_shared or attempt.started is None else ()
     key = RunIdentity.of(*whose, *attempt.names, generation=generation).key
-    return RunIdentity(key, RunIdentity.of(namespace, *attempt.names).family, since=attempt.began)
+    begun = attempt.ti_began if not is_kept and attempt.try_number > 1 else None
+    return RunIdentity(
+        key, RunIdentity.of(namespace, *attempt.names).family, since=attempt.began, begun=begun
+    )
 
 
 def _moment(value: Any) -> datetime | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import BaseHook, Connection
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 from airflow_provider import get_provider_info
 
@@ -77,12 +77,18 @@ class RetabHook(BaseHook):
         return client
 
     def has_another_key(self) -> bool:
-        """Read the connection anew, and return whether its key is another one than before."""
-        return self._renew(_read(self.retab_conn_id, self.get_connection(self.retab_conn_id)))
+        """Read the connection anew, and return whether its key is another one than before; False where it is gone."""
+        try:
+            return self._renew(_read(self.retab_conn_id, self.get_connection(self.retab_conn_id)))
+        except AirflowNotFoundException:  # deleted, to be added again with another key
+            return False
 
     async def ahas_another_key(self) -> bool:
         """Do what `has_another_key` does, awaiting."""
-        return self._renew(_read(self.retab_conn_id, await get_async_connection(self.retab_conn_id)))
+        try:
+            return self._renew(_read(self.retab_conn_id, await get_async_connection(self.retab_conn_id)))
+        except AirflowNotFoundException:
+            return False
 
     def _renew(self, profile: "_Profile") -> bool:
         before, self._known = self._known, profile

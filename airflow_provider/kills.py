@@ -38,12 +38,20 @@ def cancel_in_time(hook: RetabHook, run_id: str, *, spare_review: bool = False) 
         run_id: The run.
         spare_review: Whether a run goes on that waits for a human.
     """
-    from retab_orchestration import RetryPolicy
+    from retab_orchestration import AuthenticationError, RetryPolicy
+
+    def attempt() -> None:
+        with hook.get_conn(timeout=_PATIENCE, retry=RetryPolicy(attempts=1)) as client:
+            cancel_unless_reviewed(client, run_id, spare_review=spare_review)
 
     def cancel() -> None:
         try:
-            with hook.get_conn(timeout=_PATIENCE, retry=RetryPolicy(attempts=1)) as client:
-                cancel_unless_reviewed(client, run_id, spare_review=spare_review)
+            try:
+                attempt()
+            except AuthenticationError:
+                if not hook.has_another_key():
+                    raise
+                attempt()
         except Exception as error:  # noqa: BLE001  the task ends anyway, and this is all it can say
             _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
 
@@ -64,7 +72,9 @@ def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: 
     return True
 
 
-async def cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str) -> None:
+async def cancel_if_stopped(
+    task_instance: Any, retab_conn_id: str, run_id: str, *, spare_review: bool = False
+) -> None:
     """Cancel a trigger's run if its task was stopped, however often the caller is cancelled meanwhile.
 
     Airflow 3.3 cancels a trigger that is being killed about every second; the work goes on all the same.
@@ -73,14 +83,16 @@ async def cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str)
         task_instance: The trigger's.
         retab_conn_id: The account.
         run_id: The run.
+        spare_review: Whether a run goes on that waits for a human: a task that ends then by itself is not stopped, and
+            a triggerer that was taken for dead may still have its trigger.
     """
-    work = asyncio.ensure_future(_cancel_if_stopped(task_instance, retab_conn_id, run_id))
+    work = asyncio.ensure_future(_cancel_if_stopped(task_instance, retab_conn_id, run_id, spare_review))
     _cancelling.add(work)
     work.add_done_callback(_cancelling.discard)
     await asyncio.shield(work)
 
 
-async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str) -> None:
+async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:
     try:
         await import_core()
         state = await _state(task_instance)
@@ -88,15 +100,33 @@ async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str
             _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
             return
         async with await RetabHook(retab_conn_id).aget_conn() as client:
+            if spare_review and (await client.get_run(run_id, outputs=False)).is_waiting:
+                _log.info("Run %s waits for a human, and goes on; its task is %s", run_id, state)
+                return
             await client.cancel_run(run_id)
         _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
     except Exception as error:  # noqa: BLE001  nobody awaits this any more who could handle it
         _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
 
 
+def _is_gone(task_instance: Any) -> bool:
+    """Whether Airflow 2 has no such task instance any more, as after its DAG run was deleted."""
+    from airflow.models.taskinstance import TaskInstance  # noqa: TID251  Airflow 2 alone comes here
+    from airflow.utils.session import create_session
+
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    with create_session() as session:
+        found = session.query(TaskInstance.task_id).filter_by(
+            **{name: getattr(task_instance, name) for name in names}
+        )
+        return found.first() is None
+
+
 async def _state(task_instance: Any) -> str | None:
     if hasattr(task_instance, "current_state"):  # Airflow 2.11's task instance asks the database
         state = await asyncio.to_thread(task_instance.current_state)
+        if state is None and await asyncio.to_thread(_is_gone, task_instance):
+            return "removed"
         return None if state is None else str(state)
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from asgiref.sync import sync_to_async

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider.create_errors import created_nothing, has_no_source, text_of, unknown
 from airflow_provider.deciding import Earlier, Facts, Kept, OnClear, Own, Standing, Step, decide, standing_of
 from airflow_provider.entries import Attempt, Entry, identity_of
 from airflow_provider.memory import memory_of
@@ -61,7 +62,10 @@ class Ownership:
         attempt, entry = self._attempt, self._entry
         kept = entry.numbers if entry else None
         self._standing = standing_of(kept, attempt.numbers, attempt.try_number)
-        self.identity = identity_of(attempt, entry, self._standing, namespace=namespace, is_shared=is_shared)
+        is_kept = self._memory is not None
+        self.identity = identity_of(
+            attempt, entry, self._standing, namespace=namespace, is_shared=is_shared, is_kept=is_kept
+        )
 
     def acquire(self, client: "RetabClient", start: Start, *, may_start_again: bool = False) -> Owned:
         """Return the task's run, starting one only if there is none, or if it ended in error or was cancelled.
@@ -86,12 +90,12 @@ class Ownership:
         while (step := decide(facts)) in _GATHERING:
             facts = self._gathered(client, facts, step)
         if step is Step.REFUSE:
-            raise _unknown(self._workflow_id, self._since(), is_sure=self._memory is not None)
+            raise unknown(self._workflow_id, self._since(), is_sure=self._memory is not None)
         if step is Step.TAKE_UP_EARLIER:
             return self._keep(Owned(self._before_clear[-1], reattached=True))
         if step is Step.TAKE_UP_OWN:
             return self._keep(Owned(self._since_clear[-1], reattached=True))
-        owned = self._start(start, step, may_start_again=may_start_again)
+        owned = self._start(client, start, step, may_start_again=may_start_again)
         if self._may_have_missed():
             _warn_of_names(client, owned.run, self.identity)
         return owned
@@ -109,7 +113,7 @@ class Ownership:
             return replace(facts, own=state)
         return replace(facts, can_find=client.can_find_runs())
 
-    def _start(self, start: Start, step: Step, *, may_start_again: bool) -> Owned:
+    def _start(self, client: "RetabClient", start: Start, step: Step, *, may_start_again: bool) -> Owned:
         """Start a run, or let the create take up the one that it finds."""
         if step is Step.CREATE_NEXT:
             self.identity = self._next_identity()
@@ -117,12 +121,23 @@ class Ownership:
         try:
             run = start(self.identity, step is not Step.CREATE)
         except Exception as error:
+            if step is not Step.CREATE and has_no_source(error) and (found := self._unread(client)):
+                return self._keep(Owned(found, reattached=True))
             # What may be repeated has to be the same then, on a host with another namespace as well.
-            if _created_nothing(error) and not may_start_again:
+            if created_nothing(error) and not may_start_again:
                 self._restore()
             raise
         living = {each.id for each in self._since_clear if not _has_failed(each)}
         return self._keep(Owned(run, reattached=run.id in living))
+
+    def _unread(self, client: "RetabClient") -> "WorkflowRun | None":
+        """Return the run that an earlier attempt has started from a document which is gone since."""
+        living = [run for run in client.find_runs(self.identity) if not _has_failed(run)]
+        if living:
+            _log.warning(
+                "The document of run %s is gone, so it was not compared with the run's", living[0].id
+            )
+        return living[0] if living else None
 
     def _keep(self, owned: Owned) -> Owned:
         """Write down which run it is, as far as this Airflow can."""
@@ -164,7 +179,7 @@ class Ownership:
         from retab_orchestration import RunIdentity
 
         # Clearing a finished DAG run gives it a new start, so that they may be older than that.
-        family = replace(self.identity, since=None)
+        family = replace(self.identity, since=None, begun=self._cut_off())
         runs = {run.id: run for run in client.find_runs(family, any_generation=True)}
         entry, own = self._entry, self.identity.tags.items()
         if entry is not None and entry.run_id is not None and entry.run_id not in runs:
@@ -176,6 +191,12 @@ class Ownership:
         # The others may be those of a DAG run that had the same id, and was deleted.
         last = RunIdentity(entry.identity, entry.family).tags.items()
         return [run for run in found if run.id == entry.run_id or last <= run.metadata.items()]
+
+    def _cut_off(self) -> datetime | None:
+        """Return when an attempt before the clear began a create of which nothing was heard."""
+        if self._entry is None or self._entry.run_id is not None or self._entry.since is None:
+            return None
+        return datetime.fromisoformat(self._entry.since)
 
     def _next_identity(self) -> "RunIdentity":
         from retab_orchestration import RunIdentity
@@ -193,7 +214,7 @@ class Ownership:
     def _since(self) -> str:
         if self._entry and self._entry.since:
             return self._entry.since
-        return _text(self._attempt.began or self._attempt.ti_began or datetime.now(UTC))
+        return text_of(self._attempt.began or self._attempt.ti_began or datetime.now(UTC))
 
     def _read(self) -> Entry | None:
         entry = None if self._memory is None else Entry.read(self._memory.get(_KEY))
@@ -202,7 +223,7 @@ class Ownership:
     def _write(self, run_id: str | None) -> None:
         if self._memory is not None:
             attempt, identity = self._attempt, self.identity
-            now = _text(datetime.now(UTC))
+            now = text_of(datetime.now(UTC))
             entry = Entry(identity.key, identity.family, attempt.numbers, now, attempt.started, run_id)
             self._memory.set(_KEY, entry.written())
 
@@ -211,34 +232,6 @@ class Ownership:
             self._memory.set(_KEY, self._entry.written())
         elif self._memory is not None:
             self._memory.delete(_KEY)
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def _unknown(workflow_id: str | None, since: str, *, is_sure: bool) -> Exception:
-    from retab_orchestration import CreateOutcomeUnknownError
-
-    until = _text(datetime.now(UTC))
-    attempt = "was" if is_sure else "may have been"
-    of = f"run of {workflow_id}" if workflow_id else "run"
-    narrowed = f"workflow_id={workflow_id!r}, " if workflow_id else ""
-    return CreateOutcomeUnknownError(
-        f"an earlier attempt of this task {attempt} cut off while it started a {of}, between {since} and {until}, "
-        "and these routes have nothing to find it by; look for it with "
-        f"list_runs({narrowed}from_date={since[:10]!r}, to_date={until[:10]!r}), then clear the task to start a "
-        "run all the same",
-        workflow_id=workflow_id,
-        since=since,
-        until=until,
-    )
-
-
-def _created_nothing(error: Exception) -> bool:
-    from retab_orchestration import CreateOutcomeUnknownError, RetabError
-
-    return isinstance(error, RetabError) and not isinstance(error, CreateOutcomeUnknownError)
 
 
 def _has_failed(run: "WorkflowRun") -> bool:

@@ -29,6 +29,7 @@ class RunStopper(RunWaiter):
     def pre_execute(self, context: Any) -> None:
         """Keep what `on_kill` is not given."""
         self._context = context
+        super().pre_execute(context)  # type: ignore[misc]  # Airflow 2 calls the author's `pre_execute` there
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; where Airflow itself ended the deferral, look at the run and cancel it if its time is over."""

@@ -100,7 +100,9 @@ class RetabRunTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the run if the task was really stopped; Airflow also asks when it only moves the trigger."""
         if self.cancel_on_kill and self.task_instance is not None:
-            await cancel_if_stopped(self.task_instance, self.retab_conn_id, self.run_id)
+            await cancel_if_stopped(
+                self.task_instance, self.retab_conn_id, self.run_id, spare_review=self.on_review != "wait"
+            )
 
     async def _outcome(self) -> dict[str, Any]:
         # A thousand of these wait in one process: no coroutine, timer or logger more than needed stands above the wait.
@@ -108,6 +110,7 @@ class RetabRunTrigger(BaseTrigger):
         from retab_orchestration import AuthenticationError, RetabError, WaitTimeoutError
 
         hook, refusals = RetabHook(self.retab_conn_id), None
+        limit: asyncio.Timeout | None = None
         while True:
             try:
                 async with await hook.aget_conn() as client:
@@ -115,9 +118,8 @@ class RetabRunTrigger(BaseTrigger):
                     left = await self._seconds_left(client)
                     strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
                     nearest = min((each for each in (left, strict) if each is not None), default=None)
-                    async with (
-                        nullcontext() if strict is None else asyncio.timeout(max(strict, first) + _GRACE)
-                    ):
+                    limit = None if strict is None else asyncio.timeout(max(strict, first) + _GRACE)
+                    async with limit or nullcontext():
                         run = await client.wait_for_run(
                             self.run_id,
                             # At least one look, and not before `first`: a run that ended in time is not late with us.
@@ -130,8 +132,8 @@ class RetabRunTrigger(BaseTrigger):
                         )
             except WaitTimeoutError:
                 return {"status": TIMEOUT if nearest == left else OUT_OF_TIME}
-            except TimeoutError:
-                return {"status": OUT_OF_TIME}
+            except TimeoutError as error:
+                return _out_of_time(limit, self.retab_conn_id, error)
             except AuthenticationError as error:
                 refusals = refusals or _refusals()
                 if (wrong := await _after_refusal(hook, refusals, error)) is not None:
@@ -176,6 +178,14 @@ async def _after_refusal(
         return _failed(hook.refused(error))
     await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
     return None
+
+
+def _out_of_time(limit: asyncio.Timeout | None, retab_conn_id: str, error: TimeoutError) -> dict[str, Any]:
+    """Return the event for a time that is over: the task's, or that of whoever keeps the connections."""
+    if limit is not None and limit.expired():
+        return {"status": OUT_OF_TIME}
+    message = f"connection {retab_conn_id!r} was not read in time: {error or 'no reason given'}"
+    return {"status": WAIT_FAILED, "message": message, "is_final": False}
 
 
 def _seen(run: "WorkflowRun") -> dict[str, Any]:

@@ -55,11 +55,12 @@ class AirflowApi:
 
         wait_until(is_known, timeout=timeout, what=f"Airflow to read DAG {dag_id}")
 
-    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
-        """Start a DAG run with `conf`, unpausing its DAG; return the DAG run's id."""
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, *, run_id: str | None = None) -> str:
+        """Start a DAG run with `conf`, unpausing its DAG; return the DAG run's id, which Airflow makes up for None."""
         self.wait_for_dag(dag_id)
         self.send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
-        run = self.send("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        body = {"logical_date": None, "conf": conf or {}} | ({"dag_run_id": run_id} if run_id else {})
+        run = self.send("POST", f"/dags/{dag_id}/dagRuns", body)
         return str(run["dag_run_id"])
 
     def dag_run_state(self, dag_id: str, run_id: str) -> str:
@@ -140,8 +141,8 @@ class AirflowApi:
         answer.raise_for_status()
         return answer.json()
 
-    def send(self, method: str, path: str, body: dict[str, Any]) -> Any:
-        """Send JSON to a path below `/api/v2` and return the JSON of the answer."""
+    def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Send JSON to a path below `/api/v2` and return the JSON of the answer, None where it is empty."""
         answer = self._http.request(method, f"/api/v2{path}", json=body)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None

@@ -51,14 +51,13 @@ def checked_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
 
 
 def checked_json(name: str, value: Any) -> Any:
-    """Return the value if it is JSON, or raise InvalidInputError that says why it is not."""
+    """Return a copy of a JSON value, or raise InvalidInputError that says why it is none."""
     try:
-        json.dumps(value, allow_nan=False)
+        return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(
             f"{name} is not JSON: {error}; give dicts, lists, strings, numbers, booleans, None"
         ) from error
-    return value
 
 
 def _checked_map(name: str, value: Any) -> dict[str, Any]:
@@ -109,6 +108,8 @@ class NewRun:
     version: str | None
     metadata: Mapping[str, str] = field(repr=False)
     identity: RunIdentity
+    is_tried_again: bool = True
+    """Whether another call may have the same identity; without one a call is an identity of its own."""
     parent_run_id: str | None = None
     """The run that this one repeats."""
     uploaded: Mapping[str, FileReference] = field(default_factory=dict)
@@ -142,6 +143,7 @@ class NewRun:
             version=None if version is None else checked_id("version", version),
             metadata=checked_metadata(checked_pairs("metadata", metadata)),
             identity=_identity(identity),
+            is_tried_again=identity is not None,
         )
 
     def fingerprint(self) -> str:

@@ -30,6 +30,8 @@ _NO_ROUTE = frozenset({"", "Not Found", "404 page not found"})
 
 # Characters of a server's own text that an error repeats.
 _LONGEST_TEXT = 1000
+# Levels of a server's own JSON that an error repeats.
+_DEEPEST = 20
 # Keys under which a refusal repeats what was sent, which may be a document.
 _ECHOES = frozenset({"input", "ctx", "content", "body", "documents"})
 
@@ -129,18 +131,24 @@ def retry_after_of(response: Response, now: float) -> float | None:
     try:
         seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - now
         return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
-def _told(value: Any, key: str) -> Any:
-    """Return what a server said without the key, without documents, and no longer than a log line should be."""
+def _told(value: Any, key: str, depth: int = 0) -> Any:
+    """Return what a server said, without the key and documents, no longer or deeper than a log line should be."""
+    if depth > _DEEPEST:
+        return "…"
     if isinstance(value, str):
         shown = value.replace(key, "***") if key else value
         return shown if len(shown) <= _LONGEST_TEXT else shown[:_LONGEST_TEXT] + "…"
     if isinstance(value, Mapping):
-        return {_told(name, key): _told(item, key) for name, item in value.items() if name not in _ECHOES}
-    return [_told(item, key) for item in value[:100]] if isinstance(value, list) else value
+        return {
+            _told(name, key): _told(item, key, depth + 1)
+            for name, item in value.items()
+            if name not in _ECHOES
+        }
+    return [_told(item, key, depth + 1) for item in value[:100]] if isinstance(value, list) else value
 
 
 def error_of(

@@ -3,28 +3,22 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
 from retab_orchestration import errors
-from retab_orchestration._calls import classic, current, shared
+from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
-from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
+from retab_orchestration._core.creation import Creation
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.tags import Found, Tags, find_tagged, remember_created, tags_of
+from retab_orchestration._core.tags import Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference, OpenedDocument, Spool
-from retab_orchestration.identity import FAMILY, FINGERPRINT, IDENTITY, RunIdentity
-from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
+from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
+from retab_orchestration.models import RouteFamily, WorkflowRun
 
 __all__ = ["can_find_runs", "create_once", "create_run", "find_runs"]
-
-_FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
-
-# Conflicts that the API documents, and that have nothing to do with an `Idempotency-Key`: nothing was created.
-_DOCUMENTED_CONFLICTS = frozenset({"production_required_but_unpublished"})
 
 
 async def create_run(
@@ -70,168 +64,21 @@ async def create_once(
         fingerprint = new.fingerprint()  # hashes nothing, for the documents were read
         if family == "classic":
             return await _send(session, new, fingerprint, 0, on_progress)
-        creation = _Creation(session, new, fingerprint)
-        if adopt and (adopted := await creation.adopt()) is not None:
-            return adopted
-        # Once, however often the create is sent: what is at the server stays there.
-        creation.new = await _at_server(session, new, on_progress)
-        return await creation.send(on_progress)
+        send = partial(_send, session, fingerprint=fingerprint, on_progress=on_progress)
+        creation = Creation(session, new, fingerprint, send)
+        if not adopt:
+            return await _created(session, creation, on_progress)
+        # One at a time in this process: the next one finds what this one has made.
+        async with session.runtime.lock(f"create {session.settings.account} {new.identity.key}"):
+            return await creation.adopt() or await _created(session, creation, on_progress)
     finally:
         spool.close()
 
 
-class _Creation:
-    """One create on current routes: what is known of this identity's runs, and the steps that follow its answers."""
-
-    def __init__(self, session: Session, new: NewRun, fingerprint: str) -> None:
-        self.new = new
-        self._session = session
-        self._fingerprint = fingerprint
-        self._failed: frozenset[str] = frozenset()
-        self._since = session.runtime.utc()
-
-    async def adopt(self) -> WorkflowRun | None:
-        """Return the run of this identity that goes on, or is completed; None where there is none.
-
-        Raises:
-            InputsChangedError: It has other inputs, and the identity may have one run only.
-            CreateOutcomeUnknownError: There may be one that the list did not come to.
-        """
-        found = await self._tagged(since=self.new.identity.since)
-        for pause in self._pauses_after_a_create_that_was_cut_off():
-            if found.runs or not found.is_complete:
-                break
-            await self._session.runtime.sleep(pause)
-            found = await self._tagged(since=self.new.identity.since)
-        if not found.is_complete and await tags_of(self._session) is not Tags.DROPPED:
-            raise errors.CreateOutcomeUnknownError(
-                "this task may have a run already that is not among the newest of the list, which this server does "
-                "not filter by tags; nothing was created. Look for it with "
-                f"list_runs(workflow_id={self.new.workflow_id!r})",
-                workflow_id=self.new.workflow_id,
-            )
-        self._failed = frozenset(run.id for run in found.runs if run.status in _FAILED)
-        living = [run for run in found.runs if run.id not in self._failed]
-        same = [run for run in living if run.metadata.get(FINGERPRINT) == self._fingerprint]
-        if living and not same and self.new.identity.on_mismatch == "error":
-            raise errors.InputsChangedError(
-                f"run {living[0].id} was started for the same task with other inputs; clear the task to start a new "
-                "run, or give it back the inputs that it had",
-                run=living[0],
-            )
-        return same[0] if same else None
-
-    def _pauses_after_a_create_that_was_cut_off(self) -> list[float]:
-        begun, limit = self.new.identity.begun, self._session.retry.find_for
-        if begun is None:
-            return []
-        passed = max(0.0, (self._since - begun).total_seconds())
-        return pauses(limit - passed)
-
-    async def send(self, on_progress: OnProgress | None) -> WorkflowRun:
-        """Send the create, and do what follows its answers until there is a run."""
-        lost = 0
-        while True:
-            answer, run, error = await self._sent(on_progress)
-            lost += answer is Answer.LOST
-            search, tags = Search.NOT_YET, Tags.UNKNOWN
-            while (step := next_step(answer, search, tags=tags, lost=lost)) is Step.SEARCH:
-                search, tags, run = await self._search()
-            if step is Step.RETURN and run is not None:
-                return run
-            if step is Step.SETTLE and run is not None:
-                return await self._settled(run)
-            if step is not Step.SEND and error is not None:
-                raise self._raised(step, error)
-
-    def _raised(self, step: Step, error: errors.RetabError) -> errors.RetabError:
-        unknown = error if isinstance(error, errors.CreateOutcomeUnknownError) else None
-        if step is Step.RAISE_LAST and unknown is not None and isinstance(unknown.__cause__, errors.ApiError):
-            return unknown.__cause__
-        if unknown is not None:
-            return unknown
-        return errors.CreateOutcomeUnknownError(
-            f"the server says that this create came before, and the run is not to be found: {error}",
-            workflow_id=self.new.workflow_id,
-            since=self._since.isoformat(timespec="seconds"),
-            until=self._session.runtime.utc().isoformat(timespec="seconds"),
-            cause=error if isinstance(error, errors.ApiError) else None,
-        )
-
-    async def _sent(
-        self, on_progress: OnProgress | None
-    ) -> tuple[Answer, WorkflowRun | None, errors.RetabError | None]:
-        try:
-            run = await _send(self._session, self.new, self._fingerprint, len(self._failed), on_progress)
-        except errors.CreateOutcomeUnknownError as unknown:
-            return Answer.LOST, None, unknown
-        except errors.ConflictError as conflict:
-            if conflict.code in _DOCUMENTED_CONFLICTS:
-                raise
-            return Answer.CONFLICT, None, conflict
-        return Answer.CREATED, run, None
-
-    async def _search(self) -> tuple[Search, Tags, WorkflowRun | None]:
-        """Look for the run for as long as a list may lag behind a create, ever less often."""
-        result, tags = Search.EMPTY, Tags.UNKNOWN
-        looks = [0.0, *pauses(self._session.retry.find_for)]
-        for number, pause in enumerate(looks):
-            await self._session.runtime.sleep(pause)
-            try:
-                if number and number == len(looks) - 1:
-                    tags = await tags_of(self._session)
-                found = await self._own()
-                if found.runs:
-                    return Search.FOUND, tags, found.runs[0]
-                if not found.is_complete:
-                    result = Search.FAILED
-                if not number:
-                    tags = await tags_of(self._session)
-            except errors.ApiError:
-                result = Search.FAILED
-            if tags is Tags.DROPPED:
-                break
-        return result, tags, None
-
-    async def _settled(self, run: WorkflowRun) -> WorkflowRun:
-        """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest.
-
-        The list may lag, so that it is read once more after as long as it may.
-        """
-        try:
-            for pause in (0.0, self._session.retry.find_for):
-                await self._session.runtime.sleep(pause)
-                runs = list((await self._own()).runs)
-                if run.id not in {each.id for each in runs}:
-                    runs.append(run)  # not listed yet, so it is the youngest
-                if len(runs) > 1:
-                    await self._cancel(runs[1:])
-                    return runs[0]
-        except errors.ApiError:
-            return run
-        return run
-
-    async def _cancel(self, runs: list[WorkflowRun]) -> None:
-        for run in runs:
-            if not run.is_terminal:
-                await self._session.exchange(shared.cancel_run(run.id, self.new.identity.key))
-
-    async def _own(self) -> Found:
-        """Return the runs of this create that were not known to have failed before, whatever became of them since."""
-        found = await self._tagged(since=self.new.identity.since or self._since)
-        may_differ = self.new.identity.on_mismatch == "create"
-        runs = [
-            run
-            for run in found.runs
-            if run.id not in self._failed
-            and not (may_differ and run.metadata.get(FINGERPRINT) != self._fingerprint)
-        ]
-        return replace(found, runs=tuple(runs))
-
-    async def _tagged(self, since: datetime | None) -> Found:
-        return await find_tagged(
-            self._session, IDENTITY, self.new.identity.key, workflow_id=self.new.workflow_id, since=since
-        )
+async def _created(session: Session, creation: Creation, on_progress: OnProgress | None) -> WorkflowRun:
+    # Uploaded once, however often the create is sent: what is at the server stays there.
+    creation.new = await _at_server(session, creation.new, on_progress)
+    return await creation.send()
 
 
 async def can_find_runs(session: Session) -> bool:
@@ -240,9 +87,15 @@ async def can_find_runs(session: Session) -> bool:
 
 
 async def find_runs(session: Session, identity: RunIdentity, *, any_generation: bool) -> list[WorkflowRun]:
-    """Return the runs of an identity, oldest first; empty where the server keeps no tags."""
+    """Return the runs of an identity, oldest first; empty where the server keeps no tags.
+
+    A list may lag behind a create that was cut off, so it is read when it shows that one, if not before.
+    """
     if await session.family() == "classic":
         return []
+    if identity.begun is not None:
+        passed = (session.runtime.utc() - identity.begun).total_seconds()
+        await session.runtime.sleep(max(0.0, session.retry.find_for - max(0.0, passed)))
     key, value = (FAMILY, identity.family) if any_generation else (IDENTITY, identity.key)
     return list((await find_tagged(session, key, value, since=identity.since)).runs)
 
@@ -257,7 +110,7 @@ async def _send(
         return current.create_run(sent, fingerprint, failed, on_progress)
 
     run = await session.create(build)
-    remember_created(session, run)
+    remember_created(session, new.identity, run)
     return run
 
 

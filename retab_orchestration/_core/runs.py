@@ -36,6 +36,7 @@ async def restart_run(
         source.workflow_id,
         documents={node: _reference(document) for node, document in source.inputs.documents.items()},
         json_inputs=source.inputs.json_data,
+        text_inputs=source.inputs.text,
         metadata={
             key: value for key, value in source.metadata.items() if not key.startswith(RESERVED_PREFIX)
         },

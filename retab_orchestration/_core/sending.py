@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from tenacity.wait import wait_random_exponential
 
 from retab_orchestration import errors
-from retab_orchestration._http import Call, Runtime
+from retab_orchestration._http import Call, Response, Runtime
 from retab_orchestration._problems import error_of
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.policies import RetryPolicy
@@ -26,6 +26,9 @@ Header = Literal["api-key", "bearer"]
 _READ_AT_ONCE = 32 * 1024
 # The same for a body of which no models are built.
 _LOADED_AT_ONCE = 256 * 1024
+
+# What gateways answer when somebody closed the connection before they had an answer.
+_GAVE_UP = frozenset({460, 499})
 
 PASSING = (
     errors.ApiConnectionError,
@@ -109,7 +112,11 @@ class Sender:
         response = await self.runtime.send(request)
         if not 200 <= response.status < 300:
             now = self.runtime.utc().timestamp()
-            raise error_of(request, response, run_id=call.run_id, now=now, key=key)
+            try:
+                refusal = error_of(request, response, run_id=call.run_id, now=now, key=key)
+            except Exception:  # noqa: BLE001  the status counts, whatever is wrong with the rest
+                refusal = error_of(request, Response(response.status), run_id=call.run_id, now=now, key=key)
+            raise refusal
         try:
             if len(response.content) <= (_LOADED_AT_ONCE if call.whole else _READ_AT_ONCE):
                 return call.answer(response)
@@ -148,4 +155,6 @@ def _leaves_open(error: errors.ApiError) -> bool:
     """Tell whether a create may have taken effect: the server, or a gateway, may act and still fail to say so."""
     if isinstance(error, errors.ApiConnectionError):
         return error.sent
+    if isinstance(error, errors.ApiStatusError) and error.status in _GAVE_UP:
+        return True
     return isinstance(error, errors.ServerError | errors.UnreadableAnswerError)

@@ -1,7 +1,8 @@
 """Finding runs by their tags, and finding out, once per server and key, what a server does with tags."""
 
 import uuid
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -10,10 +11,10 @@ from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._core.listing import iter_runs, list_runs
 from retab_orchestration._core.session import Session
-from retab_orchestration.identity import IDENTITY
+from retab_orchestration.identity import IDENTITY, RunIdentity
 from retab_orchestration.models import WorkflowRun
 
-__all__ = ["MOST_ROWS", "Found", "Tags", "find_tagged", "remember_created", "tags_of"]
+__all__ = ["MOST_ROWS", "Found", "Tags", "find_tagged", "remember_created", "tags_of", "with_own"]
 
 MOST_ROWS = 1000
 """Rows of a workflow's runs, newest first, in which tags are looked for where the server does not filter by them."""
@@ -46,12 +47,35 @@ class Found:
 # By account, for as long as the process lives.
 _known: dict[str, Tags] = {}
 _created: dict[str, WorkflowRun] = {}
+# The newest run of ours for an account and an identity's key, for a list may not show it yet.
+_own: OrderedDict[tuple[str, str], str] = OrderedDict()
+_MOST_OWN = 10_000
 
 
-def remember_created(session: Session, run: WorkflowRun) -> None:
+def remember_created(session: Session, identity: RunIdentity, run: WorkflowRun) -> None:
     """Keep the answer to a create of ours: it shows, or the run does, whether tags are kept. It costs no request."""
-    if session.settings.account not in _known:
-        _created[session.settings.account] = run
+    account = session.settings.account
+    if account not in _known:
+        _created[account] = run
+    _own[account, identity.key] = run.id
+    while len(_own) > _MOST_OWN:
+        _own.popitem(last=False)
+
+
+async def with_own(session: Session, identity: RunIdentity, found: Found) -> Found:
+    """Return what was found, and the run that this process made for an identity where the list does not show it.
+
+    Raises:
+        ApiError: The run could not be read.
+    """
+    run_id = _own.get((session.settings.account, identity.key))
+    if run_id is None or run_id in {run.id for run in found.runs}:
+        return found
+    try:
+        run = await session.exchange(shared.get_run(run_id))
+    except errors.NotFoundError:
+        return found
+    return replace(found, runs=(*found.runs, run))
 
 
 async def tags_of(session: Session) -> Tags:
@@ -118,13 +142,16 @@ async def find_tagged(
     tags = await tags_of(session)
     if tags is Tags.UNFILTERED:
         return await _read(session, key, value, workflow_id, since)
-    return Found((), is_complete=tags is not Tags.DROPPED)
+    # A list that is filtered and still shows other rows proves nothing.
+    return Found((), is_complete=tags is Tags.UNKNOWN)
 
 
 async def _filtered(session: Session, key: str, value: str) -> tuple[WorkflowRun, ...] | None:
     """Return the runs that the list gives for a tag; None if it gives any other, so that it proves nothing."""
     runs: list[WorkflowRun] = []
-    async for run in iter_runs(session, RunFilters.read(metadata={key: value}, order="asc", limit=100)):
+    async for row in iter_runs(session, RunFilters.read(metadata={key: value}, order="asc", limit=100)):
+        # A row may leave out what the run has.
+        run = row if "metadata" in row.raw else await session.exchange(shared.get_run(row.id))
         if run.metadata.get(key) != value:
             return None
         runs.append(run)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import httpx
 
@@ -77,9 +77,10 @@ class AsyncioRuntime(Clocks):
     _pools: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]]] = (
         WeakKeyDictionary()
     )
-    _locks: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]]] = (
+    _locks: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]]] = (
         WeakKeyDictionary()
     )
+    """By loop and name, as long as somebody holds it or waits for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -112,7 +113,8 @@ class AsyncioRuntime(Clocks):
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
         """Hold a lock of this loop."""
-        async with self._locks.setdefault(asyncio.get_running_loop(), {}).setdefault(name, asyncio.Lock()):
+        locks = self._locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        async with locks.setdefault(name, asyncio.Lock()):
             yield
 
     async def aclose(self) -> None:
@@ -155,13 +157,22 @@ class AsyncioRuntime(Clocks):
 
 
 async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
-    """Read a body in a thread, part by part: a document may be on a slow disk, or on the far side of a network."""
+    """Read a body in a thread, part by part: a document may be on a slow disk, or on the far side of a network.
+
+    The last byte goes out when everything before it has been told: whoever is told may raise, which is harmless only as
+    long as the body is not whole.
+    """
     pieces, sent = body.chunks(), 0
-    while part := await asyncio.to_thread(_joined, pieces):
-        yield part
+    part = await asyncio.to_thread(_joined, pieces)
+    while part:
+        following = await asyncio.to_thread(_joined, pieces)
+        yield part if following else part[:-1]
         sent += len(part)
         if body.on_sent is not None:
             body.on_sent(sent)
+        last, part = part[-1:], following
+    if sent:
+        yield last
     flight.is_whole = True
 
 

@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -29,7 +30,9 @@ T = TypeVar("T")
 class BlockingRuntime(Clocks):
     """Blocks where the core awaits, so that a coroutine of the core ends without ever being suspended."""
 
-    _locks: ClassVar[dict[str, threading.Lock]] = {}
+    _locks: ClassVar[WeakValueDictionary[str, Any]] = WeakValueDictionary()
+    """By name, as long as somebody holds it or waits for it."""
+    _locking: ClassVar[Any] = threading.RLock()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -56,9 +59,17 @@ class BlockingRuntime(Clocks):
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
-        """Hold a lock of this process."""
-        with self._locks.setdefault(name, threading.Lock()):
+        """Hold a lock of this process; a signal handler that runs in the thread which holds it goes on."""
+        with self._locking:
+            lock = self._locks.setdefault(name, threading.RLock())
+        with lock:
             yield
+
+    @classmethod
+    def unlock(cls) -> None:
+        """Forget who holds which lock."""
+        cls._locks.clear()
+        cls._locking = threading.RLock()
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -85,4 +96,5 @@ def _noted(body: Body, flight: Flight) -> Iterator[bytes]:
 
 
 # A lock that another thread held while the process forked would never be released in the child.
-os.register_at_fork(after_in_child=BlockingRuntime._locks.clear)  # noqa: SLF001  it is this module's own
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=BlockingRuntime.unlock)

@@ -200,4 +200,5 @@ class Clocks:
 
 
 # A lock that another thread held while the process forked would never be released in the child.
-os.register_at_fork(after_in_child=Clocks.unlock)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=Clocks.unlock)

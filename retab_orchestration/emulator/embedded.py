@@ -100,6 +100,10 @@ class Emulator:
         """Return `{"requests": {"METHOD /template": count}, "runs_created": count, "held": count}`."""
         return self._on_loop(self._service.stats)
 
+    def run_ids(self) -> list[str]:
+        """Return the ids of all runs, oldest first, also of those that no list shows yet."""
+        return self._on_loop(lambda: list(self._service.state.runs))
+
     def post_faults(self, faults: Iterable[Mapping[str, Any]]) -> None:
         """Replace all faults, see `docs/emulator.md`.
 

@@ -22,6 +22,8 @@ class Result:
     """One task, or flow run, that went through one case."""
 
     case: str
+    server: str = ""
+    """The kind of server that it was on."""
     killed: list[str] = field(default_factory=list)
     """What was sent SIGKILL; a kill that strikes several tasks is told by one of them."""
     asked: list[str] = field(default_factory=list)

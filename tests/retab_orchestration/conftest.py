@@ -18,6 +18,7 @@ def nothing_found_out_yet():
     dialects._found.clear()
     tags._known.clear()
     tags._created.clear()
+    tags._own.clear()
     dialects._failures.clear()
 
 

@@ -131,9 +131,19 @@ def test_answers_that_are_lost_every_time_end_with_the_last_error_for_nothing_wa
     runtime.service.faults.post([{"match": CREATE, "kind": "reset_before", "times": 99}])
 
     with pytest.raises(ApiConnectionError) as lost:
-        echo(client)
+        echo(client, identity=IDENTITY_1)
 
     assert lost.value.retryable
+    assert (created(runtime), creates(runtime)) == (0, 3)
+
+
+def test_answers_that_are_lost_every_time_leave_open_what_a_call_did_that_nobody_makes_again(retab):
+    client, runtime = retab
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_before", "times": 99}])
+
+    with pytest.raises(CreateOutcomeUnknownError):
+        echo(client)
+
     assert (created(runtime), creates(runtime)) == (0, 3)
 
 

@@ -1,0 +1,49 @@
+"""What an error of a create means for the task's run, and what is said of one that cannot be known."""
+
+from datetime import UTC, datetime
+
+__all__ = ["created_nothing", "has_no_source", "text_of", "unknown"]
+
+
+def text_of(moment: datetime) -> str:
+    """Return a moment as people read it."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def unknown(workflow_id: str | None, since: str, *, is_sure: bool) -> Exception:
+    """Return the error for a create of an earlier attempt that cannot be looked for.
+
+    Args:
+        workflow_id: The workflow, where the task has one.
+        since: When that attempt began it.
+        is_sure: Whether it is known that it did.
+    """
+    from retab_orchestration import CreateOutcomeUnknownError
+
+    until = text_of(datetime.now(UTC))
+    attempt = "was" if is_sure else "may have been"
+    of = f"run of {workflow_id}" if workflow_id else "run"
+    narrowed = f"workflow_id={workflow_id!r}, " if workflow_id else ""
+    return CreateOutcomeUnknownError(
+        f"an earlier attempt of this task {attempt} cut off while it started a {of}, between {since} and {until}, "
+        "and these routes have nothing to find it by; look for it with "
+        f"list_runs({narrowed}from_date={since[:10]!r}, to_date={until[:10]!r}), then clear the task to start a "
+        "run all the same",
+        workflow_id=workflow_id,
+        since=since,
+        until=until,
+    )
+
+
+def has_no_source(error: Exception) -> bool:
+    """Whether a document is not there any more."""
+    return isinstance(error.__cause__, FileNotFoundError) or (
+        error.__cause__ is not None and isinstance(error.__cause__.__cause__, FileNotFoundError)
+    )
+
+
+def created_nothing(error: Exception) -> bool:
+    """Whether an error of a create means that there is no run."""
+    from retab_orchestration import CreateOutcomeUnknownError, RetabError
+
+    return isinstance(error, RetabError) and not isinstance(error, CreateOutcomeUnknownError)

@@ -1,0 +1,421 @@
+"""What else may happen around a create: late runs, odd rows, refusals after a loss, others with the same identity."""
+
+import asyncio
+import json
+import logging
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from retab_orchestration import (
+    ApiStatusError,
+    AsyncRetabClient,
+    AuthenticationError,
+    CreateOutcomeUnknownError,
+    InvalidInputError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestRejectedError,
+    RetabClient,
+    RunIdentity,
+    RunStatus,
+    ServerError,
+)
+from retab_orchestration._http import Response
+from retab_orchestration.documents import LARGE
+from retab_orchestration.emulator import Emulator
+
+CREATE = "POST /v1/workflows/runs"
+CANCEL = "POST /v1/workflows/runs/*/cancel"
+LIST = "GET /v1/workflows/runs"
+OWNER = RunIdentity.of("prod", "dag", "run", "task")
+
+
+@pytest.fixture
+def retab(connect):
+    def build(**traits):
+        traits = {"idempotency": "ignored", **traits}
+        return connect(server="current", api="current", auth="bearer", traits=traits)
+
+    return build
+
+
+def echo(client, number=1, **options):
+    return client.create_run("wf_echo", json_inputs={"json-node-1": {"n": number, "seconds": 600}}, **options)
+
+
+def created(runtime):
+    return runtime.service.stats()["runs_created"]
+
+
+def statuses(client, runtime):
+    return [client.get_run(run_id).status.value for run_id in runtime.service.state.runs]
+
+
+def alter(runtime, alters):
+    """Let `alters(request, response)` say what the client is answered."""
+    sends = runtime.send
+
+    async def send(request):
+        return alters(request, await sends(request))
+
+    runtime.send = send
+
+
+def is_call(request, call):
+    return f"{request.method} {request.path}" == call
+
+
+# ---- rows
+
+
+def without_metadata(request, response):
+    """Leave out of the rows what the runs have."""
+    if not is_call(request, LIST):
+        return response
+    page = json.loads(response.content)
+    page["data"] = [{key: row[key] for key in row.keys() - {"metadata"}} for row in page["data"]]
+    return replace(response, content=json.dumps(page).encode())
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "reset_before"])
+def test_rows_that_leave_out_the_tags_are_read_anew(retab, kind):
+    client, runtime = retab()
+    alter(runtime, without_metadata)
+    runtime.service.faults.post([{"match": CREATE, "kind": kind}])
+
+    run = echo(client, identity=OWNER)
+
+    assert created(runtime) == 1
+    assert echo(client, identity=OWNER, adopt=True).id == run.id
+    assert [found.id for found in client.find_runs(OWNER)] == [run.id]
+
+
+# ---- other runs of the same identity
+
+
+def test_a_run_of_other_inputs_is_not_the_one_whose_answer_was_lost(retab):
+    client, runtime = retab()
+    other = echo(client, 1, identity=OWNER)
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
+
+    run = echo(client, 2, identity=OWNER)
+
+    assert run.id != other.id
+    assert run.inputs.json_data["json-node-1"]["n"] == 2
+    assert statuses(client, runtime) == ["running", "running"]
+
+
+def test_a_run_that_had_failed_is_not_taken_for_the_one_whose_answer_was_lost(retab):
+    client, runtime = retab()
+    client.cancel_run(echo(client, identity=OWNER).id)
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
+
+    run = echo(client, identity=OWNER)
+
+    assert run.status is RunStatus.RUNNING
+    assert list(runtime.service.state.runs)[1] == run.id
+
+
+@pytest.mark.parametrize("metadata", ["kept", "unfiltered", "dropped"])
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_run_that_had_failed_is_not_returned_for_ever_where_keys_are_honoured(retab, metadata, failures):
+    client, runtime = retab(idempotency="honoured", metadata=metadata)
+    for _ in range(failures):
+        failed = echo(client, identity=OWNER, adopt=True)
+        runtime.clock.time += 5
+        client.cancel_run(failed.id)
+
+    run = echo(client, identity=OWNER, adopt=True)
+
+    assert run.status is RunStatus.RUNNING
+    assert created(runtime) == failures + 1
+
+
+def test_a_run_is_not_restarted_as_itself(retab):
+    client, runtime = retab()
+    first = echo(client, identity=OWNER)
+
+    again = client.restart_run(first.id, identity=OWNER, adopt=True)
+
+    assert again.id != first.id
+    assert client.restart_run(first.id, identity=OWNER, adopt=True).id == again.id
+    assert created(runtime) == 2
+
+
+def test_a_restart_does_not_leave_text_out(connect):
+    client, runtime = connect(server="both", api="classic", auth="bearer")
+    run = client.create_run("wf_echo", text_inputs={"text-node-1": "hello"})
+    current, _ = connect(server="both", api="current", auth="bearer")
+    current._session.runtime.service.state.runs.update(runtime.service.state.runs)
+
+    with pytest.raises(InvalidInputError, match="text_inputs"):
+        current.restart_run(run.id)
+
+
+# ---- the younger of two
+
+
+def lost_and_late(retab, **traits):
+    """A server on which a create is answered nothing and shown in no list until another one was sent."""
+    client, runtime = retab(list_lag=40.0, **traits)
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
+    return client, runtime
+
+
+def test_of_two_runs_the_one_that_failed_is_not_kept(retab):
+    client, runtime = lost_and_late(retab)
+
+    def fails(request, response):
+        if is_call(request, CREATE):
+            first = next(iter(runtime.service.state.runs.values()))
+            first.cancel_asked_at = first.cancelled_at = runtime.clock()
+        return response
+
+    alter(runtime, fails)
+    run = echo(client, identity=OWNER)
+
+    assert statuses(client, runtime) == ["cancelled", "running"]
+    assert run.id == list(runtime.service.state.runs)[1]
+
+
+def test_the_older_run_is_returned_although_cancelling_the_younger_was_not_answered(retab, caplog):
+    client, runtime = lost_and_late(retab)
+    faults = [
+        {"match": CREATE, "kind": "reset_after"},
+        {"match": CANCEL, "kind": "reset_after", "times": 99},
+    ]
+    runtime.service.faults.post(faults)
+
+    run = echo(client, identity=OWNER)
+
+    assert statuses(client, runtime) == ["running", "cancelled"]
+    assert run.id == next(iter(runtime.service.state.runs))
+    assert "cancelling it may have failed" in caplog.text
+
+
+def test_a_run_that_could_not_be_compared_with_others_is_told(retab, caplog):
+    client, runtime = lost_and_late(retab)
+
+    def unavailable(request, response):
+        sent_twice = runtime.requests.count(CREATE) == 2
+        return Response(403, b"{}") if sent_twice and is_call(request, LIST) else response
+
+    alter(runtime, unavailable)
+    with caplog.at_level(logging.WARNING):
+        run = echo(client, identity=OWNER)
+
+    assert created(runtime) == 2
+    [record] = [record for record in caplog.records if "sent more than once" in record.message]
+    assert run.id in record.message
+    assert "list_runs(workflow_id='wf_echo')" in record.message
+
+
+def test_what_a_process_that_died_has_sent_may_act_after_the_next_create(retab):
+    client, runtime = retab()
+    held = [{"match": CREATE, "kind": "hold_before"}]
+    runtime.service.faults.post(held)
+    begun = datetime.fromtimestamp(runtime.clock(), UTC)
+    lone = RunIdentity.of("another")
+    # Its process dies while this is on its way: nobody looks for it but the next one.
+    client._session._sender.retry = replace(client._session.retry, find_for=0.0)
+    runtime.service.faults.post([*held, {"match": LIST + "*", "kind": "http_403", "times": 99}])
+    with pytest.raises(CreateOutcomeUnknownError):
+        echo(client, identity=OWNER)
+    runtime.service.faults.post([])
+    client._session._sender.retry = replace(client._session.retry, find_for=30.0)
+    echo(client, identity=lone)
+
+    def acts_late(request, response):
+        if is_call(request, CREATE):
+            runtime.service.faults.release()
+        return response
+
+    alter(runtime, acts_late)
+    run = echo(client, identity=replace(OWNER, begun=begun), adopt=True)
+
+    ours = client.find_runs(OWNER)
+    assert [each.status.value for each in ours] == ["running", "cancelled"]
+    assert run.id == ours[0].id
+
+
+# ---- a refusal after a loss
+
+REFUSALS = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    422: RequestRejectedError,
+    429: RateLimitedError,
+}
+
+
+def refusing(retab, status):
+    """A server that never gets the first create, and refuses those after it."""
+    client, runtime = retab()
+    echo(client, 0)  # so that it is known what becomes of tags
+    client.find_runs(OWNER)
+    runtime.service.faults.post(
+        [
+            {"match": CREATE, "kind": "reset_before"},
+            {"match": CREATE, "kind": f"http_{status}", "nth": 2, "times": 99},
+        ]
+    )
+    return client, runtime
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_after_a_lost_answer_is_raised_where_the_next_call_looks_first(retab, status):
+    client, _ = refusing(retab, status)
+
+    with pytest.raises(REFUSALS[status]):
+        echo(client, identity=OWNER)
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_after_a_lost_answer_leaves_open_what_a_call_did_that_nobody_makes_again(retab, status):
+    client, _ = refusing(retab, status)
+
+    with pytest.raises(CreateOutcomeUnknownError, match="was not answered") as unknown:
+        echo(client)
+
+    assert unknown.value.status == status
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_after_a_lost_answer_leads_to_the_run_that_appears(retab, status):
+    client, runtime = refusing(retab, status)
+    runtime.service.faults.post(
+        [
+            {"match": CREATE, "kind": "hold_before"},
+            {"match": CREATE, "kind": f"http_{status}", "nth": 2, "times": 99},
+        ]
+    )
+
+    def acts_late(request, response):
+        if is_call(request, CREATE):
+            runtime.service.faults.release()
+        return response
+
+    alter(runtime, acts_late)
+
+    assert echo(client).id == list(runtime.service.state.runs)[1]
+    assert created(runtime) == 2
+
+
+@pytest.mark.parametrize("status", [460, 499])
+def test_a_gateway_that_gave_up_leaves_open_what_became_of_a_create(retab, status):
+    client, runtime = retab()
+
+    def gave_up(request, response):
+        return (
+            Response(status)
+            if is_call(request, CREATE) and not gone.append(1) and len(gone) == 1
+            else response
+        )
+
+    gone = []
+    alter(runtime, gave_up)
+
+    echo(client)
+
+    assert created(runtime) == 1
+
+
+# ---- error bodies
+
+
+@pytest.mark.parametrize("depth", [30, 700, 20_000])
+def test_an_error_body_that_is_nested_deeply_is_an_error_of_its_status(script, depth):
+    details = b'{"code":"x","message":"no","details":' + b"[" * depth + b"]" * depth + b"}"
+    client, _ = script(*[Response(503, details)] * 9, api="current")
+
+    with pytest.raises(ServerError):
+        client.get_run("run_1")
+
+
+def test_a_date_that_no_clock_has_is_no_retry_after(script):
+    headers = {"retry-after": "Thu, 01 Jan 1970 00:00:00 +99999999999999"}
+    client, _ = script(*[Response(503, b"{}", headers)] * 9, api="current")
+
+    with pytest.raises(ApiStatusError) as refused:
+        client.get_run("run_1")
+
+    assert refused.value.retry_after is None
+
+
+# ---- inputs
+
+
+def test_inputs_that_their_owner_changes_meanwhile_are_sent_as_they_were(retab):
+    client, runtime = retab()
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_before"}])
+    inputs = {"json-node-1": {"n": 1, "seconds": 600}}
+
+    def changes(request, response):
+        if is_call(request, LIST):
+            inputs["json-node-1"]["n"] = 2
+        return response
+
+    alter(runtime, changes)
+    run = client.create_run("wf_echo", json_inputs=inputs)
+
+    assert run.inputs.json_data["json-node-1"]["n"] == 1
+
+
+# ---- side by side, and one after the other at once
+
+
+@pytest.mark.parametrize("seconds", [3.0, 1000.0])
+def test_the_second_call_finds_what_the_first_one_made_however_far_the_list_lags(retab, seconds):
+    client, runtime = retab(list_lag=seconds)
+
+    first = echo(client, identity=OWNER, adopt=True)
+
+    assert echo(client, identity=OWNER, adopt=True).id == first.id
+    assert created(runtime) == 1
+
+
+def test_threads_with_one_identity_make_one_run():
+    with Emulator(api="current", idempotency="ignored", list_lag=5.0) as emulator:
+        found, clients = [], [RetabClient("k", emulator.url, api="current", auth="bearer") for _ in range(4)]
+        threads = [
+            threading.Thread(target=lambda each=each: found.append(echo(each, identity=OWNER, adopt=True).id))
+            for each in clients * 2
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        for client in clients:
+            client.close()
+
+        assert len(found) == 8
+        assert found == [*emulator.run_ids()] * 8
+
+
+async def test_coroutines_with_one_identity_make_one_run():
+    with Emulator(api="current", idempotency="ignored", list_lag=5.0) as emulator:
+        async with AsyncRetabClient("k", emulator.url, api="current", auth="bearer") as client:
+            runs = await asyncio.gather(*[echo(client, identity=OWNER, adopt=True) for _ in range(8)])
+
+        assert [run.id for run in runs] == [*emulator.run_ids()] * 8
+
+
+async def test_whoever_is_told_of_the_last_byte_may_still_stop_the_create():
+    with Emulator(api="classic") as emulator:
+
+        def stops(progress):
+            if progress.sent == progress.size:
+                raise KeyError("enough")
+
+        async with AsyncRetabClient("k", emulator.url, api="classic", auth="bearer") as client:
+            with pytest.raises(KeyError):
+                await client.create_run(
+                    "wf_invoice",
+                    documents={"start-node-1": ("a.pdf", b"%PDF" + bytes(LARGE))},
+                    on_progress=stops,
+                )
+
+        assert emulator.run_ids() == []
