@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -18,7 +18,7 @@ from prefect_collection.waiting import run_logger
 from retab_orchestration import InvalidInputError
 from retab_orchestration.identity import digest_of
 
-__all__ = ["CLOCKS_DIFFER", "Given", "Memory", "Record", "asking_again_at_once", "runs_in"]
+__all__ = ["CLOCKS_DIFFER", "Given", "Memory", "Record", "Started", "asking_again_at_once", "runs_in"]
 
 _RUN = "retab.run."
 _TEST_RUN = "retab.test-run."
@@ -230,18 +230,28 @@ def asking_again_at_once() -> dict[str, Any]:
     return {"event_hooks": {"response": [_hook]}}
 
 
-def runs_in(labels: Mapping[str, Any]) -> dict[str | None, set[str]]:
-    """Return the runs in a flow run's labels by the account that they were started with, None for the environment's.
+@dataclass
+class Started:
+    """What a flow run has started with one account."""
 
-    An account whose create was begun and not heard of again is there, too, without a run.
-    """
-    found: dict[str | None, set[str]] = {}
+    run_ids: set[str] = field(default_factory=set)
+    begun: datetime | None = None
+    """When the last create was begun of which nothing was heard, in UTC."""
+
+
+def runs_in(labels: Mapping[str, Any]) -> dict[str | None, Started]:
+    """Return what a flow run's labels tell, by the account that it was started with, None for the environment's."""
+    found: dict[str | None, Started] = {}
     for label, text in labels.items():
         record = Record.read(text)
         if not label.startswith(_RUN) or not record.is_known:
             continue
-        account = labels.get(_ACCOUNT + label.removeprefix(_RUN))
-        found.setdefault(account, set()).update({record.run_id} - {None})  # type: ignore[arg-type]
+        started = found.setdefault(labels.get(_ACCOUNT + label.removeprefix(_RUN)), Started())
+        if record.run_id is not None:
+            started.run_ids.add(record.run_id)
+        if record.since is not None:
+            begun = datetime.fromisoformat(record.since)
+            started.begun = begun if started.begun is None else max(begun, started.begun)
     return found
 
 

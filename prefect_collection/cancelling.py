@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +14,22 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.actions import RunDeployment
 
-from prefect_collection._memory import CLOCKS_DIFFER, runs_in
+from prefect_collection._memory import CLOCKS_DIFFER, Started, runs_in
 from prefect_collection.blocks import Credentials, aload_credentials, aopen_client, namespace_of
 from prefect_collection.waiting import run_logger
-from retab_orchestration import AsyncRetabClient, InvalidInputError, RetabError, RunIdentity, WorkflowRun
+from retab_orchestration import (
+    AsyncRetabClient,
+    InvalidInputError,
+    RetabError,
+    RunIdentity,
+    WorkflowRun,
+)
 
 __all__ = ["cancel_retab_runs", "cancel_runs_of_flow_run", "cancellation_automation"]
 
 _AT_ONCE = 10
+# Seconds between two tries while Retab is out of order: ten minutes in all, as long as a wait would go on.
+_PAUSES = (5.0, 10.0, 20.0, 40.0, 75.0, 150.0, 300.0)
 
 
 async def cancel_retab_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
@@ -114,29 +124,67 @@ async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]
     async with get_client() as prefect:
         flow_run = await prefect.read_flow_run(flow_run_id)
     cancelled: list[str] = []
-    problems: list[str] = []
-    for account, run_ids in runs_in(flow_run.labels).items():
-        try:
-            block = await aload_credentials(account or fallback)
-            async with await aopen_client(block) as client:
-                # The tags know a run whose create was cut off; they are those of the outermost flow run.
-                since = flow_run.created - CLOCKS_DIFFER if flow_run.created else None
-                owner = RunIdentity.of(namespace_of(block), "prefect", str(flow_run_id), since=since)
-                tagged = await client.find_runs(owner, any_generation=True)
-                ended = {run.id for run in tagged if run.is_terminal}
-                active = (run_ids | {run.id for run in tagged}) - ended
-                cancelled += await _cancel(client, active, problems)
-        except RetabError as error:
-            problems.append(f"{', '.join(sorted(run_ids)) or 'its runs'}: {error}")
+    for pause in (*_PAUSES, None):
+        problems: list[_Problem] = []
+        for account, started in runs_in(flow_run.labels).items():
+            cancelled += await _cancel_started(flow_run, account or fallback, started, problems)
+        if pause is None or not any(problem.may_pass for problem in problems):
+            break
+        run_logger().warning("Retab could not be asked to cancel everything; asking again in %g s", pause)
+        await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
     if problems:
         raise RetabError(
             f"not everything that flow run {flow_run_id} has started could be cancelled: "
-            + "; ".join(problems)
+            + "; ".join(problem.text for problem in problems)
         )
     return cancelled
 
 
-async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[str]) -> list[str]:
+@dataclass(frozen=True)
+class _Problem:
+    """What could not be cancelled."""
+
+    text: str
+    may_pass: bool = False
+    """Whether it may be gone when Retab is asked again."""
+
+
+async def _cancel_started(
+    flow_run: FlowRun, account: Credentials, started: Started, problems: list[_Problem]
+) -> list[str]:
+    """Cancel what a flow run has started with one account; the tags know a run whose create was cut off as well."""
+    since = flow_run.created - CLOCKS_DIFFER if flow_run.created else None
+    try:
+        block = await aload_credentials(account)
+        # The tags are those of the outermost flow run.
+        owner = RunIdentity.of(namespace_of(block), "prefect", str(flow_run.id), since=since)
+        async with await aopen_client(block) as client:
+            asked = await _cancel(client, started.run_ids | await _tagged(client, owner), problems)
+            if started.begun is not None:
+                late = await _tagged(client, replace(owner, begun=started.begun))
+                asked += await _cancel(client, late - set(asked), problems)
+                if not await client.can_find_runs():
+                    problems.append(_unknown(started.begun))
+            return asked
+    except RetabError as error:
+        of = ", ".join(sorted(started.run_ids)) or "its runs"
+        problems.append(_Problem(f"{of}: {error}", may_pass=error.retryable))
+        return []
+
+
+async def _tagged(client: AsyncRetabClient, owner: RunIdentity) -> set[str]:
+    """Return the runs with a flow run's tags that have not ended."""
+    return {run.id for run in await client.find_runs(owner, any_generation=True) if not run.is_terminal}
+
+
+def _unknown(begun: datetime) -> _Problem:
+    return _Problem(
+        f"a create was cut off at {begun.isoformat(timespec='seconds')}, and this server has nothing to find its run "
+        f"by: look for it with list_runs(from_date='{begun.date()}'), and cancel it"
+    )
+
+
+async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_Problem]) -> list[str]:
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def cancel(run_id: str) -> WorkflowRun | None:
@@ -145,7 +193,7 @@ async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[st
                 run = await client.get_run(run_id, outputs=False)
                 return None if run.is_terminal else await client.cancel_run(run_id)
             except RetabError as error:
-                problems.append(f"{run_id}: {error}")
+                problems.append(_Problem(f"{run_id}: {error}", may_pass=error.retryable))
                 return None
 
     asked = [run.id for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]

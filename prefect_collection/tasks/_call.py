@@ -24,6 +24,7 @@ from retab_orchestration import (
     FileReference,
     InvalidInputError,
     NotFoundError,
+    RetabError,
     RunIdentity,
     RunStatus,
 )
@@ -141,9 +142,9 @@ class Call:
             run = yield Ask(send)
         except CreateOutcomeUnknownError:
             raise
-        except Exception:
-            # Whatever it was, it is an exception's promise that nothing was created. What stops this from outside is
-            # none, and may have come while the create was on its way.
+        except RetabError:
+            # Everything that a create raises says that nothing was created. What comes from elsewhere, a signal's
+            # handler or whoever stops this, may have come while the create was on its way.
             yield Apart(partial(memory.restore, known))
             raise
         yield Apart(partial(memory.keep, run.id, known, self._facts))

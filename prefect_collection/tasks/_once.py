@@ -1,9 +1,10 @@
 """One call in one flow run starts one run, whatever is retried, resumed, or started again elsewhere."""
 
 import asyncio
+import contextvars
 import threading
-from asyncio import to_thread
 from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,15 @@ from prefect_collection.blocks import name_of
 from prefect_collection.documents import told_of
 from prefect_collection.tasks._call import Apart, Ask, Call, Steps, Wait, created
 from prefect_collection.tasks._creation import Creation
+from retab_orchestration import RetabError
 
 __all__ = ["Creation", "aonce", "once"]
+
+
+LONGEST_TURN = 600.0
+"""Seconds that a call waits for an equal one."""
+
+_THREADS = ThreadPoolExecutor(16, thread_name_prefix="retab")
 
 
 def once(creation: Creation) -> str:
@@ -60,13 +68,21 @@ def _block_on(step: Apart | Ask | Wait) -> Any:
         return step.do()
     if step.running.thread == threading.get_ident():
         return False  # a call on the event loop that this would hold up
-    step.running.ended.result()
+    try:
+        step.running.ended.result(timeout=LONGEST_TURN)
+    except TimeoutError:
+        raise RetabError(
+            f"an equal call in this flow run has been under way for {LONGEST_TURN:g} s, and this one waits for it: "
+            "await the calls of an async flow, instead of blocking its event loop or the threads of asyncio.to_thread"
+        ) from None
     return True
 
 
 async def _await(step: Apart | Ask | Wait) -> Any:
     if isinstance(step, Apart):
-        return await to_thread(step.do)
+        # Not in the loop's own threads: those may all wait for the turn that this is needed to end.
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        return await loop.run_in_executor(_THREADS, context.run, step.do)
     if isinstance(step, Ask):
         answer: Awaitable[Any] = step.do()
         return await answer

@@ -93,7 +93,7 @@ async def find_runs(session: Session, identity: RunIdentity, *, any_generation: 
     """
     if await session.family() == "classic":
         return []
-    if identity.begun is not None:
+    if identity.begun is not None and await tags_of(session) is not Tags.DROPPED:
         passed = (session.runtime.utc() - identity.begun).total_seconds()
         await session.runtime.sleep(max(0.0, session.retry.find_for - max(0.0, passed)))
     key, value = (FAMILY, identity.family) if any_generation else (IDENTITY, identity.key)

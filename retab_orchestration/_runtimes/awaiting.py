@@ -1,10 +1,15 @@
 """The runtime on asyncio: clients of one loop with the same settings share their connections and their limits."""
 
 import asyncio
+import contextvars
+import functools
 import heapq
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
@@ -108,7 +113,7 @@ class AsyncioRuntime(Clocks):
 
     async def off_loop(self, work: Callable[[], T]) -> T:
         """Do it in a thread."""
-        return await asyncio.to_thread(work)
+        return await _in_thread(work)
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
@@ -146,7 +151,7 @@ class AsyncioRuntime(Clocks):
         if kind not in shared.clients:
             fresh, secure, _ = kind
             # The first TLS context of the process takes longer to make than a loop should stand still.
-            options = await asyncio.to_thread(client_options, self._settings, fresh=fresh, secure=secure)
+            options = await _in_thread(partial(client_options, self._settings, fresh=fresh, secure=secure))
             if not shared.users:
                 raise RuntimeError(
                     "the client was closed while it was used; close it when its last call has ended"
@@ -163,9 +168,9 @@ async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     long as the body is not whole.
     """
     pieces, sent = body.chunks(), 0
-    part = await asyncio.to_thread(_joined, pieces)
+    part = await _in_thread(partial(_joined, pieces))
     while part:
-        following = await asyncio.to_thread(_joined, pieces)
+        following = await _in_thread(partial(_joined, pieces))
         yield part if following else part[:-1]
         sent += len(part)
         if body.on_sent is not None:
@@ -176,9 +181,25 @@ async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     flight.is_whole = True
 
 
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Do work in a thread of ours: those of the loop may all wait for what this is needed for."""
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_threads(), context.run, work)
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="retab")
+
+
 def _joined(pieces: Iterator[bytes]) -> bytes:
     """Take pieces until there are enough of them; fewer, or none, are the last."""
     taken: list[bytes] = []
     while sum(map(len, taken)) < _READ_AHEAD and (piece := next(pieces, None)) is not None:
         taken.append(piece)
     return b"".join(taken)
+
+
+# The threads of a pool do not survive a fork.
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_threads.cache_clear)

@@ -1,4 +1,5 @@
 import time
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
@@ -90,7 +91,9 @@ def test_the_runs_of_a_flow_run_are_told_from_its_labels():
         "retab.test-run.e": "wftestrun_1",
     }
 
-    assert runs_in(labels) == {None: {"run_1"}, "other": {"run_2"}, "third": set()}
+    found = {account: (started.run_ids, started.begun) for account, started in runs_in(labels).items()}
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    assert found == {None: ({"run_1"}, None), "other": ({"run_2"}, None), "third": (set(), begun)}
 
 
 @pytest.mark.parametrize("text", [None, "", 5, True])
