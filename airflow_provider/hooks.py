@@ -80,14 +80,17 @@ class RetabHook(BaseHook):
         """Read the connection anew, and return whether its key is another one than before; False where it is gone."""
         try:
             return self._renew(_read(self.retab_conn_id, self.get_connection(self.retab_conn_id)))
-        except AirflowNotFoundException:  # deleted, to be added again with another key
+        except (
+            AirflowNotFoundException,
+            TimeoutError,
+        ):  # deleted, to be added again with another key; or slow
             return False
 
     async def ahas_another_key(self) -> bool:
         """Do what `has_another_key` does, awaiting."""
         try:
             return self._renew(_read(self.retab_conn_id, await get_async_connection(self.retab_conn_id)))
-        except AirflowNotFoundException:
+        except (AirflowNotFoundException, TimeoutError):
             return False
 
     def _renew(self, profile: "_Profile") -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from retab_orchestration.documents import FileReference, OpenedDocument, read_document
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.identity import RunIdentity, checked_metadata, digest_of
+from retab_orchestration.models._reading import is_id
 
 __all__ = [
     "NewRun",
@@ -28,8 +29,7 @@ def checked_id(name: str, value: Any) -> str:
     """
     if not isinstance(value, str) or not value:
         raise InvalidInputError(f"{name} must be an id, a string that is not empty, not {value!r}")
-    unusual = set(value) & set(" /\\?#") or not set(value) - set(".")
-    if unusual or not value.isascii() or not value.isprintable():
+    if not is_id(value):
         raise InvalidInputError(
             f"{name} {value!r} has a character that no id has; copy the id from Retab again"
         )

@@ -15,6 +15,7 @@ from retab_orchestration._document_streams import PLAIN_PIECE, OpenedDocument, S
 from retab_orchestration._media_types import media_type_of
 from retab_orchestration.errors import DocumentReadError, InvalidInputError, RetabError
 from retab_orchestration.models import DocumentRef
+from retab_orchestration.models._reading import is_id
 
 __all__ = [
     "LARGE",
@@ -57,6 +58,10 @@ class FileReference:
         for name in ("id", "filename", "mime_type", "url"):
             if not isinstance(getattr(self, name), str | None):
                 raise InvalidInputError(f"a file reference's {name} must be a string")
+        if self.id and not is_id(self.id):
+            raise InvalidInputError(
+                "a file reference's id has a character that no id has; copy it from Retab again"
+            )
         if self.url and self.url.startswith("data:"):
             raise InvalidInputError(
                 "a file reference's url must not be a data: URI; give the document itself"

@@ -59,6 +59,7 @@ def _usable_url(base_url: object) -> str:
             f"base_url must look like {DEFAULT_BASE_URL} (http or https, no user, query or fragment); "
             "pass base_url or set RETAB_API_BASE_URL"
         )
+    url = parts.scheme + url[len(parts.scheme) :]  # urlsplit has made it lower case
     return re.sub(r"/v\d+$", "", url.rstrip("/"))
 
 

@@ -6,7 +6,7 @@ from retab_orchestration._calls.bodies import json_body
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._http import Call, Request, Response, path
 from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
-from retab_orchestration.models._reading import pick, text
+from retab_orchestration.models._reading import ident, pick
 from retab_orchestration.models.row import RowPage
 
 __all__ = ["TEST_RUNS_LOOK", "cancel_run", "created_run", "get_run", "list_rows", "list_runs"]
@@ -25,7 +25,7 @@ def created_run(body: Any) -> WorkflowRun:
     try:
         return WorkflowRun.model_validate(body)
     except ValueError:
-        found = pick(text, body, "id", "run.id") if isinstance(body, dict) else None
+        found = pick(ident, body, "id", "run.id") if isinstance(body, dict) else None
         if found is None:
             raise
         return WorkflowRun.model_validate({"id": found, "status": "pending"})

@@ -10,6 +10,7 @@ from retab_orchestration._calls.bodies import json_body
 from retab_orchestration._calls.progress import OnProgress, Span, teller
 from retab_orchestration._http import Body, Call, Request, path
 from retab_orchestration.documents import PLAIN_PIECE, FileReference, OpenedDocument
+from retab_orchestration.models._reading import ident
 
 __all__ = ["Ticket", "complete_upload", "open_upload", "send_document"]
 
@@ -40,13 +41,15 @@ def open_upload(document: OpenedDocument) -> Call[Ticket]:
         address = urlsplit(body["uploadUrl"])
         if address.scheme not in {"http", "https"} or not address.hostname:
             raise ValueError
-        stored = body["mimeData"]
+        stored, file_id = body["mimeData"], ident(body["fileId"])
+        if file_id is None:
+            raise ValueError
         return Ticket(
-            file_id=body["fileId"],
+            file_id=file_id,
             method=body.get("uploadMethod") or "PUT",
             url=body["uploadUrl"],
             headers=dict(body.get("uploadHeaders") or {}),
-            reference=FileReference(body["fileId"], filename=stored["filename"], url=stored["url"]),
+            reference=FileReference(file_id, filename=stored["filename"], url=stored["url"]),
         )
 
     return Call(Request("POST", "/v1/files/upload", body=json_body(asked)), read)

@@ -1,6 +1,7 @@
 """Large documents go to the server before the run that needs them, each to a signed address of its own."""
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from retab_orchestration import errors
 from retab_orchestration._calls import uploads
@@ -78,7 +79,7 @@ async def _upload(
     refusal: errors.ApiStatusError | None = None
     for _ in range(2):
         ticket = await session.exchange(uploads.open_upload(document))
-        if session.settings.base_url.startswith("https:") and not ticket.url.startswith("https:"):
+        if _scheme(session.settings.base_url) == "https" and _scheme(ticket.url) != "https":
             raise errors.UnreadableAnswerError("the server wants the document at an address without TLS")
         try:
             await session.exchange(uploads.send_document(ticket, node, document, on_progress))
@@ -98,3 +99,7 @@ async def _upload(
         code=refusal.code,
         request_id=refusal.request_id,
     ) from refusal
+
+
+def _scheme(url: str) -> str:
+    return urlsplit(url).scheme

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, cast
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -57,7 +58,7 @@ def tls(verify: bool | str) -> ssl.SSLContext:
 
 def is_secure(request: Request, settings: Settings) -> bool:
     """Tell whether a request is sent over TLS; a signed address may be so although the API itself is not."""
-    return not (request.signed_url or settings.base_url).startswith("http:")
+    return urlsplit(request.signed_url or settings.base_url).scheme != "http"
 
 
 def client_options(settings: Settings, *, fresh: bool, secure: bool) -> dict[str, Any]:

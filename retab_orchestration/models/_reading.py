@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 T = TypeVar("T")
 
+LONGEST_ID = 256
+"""Characters of an id; Retab's have about 30."""
+
 _OBJECTS = (dict, BaseModel)
 
 
@@ -100,6 +103,24 @@ def anything(value: Any) -> Any:
 def text(value: Any) -> str | None:
     """Return a string that is not empty."""
     return str(value) if isinstance(value, str) and value else None
+
+
+def is_id(value: str) -> bool:
+    """Tell whether a text may be an id: printable ASCII without a space or what a path is made of, and not too long."""
+    unusual = set(value) & set(" /\\?#") or not set(value) - set(".")
+    return value.isascii() and value.isprintable() and not unusual and len(value) <= LONGEST_ID
+
+
+def ident(value: Any) -> str | None:
+    """Return an id.
+
+    Raises:
+        ValueError: It is a text that no id is: it would be a path, or a part of one, where an id names a file.
+    """
+    found = text(value)
+    if found is not None and not is_id(found):
+        raise ValueError("an id in it is none")
+    return found
 
 
 def flag(value: Any) -> bool | None:

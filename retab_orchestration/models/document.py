@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retab_orchestration.models._reading import Reading, fields, pick, text
+from retab_orchestration.models._reading import Reading, fields, ident, pick, text
 
 __all__ = ["DocumentRef", "document_fields"]
 
@@ -27,7 +27,7 @@ class DocumentRef(Reading):
         url = text(body.get("url")) or ""
         inline = url[:5].lower() == "data:"
         return {
-            "id": pick(text, body, "id", "file_id"),
+            "id": pick(ident, body, "id", "file_id"),
             "filename": text(body.get("filename")),
             "mime_type": text(body.get("mime_type")) or (_mime_type_in(url) if inline else None),
             "url": None if inline else url or None,

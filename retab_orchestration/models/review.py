@@ -11,6 +11,7 @@ from retab_orchestration.models._reading import (
     Reading,
     anything,
     flag,
+    ident,
     is_object,
     look,
     mapping,
@@ -243,7 +244,7 @@ def _known(first: bool | None, second: bool | None) -> bool | None:
 
 
 def _required_id(body: dict[str, Any], what: str) -> str:
-    found = text(look(body, "id"))
+    found = ident(look(body, "id"))
     if found is None:
         raise ValueError(f"This is no {what}: it has no `id`")
     return found

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from retab_orchestration.models._reading import pick, text
+from retab_orchestration.models._reading import is_id, pick, text
 from retab_orchestration.models.lifecycle import state_of
 from retab_orchestration.models.run import WorkflowRun
 from retab_orchestration.models.status import RunStatus
@@ -68,4 +68,4 @@ class RowPage:
 
 def _has_id(row: Any) -> bool:
     # Written out rather than left to `pick`: a sweep is some thousand rows.
-    return isinstance(row, dict) and isinstance(row.get("id"), str) and row["id"] != ""
+    return isinstance(row, dict) and isinstance(row.get("id"), str) and is_id(row["id"])

@@ -10,6 +10,7 @@ from retab_orchestration.models._reading import (
     Reading,
     fields,
     flag,
+    ident,
     is_object,
     mapping,
     pick,
@@ -108,7 +109,7 @@ class WorkflowRun(Answer):
         steps = [step for step in pick(rows, run, "steps") or () if node_id_of(step)]
         outputs, known = run.get("final_outputs"), pick(flag, run, "has_final_outputs")
         return {
-            "id": _required("id", pick(text, run, "id"), run),
+            "id": _required("id", pick(ident, run, "id"), run),
             "status": status,
             "status_name": literal,
             **_belonging_of(run),

@@ -9,6 +9,7 @@ from retab_orchestration.models._reading import (
     Reading,
     anything,
     flag,
+    ident,
     mapping,
     number,
     obj,
@@ -131,7 +132,7 @@ class WorkflowTestRun(Answer):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        identity, literal = pick(text, body, "id"), state_of(RunStatus, body)
+        identity, literal = pick(ident, body, "id"), state_of(RunStatus, body)
         if identity is None or literal is None:
             missing = "id" if identity is None else "state (`lifecycle.status`, `lifecycle.kind` or `status`)"
             raise ValueError(f"This is no test run: it has no {missing}")
@@ -236,7 +237,7 @@ class WorkflowTestResult(Answer):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        identity = pick(text, body, "id")
+        identity = pick(ident, body, "id")
         if identity is None:
             raise ValueError("This is no test result: it has no `id`")
         literal = state_of(RunStatus, body)

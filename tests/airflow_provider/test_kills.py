@@ -4,7 +4,7 @@ import asyncio
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +47,7 @@ def instance(monkeypatch):
         ti = SimpleNamespace(dag_id="dag", run_id="manual", task_id="run", map_index=map_index)
         if not TRIGGERS_ARE_KILLED:
             ti.current_state = lambda: state
+            monkeypatch.setattr("airflow.utils.session.create_session", a_database_with_it)
             return ti
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
@@ -58,6 +59,13 @@ def instance(monkeypatch):
         return ti
 
     return build
+
+
+@contextmanager
+def a_database_with_it():
+    """Airflow 2's session; whatever is asked for is there."""
+    query = SimpleNamespace(filter_by=lambda **names: SimpleNamespace(first=lambda: names))
+    yield SimpleNamespace(query=lambda column: query)
 
 
 async def until(condition):

@@ -4,8 +4,12 @@ import asyncio
 import gc
 import logging
 import multiprocessing
+import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -430,3 +434,34 @@ def test_fifty_looks_that_start_together_ask_once_what_the_server_speaks():
     with Emulator() as emulator:
         asyncio.run(main(emulator.url))
         assert emulator.stats()["requests"]["GET /v1/workflows/steps"] == 2
+
+
+def test_a_signal_handler_may_use_the_client_while_its_server_is_found_out():
+    with Emulator() as emulator, RetabClient("k", emulator.url) as client:
+        emulator.post_faults([{"match": "GET /v1/workflows/steps", "kind": "slow", "seconds": 1}])
+        seen = []
+
+        def interrupt(number, frame):
+            seen.append(client.list_runs().data)
+
+        def strike():
+            while not emulator.stats()["requests"]:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        before = signal.signal(signal.SIGUSR1, interrupt)
+        try:
+            threading.Thread(target=strike).start()
+            assert client.list_runs().data == ()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+        assert seen == [()]
+
+
+def test_a_system_that_cannot_fork_can_import_the_client():
+    program = (
+        "import os; del os.register_at_fork; import retab_orchestration; retab_orchestration.RetabClient('k')"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

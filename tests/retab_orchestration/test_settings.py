@@ -112,3 +112,7 @@ def test_the_key_is_in_no_repr_and_in_no_name():
 
 def test_a_path_of_certificate_authorities_may_be_a_path(tmp_path):
     assert Settings.read("k", None, verify=tmp_path).verify == str(tmp_path)
+
+
+def test_a_scheme_is_a_scheme_however_it_is_written():
+    assert Settings(api_key="k", base_url="HTTPS://api.retab.com/v1").base_url == "https://api.retab.com"

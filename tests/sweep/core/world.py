@@ -32,6 +32,7 @@ class World:
         dialects._found.clear()
         tags._known.clear()
         tags._created.clear()
+        tags._own.clear()
         dialects._failures.clear()
         self.runtime.sent.clear()
         client = make_client(self.colour, self.runtime)

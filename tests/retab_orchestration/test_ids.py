@@ -1,0 +1,72 @@
+"""An id of a server's is an id, or its answer is not readable: it may become a file's name."""
+
+import pytest
+
+from retab_orchestration import FileReference, InvalidInputError, UnreadableAnswerError
+from tests.retab_orchestration.conftest import ok
+
+BAD = [
+    "/etc/x",
+    "../../x",
+    "..",
+    "a/b",
+    "a\\b",
+    "C:\\x",
+    "a b",
+    "a\n",
+    "a\x1b[31m",
+    "a\0",
+    "é",
+    "a?b",
+    "a#b",
+    "x" * 257,
+    "\ud800",
+]
+GOOD = ["run_1", "0198c5b2-7f7e-7000-8000-000000000000", "a.b", "a:b~c=@d+e", "x" * 256]
+ENDED = {"status": "completed"}
+
+
+@pytest.fixture(params=["current", "classic"])
+def api(request):
+    return request.param
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_run_whose_id_is_none_is_not_readable(script, api, bad):
+    for body in ({"id": bad, **ENDED}, {"run": {"id": bad, **ENDED}}):
+        client, _ = script(*[ok(body)] * 9, api=api)
+        with pytest.raises(UnreadableAnswerError) as refused:
+            client.get_run("run_1", outputs=False)
+        assert bad not in str(refused.value)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_page_with_such_a_run_is_not_readable(script, api, bad):
+    client, _ = script(*[ok({"data": [{"id": "run_1", **ENDED}, {"id": bad, **ENDED}]})] * 9, api=api)
+
+    with pytest.raises(UnreadableAnswerError):
+        client.list_runs()
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_review_whose_id_is_none_is_not_readable(script, bad):
+    review = {"id": bad, "run_id": "run_1", "block_id": "node", "decision": None}
+    client, runtime = script(*[ok({"data": [review]})] * 9, api="current")
+
+    with pytest.raises(UnreadableAnswerError):
+        client.decide_review("run_1", "node", approved=True)
+
+    assert all(call.startswith("GET") for call in runtime.requests)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_file_whose_id_is_none_is_refused(bad):
+    with pytest.raises(InvalidInputError):
+        FileReference(bad)
+
+
+@pytest.mark.parametrize("good", GOOD)
+def test_an_id_is_kept_as_it_is(script, api, good):
+    client, _ = script(ok({"id": good, **ENDED}), api=api)
+
+    assert client.get_run("run_1", outputs=False).id == good
