@@ -10,7 +10,7 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._http import Request, Response
 
-__all__ = ["Problem", "error_of", "names_no_route", "read_problem", "retry_after_of"]
+__all__ = ["Problem", "error_of", "names_no_route", "read_problem", "retry_after_of", "told"]
 
 _BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
     400: errors.RequestRejectedError,
@@ -135,20 +135,23 @@ def retry_after_of(response: Response, now: float) -> float | None:
         return None
 
 
-def _told(value: Any, key: str, depth: int = 0) -> Any:
+def _printable(character: str) -> str:
+    """Return a character as a log may show it: a line end or an escape code would be taken for the log's own."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def told(value: Any, key: str, depth: int = 0) -> Any:
     """Return what a server said, without the key and documents, no longer or deeper than a log line should be."""
     if depth > _DEEPEST:
         return "…"
     if isinstance(value, str):
-        shown = value.replace(key, "***") if key else value
+        shown = "".join(map(_printable, (value.replace(key, "***") if key else value)[: _LONGEST_TEXT + 1]))
         return shown if len(shown) <= _LONGEST_TEXT else shown[:_LONGEST_TEXT] + "…"
     if isinstance(value, Mapping):
         return {
-            _told(name, key): _told(item, key, depth + 1)
-            for name, item in value.items()
-            if name not in _ECHOES
+            told(name, key): told(item, key, depth + 1) for name, item in value.items() if name not in _ECHOES
         }
-    return [_told(item, key, depth + 1) for item in value[:100]] if isinstance(value, list) else value
+    return [told(item, key, depth + 1) for item in value[:100]] if isinstance(value, list) else value
 
 
 def error_of(
@@ -165,26 +168,28 @@ def error_of(
     """
     if request.signed_url is not None:
         return _upload_error(request, response, now)
-    problem = read_problem(response.content)
+    # Before anything is cut: of a key that is cut in two a part would stay.
+    content = response.content.replace(key.encode(), b"***") if key else response.content
+    problem = read_problem(content)
     kind = _BY_STATUS.get(
         response.status, errors.ServerError if response.status >= 500 else errors.ApiStatusError
     )
     if names_no_route(response):
         kind = errors.UnsupportedRouteError
-    where = response.headers.get("location", "")
+    where = told(response.headers.get("location", ""), key)
     silent = (
         f"the server sends elsewhere, to {where}: use that as base_url"
         if where
         else "the server gave no reason"
     )
     return kind(
-        (_told(problem.message, key) or silent) + _size_of(request, response),
+        (told(problem.message, key) or silent) + _size_of(request, response),
         method=request.method,
         path=request.path,
         status=response.status,
-        code=_told(problem.code, key),
-        details=_told(problem.details, key),
-        request_id=response.headers.get("x-request-id"),
+        code=told(problem.code, key),
+        details=told(problem.details, key),
+        request_id=told(response.headers.get("x-request-id"), key),
         run_id=run_id,
         retry_after=retry_after_of(response, now),
     )

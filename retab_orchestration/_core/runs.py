@@ -11,7 +11,7 @@ from retab_orchestration._calls import classic, shared
 from retab_orchestration._core.details import with_details
 from retab_orchestration._core.once import create_once
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience, wait_for
+from retab_orchestration._core.waiting import Patience, checked_run, wait_for
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity
@@ -31,7 +31,7 @@ async def restart_run(
         return await session.exchange(
             classic.restart_run(run_id, command_id, is_remembered=identity is not None)
         )
-    source = await session.exchange(shared.get_run(run_id))
+    source = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
     new = NewRun.read(
         source.workflow_id,
         documents={node: _reference(document) for node, document in source.inputs.documents.items()},
@@ -55,13 +55,13 @@ async def get_run(
     session: Session, run_id: str, *, outputs: bool, nodes: tuple[str, ...] | None
 ) -> WorkflowRun:
     """Look at a run once."""
-    run = await session.exchange(shared.get_run(run_id))
+    run = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
     return await with_details(session, run, nodes) if outputs else run
 
 
 async def cancel_run(session: Session, run_id: str) -> WorkflowRun:
     """Ask for a run to be cancelled."""
-    return await session.exchange(shared.cancel_run(run_id, uuid.uuid4().hex))
+    return checked_run(await session.exchange(shared.cancel_run(run_id, uuid.uuid4().hex)), run_id)
 
 
 async def wait_for_run(

@@ -11,7 +11,7 @@ from tenacity.wait import wait_random_exponential
 
 from retab_orchestration import errors
 from retab_orchestration._http import Call, Response, Runtime
-from retab_orchestration._problems import error_of
+from retab_orchestration._problems import error_of, told
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.policies import RetryPolicy
 from retab_orchestration.settings import Settings
@@ -127,7 +127,7 @@ class Sender:
                 method=request.method,
                 path=request.path,
                 status=response.status,
-                request_id=response.headers.get("x-request-id"),
+                request_id=told(response.headers.get("x-request-id"), key),
                 run_id=call.run_id,
             ) from None
 

@@ -69,4 +69,12 @@ def test_a_file_whose_id_is_none_is_refused(bad):
 def test_an_id_is_kept_as_it_is(script, api, good):
     client, _ = script(ok({"id": good, **ENDED}), api=api)
 
-    assert client.get_run("run_1", outputs=False).id == good
+    assert client.get_run(good, outputs=False).id == good
+
+
+@pytest.mark.parametrize("operation", ["get_run", "cancel_run", "restart_run"])
+def test_a_run_that_was_not_asked_for_is_not_taken_for_the_one_that_was(script, operation):
+    client, _ = script(*[ok({"id": "run_2", "workflow_id": "wf", **ENDED})] * 9, api="current")
+
+    with pytest.raises(UnreadableAnswerError, match="another run"):
+        getattr(client, operation)("run_1")

@@ -199,3 +199,36 @@ def test_a_refusal_that_makes_no_sense_is_still_a_refusal(body):
 
 def test_a_redirect_says_where_to():
     assert "use that as base_url" in str(error(307, b"", location="https://elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(500, b"x" * 190 + b"rt_secret_key_0123456789 and more"),
+        Response(302, b"", {"location": "https://elsewhere.example/?key=rt_secret_key_0123456789"}),
+        Response(500, b"{}", {"x-request-id": "rt_secret_key_0123456789"}),
+        Response(
+            422, b'{"detail": [{"msg": "rt_secret_key_0123456789", "loc": ["rt_secret_key_0123456789"]}]}'
+        ),
+    ],
+)
+def test_no_part_of_the_key_is_in_an_error(response):
+    error = error_of(Request("GET", "/v1/x"), response, run_id=None, now=0.0, key="rt_secret_key_0123456789")
+
+    told = f"{error} {error.details} {error.request_id} {error.code}"
+    assert "rt_secret" not in told
+
+
+@pytest.mark.parametrize("text", ["a\nERROR b", "a\x1b[31mred", "a\r\x00", "a\u2028b", "a\x9bb"])
+def test_what_a_server_says_does_not_end_a_line_or_colour_it(text):
+    body = json.dumps({"message": text, "code": text, "details": {text: [text]}}).encode()
+    error = error_of(Request("GET", "/v1/x"), Response(500, body), run_id=None, now=0.0, key="k")
+
+    assert f"{error} {error.details} {error.code}".isprintable()
+
+
+def test_megabytes_from_a_server_are_cut_before_anything_is_done_with_them():
+    body = json.dumps({"message": "\n" * 4_000_000}).encode()
+    error = error_of(Request("GET", "/v1/x"), Response(500, body), run_id=None, now=0.0, key="k")
+
+    assert len(str(error)) < 3000

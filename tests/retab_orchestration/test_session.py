@@ -408,7 +408,7 @@ def test_a_large_body_is_read_off_the_loop(script):
 
 @pytest.mark.parametrize("path", ["wf_1%2Fx", "wf_1%"])
 def test_ids_are_percent_encoded_into_paths(script, path):
-    client, runtime = script(ok(RUN))
+    client, runtime = script(ok({**RUN, "id": path}))
 
     client.get_run(path)
 
