@@ -82,6 +82,11 @@ class Entry:
             value.get("run_id"),
         )
 
+    @property
+    def begun(self) -> datetime | None:
+        """When a create was begun of which nothing was heard."""
+        return datetime.fromisoformat(self.since) if self.since and not self.run_id else None
+
     def written(self) -> dict[str, Any]:
         """Return it as JSON values."""
         entry = {
@@ -127,8 +132,7 @@ def identity_of(
     from retab_orchestration import RunIdentity
 
     if entry is not None and standing is Standing.RETRY:  # by another host, perhaps, with another name
-        begun = datetime.fromisoformat(entry.since) if entry.since and not entry.run_id else None
-        return RunIdentity(entry.identity, entry.family, since=attempt.began, begun=begun)
+        return RunIdentity(entry.identity, entry.family, since=attempt.began, begun=entry.begun)
     generation = f"{attempt.numbers.max_tries} {attempt.started}"
     if entry is not None and entry.numbers.max_tries == attempt.numbers.max_tries:
         generation += f" {attempt.numbers.clear_number}"  # cleared, and only this number tells

@@ -90,7 +90,9 @@ class Ownership:
         while (step := decide(facts)) in _GATHERING:
             facts = self._gathered(client, facts, step)
         if step is Step.REFUSE:
-            raise unknown(self._workflow_id, self._since(), is_sure=self._memory is not None)
+            raise unknown(
+                self._workflow_id, _since(self._entry, self._attempt), is_sure=self._memory is not None
+            )
         if step is Step.TAKE_UP_EARLIER:
             return self._keep(Owned(self._before_clear[-1], reattached=True))
         if step is Step.TAKE_UP_OWN:
@@ -121,7 +123,7 @@ class Ownership:
         try:
             run = start(self.identity, step is not Step.CREATE)
         except Exception as error:
-            if step is not Step.CREATE and has_no_source(error) and (found := self._unread(client)):
+            if step is not Step.CREATE and has_no_source(error) and (found := _unread(client, self.identity)):
                 return self._keep(Owned(found, reattached=True))
             # What may be repeated has to be the same then, on a host with another namespace as well.
             if created_nothing(error) and not may_start_again:
@@ -129,15 +131,6 @@ class Ownership:
             raise
         living = {each.id for each in self._since_clear if not _has_failed(each)}
         return self._keep(Owned(run, reattached=run.id in living))
-
-    def _unread(self, client: "RetabClient") -> "WorkflowRun | None":
-        """Return the run that an earlier attempt has started from a document which is gone since."""
-        living = [run for run in client.find_runs(self.identity) if not _has_failed(run)]
-        if living:
-            _log.warning(
-                "The document of run %s is gone, so it was not compared with the run's", living[0].id
-            )
-        return living[0] if living else None
 
     def _keep(self, owned: Owned) -> Owned:
         """Write down which run it is, as far as this Airflow can."""
@@ -179,7 +172,7 @@ class Ownership:
         from retab_orchestration import RunIdentity
 
         # Clearing a finished DAG run gives it a new start, so that they may be older than that.
-        family = replace(self.identity, since=None, begun=self._cut_off())
+        family = replace(self.identity, since=None, begun=self._entry.begun if self._entry else None)
         runs = {run.id: run for run in client.find_runs(family, any_generation=True)}
         entry, own = self._entry, self.identity.tags.items()
         if entry is not None and entry.run_id is not None and entry.run_id not in runs:
@@ -191,12 +184,6 @@ class Ownership:
         # The others may be those of a DAG run that had the same id, and was deleted.
         last = RunIdentity(entry.identity, entry.family).tags.items()
         return [run for run in found if run.id == entry.run_id or last <= run.metadata.items()]
-
-    def _cut_off(self) -> datetime | None:
-        """Return when an attempt before the clear began a create of which nothing was heard."""
-        if self._entry is None or self._entry.run_id is not None or self._entry.since is None:
-            return None
-        return datetime.fromisoformat(self._entry.since)
 
     def _next_identity(self) -> "RunIdentity":
         from retab_orchestration import RunIdentity
@@ -210,11 +197,6 @@ class Ownership:
             return False
         is_cleared = self._standing is Standing.CLEARED and not self._before_clear
         return is_cleared or (self._attempt.started is None and self._attempt.numbers.max_tries > 0)
-
-    def _since(self) -> str:
-        if self._entry and self._entry.since:
-            return self._entry.since
-        return text_of(self._attempt.began or self._attempt.ti_began or datetime.now(UTC))
 
     def _read(self) -> Entry | None:
         entry = None if self._memory is None else Entry.read(self._memory.get(_KEY))
@@ -232,6 +214,19 @@ class Ownership:
             self._memory.set(_KEY, self._entry.written())
         elif self._memory is not None:
             self._memory.delete(_KEY)
+
+
+def _since(entry: Entry | None, attempt: Attempt) -> str:
+    """Return when a create can have been begun."""
+    return (entry and entry.since) or text_of(attempt.began or attempt.ti_began or datetime.now(UTC))
+
+
+def _unread(client: "RetabClient", identity: "RunIdentity") -> "WorkflowRun | None":
+    """Return the run that an earlier attempt has started from a document which is gone since."""
+    living = [run for run in client.find_runs(identity) if not _has_failed(run)]
+    if living:
+        _log.warning("The document of run %s is gone, so it was not compared with the run's", living[0].id)
+    return living[0] if living else None
 
 
 def _has_failed(run: "WorkflowRun") -> bool:

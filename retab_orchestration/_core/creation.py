@@ -1,25 +1,18 @@
 """One create on current routes: what is known of its identity's runs, and the steps that follow its answers."""
 
-import logging
 from collections.abc import Awaitable
-from dataclasses import replace
-from datetime import datetime
 from typing import Protocol
 
 from retab_orchestration import errors
-from retab_orchestration._calls import shared
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.tags import Found, Tags, find_tagged, tags_of, with_own
+from retab_orchestration._core.siblings import FAILED, Siblings, kept_of
+from retab_orchestration._core.tags import Tags, tags_of, with_own
 from retab_orchestration._inputs import NewRun
-from retab_orchestration.identity import FINGERPRINT, IDENTITY
-from retab_orchestration.models import RunStatus, WorkflowRun
+from retab_orchestration.identity import FINGERPRINT
+from retab_orchestration.models import WorkflowRun
 
 __all__ = ["Creation"]
-
-_log = logging.getLogger(__name__)
-
-_FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 
 # Conflicts that the API documents, and that have nothing to do with an `Idempotency-Key`: nothing was created.
 _DOCUMENTED_CONFLICTS = frozenset({"production_required_but_unpublished"})
@@ -46,7 +39,7 @@ class Creation:
         self._session = session
         self._fingerprint = fingerprint
         self._send = send
-        self._failed: frozenset[str] = frozenset()
+        self._siblings = Siblings(session, new, fingerprint)
         self._failures = 0
         self._since = session.runtime.utc()
         # What an earlier process has sent and not heard of may act as late as what this one sends.
@@ -59,13 +52,13 @@ class Creation:
             InputsChangedError: It has other inputs, and the identity may have one run only.
             CreateOutcomeUnknownError: There may be one that the list did not come to.
         """
-        found = await self._tagged(since=self.new.identity.since)
+        found = await self._siblings.tagged(self.new.identity.since)
         for pause in self._pauses_after_a_create_that_was_cut_off():
             if found.runs or not found.is_complete:
                 break
             await self._session.runtime.sleep(pause)
-            found = await self._tagged(since=self.new.identity.since)
-        found = self._without_parent(await with_own(self._session, self.new.identity, found))
+            found = await self._siblings.tagged(self.new.identity.since)
+        found = self._siblings.without_parent(await with_own(self._session, self.new.identity, found))
         if not found.is_complete and not found.runs and await tags_of(self._session) is not Tags.DROPPED:
             raise errors.CreateOutcomeUnknownError(
                 "this task may have a run already that is not among the newest of the list, which this server does "
@@ -73,9 +66,8 @@ class Creation:
                 f"list_runs(workflow_id={self.new.workflow_id!r})",
                 workflow_id=self.new.workflow_id,
             )
-        self._failed = frozenset(run.id for run in found.runs if run.status in _FAILED)
-        self._failures = len(self._failed)
-        living = [run for run in found.runs if run.id not in self._failed]
+        living = self._siblings.living_in(found)
+        self._failures = len(found.runs) - len(living)
         same = [run for run in living if run.metadata.get(FINGERPRINT) == self._fingerprint]
         if living and not same and self.new.identity.on_mismatch == "error":
             raise errors.InputsChangedError(
@@ -103,7 +95,7 @@ class Creation:
             if step is Step.RETURN and run is not None:
                 return run
             if step is Step.SETTLE and run is not None:
-                return await self._settled(run)
+                return await self._siblings.settled(run)
             if step is not Step.SEND and error is not None:
                 raise self._raised(step, answer, error)
 
@@ -152,7 +144,7 @@ class Creation:
                 return Answer.CREATED, run, None
             # A server that honours the key has answered with a run that had failed: this one is to be another.
             answered.add(run.id)
-            self._failed |= {run.id}
+            self._siblings.failed |= {run.id}
             self._failures += 1
 
     async def _search(self) -> tuple[Search, Tags, WorkflowRun | None]:
@@ -164,9 +156,9 @@ class Creation:
             try:
                 if number and number == len(looks) - 1:
                     tags = await tags_of(self._session)
-                found = await self._own()
+                found = await self._siblings.of_this_create()
                 if found.runs:
-                    return Search.FOUND, tags, _kept(found.runs)
+                    return Search.FOUND, tags, kept_of(found.runs)
                 if not found.is_complete:
                     result = Search.FAILED
                 if not number:
@@ -177,75 +169,10 @@ class Creation:
                 break
         return result, tags, None
 
-    async def _settled(self, run: WorkflowRun) -> WorkflowRun:
-        """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest.
-
-        The list may lag, so that it is read once more after as long as it may.
-        """
-        for pause in (0.0, self._session.retry.find_for):
-            await self._session.runtime.sleep(pause)
-            try:
-                runs = (await self._own()).runs
-            except errors.ApiError as error:
-                if pause:
-                    self._warn(f"whether it is the only one could not be seen ({error})", run)
-                continue
-            if run.id not in {each.id for each in runs}:
-                runs = (*runs, run)  # not listed yet, so it is the youngest
-            if len(runs) > 1:
-                kept = _kept(runs)
-                await self._cancel([each for each in runs if each.id != kept.id], kept)
-                return kept
-        return run
-
-    async def _cancel(self, runs: list[WorkflowRun], kept: WorkflowRun) -> None:
-        for run in runs:
-            if run.is_terminal:
-                continue
-            try:
-                await self._session.exchange(shared.cancel_run(run.id, self.new.identity.key))
-            except errors.ApiError as error:
-                self._warn(f"run {run.id} is another one, and cancelling it may have failed ({error})", kept)
-
-    def _warn(self, what: str, run: WorkflowRun) -> None:
-        _log.warning(
-            "The create of run %s of workflow %s was sent more than once: %s. Look with "
-            "list_runs(workflow_id=%r), and cancel what there is too much of.",
-            run.id,
-            self.new.workflow_id,
-            what,
-            self.new.workflow_id,
-        )
-
-    async def _own(self) -> Found:
-        """Return the runs of this create that were not known to have failed before, whatever became of them since."""
-        found = await self._tagged(since=self.new.identity.since or self._since)
-        runs = [
-            run
-            for run in found.runs
-            if run.id not in self._failed and run.metadata.get(FINGERPRINT) == self._fingerprint
-        ]
-        return replace(found, runs=tuple(runs))
-
-    async def _tagged(self, since: datetime | None) -> Found:
-        found = await find_tagged(
-            self._session, IDENTITY, self.new.identity.key, workflow_id=self.new.workflow_id, since=since
-        )
-        return self._without_parent(found)
-
-    def _without_parent(self, found: Found) -> Found:
-        """Leave out the run that is restarted: it is not the one that its restart makes."""
-        return replace(found, runs=tuple(run for run in found.runs if run.id != self.new.parent_run_id))
-
-
-def _kept(runs: tuple[WorkflowRun, ...]) -> WorkflowRun:
-    """Return the oldest run that has not ended badly, or the youngest where all have."""
-    return next((run for run in runs if run.status not in _FAILED), runs[-1])
-
 
 def _came_before(run: WorkflowRun, seconds: float) -> bool:
     """Whether a run ended badly before its create was sent: it took longer than the create did."""
     began, ended = run.timing.created_at, run.timing.completed_at
-    if run.status not in _FAILED or began is None or ended is None:
+    if run.status not in FAILED or began is None or ended is None:
         return False
     return (ended - began).total_seconds() > seconds

@@ -1,0 +1,113 @@
+"""The runs of one identity: which of them a create has made, and which is kept of two."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime
+
+from retab_orchestration import errors
+from retab_orchestration._calls import shared
+from retab_orchestration._core.session import Session
+from retab_orchestration._core.tags import Found, find_tagged
+from retab_orchestration._inputs import NewRun
+from retab_orchestration.identity import FINGERPRINT, IDENTITY
+from retab_orchestration.models import RunStatus, WorkflowRun
+
+__all__ = ["FAILED", "Siblings", "kept_of"]
+
+_log = logging.getLogger(__name__)
+
+FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
+"""What a run has ended badly with."""
+
+
+class Siblings:
+    """The runs of the identity of one create.
+
+    Args:
+        session: The account.
+        new: What the create starts from.
+        fingerprint: What stands for its inputs.
+    """
+
+    def __init__(self, session: Session, new: NewRun, fingerprint: str) -> None:
+        self.failed: frozenset[str] = frozenset()
+        """The runs that are known to have ended badly before the create."""
+        self._session = session
+        self._new = new
+        self._fingerprint = fingerprint
+        self._since = session.runtime.utc()
+
+    def living_in(self, found: Found) -> list[WorkflowRun]:
+        """Return those that have not ended badly, and note the others."""
+        self.failed = frozenset(run.id for run in found.runs if run.status in FAILED)
+        return [run for run in found.runs if run.id not in self.failed]
+
+    async def settled(self, run: WorkflowRun) -> WorkflowRun:
+        """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest.
+
+        The list may lag, so that it is read once more after as long as it may.
+        """
+        for pause in (0.0, self._session.retry.find_for):
+            await self._session.runtime.sleep(pause)
+            try:
+                runs = (await self.of_this_create()).runs
+            except errors.ApiError as error:
+                if pause:
+                    self._warn(f"whether it is the only one could not be seen ({error})", run)
+                continue
+            if run.id not in {each.id for each in runs}:
+                runs = (*runs, run)  # not listed yet, so it is the youngest
+            if len(runs) > 1:
+                kept = kept_of(runs)
+                await self._cancel([each for each in runs if each.id != kept.id], kept)
+                return kept
+        return run
+
+    async def _cancel(self, runs: list[WorkflowRun], kept: WorkflowRun) -> None:
+        for run in runs:
+            if run.is_terminal:
+                continue
+            try:
+                await self._session.exchange(shared.cancel_run(run.id, self._new.identity.key))
+            except errors.ApiError as error:
+                self._warn(f"run {run.id} is another one, and cancelling it may have failed ({error})", kept)
+
+    def _warn(self, what: str, run: WorkflowRun) -> None:
+        _log.warning(
+            "The create of run %s of workflow %s was sent more than once: %s. Look with "
+            "list_runs(workflow_id=%r), and cancel what there is too much of.",
+            run.id,
+            self._new.workflow_id,
+            what,
+            self._new.workflow_id,
+        )
+
+    async def of_this_create(self) -> Found:
+        """Return the runs of this create that were not known to have failed before, whatever became of them since."""
+        found = await self.tagged(self._new.identity.since or self._since)
+        runs = [
+            run
+            for run in found.runs
+            if run.id not in self.failed and run.metadata.get(FINGERPRINT) == self._fingerprint
+        ]
+        return replace(found, runs=tuple(runs))
+
+    async def tagged(self, since: datetime | None) -> Found:
+        """Return the runs with the identity's tag.
+
+        Args:
+            since: When the first of them can have been created.
+        """
+        found = await find_tagged(
+            self._session, IDENTITY, self._new.identity.key, workflow_id=self._new.workflow_id, since=since
+        )
+        return self.without_parent(found)
+
+    def without_parent(self, found: Found) -> Found:
+        """Leave out the run that is restarted: it is not the one that its restart makes."""
+        return replace(found, runs=tuple(run for run in found.runs if run.id != self._new.parent_run_id))
+
+
+def kept_of(runs: tuple[WorkflowRun, ...]) -> WorkflowRun:
+    """Return the oldest run that has not ended badly, or the youngest where all have."""
+    return next((run for run in runs if run.status not in FAILED), runs[-1])
