@@ -460,6 +460,8 @@ def test_a_signal_handler_may_use_the_client_while_its_server_is_found_out():
 
 
 def test_a_system_that_cannot_fork_can_import_the_client():
-    program = "import os; del os.register_at_fork, os.fork; import retab_orchestration; retab_orchestration.RetabClient('k')"
+    program = (
+        "import os; del os.register_at_fork, os.fork; import retab_orchestration as r; r.RetabClient('k')"
+    )
 
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
