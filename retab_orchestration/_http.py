@@ -114,8 +114,8 @@ class Runtime(Protocol):
         """Wait."""
         ...
 
-    async def off_loop(self, work: Callable[[], T]) -> T:
-        """Do work that takes a while without holding up anybody else."""
+    async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:
+        """Do work that takes a while without holding up anybody else; `slow` is what a disk may hold up for ever."""
         ...
 
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:

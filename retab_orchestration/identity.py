@@ -57,6 +57,14 @@ class RunIdentity:
     """When a create of it was sent of which nothing was heard, because its process died, in UTC. A list may lag behind
     that, so its run is looked for until `RetryPolicy.find_for` after it."""
 
+    def __post_init__(self) -> None:
+        for name in ("since", "begun"):
+            moment = getattr(self, name)
+            if moment is not None and moment.tzinfo is None:
+                raise InvalidInputError(
+                    f"{name} must have a time zone, as datetime.now(UTC) has: {moment.isoformat()} has none"
+                )
+
     @classmethod
     def of(
         cls,
@@ -77,7 +85,7 @@ class RunIdentity:
             begun: When a create of it was sent of which nothing was heard.
 
         Raises:
-            InvalidInputError: Nothing was given, so that every run would be the same.
+            InvalidInputError: Nothing was given, so that every run would be the same; or a time has no zone.
         """
         if not any(part not in {None, ""} for part in parts):
             raise InvalidInputError("an identity needs at least one part that tells this run from others")

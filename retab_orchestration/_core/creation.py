@@ -1,21 +1,24 @@
 """One create on current routes: what is known of its identity's runs, and the steps that follow its answers."""
 
 from collections.abc import Awaitable
+from datetime import datetime
 from typing import Protocol
 
 from retab_orchestration import errors
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import FAILED, Siblings, kept_of
-from retab_orchestration._core.tags import Tags, tags_of, with_own
+from retab_orchestration._core.tags import Tags, remember_own, tags_of, with_own
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT
 from retab_orchestration.models import WorkflowRun
 
-__all__ = ["Creation"]
+__all__ = ["Creation", "cut_off"]
 
 # Conflicts that the API documents, and that have nothing to do with an `Idempotency-Key`: nothing was created.
 _DOCUMENTED_CONFLICTS = frozenset({"production_required_but_unpublished"})
+
+_WHOLE_SECONDS = 1.0
 
 _Answered = tuple[Answer, WorkflowRun | None, errors.RetabError | None]
 
@@ -42,6 +45,7 @@ class Creation:
         self._siblings = Siblings(session, new, fingerprint)
         self._failures = 0
         self._since = session.runtime.utc()
+        self._began = session.runtime.now()
         # What an earlier process has sent and not heard of may act as late as what this one sends.
         self._lost = int(new.identity.begun is not None)
 
@@ -58,14 +62,9 @@ class Creation:
                 break
             await self._session.runtime.sleep(pause)
             found = await self._siblings.tagged(self.new.identity.since)
-        found = self._siblings.without_parent(await with_own(self._session, self.new.identity, found))
-        if not found.is_complete and not found.runs and await tags_of(self._session) is not Tags.DROPPED:
-            raise errors.CreateOutcomeUnknownError(
-                "this task may have a run already that is not among the newest of the list, which this server does "
-                "not filter by tags; nothing was created. Look for it with "
-                f"list_runs(workflow_id={self.new.workflow_id!r})",
-                workflow_id=self.new.workflow_id,
-            )
+        found = self._siblings.without_parent(
+            await with_own(self._session, self.new.identity, self._fingerprint, found)
+        )
         living = self._siblings.living_in(found)
         self._failures = len(found.runs) - len(living)
         same = [run for run in living if run.metadata.get(FINGERPRINT) == self._fingerprint]
@@ -75,7 +74,22 @@ class Creation:
                 "run, or give it back the inputs that it had",
                 run=living[0],
             )
-        return same[0] if same else None
+        if not same and not found.is_complete:
+            await self._refuse_to_guess()
+        return await self._siblings.only(same) if same else None
+
+    async def _refuse_to_guess(self) -> None:
+        """Raise where there may be a run that was not seen, and it is not known that none was begun."""
+        if await tags_of(self._session) is Tags.DROPPED:
+            if self.new.identity.begun is not None:
+                raise cut_off(self.new, self.new.identity.begun)
+            return
+        raise errors.CreateOutcomeUnknownError(
+            "this task may have a run already that is not among the newest of the list, which this server does not "
+            "filter by tags; nothing was created. Look for it with "
+            f"list_runs(workflow_id={self.new.workflow_id!r})",
+            workflow_id=self.new.workflow_id,
+        )
 
     def _pauses_after_a_create_that_was_cut_off(self) -> list[float]:
         begun, limit = self.new.identity.begun, self._session.retry.find_for
@@ -86,6 +100,11 @@ class Creation:
 
     async def send(self) -> WorkflowRun:
         """Send the create, and do what follows its answers until there is a run."""
+        run = await self._sent_and_found()
+        remember_own(self._session, self.new.identity, self._fingerprint, run.id)
+        return run
+
+    async def _sent_and_found(self) -> WorkflowRun:
         while True:
             answer, run, error = await self._sent()
             self._lost += answer is Answer.LOST
@@ -126,7 +145,6 @@ class Creation:
     async def _sent(self) -> _Answered:
         answered: set[str] = set()
         while True:
-            began = self._session.runtime.now()
             try:
                 run = await self._send(self.new, failed=self._failures)
             except errors.CreateOutcomeUnknownError as unknown:
@@ -140,7 +158,7 @@ class Creation:
                 if not self._lost:
                     raise
                 return Answer.REFUSED, None, refusal
-            if run.id in answered or not _came_before(run, self._session.runtime.now() - began):
+            if run.id in answered or not _came_before(run, self._session.runtime.now() - self._began):
                 return Answer.CREATED, run, None
             # A server that honours the key has answered with a run that had failed: this one is to be another.
             answered.add(run.id)
@@ -171,8 +189,22 @@ class Creation:
 
 
 def _came_before(run: WorkflowRun, seconds: float) -> bool:
-    """Whether a run ended badly before its create was sent: it took longer than the create did."""
+    """Whether a run ended badly before its create was sent: it took longer than the create has by now.
+
+    Both times of the run are its server's, which may tell whole seconds.
+    """
     began, ended = run.timing.created_at, run.timing.completed_at
     if run.status not in FAILED or began is None or ended is None:
         return False
-    return (ended - began).total_seconds() > seconds
+    return (ended - began).total_seconds() > seconds + _WHOLE_SECONDS
+
+
+def cut_off(new: NewRun, begun: datetime) -> errors.CreateOutcomeUnknownError:
+    """Return the error for a create that was cut off, where nothing tells its run from others."""
+    since = begun.isoformat(timespec="seconds")
+    return errors.CreateOutcomeUnknownError(
+        f"a create of this run was cut off at {since}, and this server has nothing to find its run by; nothing was "
+        f"sent. Look for it with list_runs(workflow_id={new.workflow_id!r}, from_date={since[:10]!r})",
+        workflow_id=new.workflow_id,
+        since=since,
+    )

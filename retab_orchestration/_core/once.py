@@ -8,7 +8,7 @@ from functools import partial
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
-from retab_orchestration._core.creation import Creation
+from retab_orchestration._core.creation import Creation, cut_off
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.tags import Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
@@ -31,7 +31,7 @@ async def create_run(
     """
     if inspect.iscoroutinefunction(on_progress):
         raise errors.InvalidInputError("on_progress must be a plain function: it is called, not awaited")
-    new = await session.runtime.off_loop(read)
+    new = await session.runtime.off_loop(read, slow=True)
     return await create_once(session, new, adopt=adopt, on_progress=on_progress)
 
 
@@ -60,9 +60,11 @@ async def create_once(
         current.check_run(new)
     spool = Spool()
     try:
-        new = await session.runtime.off_loop(partial(prepared, new, family, spool))
+        new = await session.runtime.off_loop(partial(prepared, new, family, spool), slow=True)
         fingerprint = new.fingerprint()  # hashes nothing, for the documents were read
         if family == "classic":
+            if adopt and new.identity.begun is not None:
+                raise cut_off(new, new.identity.begun)
             return await _send(session, new, fingerprint, 0, on_progress)
         send = partial(_send, session, fingerprint=fingerprint, on_progress=on_progress)
         creation = Creation(session, new, fingerprint, send)
@@ -110,7 +112,7 @@ async def _send(
         return current.create_run(sent, fingerprint, failed, on_progress)
 
     run = await session.create(build)
-    remember_created(session, new.identity, run)
+    remember_created(session, run)
     return run
 
 

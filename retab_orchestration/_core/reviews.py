@@ -46,7 +46,7 @@ class Verdict:
                 raise errors.InvalidInputError(
                     "modified_data goes with approved=True; a rejection changes nothing"
                 )
-            checked_json("modified_data", modified_data)
+            modified_data = checked_json("modified_data", modified_data)
         return cls(
             run_id=checked_id("run_id", run_id),
             node_id=checked_id("node_id", node_id),

@@ -1,6 +1,7 @@
 """The runs of one identity: which of them a create has made, and which is kept of two."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,7 +10,7 @@ from retab_orchestration._calls import shared
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.tags import Found, find_tagged
 from retab_orchestration._inputs import NewRun
-from retab_orchestration.identity import FINGERPRINT, IDENTITY
+from retab_orchestration.identity import FINGERPRINT, IDENTITY, digest_of
 from retab_orchestration.models import RunStatus, WorkflowRun
 
 __all__ = ["FAILED", "Siblings", "kept_of"]
@@ -57,20 +58,27 @@ class Siblings:
                 continue
             if run.id not in {each.id for each in runs}:
                 runs = (*runs, run)  # not listed yet, so it is the youngest
-            if len(runs) > 1:
-                kept = kept_of(runs)
-                await self._cancel([each for each in runs if each.id != kept.id], kept)
-                return kept
+            run = await self.only(runs)
         return run
+
+    async def only(self, runs: Sequence[WorkflowRun]) -> WorkflowRun:
+        """Return the run that is kept, oldest first, and cancel the others, which nobody waits for."""
+        kept = kept_of(runs)
+        await self._cancel([each for each in runs if each.id != kept.id], kept)
+        return kept
 
     async def _cancel(self, runs: list[WorkflowRun], kept: WorkflowRun) -> None:
         for run in runs:
             if run.is_terminal:
                 continue
+            command = digest_of(self._new.identity.key, run.id)
             try:
-                await self._session.exchange(shared.cancel_run(run.id, self._new.identity.key))
+                answer = await self._session.exchange(shared.cancel_run(run.id, command))
             except errors.ApiError as error:
                 self._warn(f"run {run.id} is another one, and cancelling it may have failed ({error})", kept)
+                continue
+            if answer.cancellation.status == "cancellation_failed" and not answer.is_terminal:
+                self._warn(f"run {run.id} is another one, and Retab could not cancel it", kept)
 
     def _warn(self, what: str, run: WorkflowRun) -> None:
         _log.warning(
@@ -108,6 +116,6 @@ class Siblings:
         return replace(found, runs=tuple(run for run in found.runs if run.id != self._new.parent_run_id))
 
 
-def kept_of(runs: tuple[WorkflowRun, ...]) -> WorkflowRun:
+def kept_of(runs: Sequence[WorkflowRun]) -> WorkflowRun:
     """Return the oldest run that has not ended badly, or the youngest where all have."""
     return next((run for run in runs if run.status not in FAILED), runs[-1])

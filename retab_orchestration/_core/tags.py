@@ -11,10 +11,19 @@ from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._core.listing import iter_runs, list_runs
 from retab_orchestration._core.session import Session
-from retab_orchestration.identity import IDENTITY, RunIdentity
+from retab_orchestration.identity import FINGERPRINT, IDENTITY, OURS, RunIdentity
 from retab_orchestration.models import WorkflowRun
 
-__all__ = ["MOST_ROWS", "Found", "Tags", "find_tagged", "remember_created", "tags_of", "with_own"]
+__all__ = [
+    "MOST_ROWS",
+    "Found",
+    "Tags",
+    "find_tagged",
+    "remember_created",
+    "remember_own",
+    "tags_of",
+    "with_own",
+]
 
 MOST_ROWS = 1000
 """Rows of a workflow's runs, newest first, in which tags are looked for where the server does not filter by them."""
@@ -47,35 +56,44 @@ class Found:
 # By account, for as long as the process lives.
 _known: dict[str, Tags] = {}
 _created: dict[str, WorkflowRun] = {}
-# The newest run of ours for an account and an identity's key, for a list may not show it yet.
-_own: OrderedDict[tuple[str, str], str] = OrderedDict()
+# By server, an identity's key and a fingerprint: the newest run of ours, for a list may not show it yet.
+_own: OrderedDict[tuple[str, str, str], str] = OrderedDict()
 _MOST_OWN = 10_000
+# Characters of an identity's key.
+_LENGTH = 64
 
 
-def remember_created(session: Session, identity: RunIdentity, run: WorkflowRun) -> None:
+def remember_created(session: Session, run: WorkflowRun) -> None:
     """Keep the answer to a create of ours: it shows, or the run does, whether tags are kept. It costs no request."""
-    account = session.settings.account
-    if account not in _known:
-        _created[account] = run
-    _own[account, identity.key] = run.id
+    if session.settings.account not in _known:
+        _created[session.settings.account] = run
+
+
+def remember_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
+    """Keep which run an identity has, for the next call in this process."""
+    place = (session.settings.base_url, identity.key, fingerprint)
+    _own[place] = run_id
+    _own.move_to_end(place)
     while len(_own) > _MOST_OWN:
         _own.popitem(last=False)
 
 
-async def with_own(session: Session, identity: RunIdentity, found: Found) -> Found:
-    """Return what was found, and the run that this process made for an identity where the list does not show it.
+async def with_own(session: Session, identity: RunIdentity, fingerprint: str, found: Found) -> Found:
+    """Return what was found, and the run that this process made of the same inputs where the list does not show it.
 
     Raises:
         ApiError: The run could not be read.
     """
-    run_id = _own.get((session.settings.account, identity.key))
+    run_id = _own.get((session.settings.base_url, identity.key, fingerprint))
     if run_id is None or run_id in {run.id for run in found.runs}:
         return found
     try:
         run = await session.exchange(shared.get_run(run_id))
     except errors.NotFoundError:
         return found
-    return replace(found, runs=(*found.runs, run))
+    # Its server may not keep what it was made of.
+    marked = run.model_copy(update={"metadata": {**run.metadata, FINGERPRINT: fingerprint}})
+    return replace(found, runs=(*found.runs, marked))
 
 
 async def tags_of(session: Session) -> Tags:
@@ -97,20 +115,48 @@ async def tags_of(session: Session) -> Tags:
 
 
 async def _find_out(session: Session) -> Tags:
-    run = _created.get(session.settings.account)
+    ours = _created.get(session.settings.account)
+    if ours is not None:
+        return await _found_out_from_ours(session, ours)
+    rows = (await list_runs(session, RunFilters.read(limit=1))).data
+    if not rows:
+        return Tags.UNKNOWN
+    run = await _whole(session, rows[0])
     if run is None:
-        rows = (await list_runs(session, RunFilters.read(limit=1))).data
-        if not rows:
-            return Tags.UNKNOWN
-        run = rows[0]
-    if "metadata" not in run.raw:  # an answer, or a row, may leave out what the run has
-        try:
-            run = await session.exchange(shared.get_run(run.id))
-        except errors.NotFoundError:
-            _created.pop(session.settings.account, None)
-            return Tags.UNKNOWN
+        return Tags.UNKNOWN
     if "metadata" not in run.raw:
+        # It may have none: a server that filters by a tag keeps it, and one that does not shows another row.
+        marked = (await list_runs(session, RunFilters.read(metadata={OURS: "1"}, limit=1))).data
+        if not marked:
+            return Tags.FILTERED
+        if OURS not in marked[0].metadata:
+            return Tags.DROPPED
+    return await _filtered_or_not(session)
+
+
+async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
+    """Tell by a run of ours, which has to show what we sent, and whole."""
+    run = await _whole(session, ours)
+    if run is None:
+        _created.pop(session.settings.account, None)
+        return Tags.UNKNOWN
+    if len(run.metadata.get(IDENTITY, "")) != _LENGTH:
         return Tags.DROPPED
+    return await _filtered_or_not(session)
+
+
+async def _whole(session: Session, run: WorkflowRun) -> WorkflowRun | None:
+    """Return a run with what an answer, or a row, may leave out; None where it is gone."""
+    if "metadata" in run.raw:
+        return run
+    try:
+        found: WorkflowRun = await session.exchange(shared.get_run(run.id))
+    except errors.NotFoundError:
+        return None
+    return found
+
+
+async def _filtered_or_not(session: Session) -> Tags:
     unheard_of = RunFilters.read(metadata={IDENTITY: uuid.uuid4().hex}, limit=1)
     return Tags.UNFILTERED if (await list_runs(session, unheard_of)).data else Tags.FILTERED
 

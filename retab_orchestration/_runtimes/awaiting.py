@@ -111,9 +111,9 @@ class AsyncioRuntime(Clocks):
         """Let the loop go on."""
         await asyncio.sleep(seconds)
 
-    async def off_loop(self, work: Callable[[], T]) -> T:
+    async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:
         """Do it in a thread."""
-        return await _in_thread(work)
+        return await _in_thread(work, slow=slow)
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
@@ -168,9 +168,9 @@ async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     long as the body is not whole.
     """
     pieces, sent = body.chunks(), 0
-    part = await _in_thread(partial(_joined, pieces))
+    part = await _in_thread(partial(_joined, pieces), slow=True)
     while part:
-        following = await _in_thread(partial(_joined, pieces))
+        following = await _in_thread(partial(_joined, pieces), slow=True)
         yield part if following else part[:-1]
         sent += len(part)
         if body.on_sent is not None:
@@ -181,14 +181,17 @@ async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     flight.is_whole = True
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Do work in a thread of ours: those of the loop may all wait for what this is needed for."""
+async def _in_thread(work: Callable[[], T], *, slow: bool = False) -> T:
+    """Do work in a thread of ours: those of the loop may all wait for what this is needed for.
+
+    What is slow has threads of its own, so that documents which hang hold up no answer.
+    """
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads(), context.run, work)
+    return await asyncio.get_running_loop().run_in_executor(_threads(slow), context.run, work)
 
 
 @functools.cache
-def _threads() -> ThreadPoolExecutor:
+def _threads(slow: bool) -> ThreadPoolExecutor:  # noqa: ARG001
     return ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="retab")
 
 

@@ -53,7 +53,7 @@ class BlockingRuntime(Clocks):
         """Block the thread."""
         time.sleep(seconds)  # noqa: ASYNC251  there is no loop here to block
 
-    async def off_loop(self, work: Callable[[], T]) -> T:
+    async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:  # noqa: ARG002
         """Do it here: there is no loop."""
         return work()
 

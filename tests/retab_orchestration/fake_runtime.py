@@ -91,7 +91,7 @@ class FakeRuntime:
     def apart(self):
         return None
 
-    async def off_loop(self, work):
+    async def off_loop(self, work, *, slow=False):
         self.off_loop_calls += 1
         return work()
 

@@ -288,7 +288,7 @@ def test_a_run_that_could_not_be_compared_with_others_is_kept(retab):
 
 
 def test_an_answer_without_metadata_proves_nothing(script):
-    marked = {"id": "run_1", "status": "running", "metadata": {"any": "tag"}}
+    marked = {"id": "run_1", "status": "running", "metadata": {IDENTITY: "0" * 64}}
     client, runtime = script(
         ok({"id": "run_1", "status": "running"}), ok(marked), ok({"data": []}), api="current"
     )

@@ -14,6 +14,7 @@ from retab_orchestration import (
     AsyncRetabClient,
     AuthenticationError,
     CreateOutcomeUnknownError,
+    FileReference,
     InvalidInputError,
     PermissionDeniedError,
     RateLimitedError,
@@ -23,9 +24,12 @@ from retab_orchestration import (
     RunStatus,
     ServerError,
 )
+from retab_orchestration._core import tags
 from retab_orchestration._http import Response
+from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import LARGE
 from retab_orchestration.emulator import Emulator
+from retab_orchestration.emulator.engine import Run
 
 CREATE = "POST /v1/workflows/runs"
 CANCEL = "POST /v1/workflows/runs/*/cancel"
@@ -419,3 +423,203 @@ async def test_whoever_is_told_of_the_last_byte_may_still_stop_the_create():
                 )
 
         assert emulator.run_ids() == []
+
+
+# ---- what a server does with tags
+
+
+def metadata_as(change):
+    """Let a server show each run's metadata as `change` makes it; None leaves it out."""
+
+    def shown(run):
+        metadata = change(run.get("metadata") or {})
+        rest = {key: value for key, value in run.items() if key != "metadata"}
+        return rest if metadata is None else {**rest, "metadata": metadata}
+
+    def alters(request, response):
+        if "/runs" not in request.path or response.status >= 300:
+            return response
+        body = json.loads(response.content)
+        if isinstance(body.get("data"), list):
+            body["data"] = [shown(run) for run in body["data"]]
+        elif isinstance(body.get("run"), dict):
+            body["run"] = shown(body["run"])
+        else:
+            body = shown(body)
+        return replace(response, content=json.dumps(body).encode())
+
+    return alters
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda tags: {}, lambda tags: {key: value[:40] for key, value in tags.items()}],
+    ids=["empty", "cut"],
+)
+def test_tags_that_come_back_otherwise_are_no_tags(retab, change):
+    client, runtime = retab()
+    alter(runtime, metadata_as(change))
+    echo(client, 0)
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
+
+    with pytest.raises(CreateOutcomeUnknownError):
+        echo(client, identity=OWNER)
+
+    assert created(runtime) == 2
+    assert client.can_find_runs() is False
+
+
+def test_a_run_of_somebody_else_without_metadata_does_not_mean_that_none_is_kept(retab):
+    client, runtime = retab()
+    run = echo(client, identity=OWNER)
+    runtime.service.state.add_run(stranger(runtime))
+    alter(runtime, metadata_as(lambda tags: tags or None))
+    forget()
+
+    assert client.can_find_runs() is True
+    assert echo(client, identity=OWNER, adopt=True).id == run.id
+
+
+def stranger(runtime):
+    state = runtime.service.state
+    return Run("run_0", state.workflows["wf_echo"], "current", runtime.clock(), 1.0, 0, {}, {}, {})
+
+
+def forget():
+    """Be another process."""
+    tags._known.clear()
+    tags._created.clear()
+    tags._own.clear()
+
+
+@pytest.mark.parametrize("server", ["classic", "dropped"])
+def test_a_create_that_was_cut_off_is_not_sent_again_where_nothing_finds_its_run(connect, server):
+    traits = {"metadata": "dropped"} if server == "dropped" else {}
+    api = "classic" if server == "classic" else "current"
+    client, runtime = connect(server=api, api=api, auth="bearer", traits=traits)
+    echo_inputs = {"json_inputs": {"json-node-1": {"seconds": 600}}}
+    client.create_run("wf_echo", **echo_inputs)
+    begun = datetime.fromtimestamp(runtime.clock(), UTC)
+
+    with pytest.raises(CreateOutcomeUnknownError, match="was cut off at"):
+        client.create_run("wf_echo", **echo_inputs, identity=replace(OWNER, begun=begun), adopt=True)
+
+    assert created(runtime) == 1
+
+
+@pytest.mark.parametrize("name", ["since", "begun"])
+def test_a_time_without_a_zone_is_refused_at_once(name):
+    with pytest.raises(InvalidInputError, match="time zone"):
+        replace(OWNER, **{name: datetime(2026, 3, 1)})  # noqa: DTZ001
+
+
+# ---- several runs of one identity
+
+
+def test_the_next_attempt_cancels_the_younger_of_two_that_a_dead_process_left(retab):
+    client, runtime = retab()
+    first, second = echo(client, identity=OWNER), echo(client, identity=OWNER)
+    forget()
+
+    assert echo(client, identity=OWNER, adopt=True).id == first.id
+    assert statuses(client, runtime) == ["running", "cancelled"]
+    assert second.id != first.id
+
+
+def test_a_cancel_that_came_to_nothing_is_told(retab, caplog):
+    client, runtime = retab(list_lag=40.0)
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
+
+    def fails(request, response):
+        if not request.path.endswith("/cancel"):
+            return response
+        body = json.loads(response.content)
+        body["cancellation_status"], body["run"]["status"] = "cancellation_failed", "running"
+        body["run"]["lifecycle"] = {"status": "running"}
+        return replace(response, content=json.dumps(body).encode())
+
+    alter(runtime, fails)
+    echo(client, identity=OWNER)
+
+    assert "Retab could not cancel it" in caplog.text
+
+
+def test_a_run_that_a_user_cancels_while_its_create_is_sent_again_is_not_started_anew(retab):
+    client, runtime = retab(idempotency="honoured", list_lag=1000.0)
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
+
+    def cancels(request, response):
+        if is_call(request, LIST):
+            for run in runtime.service.state.runs.values():
+                run.cancel_asked_at = run.cancelled_at = runtime.clock()
+        return response
+
+    alter(runtime, cancels)
+
+    assert echo(client, identity=OWNER).status is RunStatus.CANCELLED
+    assert created(runtime) == 1
+
+
+# ---- what a process remembers of its own runs
+
+
+def test_each_inputs_of_an_identity_are_remembered(retab):
+    client, runtime = retab(list_lag=1000.0)
+    owner = replace(OWNER, on_mismatch="create")
+
+    runs = [echo(client, number, identity=owner, adopt=True).id for number in (1, 2, 1, 2)]
+
+    assert runs[:2] == runs[2:]
+    assert created(runtime) == 2
+
+
+def test_a_run_that_was_found_after_a_loss_is_remembered(retab):
+    client, runtime = retab()
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
+    run = echo(client, identity=OWNER)
+    alter(
+        runtime,
+        lambda request, response: Response(200, b'{"data": []}') if is_call(request, LIST) else response,
+    )
+
+    assert echo(client, identity=OWNER, adopt=True).id == run.id
+
+
+def test_a_server_that_keeps_no_tags_does_not_make_equal_inputs_others(retab):
+    client, runtime = retab(metadata="dropped")
+    run = echo(client, identity=OWNER, adopt=True)
+
+    assert echo(client, identity=OWNER, adopt=True).id == run.id
+    assert created(runtime) == 1
+
+
+def test_what_was_used_last_is_forgotten_last(retab, monkeypatch):
+    monkeypatch.setattr(tags, "_MOST_OWN", 3)
+    client, runtime = retab(list_lag=1000.0)
+    owners = [RunIdentity.of("owner", number) for number in range(5)]
+
+    first = echo(client, identity=owners[0], adopt=True)
+    for owner in owners[1:]:
+        echo(client, identity=owner, adopt=True)
+        client.cancel_run(first.id)
+        first = echo(client, identity=owners[0], adopt=True)
+
+    assert echo(client, identity=owners[0], adopt=True).id == first.id
+    assert created(runtime) == 9
+
+
+# ---- restarts
+
+
+def test_a_restart_whose_documents_have_other_addresses_by_now_has_the_same_fingerprint():
+    def restart(signature, version=None):
+        document = FileReference(
+            filename="a.pdf", url=f"https://storage.retab.com/org/a.pdf?signature={signature}"
+        )
+        new = NewRun.read("wf", documents={"start-node-1": document}, version=version)
+        return replace(new, parent_run_id="run_1")
+
+    assert restart(1).fingerprint() == restart(2).fingerprint()
+    assert restart(1).fingerprint() != replace(restart(1), parent_run_id="run_2").fingerprint()
+    assert restart(1).fingerprint() != restart(1, "draft").fingerprint()
+    assert restart(1).fingerprint() != replace(restart(1), parent_run_id=None).fingerprint()
