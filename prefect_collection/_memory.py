@@ -18,12 +18,22 @@ from prefect_collection.waiting import run_logger
 from retab_orchestration import InvalidInputError
 from retab_orchestration.identity import digest_of
 
-__all__ = ["CLOCKS_DIFFER", "Given", "Memory", "Record", "Started", "asking_again_at_once", "runs_in"]
+__all__ = [
+    "CLOCKS_DIFFER",
+    "Begun",
+    "Given",
+    "Memory",
+    "Record",
+    "Started",
+    "asking_again_at_once",
+    "runs_in",
+]
 
 _RUN = "retab.run."
 _TEST_RUN = "retab.test-run."
 _ACCOUNT = "retab.account."
 _ATTEMPT = "retab.attempt."
+_OWNER = "retab.owner."
 _LOOKED = "retab.looked."
 _BEGUN = "creating since "
 _AFTER = " after "
@@ -79,6 +89,10 @@ class Record:
         if not text.startswith(_BEGUN):
             return replace(record, run_id=text)
         since, _, after = text.removeprefix(_BEGUN).partition(_AFTER)
+        try:
+            datetime.fromisoformat(since)
+        except ValueError:
+            return record
         return replace(record, since=since, after=after or None)
 
     @property
@@ -172,6 +186,7 @@ class Memory:
         labels: dict[str, StrictBool | StrictInt | StrictFloat | str] = {
             self._prefix + record.content: record.text,
             _ATTEMPT + record.content: record.attempt,
+            _OWNER + record.content: self.owner.id,
         }
         if record.facts:
             labels[f"{_LOOKED}{self._place}.{record.content}"] = " ".join(record.facts)
@@ -230,13 +245,23 @@ def asking_again_at_once() -> dict[str, Any]:
     return {"event_hooks": {"response": [_hook]}}
 
 
-@dataclass
+@dataclass(frozen=True)
+class Begun:
+    """A create of which nothing was heard."""
+
+    owner: str
+    """Whose it was: the outermost flow run, as a rule."""
+    content: str
+    at: datetime
+    """In UTC."""
+
+
+@dataclass(frozen=True)
 class Started:
     """What a flow run has started with one account."""
 
     run_ids: set[str] = field(default_factory=set)
-    begun: datetime | None = None
-    """When the last create was begun of which nothing was heard, in UTC."""
+    begun: list[Begun] = field(default_factory=list)
 
 
 def runs_in(labels: Mapping[str, Any]) -> dict[str | None, Started]:
@@ -246,12 +271,13 @@ def runs_in(labels: Mapping[str, Any]) -> dict[str | None, Started]:
         record = Record.read(text)
         if not label.startswith(_RUN) or not record.is_known:
             continue
-        started = found.setdefault(labels.get(_ACCOUNT + label.removeprefix(_RUN)), Started())
+        content = label.removeprefix(_RUN)
+        started = found.setdefault(labels.get(_ACCOUNT + content), Started())
         if record.run_id is not None:
             started.run_ids.add(record.run_id)
         if record.since is not None:
-            begun = datetime.fromisoformat(record.since)
-            started.begun = begun if started.begun is None else max(begun, started.begun)
+            owner = str(labels.get(_OWNER + content, ""))
+            started.begun.append(Begun(owner, content, datetime.fromisoformat(record.since)))
     return found
 
 

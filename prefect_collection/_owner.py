@@ -1,6 +1,5 @@
 """Whose a run is: the names that a retry, a resumption and a start on another machine have in common."""
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -31,9 +30,8 @@ class Owner:
     """The outermost flow run, and the way down from it to the call.
 
     A flow that is called by a flow may get another flow run when its parent is retried, its parent does not. So a way
-    down has the number of the call among equal ones where a flow calls a flow, for those that differ may come in
-    another order the next time; and the names of tasks where there are tasks: Prefect names what is called in a task
-    anew each time, and a task run's own name has digits of that.
+    down has Prefect's counter of calls where a flow calls a flow, and the names of tasks where there are tasks: Prefect
+    names what is called in a task anew each time, and a task run's own name has digits of that.
     """
 
     id: str
@@ -122,62 +120,11 @@ def _line_of(client: SyncPrefectClient, flow_run_id: UUID) -> list[tuple[FlowRun
 
 def _way_down(line: list[tuple[FlowRun, TaskRun | None]], around: list[TaskRunContext]) -> tuple[str, ...]:
     path = [f"task {task.task.name}" for task in around if task.task_run.flow_run_id is None]
-    above: FlowRun | None = None
-    parameters = _parameters_by_flow_run()
     for flow_run, called in reversed(line):
         if called is not None and _is_counted(called, around):
-            given = parameters.get(flow_run.id, flow_run.parameters)
-            path.append(f"flow {_flow_of(called)}/{_EQUAL.number_of(called, given, above)}")
-        above = flow_run
+            path.append(f"flow {called.name}/{called.dynamic_key}")
         path += [f"task {task.task.name}" for task in around if task.task_run.flow_run_id == flow_run.id]
     return tuple(path)
-
-
-def _parameters_by_flow_run() -> dict[UUID, Mapping[str, Any]]:
-    """Return what the flows that the running code is in were called with; a retry may find the flow run of another."""
-    found: dict[UUID, Mapping[str, Any]] = {}
-    context: Any = FlowRunContext.get()
-    while isinstance(context, FlowRunContext):
-        if context.flow_run is not None:
-            found.setdefault(context.flow_run.id, context.parameters or {})
-        token: Token[Any] | None = context._token  # noqa: SLF001  Prefect has no other way to what is around it
-        context = token.old_value if token is not None else None
-    return found
-
-
-def _flow_of(called: TaskRun) -> str:
-    """Return the name of the flow that was called: Prefect adds a counter of its own."""
-    return called.name.removesuffix(f"-{called.dynamic_key}")
-
-
-class _EqualCalls:
-    """Numbers the calls of flows by one start of a flow run: those of one flow with the same parameters, from 0 on."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._starts: OrderedDict[tuple[str, int], dict[str, list[str]]] = OrderedDict()
-
-    def number_of(self, called: TaskRun, parameters: Mapping[str, Any], above: FlowRun | None) -> int:
-        """Return how many equal calls this process has seen before this one.
-
-        Args:
-            called: The task run by which the flow was called.
-            parameters: What it was called with.
-            above: The flow run of the flow which called it.
-        """
-        start = (str(called.flow_run_id), above.run_count if above is not None else 0)
-        call = digest_of(_flow_of(called), json.dumps(parameters, default=str, sort_keys=True))
-        with self._lock:
-            equal = self._starts.setdefault(start, {}).setdefault(call, [])
-            self._starts.move_to_end(start)
-            if len(self._starts) > _MOST_STARTS:
-                self._starts.popitem(last=False)
-            if str(called.id) not in equal:
-                equal.append(str(called.id))
-            return equal.index(str(called.id))
-
-
-_EQUAL = _EqualCalls()
 
 
 class _Attempts:
@@ -205,6 +152,8 @@ class _Attempts:
         return [str(outermost.id), outermost.run_count, retries]
 
     def _retries(self, flow_run: FlowRun, outermost: FlowRun) -> int:
+        if flow_run.deployment_id is not None:
+            return flow_run.run_count  # in a process of its own, which no suspension of the outermost ends
         suspensions = len(outermost.empirical_policy.pause_keys or ())
         start = (str(flow_run.id), str(outermost.id), outermost.run_count, suspensions)
         first = self._first.setdefault(start, flow_run.run_count)

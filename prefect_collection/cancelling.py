@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from prefect_collection.waiting import run_logger
 from retab_orchestration import (
     AsyncRetabClient,
     InvalidInputError,
+    NotFoundError,
     RetabError,
     RunIdentity,
     WorkflowRun,
@@ -156,15 +157,19 @@ async def _cancel_started(
     since = flow_run.created - CLOCKS_DIFFER if flow_run.created else None
     try:
         block = await aload_credentials(account)
-        # The tags are those of the outermost flow run.
-        owner = RunIdentity.of(namespace_of(block), "prefect", str(flow_run.id), since=since)
+        names = (namespace_of(block), "prefect")
+        # Of a flow run in another one the tags name the outermost, of which it may cancel only its own.
+        all_of_it = RunIdentity.of(*names, str(flow_run.id), since=since)
         async with await aopen_client(block) as client:
-            asked = await _cancel(client, started.run_ids | await _tagged(client, owner), problems)
-            if started.begun is not None:
-                late = await _tagged(client, replace(owner, begun=started.begun))
-                asked += await _cancel(client, late - set(asked), problems)
+            tagged = await _tagged(client, all_of_it, any_generation=True)
+            asked = await _cancel(client, started.run_ids | tagged, problems)
+            for begun in started.begun:
+                one = RunIdentity.of(
+                    *names, begun.owner, generation=begun.content, since=since, begun=begun.at
+                )
+                asked += await _cancel(client, await _tagged(client, one) - set(asked), problems)
                 if not await client.can_find_runs():
-                    problems.append(_unknown(started.begun))
+                    problems.append(_unknown(begun.at))
             return asked
     except RetabError as error:
         of = ", ".join(sorted(started.run_ids)) or "its runs"
@@ -172,9 +177,12 @@ async def _cancel_started(
         return []
 
 
-async def _tagged(client: AsyncRetabClient, owner: RunIdentity) -> set[str]:
-    """Return the runs with a flow run's tags that have not ended."""
-    return {run.id for run in await client.find_runs(owner, any_generation=True) if not run.is_terminal}
+async def _tagged(
+    client: AsyncRetabClient, identity: RunIdentity, *, any_generation: bool = False
+) -> set[str]:
+    """Return the runs of an identity that have not ended."""
+    found = await client.find_runs(identity, any_generation=any_generation)
+    return {run.id for run in found if not run.is_terminal}
 
 
 def _unknown(begun: datetime) -> _Problem:
@@ -192,6 +200,8 @@ async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_P
             try:
                 run = await client.get_run(run_id, outputs=False)
                 return None if run.is_terminal else await client.cancel_run(run_id)
+            except NotFoundError:
+                return None  # there is nothing left to cancel
             except RetabError as error:
                 problems.append(_Problem(f"{run_id}: {error}", may_pass=error.retryable))
                 return None

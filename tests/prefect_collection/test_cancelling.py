@@ -15,7 +15,7 @@ from prefect_collection import (
     cancellation_automation,
     run_workflow,
 )
-from prefect_collection._memory import Record, asking_again_at_once, runs_in
+from prefect_collection._memory import Begun, Record, asking_again_at_once, runs_in
 from prefect_collection.blocks import namespace_of
 from retab_orchestration import RetabClient, WaitTimeoutError
 
@@ -87,13 +87,15 @@ def test_the_runs_of_a_flow_run_are_told_from_its_labels():
         "retab.account.b": "other",
         "retab.run.c": "creating since 2026-01-01T00:00:00+00:00",
         "retab.account.c": "third",
+        "retab.owner.c": "outermost",
+        "retab.run.e": "creating since yesterday",
         "retab.run.d": "",
         "retab.test-run.e": "wftestrun_1",
     }
 
     found = {account: (started.run_ids, started.begun) for account, started in runs_in(labels).items()}
-    begun = datetime(2026, 1, 1, tzinfo=UTC)
-    assert found == {None: ({"run_1"}, None), "other": ({"run_2"}, None), "third": (set(), begun)}
+    begun = Begun("outermost", "c", datetime(2026, 1, 1, tzinfo=UTC))
+    assert found == {None: ({"run_1"}, []), "other": ({"run_2"}, []), "third": (set(), [begun])}
 
 
 @pytest.mark.parametrize("text", [None, "", 5, True])

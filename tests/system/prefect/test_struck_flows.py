@@ -1,9 +1,10 @@
-"""One run for one intent, struck from aside: another order, a rejected review, blocked loops, signals, lost creates."""
+"""One run for one intent, struck from aside: a rejected review, blocked loops, signals, lost creates."""
 
 import asyncio
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -15,7 +16,6 @@ from prefect.flow_engine import run_flow
 from hosts.processes import wait_until
 from prefect_collection import (
     acreate_run,
-    arun_workflow,
     cancel_runs_of_flow_run,
     create_run,
     run_workflow,
@@ -68,30 +68,7 @@ def server(monkeypatch):
         emulator.__exit__(None, None, None)
 
 
-# ---- calls that come in another order, and equal ones
-
-
-def test_ready_flows_that_are_gathered_in_another_order_at_a_retry_meet_their_runs(emulator):
-    starts = []
-
-    @flow(retries=1)
-    async def caller():
-        starts.append(1)
-
-        async def one(number):
-            await asyncio.sleep(0.4 * (number if len(starts) == 1 else 2 - number))
-            await arun_workflow(
-                "wf_echo", json_inputs={"json-node-1": {"number": number}}, poll_interval_seconds=0.5
-            )
-
-        await asyncio.gather(*map(one, range(3)))
-        if len(starts) == 1:
-            raise RuntimeError(OWN)
-
-    asyncio.run(caller())
-
-    assert len(starts) == 2
-    assert created(emulator) == 3
+# ---- equal calls
 
 
 def test_equal_ready_flows_in_a_task_are_one_run_also_where_it_fails(emulator):
@@ -250,6 +227,29 @@ def test_a_run_whose_create_was_cut_off_is_cancelled_when_the_list_shows_it(serv
 
     assert asyncio.run(cancel_runs_of_flow_run(flow_run_id)) == emulator.run_ids()
     assert statuses(emulator) == ["cancelled"]
+
+
+def test_a_run_of_a_flow_in_a_flow_is_cancelled_although_its_create_was_cut_off(server):
+    emulator = server(api="current")
+    inner = run_workflow.with_options(timeout_seconds=4)
+
+    @flow
+    def parent():
+        create_run("wf_echo", json_inputs=LONG, dedupe_key="the parent's own")
+        inner("wf_echo", json_inputs=LONG)
+
+    emulator.post_faults([{"match": CREATES, "kind": "hold_after", "nth": 2}])
+    threading.Thread(target=release_when_late, args=(emulator,)).start()
+    safely(parent)
+
+    wait_until(lambda: "cancelled" in statuses(emulator), timeout=90, what="the cancel")
+    assert statuses(emulator) == ["running", "cancelled"]
+
+
+def release_when_late(emulator):
+    wait_until(lambda: emulator.stats()["held"], timeout=60, what="the create")
+    time.sleep(6)
+    emulator.release()
 
 
 @pytest.mark.parametrize("traits", [{"api": "classic"}, {"api": "current", "metadata": "dropped"}], ids=str)
