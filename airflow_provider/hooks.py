@@ -6,6 +6,7 @@ The core is imported when a client is made and not before, so that DAG files whi
 import asyncio
 import importlib
 import json
+import logging
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
+from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider import get_provider_info
 
@@ -29,6 +30,9 @@ class _Profile:
     """The settings of a client, by the names of its parameters."""
     dashboard_url: str | None
     namespace: str | None
+
+
+_log = logging.getLogger(__name__)
 
 
 class RetabHook(BaseHook):
@@ -77,20 +81,19 @@ class RetabHook(BaseHook):
         return client
 
     def has_another_key(self) -> bool:
-        """Read the connection anew, and return whether its key is another one than before; False where it is gone."""
+        """Read the connection anew, and return whether its key is another one; False where it cannot be read."""
         try:
             return self._renew(_read(self.retab_conn_id, self.get_connection(self.retab_conn_id)))
-        except (
-            AirflowNotFoundException,
-            TimeoutError,
-        ):  # deleted, to be added again with another key; or slow
+        except Exception as error:  # noqa: BLE001  deleted, to be added again with another key, or out of order
+            _log.warning("Connection %r could not be read again: %s", self.retab_conn_id, error)
             return False
 
     async def ahas_another_key(self) -> bool:
         """Do what `has_another_key` does, awaiting."""
         try:
             return self._renew(_read(self.retab_conn_id, await get_async_connection(self.retab_conn_id)))
-        except (AirflowNotFoundException, TimeoutError):
+        except Exception as error:  # noqa: BLE001
+            _log.warning("Connection %r could not be read again: %s", self.retab_conn_id, error)
             return False
 
     def _renew(self, profile: "_Profile") -> bool:

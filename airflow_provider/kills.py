@@ -17,6 +17,8 @@ TRIGGERS_ARE_KILLED = hasattr(BaseTrigger, "on_kill")
 
 # Airflow kills a worker's process 5 s after it has asked it to end.
 _PATIENCE = 4.0
+# Seconds for the same where nobody kills it.
+_LONG_PATIENCE = 60.0
 
 # A task in one of these states waits for nothing any more. In any other one somebody takes care of its run: another
 # triggerer, to which the trigger moved (deferred), or an attempt after a clear (none, scheduled, queued, running too).
@@ -28,8 +30,10 @@ _cancelling: set["asyncio.Task[None]"] = set()
 _log = logging.getLogger(__name__)
 
 
-def cancel_in_time(hook: RetabHook, run_id: str, *, spare_review: bool = False) -> None:
-    """Cancel a run from a worker that is being killed, within the seconds that Airflow gives it; never raises.
+def cancel_in_time(
+    hook: RetabHook, run_id: str, *, spare_review: bool = False, is_killed: bool = True
+) -> None:
+    """Cancel a run from a worker, where it is killed within the seconds that Airflow gives it; never raises.
 
     In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
 
@@ -37,11 +41,16 @@ def cancel_in_time(hook: RetabHook, run_id: str, *, spare_review: bool = False) 
         hook: The account, which the worker has used before, so that Airflow need not be asked for it.
         run_id: The run.
         spare_review: Whether a run goes on that waits for a human.
+        is_killed: Whether Airflow ends the process in a moment; a task that only took too long has more time.
     """
     from retab_orchestration import AuthenticationError, RetryPolicy
 
+    patience = _PATIENCE if is_killed else _LONG_PATIENCE
+    # Three tries at most, half a second apart, where there are but seconds.
+    retry = RetryPolicy(attempts=3, base=0.25, cap=0.5) if is_killed else RetryPolicy()
+
     def attempt() -> None:
-        with hook.get_conn(timeout=_PATIENCE, retry=RetryPolicy(attempts=1)) as client:
+        with hook.get_conn(timeout=_PATIENCE, retry=retry) as client:
             cancel_unless_reviewed(client, run_id, spare_review=spare_review)
 
     def cancel() -> None:
@@ -57,7 +66,7 @@ def cancel_in_time(hook: RetabHook, run_id: str, *, spare_review: bool = False) 
 
     thread = threading.Thread(target=cancel, daemon=True, name=f"cancel {run_id}")
     thread.start()
-    thread.join(_PATIENCE)
+    thread.join(patience)
     if thread.is_alive():
         _log.warning("Run %s may go on: Retab did not say in time that it is cancelled", run_id)
 

@@ -183,7 +183,8 @@ class RunOwner(RunStopper, BaseOperator):
                 run.id,
                 timeout=wait.left(time.time(), here_until),
                 poll=poll_policy(self.poll_interval),
-                on_review="wait" if self.on_review == "wait" else "return",
+                # A review may take days, which is nothing for a worker to wait for.
+                on_review="wait" if self.on_review == "wait" and not self.deferrable else "return",
                 output_nodes=self._nodes(),
                 on_change=saw,
                 on_outage=outage_log(run.id, self.log),

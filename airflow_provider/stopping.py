@@ -2,13 +2,14 @@
 
 import sys
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context
 
 from airflow_provider.kills import cancel_in_time, cancel_unless_reviewed
 from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, failing_well, is_settled
-from airflow_provider.waiting import RunWaiter, log, look_again, own_run_id
+from airflow_provider.waiting import RunWaiter, log, look_again, own_run_id, through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, WaitTimeoutError, WorkflowRun
@@ -49,7 +50,9 @@ class RunStopper(RunWaiter):
             run_id = own_run_id(self._context)  # Airflow 2 gives up before it resumes a task that is late
         wanted = self.cancel_on_timeout if is_late else self.cancel_on_kill
         if wanted and run_id is not None:
-            cancel_in_time(self.hook, run_id, spare_review=is_late and wanted != "always")
+            cancel_in_time(
+                self.hook, run_id, spare_review=is_late and wanted != "always", is_killed=not is_late
+            )
 
     def timed_out(self, client: "RetabClient", run: "WorkflowRun", status: str) -> Exception:
         """Cancel the run if it is to be, and return an error that says so."""
@@ -63,13 +66,17 @@ class RunStopper(RunWaiter):
 
     def _late(self, context: Context, last: "WorkflowRun", error: "WaitTimeoutError") -> "WorkflowRun":
         """Return a run that has settled after all; end one whose time is over, once it has been seen again."""
-        with self.hook.get_conn() as client:
-            if error.__cause__ is not None:  # nobody knows what became of it while it could not be looked at
-                last = look_again(client, last.id)
-            if is_settled(last, self.on_review):
-                return client.get_run(last.id, output_nodes=self._nodes())
-            self._push(context, last)
-            raise self.timed_out(client, last, TIMEOUT) from error
+        return through_key_changes(self.hook, partial(self._late_by, context, last, error))
+
+    def _late_by(
+        self, context: Context, last: "WorkflowRun", error: "WaitTimeoutError", client: "RetabClient"
+    ) -> "WorkflowRun":
+        if error.__cause__ is not None:  # nobody knows what became of it while it could not be looked at
+            last = look_again(client, last.id)
+        if is_settled(last, self.on_review):
+            return client.get_run(last.id, output_nodes=self._nodes())
+        self._push(context, last)
+        raise self.timed_out(client, last, TIMEOUT) from error
 
     def _look_after(self, context: Context, error: str) -> dict[str, Any] | None:
         """Return the outputs of a run that has settled although its deferral failed; None where it goes on, or ends."""

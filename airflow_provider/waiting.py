@@ -107,14 +107,18 @@ class RunWaiter:
 
     def _read(self, client: "RetabClient", outcome: RunEvent, wait: Wait) -> tuple["WorkflowRun", Wait]:
         """Return the run, and the wait with its clock as the trigger and this look saw it; or defer again."""
-        from retab_orchestration import RetabError
+        from retab_orchestration import AuthenticationError, NotFoundError, RetabError
 
         if outcome.at is not None and outcome.is_state:
             wait = wait.saw(is_waiting=outcome.is_waiting, at=outcome.at)
         try:
             run = client.get_run(outcome.run_id, output_nodes=self._nodes())
         except RetabError as error:
-            again = wait.failed_to_resume(time.time()) if error.retryable else None
+            # The trigger reads the connection anew, and knows for how long a run may not be there.
+            is_news = isinstance(error, AuthenticationError | NotFoundError) and outcome.status != WAIT_FAILED
+            again = wait.failed_to_resume(time.time()) if error.retryable or is_news else None
+            if again is None and outcome.status == WAIT_FAILED:
+                raise self._wait_failed(outcome) from error
             if again is None:
                 raise
             if wait.failing_since is None:
@@ -134,10 +138,14 @@ class RunWaiter:
         if outcome.status == OUT_OF_TIME or (outcome.status == TIMEOUT and wait.seconds_left is None):
             raise self.timed_out(client, run, outcome.status)
         if outcome.status == WAIT_FAILED:
-            kind = AirflowFailException if outcome.is_final else AirflowException
-            raise kind(f"The triggerer could not wait for run {run.id}: {outcome.message}")
+            raise self._wait_failed(outcome)
         # A review began or ended, so that the clock was stopped or goes on; or a human decided a moment ago.
         raise self._deferral(run.id, wait)
+
+    @staticmethod
+    def _wait_failed(outcome: RunEvent) -> Exception:
+        kind: type[Exception] = AirflowFailException if outcome.is_final else AirflowException
+        return kind(f"The triggerer could not wait for run {outcome.run_id}: {outcome.message}")
 
     def _deferral(self, run_id: str, wait: Wait) -> TaskDeferred:
         from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger

@@ -247,6 +247,17 @@ def test_worker_that_is_told_to_end_while_it_creates_cancels_what_it_created(
     assert run.status.value == "cancelled"
 
 
+def test_worker_s_cancel_is_asked_for_again_while_there_is_time(connect, context, ti, client, emulator):
+    task = echo()
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    emulator.post_faults([{"match": CANCEL, "kind": "http_503", "times": 2}])
+
+    task.on_kill()
+
+    assert client.get_run(ti.xcoms["run_id"]).status.value == "cancelled"
+
+
 def test_worker_s_cancel_may_take_three_seconds(connect, context, ti, client, emulator):
     task = echo()
     with pytest.raises(TaskDeferred):

@@ -103,7 +103,7 @@ def test_what_was_deferred_before_the_clock_was_ours_goes_on(connect, context, o
     assert "end-node-1" in operator.execute_complete(context, event=event, **old_kwargs)
 
 
-@pytest.mark.parametrize("kind", ["http_503", "garbage"])
+@pytest.mark.parametrize("kind", ["http_503", "garbage", "http_401", "http_404"])
 def test_a_resume_that_cannot_read_its_run_is_deferred_again(
     connect, context, ti, client, emulator, settle, kind
 ):
@@ -121,6 +121,25 @@ def test_a_resume_that_cannot_read_its_run_is_deferred_again(
     assert time.time() - again.kwargs["failing_since"] < 60
     emulator.post_faults([])
     assert resumed(operator, context, again, event)
+
+
+def test_a_key_that_stays_wrong_at_a_resume_is_told_as_the_trigger_told_it(
+    connect, context, ti, client, emulator
+):
+    operator = RetabRunWorkflowOperator(
+        task_id="read", workflow_id="wf_echo", json_inputs={"json-node-1": {"seconds": 600}}
+    )
+    first = deferred_by(lambda: operator.execute(context))
+    emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "kind": "http_401", "times": 99}])
+    event = {
+        "run_id": ti.xcoms["run_id"],
+        "status": "wait_failed",
+        "message": "Retab refuses the API key of connection 'retab_default'",
+        "is_final": True,
+    }
+
+    with pytest.raises(AirflowFailException, match="connection 'retab_default'"):
+        resumed(operator, context, first, event)
 
 
 def test_a_resume_that_has_failed_for_too_long_fails_and_cancels_nothing(
