@@ -17,8 +17,6 @@ AIRFLOW = Path(__file__).parents[3] / ".venvs" / "airflow-floor" / "bin" / "airf
 KEY = "rt_test_floor"
 CREATE = "POST /v1/workflows/wf_echo/run"
 LOOK = "GET /v1/workflows/runs/*"
-KEYS = ("compared", "honoured", "ignored")
-"""What the Retabs of the DAGs `remade_<key>` do with an Idempotency-Key; they have current routes."""
 HELD = {"before": (CREATE, "hold_before"), "after": (CREATE, "hold_after"), "look": (LOOK, "hold_before")}
 """DAG -> the request that is held, and when."""
 
@@ -39,21 +37,6 @@ class Airflow:
             cwd=self.home,
         )
 
-    def do(self, *arguments):
-        """Run `airflow <arguments>` to its end."""
-        self._wait(self.start(*arguments))
-
-    def python(self, program):
-        """Run a program with this Airflow's database."""
-        python = AIRFLOW.with_name("python")
-        self._wait(Process("python", [python, "-c", program], output=self.home / "python.log", env=self._env))
-
-    def _wait(self, process):
-        try:
-            process.wait(120)
-        finally:
-            process.kill()
-
     def task(self, dag_id):
         """Return the state, the try and the pid of a DAG's task; nothing of all that before there is one."""
         asked = "SELECT state, try_number, pid FROM task_instance WHERE dag_id = ?"
@@ -68,15 +51,12 @@ class Airflow:
 
 @pytest.fixture(scope="session")
 def emulators():
-    """DAG -> its Retab; where the DAG is one of HELD, its request will be held."""
+    """DAG -> its Retab, where the request of that DAG will be held."""
     with ExitStack() as stack:
         found = {
             name: stack.enter_context(Emulator(api="classic", api_key=KEY, idempotency="ignored"))
             for name in HELD
         }
-        for key in KEYS:
-            retab = Emulator(api="current", api_key=KEY, idempotency=key)
-            found[f"remade_{key}"] = stack.enter_context(retab)
         for name, (match, kind) in HELD.items():
             found[name].post_faults([{"match": match, "kind": kind}])
         yield found
@@ -124,4 +104,5 @@ def _environment(home, emulators):
 
 
 def _connection(emulator):
-    return json.dumps({"conn_type": "retab", "host": emulator.url, "password": KEY})
+    extra = {"api": "classic", "auth": "api-key"}
+    return json.dumps({"conn_type": "retab", "host": emulator.url, "password": KEY, "extra": extra})

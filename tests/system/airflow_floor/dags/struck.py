@@ -1,4 +1,4 @@
-"""Tasks that start by themselves, or when they are told to, each on a Retab of its own, and wait on the worker."""
+"""Tasks that start by themselves, each on a Retab of its own with classic routes, and wait on the worker."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,9 +6,8 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider.operators import RetabRunWorkflowOperator
 
-for name in ("before", "after", "look", "remade_compared", "remade_honoured", "remade_ignored"):
-    schedule = None if name.startswith("remade") else "@once"
-    with DAG(name, schedule=schedule, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+for name in ("before", "after", "look"):
+    with DAG(name, schedule="@once", start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         RetabRunWorkflowOperator(
             task_id="run",
             workflow_id="wf_echo",
