@@ -35,7 +35,7 @@ PARTS :=
 QUICK :=
 
 .PHONY: help demo test check unit system crash bench sdks sdk-venvs venvs pins wheel clean \
-	unit-core unit-airflow unit-airflow-floor unit-prefect system-core system-airflow system-prefect
+	unit-core unit-airflow unit-airflow-floor unit-prefect
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -77,17 +77,11 @@ unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection tests/sweep/prefect
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
-	@$(MAKE) $(PAIRWISE) system-prefect system-airflow
-
-# A host waits more than it works, so Prefect's and Airflow's are up at the same time.
-system-prefect:
+	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
 	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect tests/crash/prefect
-system-airflow: system-core
 	@# One Airflow for both; what it consists of is killed last.
 	$(call PYTEST,airflow) -m system tests/system/airflow tests/crash/airflow
 	$(call PYTEST,airflow-floor) -m system tests/system/airflow_floor
-system-core:
-	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
 
 crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
 	@rm -rf $(CRASH_RESULTS)
