@@ -37,9 +37,10 @@ def unknown(workflow_id: str | None, since: str, *, is_sure: bool) -> Exception:
 
 def has_no_source(error: Exception) -> bool:
     """Whether a document is not there any more."""
-    return isinstance(error.__cause__, FileNotFoundError) or (
-        error.__cause__ is not None and isinstance(error.__cause__.__cause__, FileNotFoundError)
-    )
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, FileNotFoundError):
+        cause = cause.__cause__
+    return cause is not None
 
 
 def created_nothing(error: Exception) -> bool:

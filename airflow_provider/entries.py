@@ -87,6 +87,16 @@ class Entry:
         """When a create was begun of which nothing was heard."""
         return datetime.fromisoformat(self.since) if self.since and not self.run_id else None
 
+    def meant(self, since: datetime | None = None) -> "RunIdentity":
+        """Return which run it is of.
+
+        Args:
+            since: When the first of its creates can have been sent.
+        """
+        from retab_orchestration import RunIdentity
+
+        return RunIdentity(self.identity, self.family, since=since, begun=self.begun)
+
     def written(self) -> dict[str, Any]:
         """Return it as JSON values."""
         entry = {
@@ -132,7 +142,7 @@ def identity_of(
     from retab_orchestration import RunIdentity
 
     if entry is not None and standing is Standing.RETRY:  # by another host, perhaps, with another name
-        return RunIdentity(entry.identity, entry.family, since=attempt.began, begun=entry.begun)
+        return entry.meant(attempt.began)
     generation = f"{attempt.numbers.max_tries} {attempt.started}"
     if entry is not None and entry.numbers.max_tries == attempt.numbers.max_tries:
         generation += f" {attempt.numbers.clear_number}"  # cleared, and only this number tells

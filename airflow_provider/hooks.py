@@ -32,9 +32,6 @@ class _Profile:
     namespace: str | None
 
 
-_log = logging.getLogger(__name__)
-
-
 class RetabHook(BaseHook):
     """A Retab account, as a connection of type `retab` describes it.
 
@@ -84,17 +81,22 @@ class RetabHook(BaseHook):
         """Read the connection anew, and return whether its key is another one; False where it cannot be read."""
         try:
             return self._renew(_read(self.retab_conn_id, self.get_connection(self.retab_conn_id)))
-        except Exception as error:  # noqa: BLE001  deleted, to be added again with another key, or out of order
-            _log.warning("Connection %r could not be read again: %s", self.retab_conn_id, error)
-            return False
+        except Exception as error:  # noqa: BLE001  deleted, or out of order
+            return self._was_not_read(error)
 
     async def ahas_another_key(self) -> bool:
         """Do what `has_another_key` does, awaiting."""
         try:
             return self._renew(_read(self.retab_conn_id, await get_async_connection(self.retab_conn_id)))
         except Exception as error:  # noqa: BLE001
-            _log.warning("Connection %r could not be read again: %s", self.retab_conn_id, error)
-            return False
+            return self._was_not_read(error)
+
+    def _was_not_read(self, error: Exception) -> bool:
+        # By its kind alone: what it says may be the connection, with the key.
+        logging.getLogger(__name__).warning(
+            "Connection %r could not be read again: %s", self.retab_conn_id, type(error).__name__
+        )
+        return False
 
     def _renew(self, profile: "_Profile") -> bool:
         before, self._known = self._known, profile

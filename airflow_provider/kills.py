@@ -24,6 +24,9 @@ _LONG_PATIENCE = 60.0
 # triggerer, to which the trigger moved (deferred), or an attempt after a clear (none, scheduled, queued, running too).
 _STOPPED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
 
+# Those that a task comes to by itself as well.
+_ENDED = frozenset({"failed", "success", "skipped"})
+
 # An event loop only keeps weak references to its tasks.
 _cancelling: set["asyncio.Task[None]"] = set()
 
@@ -33,7 +36,7 @@ _log = logging.getLogger(__name__)
 def cancel_in_time(
     hook: RetabHook, run_id: str, *, spare_review: bool = False, is_killed: bool = True
 ) -> None:
-    """Cancel a run from a worker, where it is killed within the seconds that Airflow gives it; never raises.
+    """Cancel a run from the worker of a task that ends, within the seconds that there are; never raises.
 
     In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
 
@@ -109,7 +112,7 @@ async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str
             _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
             return
         async with await RetabHook(retab_conn_id).aget_conn() as client:
-            if spare_review and (await client.get_run(run_id, outputs=False)).is_waiting:
+            if spare_review and state in _ENDED and (await client.get_run(run_id, outputs=False)).is_waiting:
                 _log.info("Run %s waits for a human, and goes on; its task is %s", run_id, state)
                 return
             await client.cancel_run(run_id)

@@ -169,12 +169,12 @@ class Ownership:
 
     def _earlier(self, client: "RetabClient") -> list["WorkflowRun"]:
         """Return the runs from before the clear, oldest first."""
-        from retab_orchestration import RunIdentity
-
         # Clearing a finished DAG run gives it a new start, so that they may be older than that.
-        family = replace(self.identity, since=None, begun=self._entry.begun if self._entry else None)
+        family = replace(self.identity, since=None, begun=None)
         runs = {run.id: run for run in client.find_runs(family, any_generation=True)}
         entry, own = self._entry, self.identity.tags.items()
+        if entry is not None and entry.begun is not None:
+            runs |= {run.id: run for run in client.find_runs(entry.meant())}
         if entry is not None and entry.run_id is not None and entry.run_id not in runs:
             run = _existing(client, entry.run_id)
             runs |= {run.id: run} if run else {}
@@ -182,7 +182,7 @@ class Ownership:
         if entry is None or self._on_clear == "rerun":
             return found
         # The others may be those of a DAG run that had the same id, and was deleted.
-        last = RunIdentity(entry.identity, entry.family).tags.items()
+        last = entry.meant().tags.items()
         return [run for run in found if run.id == entry.run_id or last <= run.metadata.items()]
 
     def _next_identity(self) -> "RunIdentity":

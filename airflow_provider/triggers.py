@@ -132,8 +132,8 @@ class RetabRunTrigger(BaseTrigger):
                         )
             except WaitTimeoutError:
                 return {"status": TIMEOUT if nearest == left else OUT_OF_TIME}
-            except TimeoutError as error:
-                return _out_of_time(limit, self.retab_conn_id, error)
+            except TimeoutError:
+                return _out_of_time(limit, self.retab_conn_id)
             except AuthenticationError as error:
                 refusals = refusals or _refusals()
                 if (wrong := await _after_refusal(hook, refusals, error)) is not None:
@@ -180,11 +180,11 @@ async def _after_refusal(
     return None
 
 
-def _out_of_time(limit: asyncio.Timeout | None, retab_conn_id: str, error: TimeoutError) -> dict[str, Any]:
+def _out_of_time(limit: asyncio.Timeout | None, retab_conn_id: str) -> dict[str, Any]:
     """Return the event for a time that is over: the task's, or that of whoever keeps the connections."""
     if limit is not None and limit.expired():
         return {"status": OUT_OF_TIME}
-    message = f"connection {retab_conn_id!r} was not read in time: {error or 'no reason given'}"
+    message = f"connection {retab_conn_id!r} was not read in time; look at the secrets backend that keeps it"
     return {"status": WAIT_FAILED, "message": message, "is_final": False}
 
 

@@ -17,11 +17,13 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider.hooks import RetabHook
 from airflow_provider.kills import TRIGGERS_ARE_KILLED
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
 from hosts.processes import wait_until
 from retab_orchestration import RetabClient
+from retab_orchestration._core import tags
 from retab_orchestration.emulator import Emulator
 from tests.sweep.sockets import fresh_key, hurry
 
@@ -211,9 +213,10 @@ def test_a_connection_that_is_not_read_in_time_is_no_time_limit(
 
     [event] = fire(RetabRunTrigger(run_id, cancel_on_kill=True, strict_deadline=strict))
     slow_secrets.undo()
-    with pytest.raises(AirflowException, match="did not answer") as failed:
+    with pytest.raises(AirflowException, match="'retab_default' was not read in time") as failed:
         echo().execute_complete(context, event=event, run_id=run_id)
 
+    assert "did not answer" not in str(failed.value)  # what a secrets backend says may be a secret
     assert (event["status"], event["is_final"]) == ("wait_failed", False)
     assert not isinstance(failed.value, AirflowFailException)
     assert status(client, run_id) == "running"
@@ -263,6 +266,31 @@ def test_a_stale_copy_of_a_trigger_spares_a_run_that_waits_for_a_human(
     assert status(client, run.id) == becomes
 
 
+def test_a_deleted_task_spares_no_run_that_waits_for_a_human(connect, client, settle, invoice, instance):
+    """No task has ended by itself here."""
+    run = client.create_run("wf_invoice_review", documents={"start-node-1": invoice})
+    assert settle(run.id).status.value == "waiting_for_human"
+
+    kill(RetabRunTrigger(run.id, cancel_on_kill=True, not_before=time.time() + 10), instance(GONE))
+
+    assert status(client, run.id) == "cancelled"
+
+
+def test_what_an_unreadable_connection_says_is_not_logged(connect, monkeypatch, caplog):
+    """It may be the connection itself, with the key."""
+    hook = RetabHook()
+    hook.get_conn().close()
+
+    def unreadable(conn_id):
+        raise ValueError("retab://:rt_secret@api.retab.com")
+
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(unreadable))
+
+    assert hook.has_another_key() is False
+    assert "ValueError" in caplog.text
+    assert "rt_secret" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("state", "becomes"), [(GONE, "cancelled"), (None, "running")], ids=["deleted", "cleared"]
 )
@@ -289,7 +317,7 @@ def test_a_prompt_retry_after_a_worker_that_died_with_its_create_finds_the_run_o
 
     with pytest.raises(Killed):
         attempt(ti=Dies())
-    connect(host=server.url, password=fresh_key())  # what a process has made itself, it knows by its key
+    tags._own.clear()  # what a process has made itself it knows, and this one is another
 
     attempt(try_number=2)
 
