@@ -151,9 +151,8 @@ class NewRun:
 
         Documents that were not read yet are read for it.
         """
-        if (
-            self.parent_run_id is not None
-        ):  # whose inputs are what they are, wherever its documents are to be had now
+        if self.parent_run_id is not None:
+            # Its inputs are what they are, wherever its documents are to be had by now.
             return digest_of("restart", self.parent_run_id, self.version or "production")
         documents = {
             node: [document.filename, document.said_mime_type, document.hashed().sha256]

@@ -1,14 +1,16 @@
 """One create on current routes: what is known of its identity's runs, and the steps that follow its answers."""
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from retab_orchestration import errors
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.siblings import FAILED, Siblings, kept_of
-from retab_orchestration._core.tags import Tags, remember_own, tags_of, with_own
+from retab_orchestration._core.siblings import FAILED, Siblings, kept_of, until_listed
+from retab_orchestration._core.tags import Tags, own_run, remember_own, tags_of
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT
 from retab_orchestration.models import WorkflowRun
@@ -44,7 +46,6 @@ class Creation:
         self._send = send
         self._siblings = Siblings(session, new, fingerprint)
         self._failures = 0
-        self._since = session.runtime.utc()
         self._began = session.runtime.now()
         # What an earlier process has sent and not heard of may act as late as what this one sends.
         self._lost = int(new.identity.begun is not None)
@@ -56,18 +57,15 @@ class Creation:
             InputsChangedError: It has other inputs, and the identity may have one run only.
             CreateOutcomeUnknownError: There may be one that the list did not come to.
         """
-        found = await self._siblings.tagged(self.new.identity.since)
-        for pause in self._pauses_after_a_create_that_was_cut_off():
-            if found.runs or not found.is_complete:
-                break
-            await self._session.runtime.sleep(pause)
-            found = await self._siblings.tagged(self.new.identity.since)
-        found = self._siblings.without_parent(
-            await with_own(self._session, self.new.identity, self._fingerprint, found)
-        )
+        identity = self.new.identity
+        look = partial(self._siblings.tagged, identity.since)
+        found = await until_listed(self._session, identity.begun, look)
+        own = await own_run(self._session, identity, self._fingerprint, found)
+        if own is not None:  # its server may keep nothing that tells its inputs
+            found = replace(found, runs=(*found.runs, own))
         living = self._siblings.living_in(found)
         self._failures = len(found.runs) - len(living)
-        same = [run for run in living if run.metadata.get(FINGERPRINT) == self._fingerprint]
+        same = [run for run in living if run is own or run.metadata.get(FINGERPRINT) == self._fingerprint]
         if living and not same and self.new.identity.on_mismatch == "error":
             raise errors.InputsChangedError(
                 f"run {living[0].id} was started for the same task with other inputs; clear the task to start a new "
@@ -90,13 +88,6 @@ class Creation:
             f"list_runs(workflow_id={self.new.workflow_id!r})",
             workflow_id=self.new.workflow_id,
         )
-
-    def _pauses_after_a_create_that_was_cut_off(self) -> list[float]:
-        begun, limit = self.new.identity.begun, self._session.retry.find_for
-        if begun is None:
-            return []
-        passed = max(0.0, (self._since - begun).total_seconds())
-        return pauses(limit - passed)
 
     async def send(self) -> WorkflowRun:
         """Send the create, and do what follows its answers until there is a run."""
@@ -137,7 +128,7 @@ class Creation:
             f"{came_before}, and the run is not to be found; look for it with "
             f"list_runs(workflow_id={self.new.workflow_id!r}) before creating it again. The last answer was: {error}",
             workflow_id=self.new.workflow_id,
-            since=self._since.isoformat(timespec="seconds"),
+            since=self._siblings.since.isoformat(timespec="seconds"),
             until=self._session.runtime.utc().isoformat(timespec="seconds"),
             cause=error if isinstance(error, errors.ApiError) else None,
         )
@@ -149,12 +140,9 @@ class Creation:
                 run = await self._send(self.new, failed=self._failures)
             except errors.CreateOutcomeUnknownError as unknown:
                 return Answer.LOST, None, unknown
-            except errors.ConflictError as conflict:
-                if conflict.code in _DOCUMENTED_CONFLICTS and not self._lost:
-                    raise
-                is_documented = conflict.code in _DOCUMENTED_CONFLICTS
-                return Answer.REFUSED if is_documented else Answer.CONFLICT, None, conflict
             except errors.ApiError as refusal:
+                if isinstance(refusal, errors.ConflictError) and refusal.code not in _DOCUMENTED_CONFLICTS:
+                    return Answer.CONFLICT, None, refusal
                 if not self._lost:
                     raise
                 return Answer.REFUSED, None, refusal

@@ -10,6 +10,7 @@ from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.creation import Creation, cut_off
 from retab_orchestration._core.session import Session
+from retab_orchestration._core.siblings import until_listed
 from retab_orchestration._core.tags import Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._http import Call
@@ -91,15 +92,13 @@ async def can_find_runs(session: Session) -> bool:
 async def find_runs(session: Session, identity: RunIdentity, *, any_generation: bool) -> list[WorkflowRun]:
     """Return the runs of an identity, oldest first; empty where the server keeps no tags.
 
-    A list may lag behind a create that was cut off, so it is read when it shows that one, if not before.
+    A list may lag behind a create that was cut off, so it is read until it shows that one, or may not lag any more.
     """
     if await session.family() == "classic":
         return []
-    if identity.begun is not None and await tags_of(session) is not Tags.DROPPED:
-        passed = (session.runtime.utc() - identity.begun).total_seconds()
-        await session.runtime.sleep(max(0.0, session.retry.find_for - max(0.0, passed)))
     key, value = (FAMILY, identity.family) if any_generation else (IDENTITY, identity.key)
-    return list((await find_tagged(session, key, value, since=identity.since)).runs)
+    look = partial(find_tagged, session, key, value, since=identity.since)
+    return list((await until_listed(session, identity.begun, look)).runs)
 
 
 async def _send(

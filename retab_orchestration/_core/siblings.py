@@ -1,19 +1,20 @@
 """The runs of one identity: which of them a create has made, and which is kept of two."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from retab_orchestration import errors
 from retab_orchestration._calls import shared
+from retab_orchestration._core.create_steps import pauses
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.tags import Found, find_tagged
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT, IDENTITY, digest_of
 from retab_orchestration.models import RunStatus, WorkflowRun
 
-__all__ = ["FAILED", "Siblings", "kept_of"]
+__all__ = ["FAILED", "Siblings", "kept_of", "until_listed"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class Siblings:
         self._session = session
         self._new = new
         self._fingerprint = fingerprint
-        self._since = session.runtime.utc()
+        self.since = session.runtime.utc()
+        """When the first create of this process can have been sent."""
 
     def living_in(self, found: Found) -> list[WorkflowRun]:
         """Return those that have not ended badly, and note the others."""
@@ -71,6 +73,7 @@ class Siblings:
         for run in runs:
             if run.is_terminal:
                 continue
+            _log.warning("Run %s is another one of the identity of run %s: cancelling it", run.id, kept.id)
             command = digest_of(self._new.identity.key, run.id)
             try:
                 answer = await self._session.exchange(shared.cancel_run(run.id, command))
@@ -92,7 +95,7 @@ class Siblings:
 
     async def of_this_create(self) -> Found:
         """Return the runs of this create that were not known to have failed before, whatever became of them since."""
-        found = await self.tagged(self._new.identity.since or self._since)
+        found = await self.tagged(self._new.identity.since or self.since)
         runs = [
             run
             for run in found.runs
@@ -114,6 +117,28 @@ class Siblings:
     def without_parent(self, found: Found) -> Found:
         """Leave out the run that is restarted: it is not the one that its restart makes."""
         return replace(found, runs=tuple(run for run in found.runs if run.id != self._new.parent_run_id))
+
+
+async def until_listed(
+    session: Session, begun: datetime | None, find: Callable[[], Awaitable[Found]]
+) -> Found:
+    """Return what is found of a create that was cut off, once the list shows it, or may not lag behind it any more.
+
+    Args:
+        session: The account.
+        begun: When that create was sent; None where there was none, so that one look will do.
+        find: Looks.
+    """
+    found = await find()
+    if begun is None:
+        return found
+    passed = max(0.0, (session.runtime.utc() - begun).total_seconds())
+    for pause in pauses(session.retry.find_for - passed):
+        if found.runs or not found.is_complete:
+            break
+        await session.runtime.sleep(pause)
+        found = await find()
+    return found
 
 
 def kept_of(runs: Sequence[WorkflowRun]) -> WorkflowRun:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._core.listing import iter_runs, list_runs
 from retab_orchestration._core.session import Session
-from retab_orchestration.identity import FINGERPRINT, IDENTITY, OURS, RunIdentity
+from retab_orchestration.identity import IDENTITY, OURS, RunIdentity
 from retab_orchestration.models import WorkflowRun
 
 __all__ = [
@@ -19,10 +19,10 @@ __all__ = [
     "Found",
     "Tags",
     "find_tagged",
+    "own_run",
     "remember_created",
     "remember_own",
     "tags_of",
-    "with_own",
 ]
 
 MOST_ROWS = 1000
@@ -78,22 +78,18 @@ def remember_own(session: Session, identity: RunIdentity, fingerprint: str, run_
         _own.popitem(last=False)
 
 
-async def with_own(session: Session, identity: RunIdentity, fingerprint: str, found: Found) -> Found:
-    """Return what was found, and the run that this process made of the same inputs where the list does not show it.
+async def own_run(
+    session: Session, identity: RunIdentity, fingerprint: str, found: Found
+) -> WorkflowRun | None:
+    """Return the run that this process made of the same inputs, where it is not among those that were found.
 
     Raises:
         ApiError: The run could not be read.
     """
     run_id = _own.get((session.settings.base_url, identity.key, fingerprint))
     if run_id is None or run_id in {run.id for run in found.runs}:
-        return found
-    try:
-        run = await session.exchange(shared.get_run(run_id))
-    except errors.NotFoundError:
-        return found
-    # Its server may not keep what it was made of.
-    marked = run.model_copy(update={"metadata": {**run.metadata, FINGERPRINT: fingerprint}})
-    return replace(found, runs=(*found.runs, marked))
+        return None
+    return await _existing(session, run_id)
 
 
 async def tags_of(session: Session) -> Tags:
@@ -147,10 +143,12 @@ async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
 
 async def _whole(session: Session, run: WorkflowRun) -> WorkflowRun | None:
     """Return a run with what an answer, or a row, may leave out; None where it is gone."""
-    if "metadata" in run.raw:
-        return run
+    return run if "metadata" in run.raw else await _existing(session, run.id)
+
+
+async def _existing(session: Session, run_id: str) -> WorkflowRun | None:
     try:
-        found: WorkflowRun = await session.exchange(shared.get_run(run.id))
+        found: WorkflowRun = await session.exchange(shared.get_run(run_id))
     except errors.NotFoundError:
         return None
     return found

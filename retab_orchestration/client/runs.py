@@ -166,7 +166,8 @@ class RunOperations:
         """Return the runs of an identity, oldest first; none on classic routes, which have no metadata.
 
         Args:
-            identity: Which run is meant.
+            identity: Which run is meant. With its `begun`, there is none only once `RetryPolicy.find_for` has passed
+                since then, for a list may lag: so this may take as long.
             any_generation: Whether runs of other generations of the same owner count as well.
         """
         return run_blocking(once.find_runs(self._session, identity, any_generation=any_generation))

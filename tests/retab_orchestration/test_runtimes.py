@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from hosts.processes import wait_until
 from retab_orchestration import (
     ApiConnectionError,
     ApiTimeoutError,
@@ -445,8 +446,7 @@ def test_a_signal_handler_may_use_the_client_while_its_server_is_found_out():
             seen.append(client.list_runs().data)
 
         def strike():
-            while not emulator.stats()["requests"]:
-                time.sleep(0.01)
+            wait_until(lambda: emulator.stats()["requests"], timeout=30, what="the probe", interval=0.01)
             os.kill(os.getpid(), signal.SIGUSR1)
 
         before = signal.signal(signal.SIGUSR1, interrupt)

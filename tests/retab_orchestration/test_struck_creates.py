@@ -516,14 +516,25 @@ def test_a_time_without_a_zone_is_refused_at_once(name):
 # ---- several runs of one identity
 
 
-def test_the_next_attempt_cancels_the_younger_of_two_that_a_dead_process_left(retab):
+def test_the_next_attempt_cancels_the_younger_of_two_that_a_dead_process_left(retab, caplog):
     client, runtime = retab()
     first, second = echo(client, identity=OWNER), echo(client, identity=OWNER)
     forget()
 
     assert echo(client, identity=OWNER, adopt=True).id == first.id
     assert statuses(client, runtime) == ["running", "cancelled"]
-    assert second.id != first.id
+    assert f"Run {second.id} is another one of the identity of run {first.id}" in caplog.text
+
+
+@pytest.mark.parametrize(("lag", "waits"), [(0.0, 0.0), (5.0, 7.0)])
+def test_a_run_whose_create_was_cut_off_is_found_as_soon_as_the_list_shows_it(retab, lag, waits):
+    client, runtime = retab(list_lag=lag)
+    run = echo(client, identity=OWNER)
+    forget()
+    begun = datetime.fromtimestamp(runtime.clock(), UTC)
+
+    assert [found.id for found in client.find_runs(replace(OWNER, begun=begun))] == [run.id]
+    assert runtime.clock() - begun.timestamp() == pytest.approx(waits, abs=0.1)
 
 
 def test_a_cancel_that_came_to_nothing_is_told(retab, caplog):
