@@ -19,6 +19,7 @@ from retab_orchestration.identity import digest_of
 
 __all__ = ["CREATING", "Owner", "read_labels"]
 
+# Starts of flow runs in flow runs whose first count is remembered.
 _MOST_STARTS = 1024
 
 CREATING: set[Callable[..., Any]] = set()

@@ -124,11 +124,12 @@ def _id(name: str, given: UUID | str) -> UUID:
 async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]:
     async with get_client() as prefect:
         flow_run = await prefect.read_flow_run(flow_run_id)
-    cancelled: list[str] = []
+    cancelled: dict[str, None] = {}  # in order, and each once, however often it was asked
     for pause in (*_PAUSES, None):
         problems: list[_Problem] = []
         for account, started in runs_in(flow_run.labels).items():
-            cancelled += await _cancel_started(flow_run, account or fallback, started, problems)
+            asked = await _cancel_started(flow_run, account or fallback, started, problems)
+            cancelled |= dict.fromkeys(asked)
         if pause is None or not any(problem.may_pass for problem in problems):
             break
         run_logger().warning("Retab could not be asked to cancel everything; asking again in %g s", pause)
@@ -138,7 +139,7 @@ async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]
             f"not everything that flow run {flow_run_id} has started could be cancelled: "
             + "; ".join(problem.text for problem in problems)
         )
-    return cancelled
+    return list(cancelled)
 
 
 @dataclass(frozen=True)

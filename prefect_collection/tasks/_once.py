@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+import functools
+import os
 import threading
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,14 @@ __all__ = ["Creation", "aonce", "once"]
 LONGEST_TURN = 600.0
 """Seconds that a call waits for an equal one."""
 
-_THREADS = ThreadPoolExecutor(16, thread_name_prefix="retab")
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(16, thread_name_prefix="retab")
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # the threads are the parent's
 
 
 def once(creation: Creation) -> str:
@@ -82,7 +91,7 @@ async def _await(step: Apart | Ask | Wait) -> Any:
     if isinstance(step, Apart):
         # Not in the loop's own threads: those may all wait for the turn that this is needed to end.
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-        return await loop.run_in_executor(_THREADS, context.run, step.do)
+        return await loop.run_in_executor(_threads(), context.run, step.do)
     if isinstance(step, Ask):
         answer: Awaitable[Any] = step.do()
         return await answer
