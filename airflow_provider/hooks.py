@@ -92,10 +92,8 @@ class RetabHook(BaseHook):
             return self._was_not_read(error)
 
     def _was_not_read(self, error: Exception) -> bool:
-        # By its kind alone: what it says may be the connection, with the key.
-        logging.getLogger(__name__).warning(
-            "Connection %r could not be read again: %s", self.retab_conn_id, type(error).__name__
-        )
+        what = type(error).__name__  # what it says may be the connection, with the key
+        logging.getLogger(__name__).warning("Connection %r was not read again: %s", self.retab_conn_id, what)
         return False
 
     def _renew(self, profile: "_Profile") -> bool:
