@@ -20,6 +20,7 @@ __all__ = ["Creation", "cut_off"]
 # Conflicts that the API documents, and that have nothing to do with an `Idempotency-Key`: nothing was created.
 _DOCUMENTED_CONFLICTS = frozenset({"production_required_but_unpublished"})
 
+# A server may tell times in whole seconds.
 _WHOLE_SECONDS = 1.0
 
 _Answered = tuple[Answer, WorkflowRun | None, errors.RetabError | None]
@@ -177,10 +178,7 @@ class Creation:
 
 
 def _came_before(run: WorkflowRun, seconds: float) -> bool:
-    """Whether a run ended badly before its create was sent: it took longer than the create has by now.
-
-    Both times of the run are its server's, which may tell whole seconds.
-    """
+    """Whether a run ended badly before its create was sent: by its server's clock it took longer than that is ago."""
     began, ended = run.timing.created_at, run.timing.completed_at
     if run.status not in FAILED or began is None or ended is None:
         return False
