@@ -5,6 +5,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -214,9 +215,10 @@ async def _read(http: HttpRequest, request: Request, service: Service) -> bool:
 async def _reset(http: HttpRequest) -> None:
     """Close the connection with a reset instead of an answer."""
     transport: asyncio.Transport = http.state.transport
-    transport.get_extra_info("socket").setsockopt(
-        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-    )
+    with suppress(OSError):  # whoever asked may be gone
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
     transport.abort()
     while (await http.receive())["type"] != "http.disconnect":
         pass  # uvicorn complains about an application that returns before the connection is gone

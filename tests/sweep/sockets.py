@@ -23,8 +23,9 @@ AMBIGUOUS = (
     "timeout_after",
 )
 KINDS = (*REFUSED, *AMBIGUOUS, "http_429", "slow")
-# Seconds: what a client waits for an answer, what a silent fault takes, and what no life may ever take.
+# Seconds: what a client waits for an answer that never comes, what a silent fault takes, and what no life may take.
 TIMEOUT, SILENT, HANGS = 0.2, 0.25, 30.0
+SILENCES = frozenset({"hold_before", "hold_after", "timeout_after"})
 SPEED = 40
 # How many cases run at the same time, each on a server of its own: most of a case is waiting.
 AT_ONCE = 4
@@ -46,6 +47,11 @@ def hurry(monkeypatch):
         return await asleep(seconds / SPEED, result)
 
     monkeypatch.setattr(asyncio, "sleep", shorter)
+
+
+def patience(kind=None):
+    """Return for how long a client waits under a kind of fault; where none is silent, no pause of a machine is one."""
+    return TIMEOUT if kind in SILENCES else HANGS / 3
 
 
 def fault(kind, index):

@@ -15,9 +15,9 @@ from tests.sweep.sockets import (
     AMBIGUOUS,
     KINDS,
     REFUSED,
-    TIMEOUT,
     fresh_key,
     hurry,
+    patience,
     requests_of,
     servers,
     under,
@@ -104,7 +104,8 @@ WAYS = {
 class Life:
     """The life of one task instance."""
 
-    def __init__(self, way, emulator, fire, *, is_remembered):
+    def __init__(self, way, emulator, fire, kind=None, *, is_remembered):
+        self.patience = patience(kind)
         self.task, self.emulator, self.fire = WAYS[way], emulator, fire
         self.ti, self.run_id = Ti(), ""
         self.context = {"ti": self.ti, "task_state_store": Store() if is_remembered else None}
@@ -128,7 +129,7 @@ class Life:
     def connect(self):
         """Write a connection with a key of its own, for which nothing was found out about the server before."""
         key = fresh_key()
-        extra = {"timeout": TIMEOUT}
+        extra = {"timeout": self.patience}
         connection = {"conn_type": "retab", "password": key, "host": self.emulator.url, "extra": extra}
         os.environ[f"AIRFLOW_CONN_{key.upper()}"] = json.dumps(connection)
         return key
@@ -178,8 +179,8 @@ def test_one_fault_at_any_request(way, kind, family, for_each, fire, count):
     # Where runs have tags it does not matter whether Airflow remembers anything, as it does since 3.3.
     is_remembered = family == "classic" or way == "deferred"
 
-    def begin(emulator):
-        return Life(way, emulator, fire, is_remembered=is_remembered)
+    def begin(emulator, kind=None):
+        return Life(way, emulator, fire, kind, is_remembered=is_remembered)
 
     def clean(emulator, _):
         life = begin(emulator)
@@ -187,7 +188,7 @@ def test_one_fault_at_any_request(way, kind, family, for_each, fire, count):
         return life.requests
 
     [requests] = for_each([0], clean)
-    for_each(range(requests), lambda emulator, index: check(begin(emulator), family, kind, index))
+    for_each(range(requests), lambda emulator, index: check(begin(emulator, kind), family, kind, index))
     count("Airflow", requests)
 
 
@@ -208,8 +209,8 @@ def check_forgotten(life, kind, index):
 def test_classic_retry_that_knows_nothing_starts_nothing(kind, for_each_classic, fire, count):
     """As from Airflow 3.0 to 3.2: whatever the first attempt met, and even if it was killed at its very end."""
 
-    def begin(emulator):
-        return Life("on the worker", emulator, fire, is_remembered=False)
+    def begin(emulator, kind=None):
+        return Life("on the worker", emulator, fire, kind, is_remembered=False)
 
     def clean(emulator, _):
         life = begin(emulator)
@@ -217,5 +218,7 @@ def test_classic_retry_that_knows_nothing_starts_nothing(kind, for_each_classic,
         return life.requests
 
     [requests] = for_each_classic([0], clean)
-    for_each_classic(range(requests), lambda emulator, index: check_forgotten(begin(emulator), kind, index))
+    for_each_classic(
+        range(requests), lambda emulator, index: check_forgotten(begin(emulator, kind), kind, index)
+    )
     count("Airflow", requests)

@@ -8,7 +8,7 @@ import pytest
 from retab_orchestration import AsyncRetabClient, PollPolicy, RetabClient, RetabError, RetryPolicy, RunStatus
 from tests.sweep.core.world import IDENTITY
 from tests.sweep.plan import AMBIGUOUS, HARMLESS, expected
-from tests.sweep.sockets import TIMEOUT, fresh_key, hurry, requests_of, servers, under
+from tests.sweep.sockets import fresh_key, hurry, patience, requests_of, servers, under
 
 POLL = PollPolicy(first=0.5, shortest=0.5, interval=1.0)
 RETRY = RetryPolicy(base=0.1)
@@ -36,22 +36,22 @@ def for_each(family):
     gc.collect()  # event loops that ended, which other tests look for
 
 
-def blocking(url):
-    with RetabClient(fresh_key(), url, timeout=TIMEOUT, retry=RETRY) as client:
+def blocking(url, kind=None):
+    with RetabClient(fresh_key(), url, timeout=patience(kind), retry=RETRY) as client:
         return client.wait_for_run(client.create_run("wf_echo", **INPUTS).id, poll=POLL)
 
 
-def awaiting(url):
+def awaiting(url, kind=None):
     async def live():
-        async with AsyncRetabClient(fresh_key(), url, timeout=TIMEOUT, retry=RETRY) as client:
+        async with AsyncRetabClient(fresh_key(), url, timeout=patience(kind), retry=RETRY) as client:
             return await client.wait_for_run((await client.create_run("wf_echo", **INPUTS)).id, poll=POLL)
 
     return asyncio.run(live())
 
 
-def ended(life, url):
+def ended(life, url, kind):
     try:
-        return life(url)
+        return life(url, kind)
     except RetabError as error:
         return error
 
@@ -72,7 +72,7 @@ def test_one_fault_at_any_request(for_each, family, life, kind, count):
     def case(emulator, index):
         outcome = expected(kind, ROLES[family][index], family)
 
-        end = under(emulator, kind, index, lambda: ended(life, emulator.url))
+        end = under(emulator, kind, index, lambda: ended(life, emulator.url, kind))
 
         at = f"{kind} at request {index}: {end!r}"
         if outcome.error is None:

@@ -11,9 +11,9 @@ from tests.sweep.sockets import (
     AMBIGUOUS,
     KINDS,
     REFUSED,
-    TIMEOUT,
     fresh_key,
     hurry,
+    patience,
     requests_of,
     servers,
     under,
@@ -54,9 +54,9 @@ def for_each(family):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("life", [blocking, awaiting])
 def test_one_fault_at_any_request(for_each, family, life, kind, count):
-    def outcome(emulator):
+    def outcome(emulator, kind=None):
         block = RetabCredentials(
-            api_key=SecretStr(fresh_key()), base_url=emulator.url, timeout_seconds=TIMEOUT
+            api_key=SecretStr(fresh_key()), base_url=emulator.url, timeout_seconds=patience(kind)
         )
         try:
             return life(block)
@@ -68,7 +68,7 @@ def test_one_fault_at_any_request(for_each, family, life, kind, count):
         return requests_of(emulator)
 
     def case(emulator, index):
-        ended = under(emulator, kind, index, lambda: outcome(emulator))
+        ended = under(emulator, kind, index, lambda: outcome(emulator, kind))
         check(ended, emulator.stats()["runs_created"], f"{kind} at request {index}: {ended!r}")
 
     def check(ended, created, at):
