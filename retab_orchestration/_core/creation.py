@@ -8,9 +8,10 @@ from typing import Protocol
 
 from retab_orchestration import errors
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
+from retab_orchestration._core.own_runs import own_run, remember_own
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import FAILED, Siblings, kept_of, until_listed
-from retab_orchestration._core.tags import Tags, own_run, remember_own, tags_of
+from retab_orchestration._core.tags import Tags, tags_of
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT
 from retab_orchestration.models import WorkflowRun

@@ -1,6 +1,7 @@
 """Creating exactly once: a run is marked, looked for when an answer is lost or a task tries again, and adopted."""
 
 import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,9 +10,10 @@ from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.creation import Creation, cut_off
+from retab_orchestration._core.own_runs import with_own_runs
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import until_listed
-from retab_orchestration._core.tags import Tags, find_tagged, remember_created, tags_of
+from retab_orchestration._core.tags import MOST_ROWS, Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun
@@ -20,6 +22,8 @@ from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, WorkflowRun
 
 __all__ = ["can_find_runs", "create_once", "create_run", "find_runs"]
+
+_log = logging.getLogger(__name__)
 
 
 async def create_run(
@@ -72,7 +76,7 @@ async def create_once(
         if not adopt:
             return await _created(session, creation, on_progress)
         # One at a time in this process: the next one finds what this one has made.
-        async with session.runtime.lock(f"create {session.settings.account} {new.identity.key}"):
+        async with session.runtime.lock(f"create {session.settings.base_url} {new.identity.key}"):
             return await creation.adopt() or await _created(session, creation, on_progress)
     finally:
         spool.close()
@@ -98,7 +102,14 @@ async def find_runs(session: Session, identity: RunIdentity, *, any_generation: 
         return []
     key, value = (FAMILY, identity.family) if any_generation else (IDENTITY, identity.key)
     look = partial(find_tagged, session, key, value, since=identity.since)
-    return list((await until_listed(session, identity.begun, look)).runs)
+    found = await until_listed(session, identity.begun, look)
+    if not found.is_complete and await can_find_runs(session):
+        _log.warning(
+            "Only the newest %d runs could be searched for those of a task: this server does not filter its list by "
+            "tags. Older ones, if there are any, go on.",
+            MOST_ROWS,
+        )
+    return list((await with_own_runs(session, identity, found, any_generation=any_generation)).runs)
 
 
 async def _send(

@@ -32,6 +32,12 @@ async def restart_run(
             classic.restart_run(run_id, command_id, is_remembered=identity is not None)
         )
     source = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
+    if not source.has_inputs:
+        raise errors.UnreadableAnswerError(
+            f"the server does not tell what run {run_id} was started with, so it cannot be run again; nothing was "
+            "created. Start a run with the same inputs instead",
+            run_id=run_id,
+        )
     new = NewRun.read(
         source.workflow_id,
         documents={node: _reference(document) for node, document in source.inputs.documents.items()},

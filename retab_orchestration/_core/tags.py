@@ -1,7 +1,6 @@
 """Finding runs by their tags, and finding out, once per server and key, what a server does with tags."""
 
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,7 +10,7 @@ from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._core.listing import iter_runs, list_runs
 from retab_orchestration._core.session import Session
-from retab_orchestration.identity import IDENTITY, OURS, RunIdentity
+from retab_orchestration.identity import IDENTITY, OURS
 from retab_orchestration.models import WorkflowRun
 
 __all__ = [
@@ -19,9 +18,7 @@ __all__ = [
     "Found",
     "Tags",
     "find_tagged",
-    "own_run",
     "remember_created",
-    "remember_own",
     "tags_of",
 ]
 
@@ -56,9 +53,6 @@ class Found:
 # By account, for as long as the process lives.
 _known: dict[str, Tags] = {}
 _created: dict[str, WorkflowRun] = {}
-# By server, an identity's key and a fingerprint: the newest run of ours, for a list may not show it yet.
-_own: OrderedDict[tuple[str, str, str], str] = OrderedDict()
-_MOST_OWN = 10_000
 # Characters of an identity's key.
 _LENGTH = 64
 
@@ -67,29 +61,6 @@ def remember_created(session: Session, run: WorkflowRun) -> None:
     """Keep the answer to a create of ours: it shows, or the run does, whether tags are kept. It costs no request."""
     if session.settings.account not in _known:
         _created[session.settings.account] = run
-
-
-def remember_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
-    """Keep which run an identity has, for the next call in this process."""
-    place = (session.settings.base_url, identity.key, fingerprint)
-    _own[place] = run_id
-    _own.move_to_end(place)
-    while len(_own) > _MOST_OWN:
-        _own.popitem(last=False)
-
-
-async def own_run(
-    session: Session, identity: RunIdentity, fingerprint: str, found: Found
-) -> WorkflowRun | None:
-    """Return the run that this process made of the same inputs, where it is not among those that were found.
-
-    Raises:
-        ApiError: The run could not be read.
-    """
-    run_id = _own.get((session.settings.base_url, identity.key, fingerprint))
-    if run_id is None or run_id in {run.id for run in found.runs}:
-        return None
-    return await _existing(session, run_id)
 
 
 async def tags_of(session: Session) -> Tags:

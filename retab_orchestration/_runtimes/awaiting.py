@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary, ref
+from weakref import WeakKeyDictionary, ref
 
 import httpx
 
 from retab_orchestration._http import Body, Request, Response
+from retab_orchestration._runtimes.locks import held_in_loop
 from retab_orchestration._runtimes.wire import (
     Clocks,
     Flight,
@@ -82,10 +83,6 @@ class AsyncioRuntime(Clocks):
     _pools: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]]] = (
         WeakKeyDictionary()
     )
-    _locks: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]]] = (
-        WeakKeyDictionary()
-    )
-    """By loop and name, as long as somebody holds it or waits for it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -117,9 +114,8 @@ class AsyncioRuntime(Clocks):
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
-        """Hold a lock of this loop."""
-        locks = self._locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-        async with locks.setdefault(name, asyncio.Lock()):
+        """Hold a lock of this process."""
+        async with held_in_loop(name):
             yield
 
     async def aclose(self) -> None:

@@ -1,16 +1,15 @@
 """The runtime that blocks: a coroutine of the core that awaits it is never suspended."""
 
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, TypeVar
-from weakref import WeakValueDictionary
+from typing import TypeVar
 
 import httpx
 
 from retab_orchestration._http import Body, Request, Response
+from retab_orchestration._runtimes.locks import held
 from retab_orchestration._runtimes.wire import (
     Clocks,
     Flight,
@@ -29,10 +28,6 @@ T = TypeVar("T")
 
 class BlockingRuntime(Clocks):
     """Blocks where the core awaits, so that a coroutine of the core ends without ever being suspended."""
-
-    _locks: ClassVar[WeakValueDictionary[str, Any]] = WeakValueDictionary()
-    """By name, as long as somebody holds it or waits for it."""
-    _locking: ClassVar[Any] = threading.RLock()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -60,16 +55,8 @@ class BlockingRuntime(Clocks):
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
         """Hold a lock of this process; a signal handler that runs in the thread which holds it goes on."""
-        with self._locking:
-            lock = self._locks.setdefault(name, threading.RLock())
-        with lock:
+        with held(name):
             yield
-
-    @classmethod
-    def unlock(cls) -> None:
-        """Forget who holds which lock."""
-        cls._locks.clear()
-        cls._locking = threading.RLock()
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -93,8 +80,3 @@ class BlockingRuntime(Clocks):
 def _noted(body: Body, flight: Flight) -> Iterator[bytes]:
     yield from body.told()
     flight.is_whole = True
-
-
-# A lock that another thread held while the process forked would never be released in the child.
-if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=BlockingRuntime.unlock)

@@ -165,6 +165,8 @@ class RunOperations:
     def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first; none on classic routes, which have no metadata.
 
+        What this process has made itself is among them, whatever the server keeps or its list shows by now.
+
         Args:
             identity: Which run is meant. With its `begun`, there is none only once `RetryPolicy.find_for` has passed
                 since then, for a list may lag: so this may take as long.

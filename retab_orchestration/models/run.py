@@ -140,6 +140,12 @@ class WorkflowRun(Answer):
         return self.status.is_waiting
 
     @property
+    def has_inputs(self) -> bool:
+        """Whether the server told what the run was started with, be it nothing."""
+        run = _unwrapped(self.raw)
+        return any(run.get(key) is not None for key in _INPUTS)
+
+    @property
     def outputs(self) -> dict[str, Any]:
         """The JSON values alone: node id -> value, None where the output is only a document."""
         return {node: output["json_data"] for node, output in self.final_outputs.items()}
@@ -221,6 +227,9 @@ def _belonging_of(run: dict[str, Any]) -> dict[str, str | None]:
             "config_snapshot_id",
         ),
     }
+
+
+_INPUTS = ("inputs", "input_documents", "input_json_data", "input_text_data")
 
 
 def _inputs_of(run: dict[str, Any]) -> dict[str, Any]:

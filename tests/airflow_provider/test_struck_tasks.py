@@ -23,7 +23,7 @@ from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
 from hosts.processes import wait_until
 from retab_orchestration import RetabClient
-from retab_orchestration._core import tags
+from retab_orchestration._core import own_runs
 from retab_orchestration.emulator import Emulator
 from tests.sweep.sockets import fresh_key, hurry
 
@@ -317,7 +317,7 @@ def test_a_prompt_retry_after_a_worker_that_died_with_its_create_finds_the_run_o
 
     with pytest.raises(Killed):
         attempt(ti=Dies())
-    tags._own.clear()  # what a process has made itself it knows, and this one is another
+    own_runs._own.clear()  # what a process has made itself it knows, and this one is another
 
     attempt(try_number=2)
 

@@ -15,6 +15,7 @@ from retab_orchestration import (
     RunIdentity,
     RunStatus,
 )
+from retab_orchestration._core import own_runs
 from retab_orchestration._core.tags import MOST_ROWS
 from retab_orchestration.emulator.engine import Run
 from retab_orchestration.identity import FAMILY, FINGERPRINT, IDENTITY, RESERVED_PREFIX
@@ -454,7 +455,11 @@ def test_a_server_without_metadata_has_nothing_to_adopt(connect):
     client, runtime = lagging(connect, 0.0, metadata="dropped")
     echo(client)
 
-    assert echo(client, identity=IDENTITY_1, adopt=True).id
+    run = echo(client, identity=IDENTITY_1, adopt=True)
+    assert [found.id for found in client.find_runs(IDENTITY_1)] == [
+        run.id
+    ]  # known to the process that made it
+    own_runs._own.clear()
     assert client.find_runs(IDENTITY_1) == []
     assert created(runtime) == 2
 

@@ -30,6 +30,7 @@ from retab_orchestration import (
     RetryPolicy,
     UnreadableAnswerError,
 )
+from retab_orchestration._blocking import run_blocking
 from retab_orchestration._http import Body, Request
 from retab_orchestration._runtimes import AsyncioRuntime, BlockingRuntime
 from retab_orchestration._runtimes.wire import tls
@@ -421,6 +422,53 @@ def test_a_lock_of_a_name_lets_one_in_at_a_time():
         await asyncio.gather(enter(one, "a"), enter(two, "a"), enter(one, "a"), enter(two, "b"))
 
     asyncio.run(main())
+
+
+def test_a_lock_is_handed_on_past_a_coroutine_that_was_cancelled_while_it_waited():
+    async def main():
+        runtime, entered = AsyncioRuntime(settings("http://x")), []
+
+        async def enter(number):
+            async with runtime.lock("handed on"):
+                entered.append(number)
+                await asyncio.sleep(0.01)
+
+        tasks = [asyncio.create_task(enter(number)) for number in range(4)]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        tasks[2].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return entered
+
+    assert asyncio.run(main()) == [0, 3]
+
+
+def test_what_interrupts_the_holder_of_a_lock_does_not_wait_for_it():
+    """As a signal handler does, and blocking code in a coroutine."""
+    entered = []
+
+    async def enter(runtime, number, inside=None):
+        async with runtime.lock("interrupted"):
+            entered.append(number)
+            if inside is not None:
+                inside()
+
+    def block(number, inside=None):
+        run_blocking(enter(BlockingRuntime(settings("http://x")), number, inside))
+
+    def loop(number, inside=None):
+        run = enter(AsyncioRuntime(settings("http://x")), number, inside)
+        thread = asyncio.new_event_loop()
+        try:
+            asyncio.events._set_running_loop(None)  # as in the handler of a signal that came while a loop ran
+            thread.run_until_complete(run)
+        finally:
+            thread.close()
+
+    block(1, lambda: loop(2, lambda: block(3, lambda: loop(4))))
+    block(5)
+
+    assert entered == [1, 2, 3, 4, 5]
 
 
 def test_fifty_looks_that_start_together_ask_once_what_the_server_speaks():

@@ -23,8 +23,9 @@ from retab_orchestration import (
     RunIdentity,
     RunStatus,
     ServerError,
+    UnreadableAnswerError,
 )
-from retab_orchestration._core import tags
+from retab_orchestration._core import own_runs, tags
 from retab_orchestration._http import Response
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import LARGE
@@ -157,6 +158,22 @@ def test_a_restart_does_not_leave_text_out(connect):
 
     with pytest.raises(InvalidInputError, match="text_inputs"):
         current.restart_run(run.id)
+
+
+def test_a_run_whose_server_does_not_tell_its_inputs_is_not_run_again_without_them(retab):
+    client, runtime = retab()
+    run = echo(client)
+
+    def without_inputs(request, response):
+        body = json.loads(response.content)
+        return replace(response, content=json.dumps({**body, "inputs": None}).encode())
+
+    alter(runtime, without_inputs)
+
+    with pytest.raises(UnreadableAnswerError, match="cannot be run again; nothing was created"):
+        client.restart_run(run.id)
+
+    assert created(runtime) == 1
 
 
 # ---- the younger of two
@@ -407,6 +424,70 @@ async def test_coroutines_with_one_identity_make_one_run():
         assert [run.id for run in runs] == [*emulator.run_ids()] * 8
 
 
+def test_threads_and_loops_with_one_identity_make_one_run():
+    with Emulator(api="current", idempotency="ignored", list_lag=5.0) as emulator:
+        options = {"api": "current", "auth": "bearer"}
+        found = []
+
+        def block():
+            with RetabClient("k", emulator.url, **options) as client:
+                found.append(echo(client, identity=OWNER, adopt=True).id)
+
+        async def wait():
+            async with AsyncRetabClient("k", emulator.url, **options) as client:
+                runs = await asyncio.gather(*[echo(client, identity=OWNER, adopt=True) for _ in range(3)])
+                found.extend(run.id for run in runs)
+
+        threads = [threading.Thread(target=block) for _ in range(4)]
+        threads += [threading.Thread(target=asyncio.run, args=[wait()]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+
+        assert found == [*emulator.run_ids()] * 16
+
+
+def test_runs_that_this_process_made_are_found_however_far_the_list_lags(retab):
+    client, _ = retab(list_lag=1000.0)
+    again = RunIdentity.of("prod", "dag", "run", "task", generation=1)
+    first, second = echo(client, identity=OWNER), echo(client, identity=again)
+
+    assert [run.id for run in client.find_runs(OWNER)] == [first.id]
+    assert {run.id for run in client.find_runs(OWNER, any_generation=True)} == {first.id, second.id}
+    assert client.find_runs(RunIdentity.of("other")) == []
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(20.0, 1), (1000.0, 2)])
+def test_a_server_may_not_know_at_once_what_it_has_just_created(retab, seconds, runs):
+    client, runtime = retab(list_lag=1000.0)
+    first = echo(client, identity=OWNER, adopt=True)
+    until = runtime.now() + seconds
+
+    def unknown(request, response):
+        is_early = is_call(request, f"GET /v1/workflows/runs/{first.id}") and runtime.now() < until
+        return Response(404, b'{"detail": "Run not found"}') if is_early else response
+
+    alter(runtime, unknown)
+    again = echo(client, identity=OWNER, adopt=True)
+
+    assert (again.id == first.id) is (runs == 1)
+    assert created(runtime) == runs
+
+
+def test_a_search_that_leaves_out_older_runs_says_so(retab, caplog, monkeypatch):
+    monkeypatch.setattr(tags, "MOST_ROWS", 3)
+    client, _ = retab(metadata="unfiltered")
+    for number in range(5):
+        echo(client, number)
+    own_runs._own.clear()
+
+    with caplog.at_level(logging.WARNING):
+        assert client.find_runs(OWNER) == []
+
+    assert "does not filter its list by tags" in caplog.text
+
+
 async def test_whoever_is_told_of_the_last_byte_may_still_stop_the_create():
     with Emulator(api="classic") as emulator:
 
@@ -489,7 +570,7 @@ def forget():
     """Be another process."""
     tags._known.clear()
     tags._created.clear()
-    tags._own.clear()
+    own_runs._own.clear()
 
 
 @pytest.mark.parametrize("server", ["classic", "dropped"])
@@ -605,7 +686,7 @@ def test_a_server_that_keeps_no_tags_does_not_make_equal_inputs_others(retab):
 
 
 def test_what_was_used_last_is_forgotten_last(retab, monkeypatch):
-    monkeypatch.setattr(tags, "_MOST_OWN", 3)
+    monkeypatch.setattr(own_runs, "_MOST_OWN", 3)
     client, runtime = retab(list_lag=1000.0)
     owners = [RunIdentity.of("owner", number) for number in range(5)]
 

@@ -1,7 +1,7 @@
 """A server in memory, the time of day, and a client that uses the one at the other."""
 
 from retab_orchestration import RetabError, RunIdentity
-from retab_orchestration._core import dialects, tags
+from retab_orchestration._core import dialects, own_runs, tags
 from retab_orchestration.emulator import Service
 from tests.retab_orchestration.conftest import make_client
 from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime
@@ -32,7 +32,7 @@ class World:
         dialects._found.clear()
         tags._known.clear()
         tags._created.clear()
-        tags._own.clear()
+        own_runs._own.clear()
         dialects._failures.clear()
         self.runtime.sent.clear()
         client = make_client(self.colour, self.runtime)
