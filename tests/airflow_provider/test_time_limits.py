@@ -1,6 +1,6 @@
 """`timeout`, `execution_timeout` and Airflow's own end of a deferral: each ends the wait, and the run."""
 
-import time
+import threading
 from datetime import timedelta
 
 import pytest
@@ -87,14 +87,16 @@ def test_execution_timeout_spares_a_run_that_waits_for_a_human(
 
 
 def test_timeout_stands_still_while_a_human_is_asked(connect, context, resume, client, settle, ti, review):
-    task = review(timeout=3)
+    task = review(timeout=3, poll_interval=1)
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(context)
-    settle(ti.xcoms["run_id"])
-    time.sleep(3)
-    client.decide_review(ti.xcoms["run_id"], "hil-node-1", approved=True)
+    run_id = ti.xcoms["run_id"]
+    settle(run_id)
+    human = threading.Timer(4, client.decide_review, [run_id, "hil-node-1"], {"approved": True})
+    human.start()
 
     assert "end-node-1" in resume(task, deferred.value)
+    human.join()
 
 
 def test_cancel_that_fails_is_told(connect, execute, emulator, status):
