@@ -10,7 +10,9 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider.hooks import RetabHook, import_core
 
 if TYPE_CHECKING:
-    from retab_orchestration import RetabClient
+    from collections.abc import Callable
+
+    from retab_orchestration import RetabClient, RunIdentity
 
 TRIGGERS_ARE_KILLED = hasattr(BaseTrigger, "on_kill")
 """Whether this Airflow tells a trigger that its task was stopped: from 3.3 on."""
@@ -38,13 +40,53 @@ def cancel_in_time(
 ) -> None:
     """Cancel a run from the worker of a task that ends, within the seconds that there are; never raises.
 
-    In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
-
     Args:
         hook: The account, which the worker has used before, so that Airflow need not be asked for it.
         run_id: The run.
         spare_review: Whether a run goes on that waits for a human.
         is_killed: Whether Airflow ends the process in a moment; a task that only took too long has more time.
+    """
+
+    def cancel(client: "RetabClient") -> None:
+        cancel_unless_reviewed(client, run_id, spare_review=spare_review)
+
+    _in_time(hook, f"Run {run_id}", cancel, is_killed=is_killed)
+
+
+def cancel_unheard_of(
+    hook: RetabHook, identity: "RunIdentity", run_id: str | None, *, spare_review: bool, is_killed: bool
+) -> None:
+    """Do what `cancel_in_time` does about the runs of a task that ends while it starts one, or looks for its own.
+
+    Args:
+        hook: The account.
+        identity: Which run it is; with its `begun`, it is waited for until the list may not lag any more.
+        run_id: The run of an earlier attempt, where that is known.
+        spare_review: Whether a run goes on that waits for a human.
+        is_killed: Whether Airflow ends the process in a moment.
+    """
+
+    def cancel(client: "RetabClient") -> None:
+        runs = client.find_runs(identity)
+        if run_id is not None and run_id not in {run.id for run in runs}:
+            runs.append(client.get_run(run_id, outputs=False))
+        for run in runs:
+            if not run.is_terminal:
+                cancel_unless_reviewed(client, run.id, spare_review=spare_review)
+        if not runs and identity.begun is not None:
+            _log.warning(
+                "The task ended while it started a run. None is to be found, so if there is one it goes on: look in "
+                "Retab for what was started since %s",
+                identity.begun.isoformat(timespec="seconds"),
+            )
+
+    _in_time(hook, "A run of this task", cancel, is_killed=is_killed)
+
+
+def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]", *, is_killed: bool) -> None:
+    """Cancel within the seconds that there are.
+
+    In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
     """
     from retab_orchestration import AuthenticationError, RetryPolicy
 
@@ -54,9 +96,9 @@ def cancel_in_time(
 
     def attempt() -> None:
         with hook.get_conn(timeout=_PATIENCE, retry=retry) as client:
-            cancel_unless_reviewed(client, run_id, spare_review=spare_review)
+            cancel(client)
 
-    def cancel() -> None:
+    def work() -> None:
         try:
             try:
                 attempt()
@@ -65,13 +107,13 @@ def cancel_in_time(
                     raise
                 attempt()
         except Exception as error:  # noqa: BLE001  the task ends anyway, and this is all it can say
-            _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
+            _log.warning("%s may go on, cancelling it failed: %s", name, error)
 
-    thread = threading.Thread(target=cancel, daemon=True, name=f"cancel {run_id}")
+    thread = threading.Thread(target=work, daemon=True, name=f"cancel: {name}")
     thread.start()
     thread.join(patience)
     if thread.is_alive():
-        _log.warning("Run %s may go on: Retab did not say in time that it is cancelled", run_id)
+        _log.warning("%s may go on: Retab did not say in time that it is cancelled", name)
 
 
 def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> bool:

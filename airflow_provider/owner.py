@@ -127,7 +127,10 @@ class RunOwner(RunStopper, BaseOperator):
         ownership = Ownership(
             context, self, namespace=hook.namespace(), is_shared=hook.has_shared_namespace()
         )
-        owned = ownership.acquire(client, partial(self.start, client), may_start_again=self.may_start_again)
+        with self.cancelling_if_cut_off(ownership):
+            owned = ownership.acquire(
+                client, partial(self.start, client), may_start_again=self.may_start_again
+            )
         self._run_id = owned.run.id
         self._push(context, owned.run)
         if self._killed and self.cancel_on_kill:

@@ -66,6 +66,8 @@ class Ownership:
         self.identity = identity_of(
             attempt, entry, self._standing, namespace=namespace, is_shared=is_shared, is_kept=is_kept
         )
+        self.unheard_of = self.identity
+        """Which run there may be of which this attempt has not heard yet."""
 
     def acquire(self, client: "RetabClient", start: Start, *, may_start_again: bool = False) -> Owned:
         """Return the task's run, starting one only if there is none, or if it ended in error or was cancelled.
@@ -118,8 +120,9 @@ class Ownership:
     def _start(self, client: "RetabClient", start: Start, step: Step, *, may_start_again: bool) -> Owned:
         """Start a run, or let the create take up the one that it finds."""
         if step is Step.CREATE_NEXT:
-            self.identity = self._next_identity()
+            self.identity = _next_to(self.identity, self._entry)
         self._write(run_id=None)
+        self.unheard_of = replace(self.identity, begun=datetime.now(UTC))
         try:
             run = start(self.identity, step is not Step.CREATE)
         except Exception as error:
@@ -144,6 +147,11 @@ class Ownership:
         return owned
 
     @property
+    def kept_run_id(self) -> str | None:
+        """The run of the attempt before, where this one is its retry and it was kept."""
+        return self._entry.run_id if self._entry and self._standing is Standing.RETRY else None
+
+    @property
     def _kept(self) -> Kept:
         if self._memory is None:
             return Kept.NOWHERE
@@ -157,7 +165,7 @@ class Ownership:
         known = Own.FAILED if listed else Own.NONE
         if not all(map(_has_failed, listed)):
             known = Own.LISTED
-        run_id = self._entry.run_id if self._entry and self._standing is Standing.RETRY else None
+        run_id = self.kept_run_id
         if run_id is None or run_id in {run.id for run in listed}:
             return listed, known
         run = _existing(client, run_id)
@@ -185,12 +193,6 @@ class Ownership:
         last = entry.meant().tags.items()
         return [run for run in found if run.id == entry.run_id or last <= run.metadata.items()]
 
-    def _next_identity(self) -> "RunIdentity":
-        from retab_orchestration import RunIdentity
-
-        failed = self._entry.run_id if self._entry else None
-        return replace(self.identity, key=RunIdentity.of(self.identity.key, failed).key)
-
     def _may_have_missed(self) -> bool:
         """Whether a run may have been looked for, or may be looked for next, under the name of another machine."""
         if self._memory is not None or self._is_shared:
@@ -214,6 +216,13 @@ class Ownership:
             self._memory.set(_KEY, self._entry.written())
         elif self._memory is not None:
             self._memory.delete(_KEY)
+
+
+def _next_to(identity: "RunIdentity", entry: Entry | None) -> "RunIdentity":
+    """Return the identity of the run that follows one which failed."""
+    from retab_orchestration import RunIdentity
+
+    return replace(identity, key=RunIdentity.of(identity.key, entry.run_id if entry else None).key)
 
 
 def _since(entry: Entry | None, attempt: Attempt) -> str:

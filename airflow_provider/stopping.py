@@ -1,15 +1,18 @@
 """RunStopper: what ends a run together with its task: a kill, a time limit, a deferral that Airflow gave up."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context
 
-from airflow_provider.kills import cancel_in_time, cancel_unless_reviewed
+from airflow_provider.kills import cancel_in_time, cancel_unheard_of, cancel_unless_reviewed
 from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, failing_well, is_settled
-from airflow_provider.waiting import RunWaiter, log, look_again, own_run_id, through_key_changes
+from airflow_provider.ownership import Ownership
+from airflow_provider.waiting import RunWaiter, log, own_run_id, patiently, through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, WaitTimeoutError, WorkflowRun
@@ -54,6 +57,24 @@ class RunStopper(RunWaiter):
                 self.hook, run_id, spare_review=is_late and wanted != "always", is_killed=not is_late
             )
 
+    @contextmanager
+    def cancelling_if_cut_off(self, ownership: Ownership) -> Iterator[None]:
+        """Cancel what there may be of a run whose task is stopped, or takes too long, before it has heard of it."""
+        try:
+            yield
+        except BaseException as error:
+            is_late = isinstance(error, AirflowTaskTimeout)
+            wanted = self.cancel_on_timeout if is_late else self._killed and self.cancel_on_kill
+            if wanted:
+                cancel_unheard_of(
+                    self.hook,
+                    ownership.unheard_of,
+                    ownership.kept_run_id,
+                    spare_review=is_late and wanted != "always",
+                    is_killed=not is_late,
+                )
+            raise
+
     def timed_out(self, client: "RetabClient", run: "WorkflowRun", status: str) -> Exception:
         """Cancel the run if it is to be, and return an error that says so."""
         from retab_orchestration import WaitTimeoutError
@@ -72,7 +93,8 @@ class RunStopper(RunWaiter):
         self, context: Context, last: "WorkflowRun", error: "WaitTimeoutError", client: "RetabClient"
     ) -> "WorkflowRun":
         if error.__cause__ is not None:  # nobody knows what became of it while it could not be looked at
-            last = look_again(client, last.id)
+            run_id = last.id
+            last = patiently(lambda: client.get_run(run_id, outputs=False))
         if is_settled(last, self.on_review):
             return client.get_run(last.id, output_nodes=self._nodes())
         self._push(context, last)
@@ -104,9 +126,10 @@ class RunStopper(RunWaiter):
 
         if not self.cancel_on_timeout:
             return "it goes on: wait for it with RetabRunSensor, or cancel it"
+        spare_review = self.cancel_on_timeout != "always"
         try:
-            is_cancelled = cancel_unless_reviewed(
-                client, run.id, spare_review=self.cancel_on_timeout != "always"
+            is_cancelled = patiently(
+                lambda: cancel_unless_reviewed(client, run.id, spare_review=spare_review)
             )
         except RetabError as error:
             return f"it may go on, for cancelling it failed: {error}"

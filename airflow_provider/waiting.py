@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Seconds between two looks at a run that cannot be looked at, before it is cancelled.
+# Seconds between two tries to look at a run whose time is over, or to cancel it.
 _BETWEEN_LOOKS = 5.0
 
 
@@ -187,15 +187,19 @@ def own_run_id(context: Context) -> str | None:
     return run_id
 
 
-def look_again(client: "RetabClient", run_id: str) -> "WorkflowRun":
-    """Return the run as it is now, trying for as long as looks may fail."""
+def patiently(act: "Callable[[], T]") -> "T":
+    """Look at a run, or cancel it, trying for as long as looks may fail.
+
+    Raises:
+        RetabError: What failed last.
+    """
     from retab_orchestration import PollPolicy, RetabError
     from retab_orchestration.policies import ErrorBudget, Trouble
 
     budget = ErrorBudget(PollPolicy().error_budget)
     while True:
         try:
-            return client.get_run(run_id, outputs=False)
+            return act()
         except RetabError as error:
             if not error.retryable or not budget.failed(Trouble.OUTAGE, time.monotonic()):
                 raise

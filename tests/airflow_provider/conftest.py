@@ -6,10 +6,14 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
+
+from hosts.processes import wait_until
 
 collect_ignore_glob = [] if importlib.util.find_spec("airflow") else ["*"]
 
@@ -209,3 +213,24 @@ def _pdf(lines):
     trailer = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
     trailer += f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
     return body + trailer.encode()
+
+
+@pytest.fixture
+def interrupt():
+    """Call `act` in the main thread, in the middle of whatever it does, as a SIGTERM would, once `condition` holds."""
+    main = threading.main_thread().ident
+    threads = []
+
+    def watch(condition, then):
+        wait_until(condition, timeout=30, what="the moment to interrupt", interval=0.01)
+        signal.pthread_kill(main, signal.SIGUSR1)
+        then()
+
+    def begin(condition, act, then=lambda: None):
+        signal.signal(signal.SIGUSR1, lambda *_: act())
+        threads.append(threading.Thread(target=watch, args=(condition, then)))
+        threads[-1].start()
+
+    yield begin
+    for thread in threads:
+        thread.join(60)

@@ -1,7 +1,6 @@
 """A task that is stopped stops its run; a trigger that merely moves, or whose task was cleared, does not."""
 
 import asyncio
-import signal
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -187,27 +186,6 @@ def test_trigger_without_a_task_cancels_nothing(connect, kill_to_the_end, run_id
 def echo(**settings):
     json_inputs = {"json-node-1": {"seconds": 3600}}
     return RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", json_inputs=json_inputs, **settings)
-
-
-@pytest.fixture
-def interrupt():
-    """Call `act` in the main thread, in the middle of whatever it does, as a SIGTERM would, once `condition` holds."""
-    main = threading.main_thread().ident
-    threads = []
-
-    def watch(condition, then):
-        wait_until(condition, timeout=30, what="the moment to interrupt", interval=0.01)
-        signal.pthread_kill(main, signal.SIGUSR1)
-        then()
-
-    def begin(condition, act, then=lambda: None):
-        signal.signal(signal.SIGUSR1, lambda *_: act())
-        threads.append(threading.Thread(target=watch, args=(condition, then)))
-        threads[-1].start()
-
-    yield begin
-    for thread in threads:
-        thread.join(60)
 
 
 def test_worker_that_is_told_to_end_while_it_waits_cancels_the_run_and_does_not_succeed(

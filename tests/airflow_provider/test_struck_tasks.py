@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from types import SimpleNamespace
 
@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseHook,
     TaskDeferred,
 )
@@ -22,7 +23,7 @@ from airflow_provider.kills import TRIGGERS_ARE_KILLED
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
 from hosts.processes import wait_until
-from retab_orchestration import RetabClient
+from retab_orchestration import RetabClient, WaitTimeoutError
 from retab_orchestration._core import own_runs
 from retab_orchestration.emulator import Emulator
 from tests.sweep.sockets import fresh_key, hurry
@@ -386,3 +387,109 @@ def test_a_wait_goes_on_when_its_connection_is_deleted_and_added_with_another_ke
         changing.join(60)
 
     assert event["status"] == "completed"
+
+
+# ---- tasks that end while they start their run, or look for it
+
+CREATE = "POST /v1/workflows/runs"
+LIST = "GET /v1/workflows/runs"
+
+
+def strike(task, context, error):
+    """Execute a task that Airflow ends with an error, wherever it is by then."""
+    with pytest.raises(type(error)):
+        task.execute(context)
+    with suppress(type(error)):
+        try:
+            raise error
+        except AirflowTaskTimeout:
+            task.on_kill()  # as Airflow does then
+
+
+def raising(task, error):
+    """Return what a signal's handler does: Airflow 2 tells a task that it is killed before it ends it."""
+
+    def act():
+        if not isinstance(error, AirflowTaskTimeout):
+            task.on_kill()
+        raise error
+
+    return act
+
+
+LATE, STOPPED = AirflowTaskTimeout("too late"), AirflowException("Task received SIGTERM signal")
+
+
+@pytest.mark.parametrize("lag", [0.0, LAG])
+@pytest.mark.parametrize(
+    ("settings", "error", "becomes"),
+    [
+        ({}, LATE, "cancelled"),
+        ({"cancel_on_timeout": "always"}, LATE, "cancelled"),
+        ({"cancel_on_timeout": False}, LATE, "running"),
+        ({}, STOPPED, "cancelled"),
+        ({"cancel_on_kill": False}, STOPPED, "running"),
+    ],
+)
+def test_a_task_that_ends_while_it_creates_cancels_what_it_created(
+    serve, context, store, faster, interrupt, settings, error, becomes, lag
+):
+    server = serve(list_lag=lag)
+    server.post_faults([{"match": CREATE, "kind": "hold_after"}])
+    task = echo(**settings)
+    interrupt(lambda: server.stats()["held"], raising(task, error))
+
+    strike(task, {**context, "task_state_store": store} if store is not None else context, error)
+    server.release()
+
+    [run_id] = server.run_ids()
+    with RetabClient(fresh_key(), server.url) as client:
+        assert status(client, run_id) == becomes
+
+
+def test_a_retry_that_is_late_while_it_looks_cancels_the_run_of_the_attempt_before(
+    serve, attempt, context, new_ti, interrupt
+):
+    server, store, ti = serve(), Store(), new_ti()
+    run_id = attempt(store, ti=ti)
+    server.post_faults([{"match": LIST, "kind": "hold_before"}])
+    task = echo(retries=1)
+    interrupt(lambda: server.stats()["held"], raising(task, LATE))
+    ti.try_number, ti.xcoms = 2, {}
+    dag_run = SimpleNamespace(start_date=START, clear_number=0)
+
+    strike(task, {"ti": ti, "dag_run": dag_run, "task_state_store": store}, LATE)
+    server.release()
+
+    with RetabClient(fresh_key(), server.url) as client:
+        assert status(client, run_id) == "cancelled"
+    assert server.stats()["runs_created"] == 1
+
+
+def test_a_create_that_nothing_finds_is_told_where_its_task_was_late(
+    serve, context, faster, interrupt, caplog
+):
+    server = serve(api="classic")
+    server.post_faults([{"match": "POST /v1/workflows/*/run", "kind": "hold_after"}])
+    task = echo()
+    interrupt(lambda: server.stats()["held"], raising(task, LATE))
+
+    strike(task, context, LATE)
+    server.release()
+
+    assert "look in Retab for what was started since" in caplog.text
+
+
+@pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
+def test_a_deferred_task_that_is_late_in_an_outage_cancels_its_run_when_that_is_over(
+    serve, execute, ti, faster, limit
+):
+    server = serve()
+    server.post_faults([{"match": "POST */cancel", "kind": "http_503", "times": 12}])
+    seconds = {"timeout": 1, "execution_timeout": timedelta(seconds=1)}[limit]
+
+    with pytest.raises(WaitTimeoutError, match="it was cancelled"):
+        execute(echo(**{limit: seconds}))
+
+    with RetabClient(fresh_key(), server.url) as client:
+        assert status(client, ti.xcoms["run_id"]) == "cancelled"
