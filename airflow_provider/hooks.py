@@ -7,16 +7,16 @@ import asyncio
 import importlib
 import json
 import logging
-import socket
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider import get_provider_info
+from airflow_provider.namespaces import own_address, own_machine
 
 if TYPE_CHECKING:
     from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabClient, RetryPolicy
@@ -111,13 +111,13 @@ class RetabHook(BaseHook):
         """Return what tells this Airflow from others that use the same account: the connection's, else its address."""
         if self._known is None:
             self.get_conn().close()
-        return (self._known and self._known.namespace) or _own_address() or _own_machine()
+        return (self._known and self._known.namespace) or own_address() or own_machine()
 
     def has_shared_namespace(self) -> bool:
         """Whether `namespace()` is the same on all workers, and not made of the name of this machine."""
         if self._known is None:
             self.get_conn().close()
-        return bool((self._known and self._known.namespace) or _own_address())
+        return bool((self._known and self._known.namespace) or own_address())
 
     def run_url(self, workflow_id: str | None, run_id: str) -> str:
         """Return where to look at a run: the dashboard if the connection names one, else the run's API address."""
@@ -182,6 +182,8 @@ async def import_core() -> None:
 
 
 _imported = threading.Event()
+# What was read last of each connection.
+_last: dict[str, _Profile] = {}
 
 
 def _form() -> dict[str, Any]:
@@ -193,9 +195,14 @@ def _read(conn_id: str, connection: Connection) -> _Profile:
     from retab_orchestration import ConfigurationError
 
     try:
-        return _profile(connection)
+        profile = _profile(connection)
     except ConfigurationError as error:
         raise ConfigurationError(f"connection {conn_id!r}: {error}") from None
+    # One object for all hooks of a connection: each of a thousand triggers has a hook.
+    if (known := _last.get(conn_id)) == profile:
+        return known
+    _last[conn_id] = profile
+    return profile
 
 
 def _wrong(message: str) -> Exception:
@@ -275,25 +282,3 @@ def _namespace(name: Any) -> str | None:
     if not isinstance(name, str) or not name.strip():
         raise _wrong(f"its extra 'namespace' must be a name such as 'production', not {name!r}")
     return name.strip()
-
-
-def _own_address() -> str | None:
-    """Return the address that this Airflow was given, None for one that every machine has."""
-    from airflow.configuration import conf
-
-    address = _base_url_of(conf)
-    host = urlsplit(address).hostname or ""
-    is_local = host in {"", "localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104  nothing listens here
-    return None if is_local else address.rstrip("/")
-
-
-def _own_machine() -> str:
-    from airflow.configuration import AIRFLOW_HOME, conf
-
-    return f"{socket.gethostname()} {AIRFLOW_HOME} {_base_url_of(conf)}"
-
-
-def _base_url_of(conf: Any) -> str:
-    sections = ("api", "webserver")  # of Airflow 3, of Airflow 2
-    addresses = (str(conf.get(name, "base_url", fallback="") or "") for name in sections)
-    return next(filter(None, addresses), "")

@@ -1,6 +1,6 @@
 """What a task does with a run: the XComs it leaves, the event it resumes with, and how it ends."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,16 +101,12 @@ def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
     return PollPolicy(first=first, interval=poll_interval, review_interval=2 * poll_interval)
 
 
-def outage_log(run_id: str, log: Any) -> "Callable[[ApiError | None], None]":
-    """Return what logs once that a run cannot be looked at, and once that it can again."""
-
-    def _tell(error: "ApiError | None") -> None:
-        if error is None:
-            log.warning("Run %s can be looked at again", run_id)
-        else:
-            log.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
-
-    return _tell
+def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
+    """Log once that a run cannot be looked at, and once that it can again."""
+    if error is None:
+        log.warning("Run %s can be looked at again", run_id)
+    else:
+        log.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
 
 
 def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:

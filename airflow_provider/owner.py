@@ -23,7 +23,7 @@ from airflow_provider.inputs import (
 )
 from airflow_provider.kills import cancel_in_time
 from airflow_provider.links import RetabRunLink
-from airflow_provider.outcomes import RunEvent, failing_well, is_settled, outage_log, poll_policy
+from airflow_provider.outcomes import RunEvent, failing_well, is_settled, log_outage, poll_policy
 from airflow_provider.ownership import OnClear, Owned, Ownership
 from airflow_provider.results import check_output_path, find_place, write_outputs
 from airflow_provider.stopping import CancelOnTimeout, RunStopper
@@ -190,7 +190,7 @@ class RunOwner(RunStopper, BaseOperator):
                 on_review="wait" if self.on_review == "wait" and not self.deferrable else "return",
                 output_nodes=self._nodes(),
                 on_change=saw,
-                on_outage=outage_log(run.id, self.log),
+                on_outage=partial(log_outage, run.id, self.log),
             )
 
         try:

@@ -12,10 +12,10 @@ from airflow_provider.clocks import Watch
 from airflow_provider.hooks import RetabHook, import_core
 from airflow_provider.inputs import OnReview
 from airflow_provider.kills import TRIGGERS_ARE_KILLED, cancel_if_stopped
-from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, outage_log, poll_policy
+from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, log_outage, poll_policy
 
 if TYPE_CHECKING:
-    from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabError, WorkflowRun
+    from retab_orchestration import ApiError, AsyncRetabClient, AuthenticationError, RetabError, WorkflowRun
     from retab_orchestration.policies import KeyRefusals
 
 # Airflow 3.3 fails a task that is resumed before its executor has reported that the deferring process ended. Its
@@ -25,6 +25,8 @@ SHORTEST_DEFERRAL = 10.0
 
 # Seconds past a strict deadline in which the last look, which is at the deadline itself, may still be answered.
 _GRACE = 5.0
+
+_NO_LIMIT = nullcontext()
 
 
 class RetabRunTrigger(BaseTrigger):
@@ -119,7 +121,7 @@ class RetabRunTrigger(BaseTrigger):
                     strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
                     nearest = min((each for each in (left, strict) if each is not None), default=None)
                     limit = None if strict is None else asyncio.timeout(max(strict, first) + _GRACE)
-                    async with limit or nullcontext():
+                    async with limit or _NO_LIMIT:
                         run = await client.wait_for_run(
                             self.run_id,
                             # At least one look, and not before `first`: a run that ended in time is not late with us.
@@ -128,7 +130,7 @@ class RetabRunTrigger(BaseTrigger):
                             on_review=self._until(),
                             outputs=False,
                             on_change=self._log_change,
-                            on_outage=outage_log(self.run_id, self.logger()),
+                            on_outage=self._log_outage,
                         )
             except WaitTimeoutError:
                 return {"status": TIMEOUT if nearest == left else OUT_OF_TIME}
@@ -161,6 +163,9 @@ class RetabRunTrigger(BaseTrigger):
 
     def _log_change(self, run: "WorkflowRun") -> None:
         self.logger().info("Run %s is %s", run.id, run.status_name)
+
+    def _log_outage(self, error: "ApiError | None") -> None:
+        log_outage(self.run_id, self.logger(), error)
 
 
 def _refusals() -> "KeyRefusals":
