@@ -1,15 +1,17 @@
 """A workflow as Prefect stores it, with its account and its inputs, and a run of it that goes on without us."""
 
+from collections.abc import Awaitable
 from typing import Any, ClassVar
 
 from prefect.blocks.abstract import JobBlock, JobRun
 from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, ValidationInfo, field_validator
 
-from prefect_collection.blocks import DOCUMENTATION, LOGO, Credentials, RetabCredentials, aopen_client
+from prefect_collection._accounts import aasked, awaited
+from prefect_collection.blocks import DOCUMENTATION, LOGO, Credentials, RetabCredentials
 from prefect_collection.documents import DocumentInput, as_documents, refuse_contents
 from prefect_collection.tasks._creation import creation_of_run
 from prefect_collection.tasks._once import aonce
-from prefect_collection.waiting import Waiting, awaited, outcome_of
+from prefect_collection.waiting import Waiting, outcome_of
 from retab_orchestration import AsyncRetabClient, RetabError, WorkflowRun
 
 __all__ = ["RetabRun", "RetabWorkflow"]
@@ -65,8 +67,10 @@ class RetabRun(JobRun[dict[str, Any]]):
             ReviewRequiredError: The run waits for a human: decide the review and wait for completion again.
             RetabError: The run goes on: wait for completion first.
         """
-        async with await aopen_client(self.credentials) as client:
-            run = outcome_of(await client.get_run(self.run_id, output_nodes=self.output_nodes), "fail")
+        run = await aasked(
+            self.credentials, lambda client: client.get_run(self.run_id, output_nodes=self.output_nodes)
+        )
+        run = outcome_of(run, "fail")
         if not run.is_terminal:
             raise RetabError(
                 f"run {run.id} is {run.status_name}: await wait_for_completion() first", run_id=run.id
@@ -155,8 +159,9 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
             "text_inputs": self.text_inputs or None,
             "version": self.version,
         }
-        async with self.credentials.get_async_client() as client:
-            run_id = await aonce(
+
+        def create(client: AsyncRetabClient) -> Awaitable[str]:
+            return aonce(
                 creation_of_run(
                     client,
                     "trigger",
@@ -167,7 +172,8 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
                     dedupe_key=dedupe_key,
                 )
             )
-        return self.get_run(run_id)
+
+        return self.get_run(await aasked(self.credentials, create))
 
     def get_run(self, run_id: str) -> RetabRun:
         """Return a run of this workflow by its id, as after a restart of the process that triggered it."""

@@ -1,44 +1,26 @@
 """How a wait is asked for, what it logs, and what its end means: the same for tasks, flows and blocks."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from logging import Logger, LoggerAdapter
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 
-from prefect_collection.blocks import (
-    Credentials,
-    RetabCredentials,
-    aload_again,
-    aload_credentials,
-    aopen_client,
-    key_of,
-    load_again,
-    load_credentials,
-    name_of,
-    open_client,
-)
 from retab_orchestration import (
     ApiError,
-    AsyncRetabClient,
-    AuthenticationError,
     InvalidInputError,
     PollPolicy,
-    RetabClient,
     ReviewRequiredError,
     WaitTimeoutError,
     WorkflowRun,
 )
-from retab_orchestration.policies import KeyRefusals
 
 __all__ = [
     "OnReview",
     "RunLogger",
     "Waiting",
-    "awaited",
     "cancelled",
     "ended_before",
     "not_cancelled",
@@ -46,10 +28,7 @@ __all__ = [
     "outcome_of",
     "run_logger",
     "status_log",
-    "waited",
 ]
-
-T = TypeVar("T")
 
 # Seconds in which a wait looks once.
 _ONE_LOOK = 0.001
@@ -131,64 +110,6 @@ class Waiting:
         before, self._since = self._since, time.monotonic()
         if before is not None and self._timeout is not None and not self._is_asked:
             self._timeout = max(self._timeout - (self._since - before), _ONE_LOOK)
-
-
-class Account:
-    """The account of one wait, whose key may be changed while it goes on.
-
-    Args:
-        block: The one that the wait begins with, None for the environment's.
-    """
-
-    def __init__(self, block: RetabCredentials | None) -> None:
-        self.block = block
-        self._refusals = KeyRefusals()
-
-    def pause_after(self, error: AuthenticationError, now: RetabCredentials | None) -> float:
-        """Return the seconds until the next look after one that was refused.
-
-        Args:
-            error: The refusal.
-            now: The account as it was read anew.
-
-        Raises:
-            AuthenticationError: It was refused every time; the message names the block.
-        """
-        is_changed = key_of(now) != key_of(self.block)
-        self.block = now
-        pause = self._refusals.pause_after(time.monotonic(), is_changed=is_changed)
-        if pause is not None:
-            return pause
-        name = name_of(now)
-        whose = f"the Retab Credentials block {name!r}" if name else "the block" if now else "RETAB_API_KEY"
-        raise error.told_as(
-            f"Retab refuses the API key of {whose}, also after it was read again: put the key that is good now there, "
-            f"then wait for the run again. {error.message}"
-        ) from error
-
-
-def waited(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
-    """Wait with an account, and go on with its new key where that is changed meanwhile."""
-    account = Account(load_credentials(credentials))
-    while True:
-        try:
-            with open_client(account.block) as client:
-                return act(client)
-        except AuthenticationError as error:
-            pause = account.pause_after(error, load_again(account.block))
-            time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
-
-
-async def awaited(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
-    """Do what `waited` does, awaiting."""
-    account = Account(await aload_credentials(credentials))
-    while True:
-        try:
-            async with await aopen_client(account.block) as client:
-                return await act(client)
-        except AuthenticationError as error:
-            pause = account.pause_after(error, await aload_again(account.block))
-            await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
 
 
 def outage_log(run_id: str, logger: RunLogger) -> Callable[[ApiError | None], None]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prefect_collection.blocks import Credentials, aopen_client, open_client
+from prefect_collection._accounts import aasked, asked
+from prefect_collection.blocks import Credentials
 from prefect_collection.tasks._kinds import asking, twin_of
 from retab_orchestration import ReviewDecision
 
@@ -37,10 +38,8 @@ def decide_review(
         ReviewConflictError: Another decision stands, and was not changed.
         InvalidInputError: The run has no review at this node; the message says where it waits.
     """
-    with open_client(credentials) as client:
-        return client.decide_review(
-            run_id, node_id, approved=approved, modified_data=modified_data, reason=reason
-        )
+    decision: dict[str, Any] = {"approved": approved, "modified_data": modified_data, "reason": reason}
+    return asked(credentials, lambda client: client.decide_review(run_id, node_id, **decision))
 
 
 @twin_of(decide_review)
@@ -54,7 +53,5 @@ async def adecide_review(
     credentials: Credentials = None,
 ) -> ReviewDecision:
     """Do what `decide_review` does, awaiting."""
-    async with await aopen_client(credentials) as client:
-        return await client.decide_review(
-            run_id, node_id, approved=approved, modified_data=modified_data, reason=reason
-        )
+    decision: dict[str, Any] = {"approved": approved, "modified_data": modified_data, "reason": reason}
+    return await aasked(credentials, lambda client: client.decide_review(run_id, node_id, **decision))

@@ -4,14 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
 
-from prefect_collection.blocks import (
-    Credentials,
-    RetabCredentials,
-    aload_credentials,
-    aopen_client,
-    load_credentials,
-    open_client,
-)
+from prefect_collection._accounts import aasked, asked
+from prefect_collection.blocks import Credentials, RetabCredentials, aload_credentials, load_credentials
 from prefect_collection.documents import DocumentInput, as_documents
 from prefect_collection.progress import AsyncProgressArtifacts, ProgressArtifacts
 from prefect_collection.tasks._creation import creation_of_run
@@ -83,7 +77,8 @@ def create_run(
         ApiError: It was refused, or the server was not reached: nothing was created.
     """
     block = load_credentials(credentials)
-    with open_client(block) as client:
+
+    def create(client: RetabClient) -> str:
         return once(
             creation_of_run(
                 client,
@@ -96,6 +91,8 @@ def create_run(
                 on_progress=ProgressArtifacts(),
             )
         )
+
+    return asked(block, create)
 
 
 @twin_of(create_run)
@@ -111,13 +108,14 @@ async def acreate_run(
     dedupe_key: str = "0",
 ) -> str:
     """Do what `create_run` does, awaiting."""
-    block, progress = await aload_credentials(credentials), AsyncProgressArtifacts()
-    inputs = _inputs(workflow_id, json_inputs, text_inputs, version)
-    async with await aopen_client(block) as client:
+    block = await aload_credentials(credentials)
+
+    async def create(client: AsyncRetabClient) -> str:
+        progress = AsyncProgressArtifacts()
         creation = creation_of_run(
             client,
             "create_run",
-            inputs,
+            _inputs(workflow_id, json_inputs, text_inputs, version),
             block,
             documents=as_documents(documents),
             metadata=metadata,
@@ -128,6 +126,8 @@ async def acreate_run(
             return await aonce(creation)
         finally:
             await progress.shown()
+
+    return await aasked(block, create)
 
 
 @creating
@@ -146,16 +146,14 @@ def restart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str
         CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it, then change `dedupe_key`.
     """
     block = load_credentials(credentials)
-    with open_client(block) as client:
-        return once(_restart(client, block, run_id, dedupe_key))
+    return asked(block, lambda client: once(_restart(client, block, run_id, dedupe_key)))
 
 
 @twin_of(restart_run)
 async def arestart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:
     """Do what `restart_run` does, awaiting."""
     block = await aload_credentials(credentials)
-    async with await aopen_client(block) as client:
-        return await aonce(_restart(client, block, run_id, dedupe_key))
+    return await aasked(block, lambda client: aonce(_restart(client, block, run_id, dedupe_key)))
 
 
 def _restart(
@@ -188,8 +186,7 @@ def get_run(
     Raises:
         NotFoundError: There is no such run for this key.
     """
-    with open_client(credentials) as client:
-        return client.get_run(run_id, output_nodes=output_nodes)
+    return asked(credentials, lambda client: client.get_run(run_id, output_nodes=output_nodes))
 
 
 @twin_of(get_run)
@@ -197,8 +194,7 @@ async def aget_run(
     run_id: str, *, output_nodes: Sequence[str] | None = None, credentials: Credentials = None
 ) -> WorkflowRun:
     """Do what `get_run` does, awaiting."""
-    async with await aopen_client(credentials) as client:
-        return await client.get_run(run_id, output_nodes=output_nodes)
+    return await aasked(credentials, lambda client: client.get_run(run_id, output_nodes=output_nodes))
 
 
 @asking
@@ -216,15 +212,13 @@ def list_runs(*, credentials: Credentials = None, **filters: Unpack[RunFilter]) 
     Raises:
         InvalidInputError: A filter is unknown or out of range: nothing was sent.
     """
-    with open_client(credentials) as client:
-        return client.list_runs(**filters)
+    return asked(credentials, lambda client: client.list_runs(**filters))
 
 
 @twin_of(list_runs)
 async def alist_runs(*, credentials: Credentials = None, **filters: Unpack[RunFilter]) -> RunPage:
     """Do what `list_runs` does, awaiting."""
-    async with await aopen_client(credentials) as client:
-        return await client.list_runs(**filters)
+    return await aasked(credentials, lambda client: client.list_runs(**filters))
 
 
 @asking
@@ -238,15 +232,13 @@ def list_steps(run_id: str, *, credentials: Credentials = None) -> list[Step]:
     Raises:
         NotFoundError: There is no such run for this key.
     """
-    with open_client(credentials) as client:
-        return client.list_steps(run_id)
+    return asked(credentials, lambda client: client.list_steps(run_id))
 
 
 @twin_of(list_steps)
 async def alist_steps(run_id: str, *, credentials: Credentials = None) -> list[Step]:
     """Do what `list_steps` does, awaiting."""
-    async with await aopen_client(credentials) as client:
-        return await client.list_steps(run_id)
+    return await aasked(credentials, lambda client: client.list_steps(run_id))
 
 
 @asking
@@ -261,12 +253,10 @@ def cancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
         The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (look again), or
         `cancellation_failed` (it had ended already).
     """
-    with open_client(credentials) as client:
-        return client.cancel_run(run_id)
+    return asked(credentials, lambda client: client.cancel_run(run_id))
 
 
 @twin_of(cancel_run)
 async def acancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
     """Do what `cancel_run` does, awaiting."""
-    async with await aopen_client(credentials) as client:
-        return await client.cancel_run(run_id)
+    return await aasked(credentials, lambda client: client.cancel_run(run_id))

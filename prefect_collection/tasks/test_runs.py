@@ -1,16 +1,10 @@
 """The task that runs a workflow's saved tests."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from prefect_collection.blocks import (
-    Credentials,
-    RetabCredentials,
-    aload_credentials,
-    aopen_client,
-    load_credentials,
-    open_client,
-)
+from prefect_collection._accounts import aasked, asked
+from prefect_collection.blocks import Credentials, RetabCredentials, aload_credentials, load_credentials
 from prefect_collection.tasks._kinds import creating, twin_of
 from prefect_collection.tasks._once import Creation, aonce, once
 from retab_orchestration import AsyncRetabClient, RetabClient
@@ -47,8 +41,7 @@ def create_test_run(
     """
     block = load_credentials(credentials)
     given = {"test_id": test_id, "block_id": block_id, "n_consensus": n_consensus}
-    with open_client(block) as client:
-        return once(_test_run(client, block, workflow_id, dedupe_key, given=given))
+    return asked(block, lambda client: once(_test_run(client, block, workflow_id, dedupe_key, given=given)))
 
 
 @twin_of(create_test_run)
@@ -64,8 +57,11 @@ async def acreate_test_run(
     """Do what `create_test_run` does, awaiting."""
     block = await aload_credentials(credentials)
     given = {"test_id": test_id, "block_id": block_id, "n_consensus": n_consensus}
-    async with await aopen_client(block) as client:
-        return await aonce(_test_run(client, block, workflow_id, dedupe_key, given=given, can_find=_anever))
+
+    def create(client: AsyncRetabClient) -> Awaitable[str]:
+        return aonce(_test_run(client, block, workflow_id, dedupe_key, given=given, can_find=_anever))
+
+    return await aasked(block, create)
 
 
 def _test_run(

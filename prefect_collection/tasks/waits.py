@@ -4,18 +4,17 @@ from asyncio import to_thread
 from collections.abc import Sequence
 from typing import Any, cast
 
+from prefect_collection._accounts import awaited, waited
 from prefect_collection.blocks import Credentials
 from prefect_collection.outputs import OutputPath, OutputTarget
 from prefect_collection.tasks._kinds import asking, twin_of
 from prefect_collection.waiting import (
     OnReview,
     Waiting,
-    awaited,
     cancelled,
     ended_before,
     not_cancelled,
     outcome_of,
-    waited,
 )
 from retab_orchestration import (
     ApiError,

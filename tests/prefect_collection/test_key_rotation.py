@@ -1,4 +1,4 @@
-"""The key of an account is changed while a run is waited for: it is read anew, and the wait goes on."""
+"""The key of an account is changed: it is read anew, and the wait goes on; what asks once is asked once more."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 import prefect_collection
-from prefect_collection import RetabRun
+from prefect_collection import RetabCredentials, RetabRun, RetabWorkflow
 from retab_orchestration import AuthenticationError, RetabClient
 from retab_orchestration.emulator import Emulator
 
@@ -94,3 +94,28 @@ def test_a_key_that_stays_wrong_fails_once_and_says_which(server, run_id, colour
     assert BEFORE not in str(refused.value)
     assert refused.value.status == 401
     assert len([pause for pause in slept if pause > 20]) == 2
+
+
+@pytest.mark.parametrize("asked", ["create_run", "get_run", "cancel_run", "trigger", "fetch_result"])
+def test_what_asks_once_with_a_key_that_stays_wrong_is_refused_once_and_says_which(
+    server, run_id, asked, call
+):
+    server.set_key(AFTER)
+    before = sum(server.stats()["requests"].values())
+    workflow = RetabWorkflow(credentials=RetabCredentials(api_key=BEFORE), workflow_id="wf_echo")
+    ask = {
+        "create_run": lambda: call("create_run", "wf_echo"),
+        "get_run": lambda: call("get_run", run_id),
+        "cancel_run": lambda: call("cancel_run", run_id),
+        "trigger": lambda: asyncio.run(workflow.trigger()),
+        "fetch_result": lambda: asyncio.run(RetabRun(run_id).fetch_result()),
+    }[asked]
+
+    with pytest.raises(
+        AuthenticationError, match="put the key that is good now there, then try again"
+    ) as refused:
+        ask()
+
+    assert ("the block" if asked == "trigger" else "RETAB_API_KEY") in str(refused.value)
+    assert BEFORE not in str(refused.value)
+    assert sum(server.stats()["requests"].values()) - before <= 2

@@ -513,21 +513,74 @@ def test_an_account_may_be_named(run_flow, emulator, monkeypatch):
     assert run_flow(body).startswith("run_")
 
 
-def test_a_saved_account_whose_key_is_changed_is_read_anew_by_a_wait(run_flow):
+@pytest.fixture
+def rotated():
+    """An account that was loaded before its key was changed: at Retab, and in the block that it is saved in."""
     name = f"account-{uuid4()}"
     with Emulator(api_key="sk_before", speed=20.0) as server:
-        account = RetabCredentials(api_key="sk_before", base_url=server.url)
-        account.save(name)
+        RetabCredentials(api_key="sk_before", base_url=server.url).save(name)
+        account = RetabCredentials.load(name)
         with account.get_client() as client:
-            run_id = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 30}}).id
+            account_run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 30}})
         RetabCredentials(api_key="sk_after", base_url=server.url).save(name, overwrite=True)
         server.set_key("sk_after")
+        yield server, account, account_run.id, name
 
-        async def body(tasks):
-            run = await tasks.wait_for_run(run_id, poll_interval_seconds=0.5, credentials=account)
-            return run.status.value
 
-        assert run_flow(body) == "completed"
+def test_a_saved_account_whose_key_is_changed_is_read_anew_by_a_wait(run_flow, rotated):
+    _, account, run_id, _ = rotated
+
+    async def body(tasks):
+        run = await tasks.wait_for_run(run_id, poll_interval_seconds=0.5, credentials=account)
+        return run.status.value
+
+    assert run_flow(body) == "completed"
+
+
+def test_a_saved_account_whose_key_is_changed_is_read_anew_by_everything_that_asks_once(run_flow, rotated):
+    server, account, run_id, _ = rotated
+
+    async def body(tasks):
+        assert (await tasks.get_run(run_id, credentials=account)).id == run_id
+        assert [run.id for run in (await tasks.list_runs(credentials=account)).data] == [run_id]
+        assert isinstance(await tasks.list_steps(run_id, credentials=account), list)
+        made = [
+            await tasks.create_run("wf_invoice_review", credentials=account),
+            await tasks.restart_run(run_id, credentials=account),
+        ]
+        assert (await tasks.create_test_run("wf_invoice", credentials=account)).startswith("wftestrun_")
+        waiting = await tasks.wait_for_run(made[0], poll_interval_seconds=0.5, credentials=account)
+        [node] = waiting.waiting_for_node_ids
+        await tasks.decide_review(made[0], node, approved=True, credentials=account)
+        assert (await tasks.cancel_run(run_id, credentials=account)).id == run_id
+        # As in a retry: the same run, whichever key it was created with.
+        return [*made, await tasks.create_run("wf_invoice_review", credentials=account)]
+
+    first, second, again = run_flow(body)
+
+    assert first == again != second
+    assert server.stats()["runs_created"] == 3
+
+
+def test_a_job_whose_accounts_key_is_changed_reads_it_anew(rotated):
+    server, account, run_id, name = rotated
+    RetabWorkflow(credentials=account, workflow_id="wf_echo", poll_interval_seconds=0.5).save(name)
+    # Loaded with the key that is good by now, so it is changed once more.
+    workflow = RetabWorkflow.load(name)
+    server.set_key("sk_last")
+    RetabCredentials(api_key="sk_last", base_url=server.url).save(name, overwrite=True)
+
+    @flow
+    async def job():
+        run = await workflow.trigger()
+        await run.wait_for_completion()
+        return run.run_id, await run.fetch_result(), (await workflow.trigger()).run_id
+
+    started, outputs, again = asyncio.run(job())
+
+    assert started == again != run_id
+    assert outputs.keys() == {"end-node-1"}
+    assert server.stats()["runs_created"] == 2
 
 
 def test_an_account_that_was_not_saved_says_how_to_save_it(run_flow, emulator):
