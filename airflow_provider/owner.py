@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from airflow_provider.outcomes import RunEvent, failing_well, is_settled, log_ou
 from airflow_provider.ownership import OnClear, Owned, Ownership
 from airflow_provider.results import check_output_path, find_place, write_outputs
 from airflow_provider.stopping import CancelOnTimeout, RunStopper
-from airflow_provider.waiting import through_key_changes
+from airflow_provider.waiting import log, through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
@@ -173,6 +173,7 @@ class RunOwner(RunStopper, BaseOperator):
         def saw(seen: "WorkflowRun") -> None:
             nonlocal wait
             self.log.info("Run %s is %s", seen.id, seen.status_name)
+            _show(partial(self._push, context), seen)
             wait = wait if seen.is_terminal else wait.saw(is_waiting=seen.is_waiting, at=time.time())
 
         if is_settled(run, self.on_review):
@@ -214,6 +215,14 @@ class RunOwner(RunStopper, BaseOperator):
         check_text(retab_conn_id=self.retab_conn_id)
         _, kwargs = self._deferral("run", wait).trigger.serialize()
         json.dumps(kwargs)
+
+
+def _show(push: "Callable[[WorkflowRun], None]", run: "WorkflowRun") -> None:
+    """Leave the run's state as XComs in the middle of a wait, which must not fail for that."""
+    try:
+        push(run)
+    except Exception:  # noqa: BLE001
+        log.warning("Airflow did not take the state of run %s", run.id, exc_info=True)
 
 
 def _was_cancelled(run: "WorkflowRun") -> bool:

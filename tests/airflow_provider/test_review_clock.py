@@ -1,6 +1,7 @@
 """A review stops the clock of `timeout`, whoever restarts meanwhile; a resume that fails is deferred again."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
+from hosts.processes import wait_until
 from retab_orchestration import RunStatus
 
 REVIEW = "wf_invoice_review"
@@ -63,6 +65,54 @@ def test_a_review_longer_than_the_timeout_ends_in_the_outputs(connect, context, 
         outputs = resumed(operator, context, going_on, fired(fire, going_on))
     assert "end-node-1" in outputs
     assert client.get_run(run_id).status is RunStatus.COMPLETED
+
+
+def test_a_review_is_told_as_xcoms_while_a_worker_waits_through_it(connect, context, ti, invoice, client):
+    task = RetabRunWorkflowOperator(
+        task_id="read",
+        workflow_id=REVIEW,
+        documents={"start-node-1": str(invoice)},
+        on_review="wait",
+        deferrable=False,
+        poll_interval=0.5,
+    )
+    told = []
+
+    def decide():
+        wait_until(lambda: ti.xcoms.get("waiting_for_node_ids"), timeout=30, what="the review", interval=0.05)
+        told.append((ti.xcoms["status"], ti.xcoms["waiting_for_node_ids"]))
+        client.decide_review(ti.xcoms["run_id"], "hil-node-1", approved=True)
+
+    human = threading.Thread(target=decide)
+    human.start()
+    outputs = task.execute(context)
+    human.join()
+
+    assert told == [("waiting_for_human", ["hil-node-1"])]
+    assert (ti.xcoms["status"], ti.xcoms["waiting_for_node_ids"]) == ("completed", [])
+    assert "end-node-1" in outputs
+
+
+def test_a_worker_waits_on_although_airflow_takes_no_xcom(connect, context, ti, execute, monkeypatch, caplog):
+    task = RetabRunWorkflowOperator(
+        task_id="run",
+        workflow_id="wf_echo",
+        json_inputs={"json-node-1": {"seconds": 1}},
+        deferrable=False,
+        poll_interval=0.5,
+    )
+    push = ti.xcom_push
+
+    def fail_once_it_waits(key, value):
+        if len(ti.history) == 4:
+            monkeypatch.setattr(ti, "xcom_push", push)
+            raise ConnectionError("no answer from the API server")
+        push(key, value)
+
+    monkeypatch.setattr(ti, "xcom_push", fail_once_it_waits)
+
+    assert "end-node-1" in execute(task)
+    assert "Airflow did not take the state of run" in caplog.text
 
 
 def test_a_triggerer_that_comes_back_during_a_review_has_no_deadline(
