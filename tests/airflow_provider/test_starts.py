@@ -1,4 +1,4 @@
-"""One run for one DAG run, on servers that honour a key and on others, with what each Airflow tells a task."""
+"""One run for one DAG run, on every kind of server, with what each Airflow tells a task."""
 
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider.operators import RetabRunWorkflowOperator
+from hosts.processes import wait_until
+from retab_orchestration._core import own_runs
 from retab_orchestration.emulator import Emulator
 from tests.airflow_provider.conftest import KEY
 from tests.sweep.sockets import hurry
@@ -50,9 +52,25 @@ VERSIONS = {"3.0": airflow_3, "3.1": airflow_3, "3.2": airflow_3, "3.3": airflow
 VERSIONS |= {"2.11": airflow_2} if IS_AIRFLOW_2 else {}
 
 
-@pytest.fixture(scope="module", params=["compared", "honoured", "ignored"])
+# What a server makes of a key and of tags, and for how many seconds its list lags. Whoever looks for a run whose create
+# may have been cut off looks for longer than that.
+LAG = 0.4
+SERVERS = [
+    ("compared", "kept", 0.0),
+    ("honoured", "kept", 0.0),
+    ("ignored", "kept", 0.0),
+    ("ignored", "unfiltered", 0.0),
+    ("ignored", "kept", LAG),
+    ("ignored", "unfiltered", LAG),
+    ("compared", "unfiltered", LAG),
+]
+
+
+@pytest.fixture(scope="module", params=SERVERS, ids=lambda traits: " ".join(map(str, traits)))
 def server(request):
-    with Emulator(api_key=KEY, speed=20, idempotency=request.param) as server:
+    idempotency, metadata, list_lag = request.param
+    traits = {"idempotency": idempotency, "metadata": metadata, "list_lag": list_lag}
+    with Emulator(api_key=KEY, speed=20, **traits) as server:
         yield server
 
 
@@ -72,7 +90,8 @@ def attempt(request, connect, new_ti, airflow_database):
     def run(*, dag_run=1, try_number=1, max_tries=1, start=0, clear_number=0, **settings):
         ti = new_ti()
         ti.run_id = request.node.name  # the audit log of Airflow 2 is one for all tests
-        ti.try_number, ti.max_tries = try_number, max_tries
+        ti.try_number, ti.max_tries, ti.start_date = try_number, max_tries, datetime.now(UTC)
+        own_runs._own.clear()  # each attempt is a process of its own
         began = START + timedelta(seconds=start)
         row = SimpleNamespace(id=dag_run, start_date=began, clear_number=clear_number)
         task = RetabRunWorkflowOperator(
@@ -89,6 +108,18 @@ def attempt(request, connect, new_ti, airflow_database):
     return run
 
 
+@pytest.fixture
+def shown(client):
+    """Wait until the list shows a run: whoever clears a task does so later than a list lags."""
+
+    def wait(run_id):
+        listed = lambda: run_id in {run.id for run in client.iter_runs()}  # noqa: E731
+        wait_until(listed, timeout=30, what="the run in the list", interval=0.5)
+        return run_id
+
+    return wait
+
+
 def created(emulator):
     return emulator.stats()["runs_created"]
 
@@ -100,8 +131,8 @@ def test_a_retry_takes_the_run_up(attempt, emulator):
     assert created(emulator) == 1
 
 
-def test_a_clear_starts_another_and_cancels_the_first(attempt, emulator, client):
-    first = attempt()
+def test_a_clear_starts_another_and_cancels_the_first(attempt, emulator, client, shown):
+    first = shown(attempt())
 
     second = attempt(try_number=2, max_tries=2, start=60, clear_number=1)
 
@@ -117,8 +148,8 @@ def test_a_clear_of_another_task_changes_nothing(attempt, emulator):
     assert created(emulator) == 1
 
 
-def test_a_clear_may_take_the_run_up_again(attempt, emulator):
-    first = attempt()
+def test_a_clear_may_take_the_run_up_again(attempt, emulator, shown):
+    first = shown(attempt())
     cleared = {"max_tries": 2, "start": 60, "clear_number": 1, "on_clear": "reattach"}
 
     assert attempt(try_number=2, **cleared) == first
@@ -133,3 +164,18 @@ def test_a_dag_run_that_is_deleted_and_made_again_has_a_run_of_its_own(attempt, 
 
     assert attempt(dag_run=2, start=60, try_number=2) == second != first
     assert created(emulator) == 2
+
+
+@pytest.mark.parametrize("server", [("ignored", "dropped", 0.0)], indirect=True, ids=["dropped"])
+def test_where_no_tags_are_kept_a_retry_takes_up_what_airflow_kept_and_else_starts_nothing(
+    server, attempt, emulator, request
+):
+    first = attempt()
+
+    if request.node.callspec.params["attempt"] in {"3.3", "2.11"}:
+        assert attempt(try_number=2) == first
+    else:
+        with pytest.raises(AirflowFailException, match="nothing to find it by"):
+            attempt(try_number=2)
+
+    assert created(emulator) == 1
