@@ -157,4 +157,5 @@ def identity_of(
 
 
 def _moment(value: Any) -> datetime | None:
-    return value.astimezone(UTC) if isinstance(value, datetime) else None
+    # A plain one: pendulum's, which Airflow 2 tells, lose their zone where time is subtracted from them.
+    return datetime.fromtimestamp(value.timestamp(), UTC) if isinstance(value, datetime) else None

@@ -1,8 +1,9 @@
 """Finding runs by their tags, and finding out, once per server and key, what a server does with tags."""
 
+import math
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from retab_orchestration import errors
@@ -25,8 +26,8 @@ __all__ = [
 MOST_ROWS = 1000
 """Rows of a workflow's runs, newest first, in which tags are looked for where the server does not filter by them."""
 
-# Another machine's clock may be off, but not by more than this.
-_CLOCK_SLACK = timedelta(days=1)
+# Seconds by which another machine's clock may be off.
+_CLOCK_SLACK = 24 * 3600.0
 
 
 class Tags(StrEnum):
@@ -179,9 +180,10 @@ async def _read(
     """Look for a tag in the rows themselves, newest first."""
     found: list[WorkflowRun] = []
     read, is_complete = 0, True
+    earliest = -math.inf if since is None else since.timestamp() - _CLOCK_SLACK
     async for run in iter_runs(session, RunFilters.read(workflow_id=workflow_id, order="desc", limit=100)):
         created = run.timing.created_at
-        if since is not None and created is not None and created < since - _CLOCK_SLACK:
+        if created is not None and created.timestamp() < earliest:
             break
         read += 1
         if read > MOST_ROWS:
