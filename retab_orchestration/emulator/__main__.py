@@ -3,13 +3,15 @@
 import logging
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from retab_orchestration.emulator.definitions import read_workflows
-from retab_orchestration.emulator.server import Server, address, listen
+from retab_orchestration.emulator.doors import names_allowed
+from retab_orchestration.emulator.server import REQUEST_TIMEOUT, Server, address, listen
 from retab_orchestration.emulator.service import Service
 
 __all__ = ["main"]
@@ -47,6 +49,10 @@ class Metadata(StrEnum):
     DROPPED = "dropped"
 
 
+WorkflowsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="YAML file with workflows of your own.")
+]
+ApiKeyOption = Annotated[str | None, typer.Option(help="The one right key; without it any key is accepted.")]
 KeyOption = Annotated[
     Idempotency,
     typer.Option(
@@ -59,6 +65,14 @@ MetadataOption = Annotated[
     typer.Option(help="Metadata of runs: kept, kept while the list does not filter by it, or not stored."),
 ]
 LagOption = Annotated[float, typer.Option(help="Seconds for which a new run is in no list.")]
+HostsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Name besides those of loopback and --host by which it may be called; may be given several times.",
+    ),
+]
+TimeOption = Annotated[float, typer.Option(help="Seconds within which a request has to arrive.")]
 
 
 def serve(
@@ -66,17 +80,15 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 0,
     api: Annotated[Api, typer.Option(help="Routes to serve.")] = Api.BOTH,
-    workflows: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YAML file with workflows of your own.")
-    ] = None,
+    workflows: WorkflowsOption = None,
     speed: Annotated[float, typer.Option(help="How many times faster than usual runs go.")] = 1.0,
-    api_key: Annotated[
-        str | None, typer.Option(help="The one right key; without it any key is accepted.")
-    ] = None,
+    api_key: ApiKeyOption = None,
     auth: Annotated[Auth, typer.Option(help="Header that may carry the key.")] = Auth.BOTH,
     idempotency: KeyOption = Idempotency.COMPARED,
     metadata: MetadataOption = Metadata.KEPT,
     list_lag: LagOption = 0.0,
+    allow_host: HostsOption = None,
+    request_timeout: TimeOption = REQUEST_TIMEOUT,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log requests on stderr.")] = False,
 ) -> None:
     """Run a local Retab until it is interrupted. It prints one line when it is ready."""
@@ -92,12 +104,14 @@ def serve(
             idempotency=idempotency.value,
             metadata=metadata.value,
             list_lag=list_lag,
+            allow_hosts=names_allowed(host, allow_host or ()),
         )
         listener = listen(host, port)
+        on_ready = partial(_say, f"listening on {address(host, listener)}")
+        server = Server(service, on_ready, verbose=verbose, request_timeout=request_timeout)
     except (OSError, ValueError) as error:
         typer.echo(f"retab-emulator: {error}", err=True)
         raise typer.Exit(1) from error
-    server = Server(service, lambda: _say(f"listening on {address(host, listener)}"), verbose=verbose)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

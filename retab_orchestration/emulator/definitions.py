@@ -1,5 +1,6 @@
 """Reading users' workflows from a YAML file; the package's docstring shows one."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,6 @@ def _text(entry: Mapping[str, Any], name: str) -> str:
 
 def _number(entry: Mapping[str, Any], name: str, default: float) -> float:
     value = entry.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"{name} has to be a number of seconds, 0 or more")
     return float(value)

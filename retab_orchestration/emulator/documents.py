@@ -3,6 +3,7 @@
 import base64
 import binascii
 import codecs
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pypdf
-from pypdf.errors import PyPdfError
 
 from retab_orchestration.emulator.blobs import Blob
 from retab_orchestration.emulator.wire import new_id
@@ -43,7 +43,8 @@ class File:
     @property
     def storage_url(self) -> str:
         """The durable reference that stands for the file in later requests; it cannot be downloaded from."""
-        extension = self.filename.rpartition(".")[2].lower() if "." in self.filename else "bin"
+        extension = self.filename.rpartition(".")[2].lower() if "." in self.filename else ""
+        extension = extension if extension.isascii() and extension.isalnum() else "bin"
         return f"https://storage.retab.com/org_emulator/{self.id}.{extension}"
 
     def reference(self) -> dict[str, str]:
@@ -120,16 +121,9 @@ def _read_text(blob: Blob) -> tuple[str, int | None, str | None]:
     if start[:1024].lstrip().startswith(b"%PDF"):
         try:
             pages = pypdf.PdfReader(blob.file).pages
-            return "\n".join(page.extract_text() for page in pages), len(pages), None
-        except (
-            PyPdfError,
-            ValueError,
-            KeyError,
-            IndexError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
+            text = "\n".join(page.extract_text() for page in pages)
+            return text.encode("utf-8", "replace").decode(), len(pages), None
+        except Exception as error:  # noqa: BLE001 - there is no end of what a broken PDF makes pypdf raise
             return "", None, f"it is not a readable PDF ({type(error).__name__})"
     try:
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -140,11 +134,12 @@ def _read_text(blob: Blob) -> tuple[str, int | None, str | None]:
 
 def _take(text: str, wanted: Field) -> str | float | None:
     found = re.search(
-        rf"^[ \t]*{re.escape(wanted.label)}[ \t]*:[ \t]*(\S.*?)[ \t]*$", text, re.IGNORECASE | re.MULTILINE
+        rf"^[ \t]*{re.escape(wanted.label)}[ \t]*:[ \t]*(\S.*)$", text, re.IGNORECASE | re.MULTILINE
     )
     if found is None:
         return None
-    return _number(found[1]) if wanted.is_number else found[1]
+    value = found[1].rstrip(" \t")
+    return _number(value) if wanted.is_number else value
 
 
 def _number(text: str) -> float | None:
@@ -152,6 +147,7 @@ def _number(text: str) -> float | None:
     if re.search(r",\d{1,2}$", digits):  # 1.234,56 as much of Europe writes it
         digits = digits.replace(".", "").replace(",", ".")
     try:
-        return float(digits.replace(",", ""))
+        value = float(digits.replace(",", ""))
     except ValueError:
         return None
+    return value if math.isfinite(value) else None

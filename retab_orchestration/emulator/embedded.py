@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from retab_orchestration.emulator.definitions import read_workflows
-from retab_orchestration.emulator.server import Server, address, listen
+from retab_orchestration.emulator.doors import names_allowed
+from retab_orchestration.emulator.server import REQUEST_TIMEOUT, Server, address, listen
 from retab_orchestration.emulator.service import OnUpload, Service
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
@@ -37,6 +38,8 @@ class Emulator:
             API promises nothing.
         metadata: What becomes of a run's metadata: `kept`, `unfiltered` (kept, and no filter of the list) or `dropped`.
         list_lag: Seconds for which a new run is in no list.
+        allow_hosts: Host names besides those of loopback by which it may be called; IP addresses always may be used.
+        request_timeout: Seconds within which a request has to arrive; half a request is dropped then.
         on_upload: Called in the emulator's thread with a file's name, its bytes so far and all that it has, while it is
             uploaded.
 
@@ -58,6 +61,8 @@ class Emulator:
         idempotency: str = "compared",
         metadata: str = "kept",
         list_lag: float = 0.0,
+        allow_hosts: Iterable[str] = (),
+        request_timeout: float = REQUEST_TIMEOUT,
         on_upload: OnUpload | None = None,
     ) -> None:
         more = (
@@ -72,12 +77,13 @@ class Emulator:
             idempotency=idempotency,
             metadata=metadata,
             list_lag=list_lag,
+            allow_hosts=names_allowed(host, allow_hosts),
             on_upload=on_upload,
         )
         self._host, self._port = host, port
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._server = Server(self._service, self._on_ready)
+        self._server = Server(self._service, self._on_ready, request_timeout=request_timeout)
         self._thread = threading.Thread(target=self._run, name="retab-emulator", daemon=True)
         self.url = ""
         """`http://HOST:PORT` once it is listening."""

@@ -8,7 +8,7 @@ from typing import Any
 from retab_orchestration.emulator.documents import File, extract
 from retab_orchestration.emulator.workflows import Node, Workflow
 
-__all__ = ["Decision", "Run", "Step", "Version", "View", "look", "review_id"]
+__all__ = ["Decision", "Run", "Step", "Version", "View", "look", "plain", "review_id"]
 
 _ROUNDING = 1e-6
 """Seconds by which sums of times may be off."""
@@ -123,6 +123,11 @@ def review_id(run_id: str, node_id: str) -> str:
     return "rev_" + hashlib.sha256(f"{run_id}/{node_id}".encode()).hexdigest()[:26]
 
 
+def plain(value: Any) -> Any:
+    """Return a value as JSON may hold it: a file as its reference."""
+    return value.reference() if isinstance(value, File) else value
+
+
 def look(run: Run, now: float) -> View:
     """Tell where a run stands at `now`, seconds since 1970."""
     if run.settled is not None:
@@ -191,13 +196,16 @@ def _output(run: Run, step: Step) -> Any:
         case "extract":
             file = _document(step)
             return extract(file.text if file else "", node.fields)
-    return next(iter(step.inputs.values())) if len(step.inputs) == 1 else dict(step.inputs)
+    if len(step.inputs) == 1:
+        return next(iter(step.inputs.values()))
+    return {source: plain(value) for source, value in step.inputs.items()}
 
 
 def _error(step: Step) -> dict[str, Any] | None:
     node = step.node
     if node.error is not None:
         asked: dict[str, Any] = next((value for value in step.inputs.values() if isinstance(value, dict)), {})
+        asked = {key: value for key, value in asked.items() if value is None or isinstance(value, str)}
         return {key: asked.get(key, node.error.get(key)) for key in ("message", "stage", "category")}
     file = _document(step) if node.type == "extract" else None
     if file is not None and file.problem:

@@ -1,5 +1,6 @@
 """Faults on demand: which request meets which, decided here and acted upon by whoever carries the answers."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -147,7 +148,9 @@ def _read(fault: Any, number: int) -> _Posted:
     numbers = {"nth": 1, "times": 1, "seconds": _SECONDS.get(kind, 0.0), "retry_after": None, **fault}
     for name in ("nth", "times", "seconds", "retry_after"):
         value = numbers[name]
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+        if value is None and name == "retry_after":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise Refusal.invalid([*where, name], "Input should be a number, not negative", "number_type")
     met = Fault(kind, numbers["seconds"], numbers["retry_after"])
     return _Posted(fault["match"], numbers["nth"], numbers["times"], met)

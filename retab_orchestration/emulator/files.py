@@ -13,13 +13,17 @@ from retab_orchestration.emulator.shelf import BUDGET, SIGNED, Upload
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
 
-__all__ = ["ROUTES", "STORAGE", "find_upload", "serve_storage"]
+__all__ = ["ROUTES", "STORAGE", "find_upload", "refuse_storage", "serve_storage"]
 
 STORAGE = "/_storage/"
 """Where signed addresses point; no key is needed there, and none is allowed."""
 
 _SESSION = 900.0
 """Seconds that an upload may take."""
+
+_UNKNOWN = "application/octet-stream"
+
+_NOT_SIGNED = Response(403, b"SignatureDoesNotMatch", {"content-type": "text/plain"})
 
 
 def create_upload(state: State, request: Request) -> Response:
@@ -31,9 +35,11 @@ def create_upload(state: State, request: Request) -> Response:
     size = body.get("size_bytes")
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise Refusal.invalid(["body", "size_bytes"], "Input should be an integer greater than 0", "int_type")
-    mime_type = body.get("content_type") or mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    mime_type = _text(body, "content_type") or _guessed(filename)
+    if not _is_header(mime_type):
+        raise Refusal.invalid(["body", "content_type"], "Input should be a media type", "value_error")
     file = File(new_id("file"), filename, mime_type, size, "", "")
-    upload = Upload(file.id, filename, mime_type, size, body.get("sha256"), state.clock() + _SESSION)
+    upload = Upload(file.id, filename, mime_type, size, _text(body, "sha256"), state.clock() + _SESSION)
     state.shelf.uploads[file.id] = upload
     return answer(
         {
@@ -50,7 +56,7 @@ def create_upload(state: State, request: Request) -> Response:
 def complete_upload(state: State, request: Request, file_id: str) -> Response:
     """Answer `POST /v1/files/upload/{file_id}/complete`."""
     upload = _session(state, file_id)
-    sha256 = request.json_object().get("sha256") or upload.sha256
+    sha256 = _text(request.json_object(), "sha256") or upload.sha256
     if upload.arrived is None:
         raise Refusal(422, "Nothing was uploaded to the signed address yet")
     if upload.arrived.size != upload.size:
@@ -95,17 +101,37 @@ def get_download_link(state: State, request: Request, file_id: str) -> Response:
 
 def serve_storage(state: State, request: Request) -> Response:
     """Answer a signed address: `PUT` takes an upload, `GET` gives a download."""
-    action, _, file_id = request.path.removeprefix(STORAGE).partition("/")
-    if request.param("signature") != _signature(file_id):
-        return Response(403, b"SignatureDoesNotMatch", {"content-type": "text/plain"})
-    if (request.method, action) == ("PUT", "upload"):
+    if (refusal := refuse_storage(state, request)) is not None:
+        return refusal
+    file_id = _target(request)[1]
+    if request.method == "PUT":
         return _receive(state, request, file_id)
+    content = state.shelf.content(file_id)
+    if content is None:
+        return Response(410, b"The emulator keeps only the newest files", {"content-type": "text/plain"})
+    mime_type = _file(state, file_id).mime_type
+    return Response(200, content, {"content-type": mime_type if _is_header(mime_type) else _UNKNOWN})
+
+
+def refuse_storage(state: State, request: Request) -> Response | None:
+    """Return why a request to a signed address is refused, None when it is not; its head alone decides.
+
+    Raises:
+        Refusal: 404 or 410 when there is nothing at that address, or no more.
+    """
+    action, file_id = _target(request)
+    if request.param("signature") != _signature(file_id):
+        return _NOT_SIGNED
     if (request.method, action) == ("GET", "download"):
-        content = state.shelf.content(file_id)
-        if content is None:
-            return Response(410, b"The emulator keeps only the newest files", {"content-type": "text/plain"})
-        return Response(200, content, {"content-type": _file(state, file_id).mime_type})
-    raise Refusal(404, "Not Found")
+        return None
+    if (request.method, action) != ("PUT", "upload"):
+        raise Refusal(404, "Not Found")
+    signed = {name.lower(): value for name, value in _session(state, file_id).headers.items()}
+    has_key = "authorization" in request.headers or "api-key" in request.headers
+    sent = {
+        name: value for name, value in request.headers.items() if name in signed or name.startswith(SIGNED)
+    }
+    return _NOT_SIGNED if has_key or sent != signed else None
 
 
 def find_upload(state: State, request: Request) -> Upload | None:
@@ -115,13 +141,6 @@ def find_upload(state: State, request: Request) -> Upload | None:
 
 def _receive(state: State, request: Request, file_id: str) -> Response:
     upload = _session(state, file_id)
-    signed = {name.lower(): value for name, value in upload.headers.items()}
-    has_key = "authorization" in request.headers or "api-key" in request.headers
-    sent = {
-        name: value for name, value in request.headers.items() if name in signed or name.startswith(SIGNED)
-    }
-    if has_key or sent != signed:
-        return Response(403, b"SignatureDoesNotMatch", {"content-type": "text/plain"})
     blob = request.blob or Blob.of(request.body)
     upload.arrived = read_blob(blob, upload.filename, upload.mime_type, state.clock(), file_id)
     if blob.size <= BUDGET:
@@ -148,6 +167,26 @@ def _session(state: State, file_id: str) -> Upload:
     if state.clock() > upload.expires_at:
         raise Refusal(410, "Upload session expired: create another one")
     return upload
+
+
+def _text(body: dict[str, Any], name: str) -> str | None:
+    return text_at(body, name, ["body"]) if body.get(name) else None
+
+
+def _guessed(filename: str) -> str:
+    try:
+        return mimetypes.guess_type(filename)[0] or _UNKNOWN
+    except ValueError:  # it takes some names for addresses, and malformed ones
+        return _UNKNOWN
+
+
+def _is_header(value: str) -> bool:
+    return value.isascii() and value.isprintable() and value == value.strip() != ""
+
+
+def _target(request: Request) -> tuple[str, str]:
+    action, _, file_id = request.path.removeprefix(STORAGE).partition("/")
+    return action, file_id
 
 
 def _file(state: State, file_id: str) -> File:

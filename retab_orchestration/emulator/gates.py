@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from retab_orchestration.emulator.engine import Decision, Run, Step, Version, review_id
+from retab_orchestration.emulator.engine import Decision, Run, Step, Version, plain, review_id
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal
 
@@ -35,7 +35,7 @@ class Gate:
         """The versions of what is under review, the workflow's own first."""
         known = self.run.versions.setdefault(self.step.node.id, [])
         if not known:
-            value = next(iter(self.step.inputs.values()), None)
+            value = plain(next(iter(self.step.inputs.values()), None))
             snapshot = value if isinstance(value, dict) else {"output": value}
             known.append(Version(version_id(self, snapshot), None, snapshot, None, self.step.started_at))
         return known

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from retab_orchestration.emulator.wire import Refusal, Request
@@ -10,6 +10,9 @@ from retab_orchestration.emulator.wire import Refusal, Request
 __all__ = ["choice", "date_window", "integer", "order", "page"]
 
 T = TypeVar("T")
+
+_DAY = 86_400 - 1e-6
+"""Seconds from the beginning of a day to its last microsecond."""
 
 _STALE = (
     "Cursor does not match a resource in this organization and environment. "
@@ -136,6 +139,5 @@ def _date(request: Request, name: str) -> float | None:
     except ValueError as error:
         raise Refusal(400, f"Invalid {name}: use YYYY-MM-DD or an RFC 3339 time") from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if name == "to_date" and re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        moment += timedelta(days=1) - timedelta(microseconds=1)
-    return moment.timestamp()
+    is_day = name == "to_date" and re.fullmatch(r"\d{4}-\d\d-\d\d", text)
+    return moment.timestamp() + (_DAY if is_day else 0.0)

@@ -160,6 +160,9 @@ def _acknowledge(gate: Gate, version_id: str, body: dict[str, Any]) -> None:
     parents = {version.parent_id for version in gate.versions}
     newest = {version.id for version in gate.versions} - parents - {version_id}
     acknowledged = body.get("acknowledged_superseded_version_ids") or []
+    if not isinstance(acknowledged, list) or not all(isinstance(each, str) for each in acknowledged):
+        where = ["body", "acknowledged_superseded_version_ids"]
+        raise Refusal.invalid(where, "Input should be a list of strings", "list_type")
     if unseen := sorted(newest - set(acknowledged)):
         message = f"Newer versions would be discarded: acknowledge {', '.join(unseen)}"
         details = {"superseded_version_ids": unseen}

@@ -1,13 +1,12 @@
 """The list of runs: its filters and its order, as strict as the age of the server."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from retab_orchestration.emulator.engine import Run, View
 from retab_orchestration.emulator.paging import choice, date_window, integer, order
 from retab_orchestration.emulator.state import State
-from retab_orchestration.emulator.wire import Refusal, Request
+from retab_orchestration.emulator.wire import Refusal, Request, read_json
 
 __all__ = ["find_runs"]
 
@@ -98,10 +97,7 @@ def _metadata(request: Request) -> dict[str, Any]:
     text = request.param("metadata")
     if text is None:
         return {}
-    try:
-        pairs = json.loads(text)
-    except ValueError:
-        pairs = None
+    pairs = read_json(text, ["query", "metadata"])
     if not isinstance(pairs, dict) or not all(isinstance(value, str) for value in pairs.values()):
         raise Refusal.invalid(["query", "metadata"], "Input should be a JSON object of strings", "json_type")
     return pairs

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import math
 import socket
 import struct
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -21,12 +24,18 @@ from retab_orchestration.emulator.faults import Fault
 from retab_orchestration.emulator.service import Service
 from retab_orchestration.emulator.wire import Request, Response, answer
 
-__all__ = ["Server", "address", "listen"]
+__all__ = ["REQUEST_TIMEOUT", "Server", "address", "listen"]
 
 _log = logging.getLogger(__name__)
 
 _LARGE = 262_144
 """Bytes of a body from which on a request is handled in a thread, so that other requests are not kept waiting."""
+
+REQUEST_TIMEOUT = 300.0
+"""Seconds within which a request arrives unless told otherwise: enough for the largest upload."""
+
+_DISCARDED = 64 * 1024 * 1024
+"""Bytes that may still come after a request was refused unread; who sends them on reads the answer only then."""
 
 
 class Server(uvicorn.Server):
@@ -36,14 +45,27 @@ class Server(uvicorn.Server):
         service: What answers.
         on_ready: Called on the server's loop as soon as requests are answered.
         verbose: Whether requests are logged.
+        request_timeout: Seconds within which a request has to arrive, from its first byte to its last.
+
+    Raises:
+        ValueError: when the time is none.
     """
 
-    def __init__(self, service: Service, on_ready: Callable[[], None], *, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        service: Service,
+        on_ready: Callable[[], None],
+        *,
+        verbose: bool = False,
+        request_timeout: float = REQUEST_TIMEOUT,
+    ) -> None:
+        if not 0 < request_timeout < math.inf:
+            raise ValueError(f"request_timeout is {request_timeout}: use seconds, more than 0")
         self._app = _App(service)
         self._on_ready = on_ready
         config = uvicorn.Config(
             self._app,
-            http=_Protocol,
+            http=partial(_Protocol, request_timeout),  # type: ignore[arg-type]
             loop="asyncio",
             ws="none",
             lifespan="off",
@@ -96,11 +118,48 @@ def address(host: str, listener: socket.socket) -> str:
 
 
 class _Protocol(H11Protocol):
-    """Gives every request its transport, so that a fault can reset the connection underneath it."""
+    """Gives every request its transport, so that a fault can reset the connection underneath it, and limited time."""
+
+    def __init__(self, request_timeout: float, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._request_timeout = request_timeout
+        self._dropping: asyncio.TimerHandle | None = None
+        self._discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
+        self._await_rest()
+
+    def data_received(self, data: bytes) -> None:
+        is_refused = self._is_half_sent and self.cycle is not None and self.cycle.response_complete
+        self._discarded = self._discarded + len(data) if is_refused else 0
+        super().data_received(data)
+        if self._discarded > _DISCARDED:
+            self.transport.abort()
+        elif self._is_half_sent:
+            self._await_rest()
+        else:
+            self._stop_awaiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_awaiting()
+        super().connection_lost(exc)
+
+    @property
+    def _is_half_sent(self) -> bool:
+        if self.conn.their_state is h11.IDLE:
+            return bool(self.conn.trailing_data[0])
+        return self.conn.their_state is h11.SEND_BODY
+
+    def _await_rest(self) -> None:
+        if self._dropping is None:
+            self._dropping = self.loop.call_later(self._request_timeout, self.transport.abort)
+
+    def _stop_awaiting(self) -> None:
+        if self._dropping is not None:
+            self._dropping.cancel()
+            self._dropping = None
 
 
 class _App:
@@ -129,6 +188,8 @@ class _App:
     async def _exchange(self, http: HttpRequest) -> Response | None:
         """Return the answer, None when the connection is to be closed without one."""
         request = _head(http)
+        if (stranger := self._service.turn_away(request)) is not None:
+            return stranger
         self._service.count(request)
         fault = self._service.faults.take(request)
         try:
@@ -138,12 +199,14 @@ class _App:
                 request.blob.close()
 
     async def _answered(self, http: HttpRequest, request: Request, fault: Fault | None) -> Response | None:
-        is_too_large = not await _read(http, request, self._service)
+        refusal = self._service.refuse_unread(request)
+        if refusal is None and not await _read(http, request, self._service):
+            refusal = self._service.refuse_size(request)
         if fault is not None and fault.kind == "reset_before":
             return None
         if fault is not None and (instead := fault.response()) is not None:
             return instead
-        return await self._met(fault, lambda: self._act(request, is_too_large=is_too_large))
+        return await self._met(fault, lambda: self._act(request, refusal))
 
     async def _met(
         self, fault: Fault | None, act: Callable[[], Coroutine[Any, Any, Response]]
@@ -160,9 +223,9 @@ class _App:
             await self._wait(fault.seconds)
         return None if fault is not None and fault.is_silent else response
 
-    async def _act(self, request: Request, *, is_too_large: bool) -> Response:
-        if is_too_large:
-            return self._service.refuse_size(request)
+    async def _act(self, request: Request, refusal: Response | None) -> Response:
+        if refusal is not None:
+            return refusal
         try:
             if len(request.body) > _LARGE or request.blob is not None:
                 return await run_in_threadpool(self._service.handle, request)
@@ -195,21 +258,21 @@ def _head(http: HttpRequest) -> Request:
 
 
 async def _read(http: HttpRequest, request: Request, service: Service) -> bool:
-    """Read the body to its end; False when it is larger than the limit, none of it being kept then."""
+    """Read the body to its end; False as soon as it is larger than the limit."""
     limit, size = service.body_limit(request), 0
     chunks: list[bytes] = []
     request.blob = blob = Blob() if service.takes_blob(request) else None
     async for chunk in http.stream():
         size += len(chunk)
         if size > limit:
-            chunks.clear()
-        elif blob is not None and chunk:  # the last one is empty
+            return False
+        if blob is not None and chunk:  # the last one is empty
             blob.write(chunk)
             service.arriving(request, blob.size)
         else:
             chunks.append(chunk)
     request.body = b"".join(chunks)
-    return size <= limit
+    return True
 
 
 async def _reset(http: HttpRequest) -> None:

@@ -1,6 +1,6 @@
 """The pure core: a request in, a response out; no socket, no file, no sleeping, no clock of its own."""
 
-import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,10 +19,11 @@ from retab_orchestration.emulator import (
     steps,
     test_runs,
 )
+from retab_orchestration.emulator.doors import Doors
 from retab_orchestration.emulator.faults import Faults
 from retab_orchestration.emulator.routing import BOTH, Router
 from retab_orchestration.emulator.state import State, Traits
-from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id
+from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id, read_json
 from retab_orchestration.emulator.workflows import BUILT_IN, Workflow
 
 __all__ = ["BODY_LIMIT", "OnUpload", "Service"]
@@ -54,6 +55,7 @@ class Service:
         metadata: What becomes of a run's metadata: `kept`, `unfiltered` (kept, and no filter of the list) or `dropped`.
         list_lag: Seconds for which a new run is in no list.
         clock: Returns seconds since 1970.
+        allow_hosts: Names besides those of loopback by which `turn_away` lets it be called.
         on_upload: Called with a file's name, its bytes that have arrived and all that were announced, while an upload
             arrives; by whoever carries the requests.
 
@@ -73,15 +75,17 @@ class Service:
         metadata: str = "kept",
         list_lag: float = 0.0,
         clock: Callable[[], float] = time.time,
+        allow_hosts: Iterable[str] = (),
         on_upload: OnUpload | None = None,
     ) -> None:
         if api not in {"both", *BOTH}:
             raise ValueError(f"api is {api!r}: use 'both', 'classic' or 'current'")
         if auth not in {"both", "api-key", "bearer"}:
             raise ValueError(f"auth is {auth!r}: use 'both', 'api-key' or 'bearer'")
-        if speed <= 0:
+        if not 0 < speed < math.inf:
             raise ValueError(f"speed is {speed}: use a number above 0, such as 10 for ten times faster")
         self._api_key, self._auth, self._on_upload = api_key, auth, on_upload
+        self._doors = Doors(allow_hosts)
         known = {workflow.id: workflow for workflow in (*BUILT_IN, *workflows)}
         self.state = State(api, clock, speed, known, Traits(idempotency, metadata, list_lag))
         self.faults = Faults(self.count)
@@ -100,12 +104,25 @@ class Service:
             response = self._respond(request)
         except Refusal as refusal:
             response = refusal.response()
-        return replace(response, headers={"x-request-id": new_id("req"), **response.headers})
+        return _identified(response)
+
+    def turn_away(self, request: Request) -> Response | None:
+        """Answer a request that is none of a client's, None for the others; no fault meets it, nothing counts it."""
+        return _refused(lambda: self._doors.check(request))
+
+    def refuse_unread(self, request: Request) -> Response | None:
+        """Answer a request whose head says that its body is not wanted, None for the others."""
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and float(length) > self.body_limit(request):
+            return self.refuse_size(request)
+        if request.path.startswith(files.STORAGE):
+            return _refused(lambda: files.refuse_storage(self.state, request))
+        return None
 
     @staticmethod
     def takes_blob(request: Request) -> bool:
         """Tell whether the body of a request is an upload, to be handed over as a `Blob`."""
-        return request.path.startswith(files.STORAGE)
+        return request.method == "PUT" and request.path.startswith(files.STORAGE)
 
     def arriving(self, request: Request, size: int) -> None:
         """Take note of how many bytes of an upload there are by now."""
@@ -179,10 +196,10 @@ class Service:
             case "GET", "stats":
                 return answer(self.stats())
             case "POST", "faults":
-                self.faults.post(_json(request.body))
+                self.faults.post(read_json(request.body or b"[]", ["body"]))
                 return answer({"faults": "posted"})
             case "POST", "key":
-                self.set_key(_json(request.body))
+                self.set_key(read_json(request.body or b"[]", ["body"]))
                 return answer({"key": "set"})
             case "POST", "release":
                 return answer({"released": self.faults.release()})
@@ -192,8 +209,13 @@ class Service:
         raise Refusal(404, "Not Found")
 
 
-def _json(body: bytes) -> Any:
+def _refused(check: Callable[[], Response | None]) -> Response | None:
     try:
-        return json.loads(body or b"[]")
-    except ValueError as error:
-        raise Refusal.invalid(["body"], "JSON decode error", "json_invalid") from error
+        response = check()
+    except Refusal as refusal:
+        response = refusal.response()
+    return _identified(response) if response else None
+
+
+def _identified(response: Response) -> Response:
+    return replace(response, headers={"x-request-id": new_id("req"), **response.headers})

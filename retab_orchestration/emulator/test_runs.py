@@ -41,7 +41,7 @@ def _creator(word: str) -> Handler:
         workflow = state.workflow(text_at(body, "workflow_id", ["body"]))
         scope = object_at(body, "scope")
         kind = scope.get("type", "workflow")
-        if kind not in _SCOPES:
+        if not isinstance(kind, str) or kind not in _SCOPES:
             raise Refusal.invalid(
                 ["body", "scope", "type"], "Input should be 'single', 'block' or 'workflow'", "enum"
             )
@@ -69,7 +69,7 @@ def _lister(word: str) -> Handler:
         now = state.clock()
         found = [
             test_run
-            for test_run in state.test_runs.values()
+            for test_run in list(state.test_runs.values())
             if test_run.word == word
             and request.param("workflow_id") in {None, test_run.workflow.id}
             and request.param(f"{word}_id") in {None, test_run.test_id}
@@ -115,7 +115,7 @@ def get_run_result(state: State, _request: Request, test_run_id: str, test_id: s
 
 def get_result(state: State, _request: Request, result_id: str) -> Response:
     """Answer `GET /v1/workflows/{tests,evals}/results/{result_id}`."""
-    for test_run in state.test_runs.values():
+    for test_run in list(state.test_runs.values()):
         for result in _results(state, test_run):
             if result["id"] == result_id:
                 return answer(result)
@@ -151,7 +151,7 @@ def _chosen(workflow: Workflow, test_id: str | None, block_id: str | None) -> tu
 
 
 def _check_consensus(body: dict[str, Any]) -> None:
-    if body.get("n_consensus") not in {None, 3, 5, 7}:
+    if body.get("n_consensus") not in (None, 3, 5, 7):
         raise Refusal.invalid(["body", "n_consensus"], "Input should be 3, 5 or 7", "literal_error")
 
 

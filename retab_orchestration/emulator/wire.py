@@ -1,6 +1,8 @@
 """What goes in and out of the emulator's core: a request, a response, and a refusal; never a socket."""
 
 import json
+import math
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +11,12 @@ from typing import Any
 
 from retab_orchestration.emulator.blobs import Blob
 
-__all__ = ["Refusal", "Request", "Response", "answer", "moment", "new_id"]
+__all__ = ["Refusal", "Request", "Response", "answer", "moment", "new_id", "read_json"]
+
+_DEPTH = 100
+"""How deep JSON may be nested; what was taken is written again, inside of more."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -46,12 +53,7 @@ class Request:
         """
         if not self.body:
             return {}
-        try:
-            body = json.loads(self.body)
-        except ValueError as error:
-            raise Refusal.invalid(
-                ["body"], f"JSON decode error: {type(error).__name__}", "json_invalid"
-            ) from error
+        body = read_json(self.body, ["body"])
         if not isinstance(body, dict):
             raise Refusal.invalid(["body"], "Input should be a valid dictionary or object", "dict_type")
         return body
@@ -103,6 +105,51 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
     """Build a JSON response."""
     encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status, encoded, {"content-type": "application/json", **(headers or {})})
+
+
+def read_json(text: str | bytes, loc: Sequence[str]) -> Any:
+    """Read JSON that can be written again, `loc` being where it stands.
+
+    Raises:
+        Refusal: 422 for what is no JSON, is nested too deep, or holds a number that no double can hold or half of a
+            surrogate pair.
+    """
+    try:
+        value = json.loads(text, parse_int=_integer, parse_float=_double)
+        _check(value)
+    except (ValueError, RecursionError) as error:
+        raise Refusal.invalid(loc, f"JSON decode error: {type(error).__name__}", "json_invalid") from error
+    return value
+
+
+def _integer(digits: str) -> int:
+    _double(digits)
+    return int(digits)
+
+
+def _double(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number out of range")
+    return value
+
+
+def _check(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEPTH):
+        texts = [each for each in level if isinstance(each, str) and not each.isascii()]
+        texts += [key for each in level if isinstance(each, dict) for key in each if not key.isascii()]
+        if any(map(_SURROGATE.search, texts)):
+            raise ValueError("half of a surrogate pair")
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise ValueError("nested too deep")
 
 
 def moment(seconds: float | None) -> str | None:
