@@ -1,6 +1,7 @@
 """Who is let in: what a browser was led to send by a page of somebody else is not."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from retab_orchestration.emulator.wire import Refusal, Request, Response
@@ -8,6 +9,8 @@ from retab_orchestration.emulator.wire import Refusal, Request, Response
 __all__ = ["Doors", "names_allowed"]
 
 _LOOPBACK = ("localhost", ".localhost")
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 class Doors:
@@ -27,7 +30,7 @@ class Doors:
             raise ValueError(message)  # noqa: TRY004 - as for the other settings
         names = list(allow_hosts)
         for name in names:
-            if not isinstance(name, str) or not name or _name(name) != name.lower():
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise ValueError(
                     f"allow_hosts has {name!r}: use host names without a port, such as 'retab.test'"
                 )

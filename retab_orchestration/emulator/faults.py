@@ -62,6 +62,8 @@ class Fault:
         status = int(self.kind.removeprefix("http_"))
         if self.retry_after is not None:
             headers["retry-after"] = f"{self.retry_after:g}"
+        if status == 304:  # which has no body
+            return Response(status, headers=headers)
         if status in {502, 503, 504}:
             return Response(status, b"upstream unavailable", {"content-type": "text/plain", **headers})
         return answer(_BODIES.get(status, {"detail": f"Fault {status}"}), status, headers)

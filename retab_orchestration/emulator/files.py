@@ -170,7 +170,7 @@ def _session(state: State, file_id: str) -> Upload:
 
 
 def _text(body: dict[str, Any], name: str) -> str | None:
-    return text_at(body, name, ["body"]) if body.get(name) else None
+    return None if body.get(name) in (None, "") else text_at(body, name, ["body"])
 
 
 def _guessed(filename: str) -> str:

@@ -137,10 +137,11 @@ class _Protocol(H11Protocol):
         super().data_received(data)
         if self._discarded > _DISCARDED:
             self.transport.abort()
-        elif self._is_half_sent:
-            self._await_rest()
-        else:
-            self._stop_awaiting()
+        self._keep_time()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._keep_time()  # of a request that began behind this one
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_awaiting()
@@ -151,6 +152,12 @@ class _Protocol(H11Protocol):
         if self.conn.their_state is h11.IDLE:
             return bool(self.conn.trailing_data[0])
         return self.conn.their_state is h11.SEND_BODY
+
+    def _keep_time(self) -> None:
+        if self._is_half_sent and not self.transport.is_closing():
+            self._await_rest()
+        else:
+            self._stop_awaiting()
 
     def _await_rest(self) -> None:
         if self._dropping is None:

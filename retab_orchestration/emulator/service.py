@@ -112,12 +112,13 @@ class Service:
 
     def refuse_unread(self, request: Request) -> Response | None:
         """Answer a request whose head says that its body is not wanted, None for the others."""
-        length = request.headers.get("content-length", "")
-        if length.isdecimal() and float(length) > self.body_limit(request):
-            return self.refuse_size(request)
         if request.path.startswith(files.STORAGE):
-            return _refused(lambda: files.refuse_storage(self.state, request))
-        return None
+            refusal = _refused(lambda: files.refuse_storage(self.state, request))
+            if refusal is not None:
+                return refusal
+        length = request.headers.get("content-length", "")
+        is_too_large = length.isdecimal() and float(length) > self.body_limit(request)
+        return self.refuse_size(request) if is_too_large else None
 
     @staticmethod
     def takes_blob(request: Request) -> bool:

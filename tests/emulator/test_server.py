@@ -149,6 +149,16 @@ def test_answers_in_place_of_the_real_one(http, emulator):
     assert emulator.stats()["runs_created"] == 0
 
 
+def test_every_status_can_be_answered(http, emulator, caplog):
+    seen = {}
+    for status in range(300, 600):
+        emulator.post_faults([{"match": "GET *", "kind": f"http_{status}"}])
+        seen[status] = http.get("/v1/workflows").status_code
+
+    assert seen == {status: status for status in range(300, 600)}
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_faults_that_make_no_sense_are_refused_in_the_caller(emulator):
     with pytest.raises(ValueError, match="Input should be one of"):
         emulator.post_faults([{"match": "*", "kind": "explode"}])
