@@ -548,7 +548,9 @@ def test_a_saved_account_whose_key_is_changed_is_read_anew_by_everything_that_as
             await tasks.create_run("wf_invoice_review", credentials=account),
             await tasks.restart_run(run_id, credentials=account),
         ]
-        assert (await tasks.create_test_run("wf_invoice", credentials=account)).startswith("wftestrun_")
+        assert (await tasks.create_test_run("wf_invoice", credentials=account)).startswith(
+            ("wftestrun_", "wfevalrun_")
+        )
         waiting = await tasks.wait_for_run(made[0], poll_interval_seconds=0.5, credentials=account)
         [node] = waiting.waiting_for_node_ids
         await tasks.decide_review(made[0], node, approved=True, credentials=account)
