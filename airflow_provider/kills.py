@@ -73,7 +73,8 @@ def cancel_unheard_of(
         for run in runs:
             if not run.is_terminal:
                 cancel_unless_reviewed(client, run.id, spare_review=spare_review)
-        if not runs and identity.begun is not None:
+        has_ended_badly = [run.is_terminal and run.status.value != "completed" for run in runs]
+        if all(has_ended_badly) and identity.begun is not None:
             _log.warning(
                 "The task ended while it started a run. None is to be found, so if there is one it goes on: look in "
                 "Retab for what was started since %s",

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from retab_orchestration import errors
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
-from retab_orchestration._core.own_runs import own_run, remember_own
+from retab_orchestration._core.own_runs import own_runs, remember_own
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import FAILED, Siblings, kept_of, until_listed
 from retab_orchestration._core.tags import Tags, tags_of
@@ -16,7 +16,7 @@ from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT
 from retab_orchestration.models import WorkflowRun
 
-__all__ = ["Creation", "cut_off"]
+__all__ = ["Creation", "cut_off", "inputs_changed"]
 
 # Conflicts that the API documents, and that have nothing to do with an `Idempotency-Key`: nothing was created.
 _DOCUMENTED_CONFLICTS = frozenset({"production_required_but_unpublished"})
@@ -61,22 +61,25 @@ class Creation:
         """
         identity = self.new.identity
         look = partial(self._siblings.tagged, identity.since)
-        found = await until_listed(self._session, identity.begun, look)
-        own = await own_run(self._session, identity, self._fingerprint, found)
-        if own is not None:  # its server may keep nothing that tells its inputs
-            found = replace(found, runs=(*found.runs, own))
+        found = await until_listed(self._session, identity.begun, look, self._is_that_begun)
+        # Its server may keep nothing that tells the inputs of one of ours.
+        own = await own_runs(self._session, identity, found.runs)
+        found = self._siblings.without_parent(replace(found, runs=(*found.runs, *own.values())))
         living = self._siblings.living_in(found)
         self._failures = len(found.runs) - len(living)
-        same = [run for run in living if run is own or run.metadata.get(FINGERPRINT) == self._fingerprint]
-        if living and not same and self.new.identity.on_mismatch == "error":
-            raise errors.InputsChangedError(
-                f"run {living[0].id} was started for the same task with other inputs; clear the task to start a new "
-                "run, or give it back the inputs that it had",
-                run=living[0],
-            )
+        same = [run for run in living if run is own.get(self._fingerprint) or self._is_same(run)]
+        if living and not same and identity.on_mismatch == "error":
+            raise inputs_changed(living[0])
         if not same and not found.is_complete:
             await self._refuse_to_guess()
         return await self._siblings.only(same) if same else None
+
+    def _is_same(self, run: WorkflowRun) -> bool:
+        return run.metadata.get(FINGERPRINT) == self._fingerprint
+
+    def _is_that_begun(self, run: WorkflowRun) -> bool:
+        """Whether a run can be the one whose create was cut off, or is a reason to look for it no longer."""
+        return run.status not in FAILED and (self.new.identity.on_mismatch == "error" or self._is_same(run))
 
     async def _refuse_to_guess(self) -> None:
         """Raise where there may be a run that was not seen, and it is not known that none was begun."""
@@ -184,6 +187,15 @@ def _came_before(run: WorkflowRun, seconds: float) -> bool:
     if run.status not in FAILED or began is None or ended is None:
         return False
     return (ended - began).total_seconds() > seconds + _WHOLE_SECONDS
+
+
+def inputs_changed(run: WorkflowRun) -> errors.InputsChangedError:
+    """Return the error for a run of the same identity that has other inputs."""
+    return errors.InputsChangedError(
+        f"run {run.id} was started for the same task with other inputs; clear the task to start a new run, or give it "
+        "back the inputs that it had",
+        run=run,
+    )
 
 
 def cut_off(new: NewRun, begun: datetime) -> errors.CreateOutcomeUnknownError:

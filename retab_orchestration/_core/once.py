@@ -3,17 +3,18 @@
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
-from retab_orchestration._core.creation import Creation, cut_off
-from retab_orchestration._core.own_runs import with_own_runs
+from retab_orchestration._core.creation import Creation, cut_off, inputs_changed
+from retab_orchestration._core.own_runs import own_runs, own_runs_of_any_generation, remember_own
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.siblings import until_listed
-from retab_orchestration._core.tags import MOST_ROWS, Tags, find_tagged, remember_created, tags_of
+from retab_orchestration._core.siblings import FAILED, until_listed
+from retab_orchestration._core.tags import MOST_ROWS, Found, Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun
@@ -68,18 +69,39 @@ async def create_once(
         new = await session.runtime.off_loop(partial(prepared, new, family, spool), slow=True)
         fingerprint = new.fingerprint()  # hashes nothing, for the documents were read
         if family == "classic":
-            if adopt and new.identity.begun is not None:
-                raise cut_off(new, new.identity.begun)
-            return await _send(session, new, fingerprint, 0, on_progress)
+            return await _on_classic_routes(session, new, fingerprint, adopt=adopt, on_progress=on_progress)
         send = partial(_send, session, fingerprint=fingerprint, on_progress=on_progress)
         creation = Creation(session, new, fingerprint, send)
         if not adopt:
             return await _created(session, creation, on_progress)
-        # One at a time in this process: the next one finds what this one has made.
-        async with session.runtime.lock(f"create {session.settings.base_url} {new.identity.key}"):
+        async with _one_at_a_time(session, new.identity):
             return await creation.adopt() or await _created(session, creation, on_progress)
     finally:
         spool.close()
+
+
+def _one_at_a_time(session: Session, identity: RunIdentity) -> AbstractAsyncContextManager[None]:
+    """Let creates of one identity in this process follow each other: the next one finds what this one has made."""
+    return session.runtime.lock(f"create {session.settings.base_url} {identity.key}")
+
+
+async def _on_classic_routes(
+    session: Session, new: NewRun, fingerprint: str, *, adopt: bool, on_progress: OnProgress | None
+) -> WorkflowRun:
+    """Send a create where there are no tags: a run of its identity is known only if this process made it."""
+    identity = new.identity
+    if adopt and identity.begun is not None:
+        raise cut_off(new, identity.begun)
+    async with _one_at_a_time(session, identity) if adopt else nullcontext():
+        own = await own_runs(session, identity, ()) if adopt else {}
+        living = {known: run for known, run in own.items() if run.status not in FAILED}
+        if fingerprint in living:
+            return living[fingerprint]
+        if living and identity.on_mismatch == "error":
+            raise inputs_changed(next(iter(living.values())))
+        run = await _send(session, new, fingerprint, 0, on_progress)
+        remember_own(session, identity, fingerprint, run.id)
+        return run
 
 
 async def _created(session: Session, creation: Creation, on_progress: OnProgress | None) -> WorkflowRun:
@@ -94,22 +116,35 @@ async def can_find_runs(session: Session) -> bool:
 
 
 async def find_runs(session: Session, identity: RunIdentity, *, any_generation: bool) -> list[WorkflowRun]:
-    """Return the runs of an identity, oldest first; empty where the server keeps no tags.
+    """Return the runs of an identity, oldest first; where the server keeps no tags, those that this process made.
 
     A list may lag behind a create that was cut off, so it is read until it shows that one, or may not lag any more.
     """
-    if await session.family() == "classic":
-        return []
+    found = Found(())
+    if await session.family() != "classic":
+        found = await _tagged(session, identity, any_generation=any_generation)
+    if any_generation:
+        return [*found.runs, *await own_runs_of_any_generation(session, identity, found.runs)]
+    return [*found.runs, *(await own_runs(session, identity, found.runs)).values()]
+
+
+async def _tagged(session: Session, identity: RunIdentity, *, any_generation: bool) -> Found:
     key, value = (FAMILY, identity.family) if any_generation else (IDENTITY, identity.key)
     look = partial(find_tagged, session, key, value, since=identity.since)
-    found = await until_listed(session, identity.begun, look)
+
+    def is_it(run: WorkflowRun) -> bool:
+        """Whether it can be no other one; of an identity with several runs nobody can tell."""
+        is_living = run.status not in FAILED and run.metadata.get(IDENTITY) == identity.key
+        return is_living and identity.on_mismatch == "error"
+
+    found = await until_listed(session, identity.begun, look, is_it)
     if not found.is_complete and await can_find_runs(session):
         _log.warning(
             "Only the newest %d runs could be searched for those of a task: this server does not filter its list by "
             "tags. Older ones, if there are any, go on.",
             MOST_ROWS,
         )
-    return list((await with_own_runs(session, identity, found, any_generation=any_generation)).runs)
+    return found
 
 
 async def _send(

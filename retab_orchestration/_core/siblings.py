@@ -120,7 +120,10 @@ class Siblings:
 
 
 async def until_listed(
-    session: Session, begun: datetime | None, find: Callable[[], Awaitable[Found]]
+    session: Session,
+    begun: datetime | None,
+    find: Callable[[], Awaitable[Found]],
+    is_it: Callable[[WorkflowRun], bool],
 ) -> Found:
     """Return what is found of a create that was cut off, once the list shows it, or may not lag behind it any more.
 
@@ -128,13 +131,14 @@ async def until_listed(
         session: The account.
         begun: When that create was sent; None where there was none, so that one look will do.
         find: Looks.
+        is_it: Whether a run can be that of the create; older ones of its identity may have failed.
     """
     found = await find()
     if begun is None:
         return found
     passed = max(0.0, (session.runtime.utc() - begun).total_seconds())
     for pause in pauses(session.retry.find_for - passed):
-        if found.runs or not found.is_complete:
+        if any(map(is_it, found.runs)) or not found.is_complete:
             break
         await session.runtime.sleep(pause)
         found = await find()

@@ -163,9 +163,10 @@ class RunOperations:
         return run_blocking(once.can_find_runs(self._session))
 
     def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
-        """Return the runs of an identity, oldest first; none on classic routes, which have no metadata.
+        """Return the runs of an identity, oldest first.
 
-        What this process has made itself is among them, whatever the server keeps or its list shows by now.
+        What this process has made itself is among them, whatever the list shows by now. On classic routes, which have
+        no metadata, there are no others.
 
         Args:
             identity: Which run is meant. With its `begun`, there is none only once `RetryPolicy.find_for` has passed

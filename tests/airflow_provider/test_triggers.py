@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 from airflow_provider.triggers import RetabRunTrigger
+from hosts.processes import wait_until
 from retab_orchestration import AsyncRetabClient, RetabClient
 
 KEY = "rt_test_3b1c9f"
@@ -307,6 +308,8 @@ def test_an_outage_ends_none_of_fifty_triggers(connect, start, emulator, monkeyp
         down = {"match": "GET /v1/workflows/runs*", "kind": "http_503", "times": 100_000}
         await asyncio.to_thread(emulator.post_faults, [down])
         await asyncio.sleep(6)
+        everybody = lambda: len(warned) >= len(run_ids)  # noqa: E731
+        await asyncio.to_thread(wait_until, everybody, timeout=60, what="a look in vain at each run")
         await asyncio.to_thread(emulator.post_faults, [])
         return await asyncio.wait_for(waits, 60)
 

@@ -464,12 +464,14 @@ def test_a_server_without_metadata_has_nothing_to_adopt(connect):
     assert created(runtime) == 2
 
 
-def test_classic_routes_have_nothing_to_adopt(connect):
+def test_classic_routes_have_nothing_to_adopt_but_what_this_process_made(connect):
     client, runtime = connect(server="classic", api="classic", auth="bearer")
 
-    echo(client, identity=IDENTITY_1, adopt=True)
+    run = echo(client, identity=IDENTITY_1, adopt=True)
 
     assert runtime.requests == ["POST /v1/workflows/wf_echo/run"]
+    assert [found.id for found in client.find_runs(IDENTITY_1)] == [run.id]
+    own_runs._own.clear()
     assert client.find_runs(IDENTITY_1) == []
 
 

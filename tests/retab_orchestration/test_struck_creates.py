@@ -15,6 +15,7 @@ from retab_orchestration import (
     AuthenticationError,
     CreateOutcomeUnknownError,
     FileReference,
+    InputsChangedError,
     InvalidInputError,
     PermissionDeniedError,
     RateLimitedError,
@@ -456,6 +457,56 @@ def test_runs_that_this_process_made_are_found_however_far_the_list_lags(retab):
     assert [run.id for run in client.find_runs(OWNER)] == [first.id]
     assert {run.id for run in client.find_runs(OWNER, any_generation=True)} == {first.id, second.id}
     assert client.find_runs(RunIdentity.of("other")) == []
+
+
+SERVERS = {
+    "lagging": ("current", {"list_lag": 1000.0}),
+    "dropped": ("current", {"metadata": "dropped"}),
+    "classic": ("classic", {}),
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_this_process_made_is_taken_up_wherever_nothing_shows_it(connect, server):
+    api, traits = SERVERS[server]
+    client, runtime = connect(server=api, api=api, auth="bearer", traits={"idempotency": "ignored", **traits})
+    first = echo(client, identity=OWNER, adopt=True)
+
+    assert echo(client, identity=OWNER, adopt=True).id == first.id
+    with pytest.raises(InputsChangedError, match=first.id):
+        echo(client, 2, identity=OWNER, adopt=True)
+    assert created(runtime) == 1
+
+    client.cancel_run(first.id)
+    assert echo(client, 2, identity=OWNER, adopt=True).id != first.id
+    several = replace(OWNER, on_mismatch="create")
+    assert echo(client, 3, identity=several, adopt=True).id != first.id
+    assert created(runtime) == 3
+
+
+OLDER = {
+    "failed": lambda client: client.cancel_run(echo(client, 1, identity=OWNER).id).id,
+    "of other inputs": lambda client: echo(client, 2, identity=OWNER).id,
+}
+
+
+@pytest.mark.parametrize("older", OLDER)
+def test_an_older_run_of_the_identity_is_not_the_one_whose_create_was_cut_off(retab, older):
+    client, runtime = retab(list_lag=10.0)
+    before = OLDER[older](client)
+    runtime.clock.time += 20.0
+    begun = datetime.fromtimestamp(runtime.clock.time, UTC)
+    cut_off = echo(client, identity=OWNER)
+    own_runs._own.clear()  # its process is gone
+    again = replace(OWNER, begun=begun, on_mismatch="create")
+
+    found = [run.id for run in client.find_runs(again)]
+    own_runs._own.clear()
+    taken_up = echo(client, identity=again, adopt=True)
+
+    assert found == [before, cut_off.id]
+    assert taken_up.id == cut_off.id
+    assert created(runtime) == 2
 
 
 @pytest.mark.parametrize(("seconds", "runs"), [(20.0, 1), (1000.0, 2)])
