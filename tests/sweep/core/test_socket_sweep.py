@@ -6,6 +6,7 @@ import gc
 import pytest
 
 from retab_orchestration import AsyncRetabClient, PollPolicy, RetabClient, RetabError, RetryPolicy, RunStatus
+from retab_orchestration._core import own_runs
 from tests.sweep.core.world import IDENTITY
 from tests.sweep.plan import AMBIGUOUS, HARMLESS, expected
 from tests.sweep.sockets import fresh_key, hurry, patience, requests_of, servers, under
@@ -36,12 +37,20 @@ def for_each(family):
     gc.collect()  # event loops that ended, which other tests look for
 
 
+def forget(url):
+    """Let the next life at a server be in a process of its own; others go on at other servers meanwhile."""
+    own_runs._own.pop((url, IDENTITY.key), None)
+
+
 def blocking(url, kind=None):
+    forget(url)
     with RetabClient(fresh_key(), url, timeout=patience(kind), retry=RETRY) as client:
         return client.wait_for_run(client.create_run("wf_echo", **INPUTS).id, poll=POLL)
 
 
 def awaiting(url, kind=None):
+    forget(url)
+
     async def live():
         async with AsyncRetabClient(fresh_key(), url, timeout=patience(kind), retry=RETRY) as client:
             return await client.wait_for_run((await client.create_run("wf_echo", **INPUTS)).id, poll=POLL)
