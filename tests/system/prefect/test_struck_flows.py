@@ -162,7 +162,7 @@ def test_equal_calls_that_block_all_threads_of_a_loop_end_as_one_run(server):
 @pytest.mark.parametrize("api", ["classic", "current"])
 def test_an_error_of_somebody_else_during_a_create_does_not_mean_that_nothing_was_created(server, api):
     emulator = server(api=api, idempotency="ignored")
-    emulator.post_faults([{"match": CREATES, "kind": "slow", "seconds": 2}])
+    emulator.post_faults([{"match": CREATES, "kind": "hold_before"}])
 
     class TooSlowError(Exception):
         pass
@@ -173,8 +173,10 @@ def test_an_error_of_somebody_else_during_a_create_does_not_mean_that_nothing_wa
     tries = []
 
     def stop_soon():
-        wait_until(lambda: emulator.stats()["requests"], timeout=60, what="the create")
+        wait_until(lambda: emulator.stats()["held"], timeout=60, what="the create")
         os.kill(os.getpid(), signal.SIGUSR1)
+        wait_until(lambda: len(tries) == 2, timeout=60, what="the second try")
+        emulator.release()
 
     @task(retries=1, retry_delay_seconds=0)
     def starts():
