@@ -26,6 +26,7 @@ RetabError                          anything below
 ├── RunFailedError                  the run ended in error: read why, then run again or fix the workflow
 ├── RunCancelledError               the run was cancelled: run again if that was not meant
 ├── ReviewNotResumedError           the run's reviews are decided and it does not go on: look at it in Retab, restart it
+├── OutputsUnavailableError         the run has ended, its outputs could not be read: wait again, it is not run again
 ├── ReviewRequiredError             the run waits for a human and the caller does not: decide the review
 └── WaitTimeoutError                the deadline passed and the run goes on: wait again, or cancel it
 ```
@@ -269,6 +270,10 @@ class RunCancelledError(_RunStateError):
     """The run was cancelled: run it again if that was not meant."""
 
 
+class OutputsUnavailableError(_RunStateError):
+    """The run has ended, and its outputs could not be read: wait for it again, which reads them without waiting."""
+
+
 class ReviewRequiredError(_RunStateError):
     """The run waits for a human, and the caller said that it does not: decide the review, then go on."""
 
@@ -284,9 +289,8 @@ class WaitTimeoutError(_RunStateError):
 # The same call gets the same answer again.
 _FINAL = (
     *(ConfigurationError, InvalidInputError, CreateOutcomeUnknownError, InputsChangedError),
-    ReviewNotResumedError,
     *(AuthenticationError, PermissionDeniedError, NotFoundError, ConflictError),
-    *(DocumentTooLargeError, RequestRejectedError),
+    *(DocumentTooLargeError, RequestRejectedError, ReviewNotResumedError),
 )
 
 __all__ = sorted(  # noqa: PLE0605  the whole tree, and nothing else

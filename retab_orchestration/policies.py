@@ -105,14 +105,17 @@ class Trouble(StrEnum):
     """Why a look failed, as far as it matters for whether to look again."""
 
     OUTAGE = "outage"
-    """5xx, 429, no connection, an answer that cannot be read or is about another run."""
+    """5xx, 429, no connection, an answer that cannot be read or is about another run, or a route that is not known any
+    more."""
     MISSING = "missing"
     """404: a run that was created a moment ago may not be found yet."""
 
 
-# Seconds from the first look in which a 404 is forgiven, and how many in a row are believed after that.
+# Seconds from the first look in which a 404 is forgiven, how many in a row are believed after that, and how far apart
+# those are at least: a gateway whose servers change may know nothing for some seconds.
 _MISSING_FOR = 60.0
 _MISSING_IN_A_ROW = 3
+_BETWEEN_MISSING = 25.0
 # A key that is refused is tried so often in all, within a minute.
 _KEY_REFUSALS = 3
 _BETWEEN_KEY_REFUSALS = 25.0
@@ -166,7 +169,7 @@ class ErrorBudget:
         """Return when to look again: after that gap, but not after the last moment at which it may help."""
         if trouble is Trouble.OUTAGE and self._outage_since is not None:
             return min(now + gap, max(now, self._outage_since + self._seconds))
-        return now + gap
+        return now + (max(gap, _BETWEEN_MISSING) if self._missing else gap)
 
 
 class KeyRefusals:

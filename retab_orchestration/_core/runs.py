@@ -10,16 +10,19 @@ from retab_orchestration import errors
 from retab_orchestration._calls import classic, shared
 from retab_orchestration._core.details import with_details
 from retab_orchestration._core.once import create_once
-from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience, checked_run, wait_for
+from retab_orchestration._core.session import PASSING, Session
+from retab_orchestration._core.waiting import Patience, checked_run, look_by, wait_for
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity
 from retab_orchestration.models import DocumentRef, WorkflowRun
 
-__all__ = ["cancel_run", "checked_on_change", "get_run", "restart_run", "wait_for_run"]
+__all__ = ["cancel_run", "checked_on_change", "details_of_settled", "get_run", "restart_run", "wait_for_run"]
 
 OnChange = Callable[[WorkflowRun], Any]
+
+# Seconds for which the outputs of a run may fail to be read, however near the deadline of its wait is.
+_LEAST_FOR_OUTPUTS = 60.0
 
 
 async def restart_run(
@@ -84,9 +87,47 @@ async def wait_for_run(
     Raises:
         InvalidInputError: `on_change` is a coroutine function, which nobody would await.
     """
-    call = shared.get_run(run_id)
-    run = await wait_for(session, run_id, call, patience, checked_on_change(on_change))
-    return await with_details(session, run, nodes) if outputs else run
+    began, on_change = session.runtime.now(), checked_on_change(on_change)
+    run = await wait_for(
+        session, run_id, look_by(session, shared.get_run(run_id), run_id), patience, on_change
+    )
+    return await details_of_settled(session, run, nodes, patience, began) if outputs else run
+
+
+async def details_of_settled(
+    session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None, patience: Patience, began: float
+) -> WorkflowRun:
+    """Return a run that was waited for with its outputs, or why it failed, through an outage that may pass.
+
+    Args:
+        session: The account.
+        run: The run as it was seen last.
+        nodes: The nodes whose outputs are wanted, None for the end of the workflow.
+        patience: How it was waited for. An outage may last for as long as in that wait: to its deadline, or a minute.
+        began: When that wait began.
+
+    Raises:
+        OutputsUnavailableError: They could not be read in that time.
+        ApiError: They were refused.
+    """
+    budget = patience.poll.error_budget
+    if patience.timeout is not None:
+        left = patience.timeout - (session.runtime.now() - began)
+        budget = min(budget, max(left, _LEAST_FOR_OUTPUTS))
+    poll = replace(patience.poll, first=0, error_budget=budget)
+
+    async def look(_seconds: float | None) -> WorkflowRun:
+        return await with_details(session, run, nodes)
+
+    try:
+        patience = replace(patience, timeout=None, poll=poll)
+        return await wait_for(session, run.id, look, patience, passing=PASSING)
+    except PASSING as error:
+        raise errors.OutputsUnavailableError(
+            f"run {run.id} is {run.status_name}, but its outputs could not be read: {error}. They are kept: wait for "
+            "the run again, which reads them at once",
+            run=run,
+        ) from error
 
 
 def checked_on_change(on_change: OnChange | None) -> OnChange | None:

@@ -93,6 +93,10 @@ class Schedule:
         """Whether the wait goes on while a human is asked."""
         return self._through_review
 
+    def waited(self, now: float) -> float:
+        """Return for how long the run is waited for, seconds."""
+        return now - self._started
+
     def first(self) -> LookAgain:
         """Return the first look."""
         return self._at(self._started + self._policy.first)

@@ -9,7 +9,7 @@ from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience, wait_for
+from retab_orchestration._core.waiting import Patience, look_by, wait_for
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_choice, checked_id
 from retab_orchestration.models import RouteFamily, WorkflowTestResult, WorkflowTestRun
@@ -105,11 +105,13 @@ async def wait_for_test_run(session: Session, test_run_id: str, patience: Patien
         errors.ApiError
     ):  # it settles the word for tests; the wait has a patience of its own
         await get_test_run(session, test_run_id)
-    if await session.family() == "classic":
-        return await wait_for(session, test_run_id, classic.get_test_run(test_run_id), patience)
-    return await wait_for(
-        session, test_run_id, current.get_test_run(test_run_id, session.tests_word), patience
+    is_classic = await session.family() == "classic"
+    call = (
+        classic.get_test_run(test_run_id)
+        if is_classic
+        else current.get_test_run(test_run_id, session.tests_word)
     )
+    return await wait_for(session, test_run_id, look_by(session, call, test_run_id), patience)
 
 
 async def list_test_results(session: Session, test_run_id: str) -> list[WorkflowTestResult]:

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ __all__ = [
     "Patience",
     "Wait",
     "checked_run",
+    "look_by",
     "trouble_of",
     "wait_for",
 ]
@@ -187,16 +188,18 @@ class Wait(Generic[W]):
         Raises:
             ApiError: The failure itself, as it was one too many.
         """
-        if self._failure is None and trouble_of(error) is Trouble.OUTAGE:
+        trouble = trouble_of(error, is_known=self._status_name is not None)
+        if self._failure is None and trouble is Trouble.OUTAGE:
             self._tell(error)
         self._failure = error
-        decision = self.schedule.failed(now, chance, error.retry_after, trouble_of(error))
+        decision = self.schedule.failed(now, chance, error.retry_after, trouble)
         if isinstance(decision, GiveUp):
             raise error
         return decision
 
     def _understood(self) -> None:
-        if self._failure is not None and trouble_of(self._failure) is Trouble.OUTAGE:
+        is_known = self._status_name is not None
+        if self._failure is not None and trouble_of(self._failure, is_known=is_known) is Trouble.OUTAGE:
             self._tell(None)
         self._failure = None
 
@@ -222,9 +225,18 @@ class Wait(Generic[W]):
         return error
 
 
-def trouble_of(error: errors.ApiError) -> Trouble:
-    """Tell what kind of trouble a failed look is."""
-    return Trouble.MISSING if isinstance(error, errors.NotFoundError) else Trouble.OUTAGE
+def trouble_of(error: errors.ApiError, *, is_known: bool) -> Trouble:
+    """Tell what kind of trouble a failed look is.
+
+    Args:
+        error: What the look raised.
+        is_known: Whether the run was seen before: a server that has no such route any more is then not the server, but
+            what stands before it.
+    """
+    is_missing = isinstance(error, errors.NotFoundError)
+    if is_missing and is_known and isinstance(error, errors.UnsupportedRouteError):
+        return Trouble.OUTAGE
+    return Trouble.MISSING if is_missing else Trouble.OUTAGE
 
 
 def checked_run(run: W, run_id: str) -> W:
@@ -236,14 +248,25 @@ def checked_run(run: W, run_id: str) -> W:
     return run
 
 
+def look_by(session: Session, call: Call[W], run_id: str) -> Callable[[float | None], Awaitable[W]]:
+    """Return what looks at a run by sending a call once, in so many seconds at most."""
+
+    async def look(seconds: float | None) -> W:
+        return checked_run(await session.exchange_once(call, seconds=seconds), run_id)
+
+    return look
+
+
 async def wait_for(
     session: Session,
     run_id: str,
-    call: Call[W],
+    look: Callable[[float | None], Awaitable[W]],
     patience: Patience,
     on_change: Callable[[W], Any] | None = None,
+    *,
+    passing: tuple[type[errors.ApiError], ...] = LOOK_FAILURES,
 ) -> W:
-    """Make a call again and again until what it reads has settled.
+    """Look at a run again and again until it has settled; `passing` are the failures of a look that may pass.
 
     Raises:
         WaitTimeoutError: The deadline passed.
@@ -255,9 +278,8 @@ async def wait_for(
     while isinstance(decision, LookAgain):
         await runtime.sleep(max(0.0, decision.at - runtime.now()))
         try:
-            answer = await session.exchange_once(call, seconds=wait.seconds_left(runtime.now()))
-            run = checked_run(answer, run_id)
-        except LOOK_FAILURES as error:
+            run = await look(wait.seconds_left(runtime.now()))
+        except passing as error:
             decision = wait.failed(error, runtime.now(), runtime.chance())
             continue
         decision = wait.saw(run, runtime.now(), runtime.chance())

@@ -6,7 +6,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from retab_orchestration._core import runs
-from retab_orchestration._core.details import with_details
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import Patience
 from retab_orchestration._watch.watcher import RunWatcher
@@ -38,6 +37,7 @@ async def wait_for_run(
             session, run_id, patience, outputs=outputs, nodes=nodes, on_change=on_change
         )
     try:
+        began = session.runtime.now()
         waiter = watcher.begin(run_id, patience, runs.checked_on_change(on_change))
         try:
             run = await waiter.settled
@@ -45,7 +45,7 @@ async def wait_for_run(
             watcher.end(waiter)
     finally:
         await _leave(session, watcher)
-    return await with_details(session, run, nodes) if outputs else run
+    return await runs.details_of_settled(session, run, nodes, patience, began) if outputs else run
 
 
 def _join(session: Session) -> RunWatcher | None:

@@ -25,6 +25,9 @@ _EARLY = 0.1
 _LATE = 0.5
 _SOON = 0.5
 _SHORTEST_WAIT = 0.5
+# Seconds for which the list alone may tell of a run: as long again as was waited already, within these. A list that
+# stays behind would show it as running for ever.
+_LISTED_FOR = (600.0, 3600.0)
 
 
 class Waiter:
@@ -33,6 +36,7 @@ class Waiter:
     __slots__ = (
         "_context",
         "_gap",
+        "_listed_until",
         "_misses",
         "_unlisted_until",
         "created_at",
@@ -57,6 +61,7 @@ class Waiter:
         self._gap = 0.0
         self._misses = 0
         self._unlisted_until = -math.inf
+        self._listed_until = math.inf
 
     @property
     def run_id(self) -> str:
@@ -121,7 +126,9 @@ class Waiter:
         if self.workflow_id is None:
             self._place(row.workflow_id, row.created_at)
         name = row.status_name
-        if name is None or self.is_last(now) or self.wait.wants_reviews(now):
+        if self._listed_until == math.inf:
+            self._trust_list(now, chance)
+        if name is None or self.is_last(now) or now >= self._listed_until or self.wait.wants_reviews(now):
             return None
         if self.wait.is_unchanged(name):
             return self._follow(self.wait.unchanged(now, chance), now, hint=True)
@@ -139,6 +146,7 @@ class Waiter:
         if self.workflow_id is None:
             created = run.timing.created_at
             self._place(run.workflow_id, created.isoformat() if created else None)
+        self._trust_list(now, chance)
         at = self._next(lambda: self.wait.saw(run, now, chance), now, run)
         self.wait.forget()
         return at
@@ -151,6 +159,11 @@ class Waiter:
         """End the wait."""
         if not self.settled.done():
             self.settled.set_exception(error)
+
+    def _trust_list(self, now: float, chance: float) -> None:
+        """Let the list alone tell of the run for a while, which is another one for each."""
+        least, most = _LISTED_FOR
+        self._listed_until = now + min(max(self.wait.schedule.waited(now), least), most) * (1 + chance)
 
     def _place(self, workflow_id: str | None, created_at: str | None) -> None:
         self.workflow_id = workflow_id and sys.intern(workflow_id)

@@ -201,6 +201,7 @@ class AsyncRunOperations:
 
         Raises:
             WaitTimeoutError: The run goes on: wait again, or cancel it.
+            OutputsUnavailableError: The run has ended, and its outputs could not be read: wait for it again.
             ApiError: It could not be looked at any more; the run goes on.
         """
         return await _watch.wait_for_run(

@@ -206,6 +206,7 @@ class RunOperations:
 
         Raises:
             WaitTimeoutError: The run goes on: wait again, or cancel it.
+            OutputsUnavailableError: The run has ended, and its outputs could not be read: wait for it again.
             ApiError: It could not be looked at any more; the run goes on.
         """
         return run_blocking(

@@ -253,3 +253,29 @@ def test_an_on_change_that_says_it_was_cancelled_ends_its_wait_and_no_other(cloc
 
     assert isinstance(broken, asyncio.CancelledError)
     assert completed.status is RunStatus.COMPLETED
+
+
+class StaysBehind(Quick):
+    """Has a list that shows for ever what it showed after 20 s."""
+
+    frozen = None
+
+    async def send(self, request):
+        if request.path != "/v1/workflows/runs":
+            return await super().send(request)
+        if self.frozen is None or self.now() < 20:
+            self.frozen = await super().send(request)
+        self.times.append((self.now(), request.path))
+        return self.frozen
+
+
+@pytest.mark.parametrize("seconds", [60, 900, 7000])
+def test_a_list_that_stays_behind_does_not_hide_for_ever_that_a_run_has_ended(clock, seconds):
+    world = World(clock, runtime=StaysBehind)
+
+    results = world.wait([world.start(seconds) for _ in range(50)], poll=STEADY)
+
+    assert {result.status for result in results} == {RunStatus.COMPLETED}
+    assert world.runtime.now() < max(1200 + 60, seconds + 7200 + 60)
+    asked = sum(path != "/v1/workflows/runs" for _, path in world.runtime.times)
+    assert asked <= 50 * 6
