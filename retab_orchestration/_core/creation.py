@@ -8,7 +8,7 @@ from typing import Protocol
 
 from retab_orchestration import errors
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
-from retab_orchestration._core.own_runs import own_runs, remember_own
+from retab_orchestration._core.own_runs import begun, begun_of, own_runs, remember_own
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import FAILED, Siblings, kept_of, until_listed
 from retab_orchestration._core.tags import Tags, tags_of
@@ -20,9 +20,6 @@ __all__ = ["Creation", "cut_off", "inputs_changed"]
 
 # Conflicts that the API documents, and that have nothing to do with an `Idempotency-Key`: nothing was created.
 _DOCUMENTED_CONFLICTS = frozenset({"production_required_but_unpublished"})
-
-# A server may tell times in whole seconds.
-_WHOLE_SECONDS = 1.0
 
 _Answered = tuple[Answer, WorkflowRun | None, errors.RetabError | None]
 
@@ -48,7 +45,6 @@ class Creation:
         self._send = send
         self._siblings = Siblings(session, new, fingerprint)
         self._failures = 0
-        self._began = session.runtime.now()
         # What an earlier process has sent and not heard of may act as late as what this one sends.
         self._lost = int(new.identity.begun is not None)
 
@@ -59,7 +55,9 @@ class Creation:
             InputsChangedError: It has other inputs, and the identity may have one run only.
             CreateOutcomeUnknownError: There may be one that the list did not come to.
         """
-        identity = self.new.identity
+        cut_off_at = begun_of(self._session, self.new.identity, self._fingerprint)
+        identity = replace(self.new.identity, begun=cut_off_at)
+        self.new, self._lost = replace(self.new, identity=identity), int(cut_off_at is not None)
         look = partial(self._siblings.tagged, identity.since)
         found = await until_listed(self._session, identity.begun, look, self._is_that_begun)
         # Its server may keep nothing that tells the inputs of one of ours.
@@ -72,7 +70,16 @@ class Creation:
             raise inputs_changed(living[0])
         if not same and not found.is_complete:
             await self._refuse_to_guess()
-        return await self._siblings.only(same) if same else None
+        return await self._kept_of(same) if same else None
+
+    async def _kept_of(self, runs: list[WorkflowRun]) -> WorkflowRun | None:
+        """Return the one of them that is kept; None where all have ended badly meanwhile, whatever the list says."""
+        kept = await self._siblings.only(runs)
+        if kept.status not in FAILED:
+            return kept
+        self._failures += len(runs)
+        self._siblings.failed |= {run.id for run in runs}
+        return None
 
     def _is_same(self, run: WorkflowRun) -> bool:
         return run.metadata.get(FINGERPRINT) == self._fingerprint
@@ -96,8 +103,10 @@ class Creation:
 
     async def send(self) -> WorkflowRun:
         """Send the create, and do what follows its answers until there is a run."""
-        run = await self._sent_and_found()
-        remember_own(self._session, self.new.identity, self._fingerprint, run.id)
+        what = (self._session, self.new.identity, self._fingerprint)
+        with begun(*what, is_lost=lambda: self._lost > 0):
+            run = await self._sent_and_found()
+        remember_own(*what, run.id)
         return run
 
     async def _sent_and_found(self) -> WorkflowRun:
@@ -151,7 +160,7 @@ class Creation:
                 if not self._lost:
                     raise
                 return Answer.REFUSED, None, refusal
-            if run.id in answered or not _came_before(run, self._session.runtime.now() - self._began):
+            if run.id in answered or not self._siblings.came_before(run):
                 return Answer.CREATED, run, None
             # A server that honours the key has answered with a run that had failed: this one is to be another.
             answered.add(run.id)
@@ -181,14 +190,6 @@ class Creation:
         return result, tags, None
 
 
-def _came_before(run: WorkflowRun, seconds: float) -> bool:
-    """Whether a run ended badly before its create was sent: by its server's clock it took longer than that is ago."""
-    began, ended = run.timing.created_at, run.timing.completed_at
-    if run.status not in FAILED or began is None or ended is None:
-        return False
-    return (ended - began).total_seconds() > seconds + _WHOLE_SECONDS
-
-
 def inputs_changed(run: WorkflowRun) -> errors.InputsChangedError:
     """Return the error for a run of the same identity that has other inputs."""
     return errors.InputsChangedError(
@@ -198,9 +199,9 @@ def inputs_changed(run: WorkflowRun) -> errors.InputsChangedError:
     )
 
 
-def cut_off(new: NewRun, begun: datetime) -> errors.CreateOutcomeUnknownError:
+def cut_off(new: NewRun, at: datetime) -> errors.CreateOutcomeUnknownError:
     """Return the error for a create that was cut off, where nothing tells its run from others."""
-    since = begun.isoformat(timespec="seconds")
+    since = at.isoformat(timespec="seconds")
     return errors.CreateOutcomeUnknownError(
         f"a create of this run was cut off at {since}, and this server has nothing to find its run by; nothing was "
         f"sent. Look for it with list_runs(workflow_id={new.workflow_id!r}, from_date={since[:10]!r})",

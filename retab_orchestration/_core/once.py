@@ -11,7 +11,13 @@ from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.creation import Creation, cut_off, inputs_changed
-from retab_orchestration._core.own_runs import own_runs, own_runs_of_any_generation, remember_own
+from retab_orchestration._core.own_runs import (
+    begun,
+    begun_of,
+    own_runs,
+    own_runs_of_any_generation,
+    remember_own,
+)
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import FAILED, until_listed
 from retab_orchestration._core.tags import MOST_ROWS, Found, Tags, find_tagged, remember_created, tags_of
@@ -90,16 +96,18 @@ async def _on_classic_routes(
 ) -> WorkflowRun:
     """Send a create where there are no tags: a run of its identity is known only if this process made it."""
     identity = new.identity
-    if adopt and identity.begun is not None:
-        raise cut_off(new, identity.begun)
     async with _one_at_a_time(session, identity) if adopt else nullcontext():
         own = await own_runs(session, identity, ()) if adopt else {}
         living = {known: run for known, run in own.items() if run.status not in FAILED}
+        cut_off_at = begun_of(session, identity, fingerprint) if adopt else None
+        if cut_off_at is not None:
+            raise cut_off(new, cut_off_at)
         if fingerprint in living:
             return living[fingerprint]
         if living and identity.on_mismatch == "error":
             raise inputs_changed(next(iter(living.values())))
-        run = await _send(session, new, fingerprint, 0, on_progress)
+        with begun(session, identity, fingerprint):
+            run = await _send(session, new, fingerprint, 0, on_progress)
         remember_own(session, identity, fingerprint, run.id)
         return run
 

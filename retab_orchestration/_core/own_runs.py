@@ -1,8 +1,10 @@
-"""The runs that this process made: no list has to show them, and no server has to keep what tells them apart."""
+"""What this process made, or may have: no list has to show it, and no server has to keep what tells it apart."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from retab_orchestration import errors
 from retab_orchestration._calls import shared
@@ -11,7 +13,14 @@ from retab_orchestration._core.session import Session
 from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import WorkflowRun
 
-__all__ = ["own_runs", "own_runs_of_any_generation", "remember_own"]
+__all__ = [
+    "begun",
+    "begun_of",
+    "is_earlier",
+    "own_runs",
+    "own_runs_of_any_generation",
+    "remember_own",
+]
 
 
 @dataclass(frozen=True)
@@ -22,20 +31,83 @@ class _Own:
     family: str
     made: float
     """When, on the runtime's clock."""
+    earlier: tuple[str, ...] = ()
+    """The runs of the same inputs before it."""
 
 
-# By server and an identity's key, and then by fingerprint: the newest one.
-_own: OrderedDict[tuple[str, str], dict[str, _Own]] = OrderedDict()
+@dataclass(slots=True)
+class _Known:
+    """What is known of one identity, by the inputs' fingerprint."""
+
+    runs: dict[str, _Own] = field(default_factory=dict)
+    """The newest one of each."""
+    begun: dict[str, datetime] = field(default_factory=dict)
+    """When a create was sent of which it is not known what became."""
+
+
+# By server and an identity's key.
+_own: OrderedDict[tuple[str, str], _Known] = OrderedDict()
 _MOST_OWN = 10_000
+_MOST_EARLIER = 100
+
+
+def _known(session: Session, identity: RunIdentity) -> _Known:
+    """Return what is known of an identity, to be changed; what was changed longest ago is forgotten first."""
+    place = (session.settings.base_url, identity.key)
+    known = _own.setdefault(place, _Known())
+    _own.move_to_end(place)
+    while len(_own) > _MOST_OWN:
+        _own.popitem(last=False)
+    return known
+
+
+@contextmanager
+def begun(
+    session: Session, identity: RunIdentity, fingerprint: str, is_lost: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Keep that a create is sent: whatever breaks it off, the next call in this process looks for its run.
+
+    Args:
+        session: The account.
+        identity: Whose run it makes.
+        fingerprint: What stands for its inputs.
+        is_lost: Whether an error leaves open what became of an earlier sending.
+    """
+    known = _known(session, identity)
+    known.begun.setdefault(fingerprint, session.runtime.utc())
+    try:
+        yield
+    except errors.CreateOutcomeUnknownError:
+        raise
+    except errors.RetabError:
+        if not is_lost():
+            known.begun.pop(fingerprint, None)
+        raise
+
+
+def begun_of(session: Session, identity: RunIdentity, fingerprint: str) -> datetime | None:
+    """Return when a create was sent of which it is not known what became, here or by whom the identity tells of.
+
+    An identity that has one run has it whatever the inputs are.
+    """
+    known = _own.get((session.settings.base_url, identity.key), _Known())
+    ours = [*known.begun.values()] if identity.on_mismatch == "error" else [known.begun.get(fingerprint)]
+    return max(filter(None, [identity.begun, *ours]), default=None)
 
 
 def remember_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
     """Keep which run an identity has, for the next call in this process."""
-    place = (session.settings.base_url, identity.key)
-    _own.setdefault(place, {})[fingerprint] = _Own(run_id, identity.family, session.runtime.now())
-    _own.move_to_end(place)
-    while len(_own) > _MOST_OWN:
-        _own.popitem(last=False)
+    known = _known(session, identity)
+    before = known.runs.get(fingerprint)
+    earlier = () if before is None else (*before.earlier, before.run_id)[-_MOST_EARLIER:]
+    known.runs[fingerprint] = _Own(run_id, identity.family, session.runtime.now(), earlier)
+    known.begun.pop(fingerprint, None)
+
+
+def is_earlier(session: Session, identity: RunIdentity, run_id: str) -> bool:
+    """Whether an earlier create of this process has made a run of the identity already."""
+    known = _own.get((session.settings.base_url, identity.key), _Known())
+    return any(run_id in {own.run_id, *own.earlier} for own in known.runs.values())
 
 
 async def own_runs(
@@ -46,8 +118,8 @@ async def own_runs(
     Raises:
         ApiError: One of them could not be read.
     """
-    kept = _own.get((session.settings.base_url, identity.key), {})
-    return await _unlisted(session, dict(kept), listed)
+    known = _own.get((session.settings.base_url, identity.key), _Known())
+    return await _unlisted(session, dict(known.runs), listed)
 
 
 async def own_runs_of_any_generation(
@@ -60,8 +132,8 @@ async def own_runs_of_any_generation(
     """
     kept = {
         f"{key} {fingerprint}": own
-        for (base_url, key), of_identity in [*_own.items()]
-        for fingerprint, own in [*of_identity.items()]
+        for (base_url, key), known in [*_own.items()]
+        for fingerprint, own in [*known.runs.items()]
         if base_url == session.settings.base_url and own.family == identity.family
     }
     return list((await _unlisted(session, kept, listed)).values())

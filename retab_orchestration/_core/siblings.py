@@ -8,8 +8,9 @@ from datetime import datetime
 from retab_orchestration import errors
 from retab_orchestration._calls import shared
 from retab_orchestration._core.create_steps import pauses
+from retab_orchestration._core.own_runs import is_earlier
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.tags import Found, find_tagged
+from retab_orchestration._core.tags import Found, existing_run, find_tagged
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT, IDENTITY, digest_of
 from retab_orchestration.models import RunStatus, WorkflowRun
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 """What a run has ended badly with."""
+
+# A server may tell times in whole seconds.
+_WHOLE_SECONDS = 1.0
 
 
 class Siblings:
@@ -39,11 +43,25 @@ class Siblings:
         self._fingerprint = fingerprint
         self.since = session.runtime.utc()
         """When the first create of this process can have been sent."""
+        self._began = session.runtime.now()
 
     def living_in(self, found: Found) -> list[WorkflowRun]:
         """Return those that have not ended badly, and note the others."""
         self.failed = frozenset(run.id for run in found.runs if run.status in FAILED)
         return [run for run in found.runs if run.id not in self.failed]
+
+    def came_before(self, run: WorkflowRun) -> bool:
+        """Whether a run ended badly before its create was sent.
+
+        This process knows it, or it took longer by its server's clock than that is ago.
+        """
+        if run.status not in FAILED or run.id in self.failed:
+            return run.status in FAILED
+        if is_earlier(self._session, self._new.identity, run.id):
+            return True
+        began, ended = run.timing.created_at, run.timing.completed_at
+        least = self._session.runtime.now() - self._began + _WHOLE_SECONDS
+        return bool(began and ended and (ended - began).total_seconds() > least)
 
     async def settled(self, run: WorkflowRun) -> WorkflowRun:
         """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest.
@@ -64,9 +82,20 @@ class Siblings:
         return run
 
     async def only(self, runs: Sequence[WorkflowRun]) -> WorkflowRun:
-        """Return the run that is kept, oldest first, and cancel the others, which nobody waits for."""
+        """Return the run that is kept, of these from the oldest, and cancel the others, which nobody waits for.
+
+        A list may show as running what has failed, so where there are several each is looked at itself.
+        """
+        if len(runs) < 2:
+            return runs[0]
         kept = kept_of(runs)
-        await self._cancel([each for each in runs if each.id != kept.id], kept)
+        try:
+            present = [run for each in runs if (run := await existing_run(self._session, each.id))]
+        except errors.ApiError as error:
+            self._warn(f"there are {len(runs)}, and which of them goes on could not be seen ({error})", kept)
+            return kept
+        kept = kept_of(present or runs)
+        await self._cancel([each for each in present if each.id != kept.id], kept)
         return kept
 
     async def _cancel(self, runs: list[WorkflowRun], kept: WorkflowRun) -> None:
@@ -146,5 +175,10 @@ async def until_listed(
 
 
 def kept_of(runs: Sequence[WorkflowRun]) -> WorkflowRun:
-    """Return the oldest run that has not ended badly, or the youngest where all have."""
-    return next((run for run in runs if run.status not in FAILED), runs[-1])
+    """Return the run that is completed, else the oldest that has not ended badly, else the youngest.
+
+    A younger one that is completed may be the one whose review somebody has done.
+    """
+    living = [run for run in runs if run.status not in FAILED]
+    completed = [run for run in living if run.status is RunStatus.COMPLETED]
+    return next(iter([*completed, *living]), runs[-1])

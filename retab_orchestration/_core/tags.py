@@ -18,6 +18,7 @@ __all__ = [
     "MOST_ROWS",
     "Found",
     "Tags",
+    "existing_run",
     "find_tagged",
     "remember_created",
     "tags_of",
@@ -25,6 +26,12 @@ __all__ = [
 
 MOST_ROWS = 1000
 """Rows of a workflow's runs, newest first, in which tags are looked for where the server does not filter by them."""
+
+# Rows, newest first, one of which has to show metadata where it is kept, and how many of them are looked at themselves.
+_SAMPLE = 20
+_READ_OF_SAMPLE = 3
+# Runs that are looked at themselves for their tags, where the rows of a list that is not filtered leave them out.
+_MOST_READ = 100
 
 # Seconds by which another machine's clock may be off.
 _CLOCK_SLACK = 24 * 3600.0
@@ -60,8 +67,11 @@ _LENGTH = 64
 
 def remember_created(session: Session, run: WorkflowRun) -> None:
     """Keep the answer to a create of ours: it shows, or the run does, whether tags are kept. It costs no request."""
-    if session.settings.account not in _known:
-        _created[session.settings.account] = run
+    account = session.settings.account
+    if _known.get(account) is Tags.DROPPED and IDENTITY in run.metadata:
+        del _known[account]  # the server has learned to keep them
+    if account not in _known:
+        _created[account] = run
 
 
 async def tags_of(session: Session) -> Tags:
@@ -86,19 +96,21 @@ async def _find_out(session: Session) -> Tags:
     ours = _created.get(session.settings.account)
     if ours is not None:
         return await _found_out_from_ours(session, ours)
-    rows = (await list_runs(session, RunFilters.read(limit=1))).data
+    rows = (await list_runs(session, RunFilters.read(limit=_SAMPLE))).data
     if not rows:
         return Tags.UNKNOWN
-    run = await _whole(session, rows[0])
-    if run is None:
-        return Tags.UNKNOWN
-    if "metadata" not in run.raw:
-        # It may have none: a server that filters by a tag keeps it, and one that does not shows another row.
-        marked = (await list_runs(session, RunFilters.read(metadata={OURS: "1"}, limit=1))).data
-        if not marked:
-            return Tags.FILTERED
-        if OURS not in marked[0].metadata:
-            return Tags.DROPPED
+    if not any("metadata" in row.raw for row in rows):
+        # Rows may leave it out, and a run may have none.
+        whole = [await _whole(session, row) for row in rows[:_READ_OF_SAMPLE]]
+        if not any(whole):
+            return Tags.UNKNOWN
+        if not any(run is not None and "metadata" in run.raw for run in whole):
+            # A server that filters by a tag keeps it, and one that does not shows another row.
+            marked = (await list_runs(session, RunFilters.read(metadata={OURS: "1"}, limit=1))).data
+            if not marked:
+                return Tags.FILTERED
+            if OURS not in marked[0].metadata:
+                return Tags.DROPPED
     return await _filtered_or_not(session)
 
 
@@ -115,10 +127,11 @@ async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
 
 async def _whole(session: Session, run: WorkflowRun) -> WorkflowRun | None:
     """Return a run with what an answer, or a row, may leave out; None where it is gone."""
-    return run if "metadata" in run.raw else await _existing(session, run.id)
+    return run if "metadata" in run.raw else await existing_run(session, run.id)
 
 
-async def _existing(session: Session, run_id: str) -> WorkflowRun | None:
+async def existing_run(session: Session, run_id: str) -> WorkflowRun | None:
+    """Look at a run itself; None where it is gone."""
     try:
         found: WorkflowRun = await session.exchange(shared.get_run(run_id))
     except errors.NotFoundError:
@@ -179,7 +192,7 @@ async def _read(
 ) -> Found:
     """Look for a tag in the rows themselves, newest first."""
     found: list[WorkflowRun] = []
-    read, is_complete = 0, True
+    read, looked, is_complete = 0, 0, True
     earliest = -math.inf if since is None else since.timestamp() - _CLOCK_SLACK
     async for run in iter_runs(session, RunFilters.read(workflow_id=workflow_id, order="desc", limit=100)):
         created = run.timing.created_at
@@ -189,7 +202,12 @@ async def _read(
         if read > MOST_ROWS:
             is_complete = False
             break
-        is_complete = is_complete and "metadata" in run.raw
+        if "metadata" not in run.raw:
+            looked += 1
+            if looked > _MOST_READ:
+                is_complete = False
+                break
+            run = await existing_run(session, run.id) or run  # noqa: PLW2901
         if run.metadata.get(key) == value:
             found.insert(0, run)
     return Found(tuple(found), is_complete)

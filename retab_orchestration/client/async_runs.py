@@ -56,7 +56,9 @@ class AsyncRunOperations:
             version: `production` (the server's default), `draft` or a version id; current routes only.
             metadata: Tags of your own, strings to strings; current routes only.
             identity: Which run is meant, where that outlives this call; None means this call's own.
-            adopt: Whether to look first for a run of this identity, and to return it unless it ended badly.
+            adopt: Whether to look first for a run of this identity, and to return it unless it ended badly. After a
+                create that was broken off in this process that takes up to a minute, and where nothing finds its run it
+                is `CreateOutcomeUnknownError` for good: once you have looked, create it under another identity.
             on_progress: Called with a `DocumentProgress` while a document of more than 4 MiB is sent, about once a MiB,
                 in the thread or on the event loop that called this: it holds the sending up for as long as it takes.
 
