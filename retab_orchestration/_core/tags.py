@@ -184,7 +184,15 @@ async def _filtered(session: Session, key: str, value: str) -> tuple[WorkflowRun
         if run.metadata.get(key) != value:
             return None
         runs.append(run)
-    return tuple(runs)
+    return _oldest_first(runs)
+
+
+def _oldest_first(runs: list[WorkflowRun]) -> tuple[WorkflowRun, ...]:
+    """Return runs by when they were created, where all say so: a server may not know the order that was asked for."""
+    created = [moment for run in runs if (moment := run.timing.created_at)]
+    if len(created) < len(runs):
+        return tuple(runs)
+    return tuple(runs[number] for number in sorted(range(len(runs)), key=created.__getitem__))
 
 
 async def _read(
@@ -210,4 +218,4 @@ async def _read(
             run = await existing_run(session, run.id) or run  # noqa: PLW2901
         if run.metadata.get(key) == value:
             found.insert(0, run)
-    return Found(tuple(found), is_complete)
+    return Found(_oldest_first(found), is_complete)

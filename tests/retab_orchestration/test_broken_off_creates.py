@@ -279,3 +279,24 @@ def test_a_server_that_learns_to_keep_tags_is_asked_again(retab):
 
     assert client.can_find_runs() is True
     assert [found.id for found in client.find_runs(OWNER)] == [run.id]
+
+
+def test_the_oldest_is_kept_whatever_order_a_list_has(retab):
+    client, runtime = retab()
+    older = echo(client, identity=OWNER)
+    runtime.clock.time += 5
+    echo(client, identity=OWNER)
+    forget()
+
+    def newest_first(request, response):
+        if not is_call(request, LIST):
+            return response
+        page = json.loads(response.content)
+        page["data"].sort(key=lambda row: row["id"] == older.id)
+        return replace(response, content=json.dumps(page).encode())
+
+    alter(runtime, newest_first)
+
+    assert client.find_runs(OWNER)[0].id == older.id
+    assert echo(client, identity=OWNER, adopt=True).id == older.id
+    assert statuses(client, runtime) == ["running", "cancelled"]
