@@ -87,4 +87,9 @@ def _network_fields() -> dict[str, Any]:
             "description": "http://proxy:3128; when empty, HTTP_PROXY and HTTPS_PROXY of the process count",
             "schema": {"type": ["string", "null"], "format": "password"},
         },
+        "upload_hosts": {
+            "label": "Upload hosts",
+            "description": "storage.googleapis.com, *.example.com: the only ones large documents go to; any when empty",
+            "schema": {"type": ["string", "null"]},
+        },
     }

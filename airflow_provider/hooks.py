@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import json
 import logging
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,8 @@ class RetabHook(BaseHook):
 
     The connection's password is the API key, its host the base URL (`https://api.retab.com` when empty). Its extra,
     all optional: `api` (auto, classic, current), `auth` (auto, api-key, bearer), `timeout` (seconds), `verify` (true,
-    false, path of a CA bundle), `proxy`, `dashboard_url` (a template with `{workflow_id}` and `{run_id}`), `namespace`.
+    false, path of a CA bundle), `proxy`, `upload_hosts` (the only hosts that large documents go to), `dashboard_url` (a
+    template with `{workflow_id}` and `{run_id}`), `namespace`.
     """
 
     conn_name_attr = "retab_conn_id"
@@ -223,6 +225,7 @@ def _profile(connection: Connection) -> _Profile:
         "auth": extra.get("auth") or "auto",
         "verify": _verify(extra.get("verify")),
         "proxy": extra.get("proxy") or None,
+        "upload_hosts": _hosts(extra.get("upload_hosts")),
     }
     for name, unit in {"timeout": "seconds", "requests_per_second": "requests"}.items():
         if (value := extra.get(name)) not in (None, ""):
@@ -264,6 +267,11 @@ def _verify(value: Any) -> bool | str:
     if not isinstance(value, str):
         raise _wrong(f"its extra 'verify' must be true, false or the path of a CA bundle, not {value!r}")
     return words.get(value.strip().lower(), value)
+
+
+def _hosts(value: Any) -> Any:
+    # A form field gives text, a JSON extra may give a list.
+    return [host for host in re.split(r"[,\s]+", value) if host] or None if isinstance(value, str) else value
 
 
 def _dashboard_url(template: Any) -> str | None:

@@ -77,6 +77,10 @@ class RetabCredentials(CredentialsBlock):
     proxy: SecretStr | None = Field(
         default=None, description="The address of an HTTP proxy; empty follows HTTP_PROXY and HTTPS_PROXY."
     )
+    upload_hosts: list[str] | None = Field(
+        default=None,
+        description="The only hosts to which large documents go: storage.googleapis.com, *.example.com; empty is any.",
+    )
     namespace: str | None = Field(
         default=None,
         description="What tells this Prefect from another with the same key; empty takes its API's address.",
@@ -104,6 +108,7 @@ class RetabCredentials(CredentialsBlock):
             "timeout": self.timeout_seconds,
             "requests_per_second": self.requests_per_second,
             "verify": self.verify,
+            "upload_hosts": self.upload_hosts or None,
             "proxy": self.proxy.get_secret_value() if self.proxy else None,
         }
 

@@ -31,6 +31,7 @@ from retab_orchestration.errors import (
     ServerError,
     UnreadableAnswerError,
     UnsupportedRouteError,
+    UploadNotAllowedError,
     UploadRefusedError,
     WaitTimeoutError,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "StepStatus",
     "UnreadableAnswerError",
     "UnsupportedRouteError",
+    "UploadNotAllowedError",
     "UploadRefusedError",
     "WaitTimeoutError",
     "WorkflowRun",

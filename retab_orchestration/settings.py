@@ -20,6 +20,8 @@ Api = Literal["auto", "classic", "current"]
 # Seconds. What is longer is a mistake, or infinity, which no socket takes.
 _LONGEST_TIMEOUT = 86400.0
 
+_HOST = r"((\*\.)?[0-9A-Za-z_.-]*[0-9A-Za-z_]\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"
+
 Auth = Literal["auto", "api-key", "bearer"]
 """Which header carries the key: `Api-Key: K` or `Authorization: Bearer K`."""
 
@@ -34,6 +36,21 @@ def _check_rate(rate: object) -> None:
         raise ConfigurationError(
             f"requests_per_second must be a number, more than 0, or None for no limit, not {rate!r}"
         )
+
+
+def _usable_hosts(hosts: object) -> tuple[str, ...] | None:
+    if hosts is None:
+        return None
+    if not isinstance(hosts, list | tuple | set | frozenset) or not hosts or not all(map(_is_host, hosts)):
+        raise ConfigurationError(
+            "upload_hosts must list hosts such as storage.googleapis.com, *.example.com or storage.local:9000 (no "
+            "scheme, no path), or be None for any"
+        )
+    return tuple(sorted(host.lower().rstrip(".") for host in hosts))
+
+
+def _is_host(host: object) -> bool:
+    return isinstance(host, str) and re.fullmatch(_HOST, host) is not None
 
 
 def _usable_key(api_key: object) -> str:
@@ -80,6 +97,8 @@ class Settings:
     """The address of an HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
     requests_per_second: float | None = None
     """How many requests a process may send in a second, all its clients of this account together; None for any."""
+    upload_hosts: tuple[str, ...] | None = None
+    """The only hosts to which documents may be uploaded; None for any that is no less safe than `base_url`."""
     account: str = field(init=False, repr=False, compare=False)
     """A name for this server and key that does not tell the key."""
 
@@ -94,6 +113,7 @@ class Settings:
                 f"timeout must be seconds, more than 0 and at most a day, not {self.timeout!r}"
             )
         _check_rate(self.requests_per_second)
+        object.__setattr__(self, "upload_hosts", _usable_hosts(self.upload_hosts))
         if isinstance(self.verify, os.PathLike):
             object.__setattr__(self, "verify", os.fspath(self.verify))
         if not isinstance(self.verify, (bool, str)):

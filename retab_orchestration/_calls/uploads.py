@@ -1,6 +1,7 @@
 """A document in three requests: a signed address, the bytes to that address, and the word that they are there."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from retab_orchestration.documents import PLAIN_PIECE, FileReference, OpenedDocu
 from retab_orchestration.models._reading import ident
 
 __all__ = ["Ticket", "complete_upload", "open_upload", "send_document"]
+
+_LONGEST_ADDRESS = 16 * 1024
+_HOST = re.compile(r"[0-9A-Za-z_.-]+|[0-9A-Fa-f:.]+")
 
 
 @dataclass
@@ -38,21 +42,39 @@ def open_upload(document: OpenedDocument) -> Call[Ticket]:
     }
 
     def read(body: Mapping[str, Any]) -> Ticket:
-        address = urlsplit(body["uploadUrl"])
-        if address.scheme not in {"http", "https"} or not address.hostname:
-            raise ValueError
         stored, file_id = body["mimeData"], ident(body["fileId"])
         if file_id is None:
             raise ValueError
         return Ticket(
             file_id=file_id,
-            method=body.get("uploadMethod") or "PUT",
-            url=body["uploadUrl"],
-            headers=dict(body.get("uploadHeaders") or {}),
+            method=_text(body.get("uploadMethod") or "PUT"),
+            url=_address(body["uploadUrl"]),
+            headers={
+                _text(name): _text(value) for name, value in dict(body.get("uploadHeaders") or {}).items()
+            },
             reference=FileReference(file_id, filename=stored["filename"], url=stored["url"]),
         )
 
     return Call(Request("POST", "/v1/files/upload", body=json_body(asked)), read)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError
+    return str(value)
+
+
+def _address(value: Any) -> str:
+    """Return an address that every reader of it takes for the same one; ValueError for others."""
+    url = _text(value)
+    parts = urlsplit(url)
+    usual = url.isascii() and url.isprintable() and not set(url) & set(" \\") and len(url) <= _LONGEST_ADDRESS
+    _ = parts.port  # which raises for one that is none
+    if not usual or parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError
+    if "@" in parts.netloc:
+        raise ValueError
+    return url
 
 
 def send_document(

@@ -1,10 +1,9 @@
 """Large documents go to the server before the run that needs them, each to a signed address of its own."""
 
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from retab_orchestration import errors
-from retab_orchestration._calls import uploads
+from retab_orchestration._calls import upload_rules, uploads
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import NewRun
@@ -46,6 +45,7 @@ async def upload_documents(session: Session, new: NewRun, on_progress: OnProgres
 
     Raises:
         UploadRefusedError: One was refused, and its second upload as well.
+        UploadNotAllowedError: The server gave an address for one to which nothing goes from here.
         InvalidInputError: One was changed after it had been hashed.
         ApiError: The server was not reached, or refused to take any.
     """
@@ -78,9 +78,7 @@ async def _upload(
     """Upload a document, once more from the start where that may mend a refusal."""
     refusal: errors.ApiStatusError | None = None
     for _ in range(2):
-        ticket = await session.exchange(uploads.open_upload(document))
-        if _scheme(session.settings.base_url) == "https" and _scheme(ticket.url) != "https":
-            raise errors.UnreadableAnswerError("the server wants the document at an address without TLS")
+        ticket = _checked(await session.exchange(uploads.open_upload(document)), document.size, session)
         try:
             await session.exchange(uploads.send_document(ticket, node, document, on_progress))
             # One that answers before it has read everything is told the hash of everything, and compares.
@@ -101,5 +99,10 @@ async def _upload(
     ) from refusal
 
 
-def _scheme(url: str) -> str:
-    return urlsplit(url).scheme
+def _checked(ticket: uploads.Ticket, length: int, session: Session) -> uploads.Ticket:
+    """Return what to upload with, if a document may go there in this way."""
+    upload_rules.checked_place(ticket.url, session.settings)
+    method = upload_rules.checked_method(ticket.method)
+    return replace(
+        ticket, method=method, headers=upload_rules.checked_headers(ticket.headers, ticket.url, length)
+    )

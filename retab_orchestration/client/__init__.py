@@ -1,5 +1,6 @@
 """RetabClient and AsyncRetabClient: the same operations in both colours."""
 
+from collections.abc import Sequence
 from typing import Self
 
 from retab_orchestration._core.session import Session
@@ -27,6 +28,8 @@ class RetabClient(RunOperations, TestRunOperations):
         proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
         requests_per_second: How many requests this process may send in a second, with every client that has the same
             settings; None for any number.
+        upload_hosts: The only hosts to which large documents go: `storage.googleapis.com`, `*.example.com`,
+            `minio:9000`; None for any that is no less safe than `base_url` (docs/security.md has the rules).
 
     Raises:
         ConfigurationError: Something is missing or wrong; the message says what to set.
@@ -44,6 +47,7 @@ class RetabClient(RunOperations, TestRunOperations):
         verify: bool | str = True,
         proxy: str | None = None,
         requests_per_second: float | None = None,
+        upload_hosts: Sequence[str] | None = None,
     ) -> None:
         settings = Settings.read(
             api_key,
@@ -54,6 +58,7 @@ class RetabClient(RunOperations, TestRunOperations):
             verify=verify,
             proxy=proxy,
             requests_per_second=requests_per_second,
+            upload_hosts=upload_hosts,
         )
         self._runtime = BlockingRuntime(settings)
         self._session = Session(self._runtime, settings, retry)
@@ -90,6 +95,8 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
         requests_per_second: How many requests this process may send in a second, with every client that has the same
             settings; None for any number.
+        upload_hosts: The only hosts to which large documents go: `storage.googleapis.com`, `*.example.com`,
+            `minio:9000`; None for any that is no less safe than `base_url` (docs/security.md has the rules).
 
     Raises:
         ConfigurationError: Something is missing or wrong; the message says what to set.
@@ -107,6 +114,7 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         verify: bool | str = True,
         proxy: str | None = None,
         requests_per_second: float | None = None,
+        upload_hosts: Sequence[str] | None = None,
     ) -> None:
         settings = Settings.read(
             api_key,
@@ -117,6 +125,7 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
             verify=verify,
             proxy=proxy,
             requests_per_second=requests_per_second,
+            upload_hosts=upload_hosts,
         )
         self._runtime = AsyncioRuntime(settings)
         self._session = Session(self._runtime, settings, retry)

@@ -6,7 +6,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider import get_provider_info
 from airflow_provider.hooks import RetabHook
-from retab_orchestration import ConfigurationError, RetryPolicy, ServerError
+from retab_orchestration import ConfigurationError, RetryPolicy, ServerError, UploadNotAllowedError
 
 KEY = "rt_test_3b1c9f"
 
@@ -99,6 +99,8 @@ WRONG = {
     "timeout: list": ({"extra": {"timeout": [1]}}, "timeout.*number of seconds"),
     "timeout: zero": ({"extra": {"timeout": 0}}, "timeout"),
     "verify": ({"extra": {"verify": 3}}, "verify.*CA bundle"),
+    "upload_hosts": ({"extra": {"upload_hosts": "https://storage.example"}}, "upload_hosts must list hosts"),
+    "upload_hosts: number": ({"extra": {"upload_hosts": 7}}, "upload_hosts must list hosts"),
     "dashboard_url": ({"extra": {"dashboard_url": "javascript:alert(1)"}}, "dashboard_url"),
     "namespace": ({"extra": {"namespace": 3}}, "namespace.*production"),
     "extra: list": ({"extra": "[1]"}, "extra is not a JSON object"),
@@ -139,6 +141,26 @@ def test_proxy_and_verify_reach_the_client(connect, emulator):
 
     with pytest.raises(ConfigurationError, match=r"/nowhere\.pem"), RetabHook().get_conn() as client:
         client.list_runs()
+
+
+@pytest.mark.parametrize("hosts", ["b.example, *.a.example", ["*.a.example", "b.example"]])
+def test_upload_hosts_reach_the_client(connect, emulator, hosts):
+    connect(extra={"upload_hosts": hosts})
+
+    with (
+        RetabHook().get_conn() as client,
+        pytest.raises(UploadNotAllowedError, match="not among upload_hosts"),
+    ):
+        client.create_run("wf_echo", documents={"start-node-1": ("a.pdf", b"x" * (4 * 1024 * 1024 + 1))})
+
+    assert emulator.stats()["runs_created"] == 0
+
+
+@pytest.mark.parametrize("hosts", ["", " , ", None])
+def test_no_upload_hosts_are_any(connect, base_url, emulator, hosts):
+    connect(extra={"upload_hosts": hosts})
+
+    assert base_url() == emulator.url
 
 
 def test_client_may_be_more_impatient_than_the_connection(connect, emulator):

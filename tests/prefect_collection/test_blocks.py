@@ -20,6 +20,7 @@ from retab_orchestration import (
     ReviewRequiredError,
     RunCancelledError,
     RunFailedError,
+    UploadNotAllowedError,
     WaitTimeoutError,
 )
 from tests.prefect_collection.conftest import API_KEY
@@ -91,6 +92,19 @@ def test_credentials_hide_their_secrets():
 
     assert API_KEY not in shown
     assert "hunter2" not in shown
+
+
+def test_upload_hosts_narrow_where_documents_go(emulator):
+    block = RetabCredentials(api_key=API_KEY, base_url=emulator.url, upload_hosts=["storage.example"])
+    large = {"start-node-1": ("a.pdf", b"x" * (4 * 1024 * 1024 + 1))}
+
+    with block.get_client() as client, pytest.raises(UploadNotAllowedError, match="not among upload_hosts"):
+        client.create_run("wf_invoice", documents=large)
+
+    assert emulator.stats()["runs_created"] == 0
+    RetabCredentials(api_key=API_KEY, base_url=emulator.url, upload_hosts=[]).get_client().close()
+    with pytest.raises(ValueError, match="upload_hosts must list hosts"):
+        RetabCredentials(api_key=API_KEY, base_url=emulator.url, upload_hosts=["https://storage.example"])
 
 
 def test_a_workflow_runs_and_gives_its_outputs(credentials, emulator, invoice):

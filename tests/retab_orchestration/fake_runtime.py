@@ -47,6 +47,7 @@ class FakeRuntime:
         assert request.body is None or request.body.length == len(body)
         self._keep(request, body)
         headers = {name.lower(): value for name, value in request.headers.items()}
+        headers.setdefault("host", urlsplit(request.signed_url or request.base_url).netloc)
         place, query = request.path, list(request.query)
         if request.signed_url is not None:
             place, query = urlsplit(request.signed_url).path, parse_qsl(urlsplit(request.signed_url).query)

@@ -165,7 +165,7 @@ def test_neither_the_key_nor_a_signed_address_is_logged(create, document, caplog
     ("address", "error"),
     [
         (f"http://127.0.0.1:9/bucket?{SECRET}", ApiConnectionError),
-        (f"http://no-such-host.invalid/bucket?{SECRET}", ApiConnectionError),
+        (f"https://no-such-host.invalid/bucket?{SECRET}", ApiConnectionError),
         (f"http://host:port/bucket?{SECRET}", UnreadableAnswerError),
         (f"http://127.0.0.1/bucket\x07?{SECRET}", UnreadableAnswerError),
     ],

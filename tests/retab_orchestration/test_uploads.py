@@ -13,7 +13,7 @@ from retab_orchestration import (
     FileReference,
     InvalidInputError,
     RunIdentity,
-    UnreadableAnswerError,
+    UploadNotAllowedError,
     UploadRefusedError,
 )
 from retab_orchestration._http import Response
@@ -251,7 +251,7 @@ def test_a_document_does_not_leave_tls(script):
     client, runtime = script(ok(session(uploadUrl="http://storage.test/a")), api="current")
     client._session.settings = replace(client._session.settings, base_url="https://retab.test")
 
-    with pytest.raises(UnreadableAnswerError, match="without TLS"):
+    with pytest.raises(UploadNotAllowedError, match="without TLS"):
         create(client)
 
     assert runtime.requests == [OPEN]

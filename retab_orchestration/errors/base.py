@@ -1,0 +1,40 @@
+"""What every error has, and those of the caller: settings, arguments, documents."""
+
+from typing import ClassVar
+
+__all__ = ["ConfigurationError", "DocumentReadError", "InvalidInputError", "RetabError"]
+
+
+class RetabError(Exception):
+    """Anything that this library raises.
+
+    Attributes:
+        run_id: The run that it is about, None when there is none or it is not known.
+    """
+
+    _is_final: ClassVar[bool] = False  # the same call gets the same answer again
+
+    def __init__(self, message: str, *, run_id: str | None = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same thing may succeed when it is tried again later."""
+        return not self._is_final
+
+
+class ConfigurationError(RetabError, ValueError):
+    """The key, the address, `api` or `auth` is missing or wrong: fix the settings."""
+
+    _is_final = True
+
+
+class InvalidInputError(RetabError, ValueError):
+    """An argument was refused, and nothing was created or changed: fix the call."""
+
+    _is_final = True
+
+
+class DocumentReadError(RetabError):
+    """A document could not be read to its end (disk, network, object store); nothing was created: try again."""

@@ -1,0 +1,95 @@
+"""A run is not what its caller wants, or may not be."""
+
+from typing import Any
+
+from retab_orchestration.errors.api import ApiError
+from retab_orchestration.errors.base import RetabError
+
+__all__ = [
+    "CreateOutcomeUnknownError",
+    "InputsChangedError",
+    "OutputsUnavailableError",
+    "ReviewNotResumedError",
+    "ReviewRequiredError",
+    "RunCancelledError",
+    "RunFailedError",
+    "WaitTimeoutError",
+]
+
+
+class CreateOutcomeUnknownError(RetabError):
+    """A create got no readable answer: the run may exist. Look for it before creating it again.
+
+    Attributes:
+        workflow_id: The workflow that the run was to be of.
+        since: The earliest time at which the run can have been created, ISO 8601 in UTC.
+        until: The latest.
+        status: The HTTP status of the answer that could not be read, None when there was none.
+        code: The server's own error code, if it named one.
+        request_id: The `x-request-id` of that answer, for Retab's support.
+    """
+
+    _is_final = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        workflow_id: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        cause: ApiError | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = cause.status if cause else None
+        self.code = cause.code if cause else None
+        self.request_id = cause.request_id if cause else None
+        self.workflow_id = workflow_id
+        self.since = since
+        self.until = until
+
+
+class _RunStateError(RetabError):
+    """An error that carries the `WorkflowRun` as last seen in its attribute `run`; None if it was never seen."""
+
+    def __init__(self, message: str, *, run: Any = None, run_id: str | None = None) -> None:
+        super().__init__(message, run_id=run_id if run is None else run.id)
+        self.run = run
+
+
+class InputsChangedError(_RunStateError):
+    """There is a run of the same identity with other inputs: ask for a new one, or restore the inputs."""
+
+    _is_final = True
+
+
+class RunFailedError(_RunStateError):
+    """The run ended in error: read why, then run it again or fix the workflow."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another run of the same inputs may succeed: unless Retab says that the cause is permanent."""
+        category = getattr(getattr(self.run, "error", None), "category", None)
+        return bool(category != "permanent")
+
+
+class RunCancelledError(_RunStateError):
+    """The run was cancelled: run it again if that was not meant."""
+
+
+class OutputsUnavailableError(_RunStateError):
+    """The run has ended, and its outputs could not be read: wait for it again, which reads them without waiting."""
+
+
+class ReviewRequiredError(_RunStateError):
+    """The run waits for a human, and the caller said that it does not: decide the review, then go on."""
+
+
+class ReviewNotResumedError(_RunStateError):
+    """All reviews that the run waits for are decided, and it does not go on: look at it in Retab, then restart it."""
+
+    _is_final = True
+
+
+class WaitTimeoutError(_RunStateError):
+    """The deadline passed while the run went on: wait again with its id, or cancel it."""
