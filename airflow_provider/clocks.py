@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-__all__ = ["RESUME_BUDGET", "Wait", "Watch"]
+__all__ = ["RESUME_BUDGET", "Sight", "Wait", "Watch"]
 
 RESUME_BUDGET = 600.0
 """Seconds for which a resumed task may fail to read its run until it fails."""
 
 # Seconds in which a wait looks once.
 _ONE_LOOK = 0.001
+
+# Seconds within which two calls are about the same look; two looks at a run are further apart.
+_SAME_LOOK = 0.25
 
 # Seconds after the last deadline of ours at which Airflow ends a deferral whose trigger never spoke.
 _BACKSTOP = 60.0
@@ -45,6 +48,8 @@ class Wait:
     """What was left of the time when a human was asked; None unless that is so."""
     failing_since: float | None = None
     """Seconds since the epoch: since when a resumed task could not read its run; None while it can."""
+    seen_at: float | None = None
+    """Seconds since the epoch: when the run was last seen. What is seen next may have begun right after that."""
 
     @classmethod
     def begin(cls, timeout: float | None, execution_timeout: timedelta | None) -> "Wait":
@@ -52,15 +57,17 @@ class Wait:
         strict = None if execution_timeout is None else time.time() + execution_timeout.total_seconds()
         return cls(None if timeout is None else time.time() + timeout, strict)
 
-    def saw(self, *, is_waiting: bool, at: float) -> "Wait":
+    def saw(self, *, is_waiting: bool, at: float, since: float | None = None) -> "Wait":
         """Return the wait after the run was seen: the clock stops when a human is asked, and goes on when nobody is.
 
         Args:
             is_waiting: Whether a human is asked.
             at: When that was seen, seconds since the epoch.
+            since: The moment after which it may have begun unseen, in an outage; None for when it was seen.
         """
         if is_waiting and self.deadline is not None:
-            return replace(self, deadline=None, seconds_left=max(self.deadline - at, 0.0))
+            left = self.deadline - (at if since is None else min(since, at))
+            return replace(self, deadline=None, seconds_left=max(left, 0.0))
         if not is_waiting and self.seconds_left is not None:
             return replace(self, deadline=at + self.seconds_left, seconds_left=None)
         return self
@@ -106,3 +113,35 @@ class Wait:
         if nearest is None:
             return None
         return timedelta(seconds=max(nearest - time.time(), shortest) + _BACKSTOP)
+
+
+class Sight:
+    """Since when a change may have gone unseen, for a wait that is told of changes and of outages, not of each look."""
+
+    __slots__ = ("_blind_since", "_ended_at", "_has_seen", "news_since")
+
+    def __init__(self) -> None:
+        self._has_seen = False
+        self._blind_since: float | None = None
+        self._ended_at: float | None = None
+        self.news_since: float | None = None
+        """The moment after which the newest change may have come about; None where nothing was seen before it."""
+
+    def told(self, *, is_lost: bool, now: float) -> None:
+        """Take note of a look that failed, or of the one that ended an outage, before what changed with it."""
+        if not is_lost:
+            self._ended_at = now
+        elif self._blind_since is None or self._ended_at is not None:
+            self._blind_since, self._ended_at = now, None
+
+    def changed(self, now: float) -> None:
+        """Take note of a look that showed something new."""
+        self.news_since = self.known_until(now)
+        self._has_seen, self._blind_since, self._ended_at = True, None, None
+
+    def known_until(self, now: float) -> float | None:
+        """Return up to when it is known what became of the run; None where nothing was seen."""
+        if not self._has_seen:
+            return None
+        is_over = self._ended_at is not None and now - self._ended_at > _SAME_LOOK
+        return now if self._blind_since is None or is_over else self._blind_since

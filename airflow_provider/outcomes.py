@@ -1,12 +1,13 @@
 """What a task does with a run: the XComs it leaves, the event it resumes with, and how it ends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Context
 
+from airflow_provider.clocks import Wait
 from airflow_provider.inputs import OnReview, invalid
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class RunEvent:
     """Why, for `WAIT_FAILED`."""
     at: float | None = None
     """When the trigger saw it, seconds since the epoch; None from triggers that did not say so."""
+    since: float | None = None
+    """The moment after which it may have begun unseen, or up to which the run was seen; None where nobody knows."""
+    nodes: tuple[str, ...] = ()
+    """Where a human was asked."""
     is_final: bool = False
     """Whether another attempt would fail as this one did, for `WAIT_FAILED`."""
 
@@ -45,6 +50,13 @@ class RunEvent:
     def is_waiting(self) -> bool:
         """Whether a human was asked."""
         return self.status == "waiting_for_human"
+
+    def told_to(self, wait: Wait) -> Wait:
+        """Return a wait with its clock as the trigger saw it."""
+        since = wait.seen_at if self.since is None else self.since
+        if self.at is None or not self.is_state:
+            return replace(wait, seen_at=since)
+        return replace(wait.saw(is_waiting=self.is_waiting, at=self.at, since=since), seen_at=self.at)
 
     @classmethod
     def read(cls, event: Any, *, run_id: str | None) -> "RunEvent":
@@ -63,10 +75,14 @@ class RunEvent:
             raise invalid(
                 f"resumed without the event of a RetabRunTrigger but with {event!r}; clear the task"
             )
-        at = event.get("at")
-        seen = float(at) if isinstance(at, int | float) and not isinstance(at, bool) else None
         found = cls(
-            event["run_id"], event["status"], event.get("message") or "", seen, event.get("is_final") is True
+            event["run_id"],
+            event["status"],
+            event.get("message") or "",
+            _moment(event.get("at")),
+            _moment(event.get("since")),
+            tuple(event.get("waiting_for_node_ids") or ()),
+            event.get("is_final") is True,
         )
         if run_id is None or found.run_id != run_id:
             raise invalid(
@@ -75,6 +91,10 @@ class RunEvent:
         if found.status not in {TIMEOUT, OUT_OF_TIME, WAIT_FAILED, *RunStatus}:
             raise invalid(f"resumed with the unknown status {found.status!r} of run {run_id}; clear the task")
         return found
+
+
+def _moment(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 @contextmanager
@@ -116,14 +136,15 @@ def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:
 
 def push_run(context: Context, run: "WorkflowRun", url: str) -> None:
     """Leave the run's ids and state as XComs, always all four and of the same types."""
-    values = {
-        "run_id": run.id,
-        "status": run.status.value,
-        "waiting_for_node_ids": list(run.waiting_for_node_ids),
-        "run_url": url,
-    }
-    for key, value in values.items():
-        context["ti"].xcom_push(key=key, value=value)
+    context["ti"].xcom_push(key="run_id", value=run.id)
+    push_state(context, run.status.value, run.waiting_for_node_ids)
+    context["ti"].xcom_push(key="run_url", value=url)
+
+
+def push_state(context: Context, status: str, nodes: Sequence[str]) -> None:
+    """Leave those of the XComs that change while a run goes on."""
+    context["ti"].xcom_push(key="status", value=status)
+    context["ti"].xcom_push(key="waiting_for_node_ids", value=list(nodes))
 
 
 def conclude(run: "WorkflowRun", on_review: OnReview) -> dict[str, Any]:

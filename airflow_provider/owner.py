@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,17 +23,17 @@ from airflow_provider.inputs import (
 )
 from airflow_provider.kills import cancel_in_time
 from airflow_provider.links import RetabRunLink
-from airflow_provider.outcomes import RunEvent, failing_well, is_settled, log_outage, poll_policy
+from airflow_provider.on_worker import WorkerWaiter
+from airflow_provider.outcomes import RunEvent, failing_well, is_settled
 from airflow_provider.ownership import OnClear, Owned, Ownership
 from airflow_provider.results import check_output_path, find_place, write_outputs
-from airflow_provider.stopping import CancelOnTimeout, RunStopper
-from airflow_provider.waiting import log, through_key_changes
+from airflow_provider.stopping import CancelOnTimeout
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
 
-class RunOwner(RunStopper, BaseOperator):
+class RunOwner(WorkerWaiter, BaseOperator):
     """An operator that starts one run and waits for it, over its retries, crashes and deferrals.
 
     A retry takes the run up that an earlier attempt started, or returns its outputs; a new run is started only if
@@ -147,7 +147,7 @@ class RunOwner(RunStopper, BaseOperator):
         if is_settled(run, self.on_review):
             return self._finish(context, run)
         self._stop_if_killed()
-        raise self._deferral(run.id, replace(wait, reattached=owned.reattached))
+        raise self._deferral(run.id, replace(wait, reattached=owned.reattached, seen_at=time.time()))
 
     def _resume(
         self, client: "RetabClient", context: Context, run: "WorkflowRun", outcome: RunEvent, wait: Wait
@@ -164,44 +164,6 @@ class RunOwner(RunStopper, BaseOperator):
             again = replace(self._begin(client, context), reattached=False)
             return self._see_through(client, context, again, wait)
 
-    def _wait_here(
-        self, client: "RetabClient", context: Context, run: "WorkflowRun", wait: Wait
-    ) -> tuple["WorkflowRun", Wait]:
-        """Wait on the worker for as long as asked to; return the run, and the wait with its clock as it is then."""
-        from retab_orchestration import WaitTimeoutError
-
-        def saw(seen: "WorkflowRun") -> None:
-            nonlocal wait
-            self.log.info("Run %s is %s", seen.id, seen.status_name)
-            _show(partial(self._push, context), seen)
-            wait = wait if seen.is_terminal else wait.saw(is_waiting=seen.is_waiting, at=time.time())
-
-        if is_settled(run, self.on_review):
-            return client.get_run(run.id, output_nodes=self._nodes()), wait
-        if self.deferrable and not self.defer_after:
-            return run, wait
-        here_until = time.time() + self.defer_after if self.deferrable else None
-
-        def look(connected: "RetabClient") -> "WorkflowRun":
-            return connected.wait_for_run(
-                run.id,
-                timeout=wait.left(time.time(), here_until),
-                poll=poll_policy(self.poll_interval),
-                # A review may take days, which is nothing for a worker to wait for.
-                on_review="wait" if self.on_review == "wait" and not self.deferrable else "return",
-                output_nodes=self._nodes(),
-                on_change=saw,
-                on_outage=partial(log_outage, run.id, self.log),
-            )
-
-        try:
-            return through_key_changes(self.hook, look), wait
-        except WaitTimeoutError as error:
-            last: WorkflowRun = error.run or run
-            if here_until is not None and (wait.deadline is None or wait.deadline > here_until):
-                return last, wait
-            return self._late(context, last, error), wait
-
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         self._stop_if_killed()
         outputs = super()._finish(context, run)
@@ -215,14 +177,6 @@ class RunOwner(RunStopper, BaseOperator):
         check_text(retab_conn_id=self.retab_conn_id)
         _, kwargs = self._deferral("run", wait).trigger.serialize()
         json.dumps(kwargs)
-
-
-def _show(push: "Callable[[WorkflowRun], None]", run: "WorkflowRun") -> None:
-    """Leave the run's state as XComs in the middle of a wait, which must not fail for that."""
-    try:
-        push(run)
-    except Exception:  # noqa: BLE001
-        log.warning("Airflow did not take the state of run %s", run.id, exc_info=True)
 
 
 def _was_cancelled(run: "WorkflowRun") -> bool:

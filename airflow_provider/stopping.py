@@ -86,7 +86,7 @@ class RunStopper(RunWaiter):
         return WaitTimeoutError(f"{told}; {self._end(client, run)}", run=run)
 
     def _late(self, context: Context, last: "WorkflowRun", error: "WaitTimeoutError") -> "WorkflowRun":
-        """Return a run that has settled after all; end one whose time is over, once it has been seen again."""
+        """Return a run that has settled after all, or waits for a human; end one that is late, once it was seen."""
         return through_key_changes(self.hook, partial(self._late_by, context, last, error))
 
     def _late_by(
@@ -97,6 +97,8 @@ class RunStopper(RunWaiter):
             last = patiently(lambda: client.get_run(run_id, outputs=False))
         if is_settled(last, self.on_review):
             return client.get_run(last.id, output_nodes=self._nodes())
+        if last.is_waiting:  # its clock stopped when nobody could see it
+            return last
         self._push(context, last)
         raise self.timed_out(client, last, TIMEOUT) from error
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider.clocks import Watch
+from airflow_provider.clocks import Sight, Watch
 from airflow_provider.hooks import RetabHook, import_core
 from airflow_provider.inputs import OnReview
 from airflow_provider.kills import TRIGGERS_ARE_KILLED, cancel_if_stopped
@@ -67,6 +67,7 @@ class RetabRunTrigger(BaseTrigger):
         self.on_review = on_review
         self.watch = None if watch is None else str(watch)
         self.cancel_on_kill = cancel_on_kill
+        self._sight = Sight()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that rebuild this trigger in any triggerer."""
@@ -133,17 +134,22 @@ class RetabRunTrigger(BaseTrigger):
                             on_outage=self._log_outage,
                         )
             except WaitTimeoutError:
-                return {"status": TIMEOUT if nearest == left else OUT_OF_TIME}
+                return {"status": TIMEOUT if nearest == left else OUT_OF_TIME, **self._known()}
             except TimeoutError:
                 return _out_of_time(limit, self.retab_conn_id)
             except AuthenticationError as error:
                 refusals = refusals or _refusals()
+                self._sight.told(is_lost=True, now=time.time())
                 if (wrong := await _after_refusal(hook, refusals, error)) is not None:
-                    return wrong
+                    return {**wrong, **self._known()}
             except RetabError as error:
-                return _failed(error)
+                return {**_failed(error), **self._known()}
             else:
-                return _seen(run)
+                return _seen(run, self._sight.news_since)
+
+    def _known(self) -> dict[str, Any]:
+        """Return what an event without a state says of when the run was seen last."""
+        return _since(self._sight.known_until(time.time()))
 
     def _until(self) -> Literal["return", "wait", "until_decided"]:
         """Return what the client's wait is to do with a review."""
@@ -162,9 +168,11 @@ class RetabRunTrigger(BaseTrigger):
         return left
 
     def _log_change(self, run: "WorkflowRun") -> None:
+        self._sight.changed(time.time())
         self.logger().info("Run %s is %s", run.id, run.status_name)
 
     def _log_outage(self, error: "ApiError | None") -> None:
+        self._sight.told(is_lost=error is not None, now=time.time())
         log_outage(self.run_id, self.logger(), error)
 
 
@@ -193,9 +201,19 @@ def _out_of_time(limit: asyncio.Timeout | None, retab_conn_id: str) -> dict[str,
     return {"status": WAIT_FAILED, "message": message, "is_final": False}
 
 
-def _seen(run: "WorkflowRun") -> dict[str, Any]:
+def _seen(run: "WorkflowRun", since: float | None) -> dict[str, Any]:
     nodes = list(run.waiting_for_node_ids)
-    return {"status": run.status.value, "waiting_for_node_ids": nodes, "at": time.time()}
+    return {
+        "status": run.status.value,
+        "waiting_for_node_ids": nodes,
+        "at": time.time(),
+        **_since(since),
+    }
+
+
+def _since(moment: float | None) -> dict[str, float]:
+    # Where this trigger saw nothing before, the task knows when somebody did.
+    return {} if moment is None else {"since": moment}
 
 
 def _failed(error: "RetabError") -> dict[str, Any]:

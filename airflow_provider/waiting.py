@@ -25,6 +25,7 @@ from airflow_provider.outcomes import (
     failing_well,
     is_settled,
     push_run,
+    push_state,
 )
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class RunWaiter:
         reattached: bool = False,
         seconds_left: float | None = None,
         failing_since: float | None = None,
+        seen_at: float | None = None,
     ) -> dict[str, Any]:
         """Fetch the run that the trigger waited for, and end the task as it did.
 
@@ -93,24 +95,26 @@ class RunWaiter:
             reattached: Whether an earlier attempt had started the run.
             seconds_left: What is left of the time while its clock stands still, because a human is asked.
             failing_since: Since when the run could not be read at a resume, seconds since the epoch.
+            seen_at: When the run was last seen, seconds since the epoch.
 
         Raises:
             AirflowFailException: Another attempt would end as this one did.
         """
-        wait = Wait(deadline, strict_deadline, reattached, seconds_left, failing_since)
+        wait = Wait(deadline, strict_deadline, reattached, seconds_left, failing_since, seen_at)
         with failing_well():
             self._run_id = run_id or own_run_id(context)
             outcome = RunEvent.read(event, run_id=self._run_id)
             with self.hook.get_conn() as client:
-                run, wait = self._read(client, outcome, wait)
+                run, wait = self._read(client, context, outcome, wait)
                 return self._resume(client, context, run, outcome, wait)
 
-    def _read(self, client: "RetabClient", outcome: RunEvent, wait: Wait) -> tuple["WorkflowRun", Wait]:
+    def _read(
+        self, client: "RetabClient", context: Context, outcome: RunEvent, wait: Wait
+    ) -> tuple["WorkflowRun", Wait]:
         """Return the run, and the wait with its clock as the trigger and this look saw it; or defer again."""
         from retab_orchestration import AuthenticationError, NotFoundError, RetabError
 
-        if outcome.at is not None and outcome.is_state:
-            wait = wait.saw(is_waiting=outcome.is_waiting, at=outcome.at)
+        wait = outcome.told_to(wait)
         try:
             run = client.get_run(outcome.run_id, output_nodes=self._nodes())
         except RetabError as error:
@@ -123,11 +127,15 @@ class RunWaiter:
                 raise
             if wait.failing_since is None:
                 log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
+            if outcome.is_state:  # which may be that of the run for days
+                push_state(context, outcome.status, outcome.nodes)
             raise self._deferral(outcome.run_id, again) from error
         if wait.failing_since is not None:
             log.warning("Run %s can be read again", run.id)
-        wait = replace(wait, failing_since=None)
-        return run, wait if run.is_terminal else wait.saw(is_waiting=run.is_waiting, at=time.time())
+        now = time.time()
+        if not run.is_terminal:
+            wait = wait.saw(is_waiting=run.is_waiting, at=now, since=wait.seen_at)
+        return run, replace(wait, failing_since=None, seen_at=now)
 
     def _resume(
         self, client: "RetabClient", context: Context, run: "WorkflowRun", outcome: RunEvent, wait: Wait

@@ -144,6 +144,11 @@ class ErrorBudget:
         """Whether the last look failed."""
         return self.failures > 0
 
+    @property
+    def outage_since(self) -> float | None:
+        """When the first of the failed looks was made, if they are an outage; None otherwise."""
+        return self._outage_since
+
     def understood(self, now: float) -> None:
         """Take note of a look that showed the run."""
         if self._first_look is None:

@@ -109,8 +109,10 @@ class Schedule:
 
     def saw(self, status: RunStatus, now: float, chance: float) -> Decision:
         """Decide after a look that showed this status."""
+        # What an outage hid may have begun with it.
+        since = self.errors.outage_since
         self.errors.understood(now)
-        self._clock_review(status, now)
+        self._clock_review(status, now, now if since is None else since)
         if self.settles(status):
             return Settle()
         return self.still(now, chance)
@@ -138,9 +140,9 @@ class Schedule:
         gap = self._policy.gap_after_failure(self.errors.failures, chance=chance)
         return self._at(self.errors.next_at(trouble, now, max(gap, retry_after or 0.0)))
 
-    def _clock_review(self, status: RunStatus, now: float) -> None:
+    def _clock_review(self, status: RunStatus, now: float, since: float) -> None:
         if status.is_waiting and self._review_since is None:
-            self._review_since = now
+            self._review_since = since
         elif not status.is_waiting and self._review_since is not None:
             self._reviewed += now - self._review_since
             self._review_since = None

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from airflow_provider.clocks import RESUME_BUDGET, Wait, Watch
+from airflow_provider.clocks import RESUME_BUDGET, Sight, Wait, Watch
 
 NONE, RUNNING, STOPPED = Wait(), Wait(deadline=1000.0), Wait(seconds_left=400.0)
 STRICT = 5000.0
@@ -76,3 +76,42 @@ def test_for_how_long_a_resume_may_fail(since, now, goes_on):
     assert (again is not None) is goes_on
     if again is not None:
         assert again == Wait(deadline=1.0, failing_since=100.0)
+
+
+@pytest.mark.parametrize(
+    ("since", "left"),
+    [(None, 0.0), (2000.0, 0.0), (1500.0, 0.0), (700.0, 300.0)],
+    ids=["seen at once", "seen before it was sent", "after the deadline", "before the deadline"],
+)
+def test_a_review_counts_from_the_moment_after_which_nobody_could_see_the_run(since, left):
+    late = Wait(deadline=1000.0).saw(is_waiting=True, at=1600.0, since=since)
+
+    assert late == Wait(seconds_left=left)
+
+
+SIGHTS = {
+    # what happened, at which second -> since when the review that is seen at 100 may have begun
+    "nothing was seen before": ([], None),
+    "only failures were seen before": ([("lost", 50), ("found", 100)], None),
+    "every look was answered": ([("changed", 10)], 100),
+    "the look that ended an outage showed it": ([("changed", 10), ("lost", 50), ("found", 100)], 50),
+    "an outage is older than a look": ([("changed", 10), ("lost", 50), ("found", 70)], 100),
+    "the second of two outages": ([("changed", 10), ("lost", 20), ("found", 30), ("lost", 60)], 60),
+    "an outage of many looks": ([("changed", 10), ("lost", 50), ("lost", 60), ("found", 100)], 50),
+    "a change ended the outage before": ([("changed", 10), ("lost", 20), ("changed", 30)], 100),
+}
+
+
+@pytest.mark.parametrize("name", SIGHTS)
+def test_since_when_a_change_may_have_gone_unseen(name):
+    events, since = SIGHTS[name]
+    sight = Sight()
+    for what, at in events:
+        if what == "changed":
+            sight.changed(float(at))
+        else:
+            sight.told(is_lost=what == "lost", now=float(at))
+
+    assert sight.known_until(100.0) == since
+    sight.changed(100.0)
+    assert sight.news_since == since

@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
@@ -209,3 +211,122 @@ def test_a_resume_that_has_failed_for_too_long_fails_and_cancels_nothing(
     assert not isinstance(failed.value, TaskDeferred | AirflowFailException)
     emulator.post_faults([])
     assert client.get_run(run_id).status is RunStatus.RUNNING
+
+
+RUN = "GET /v1/workflows/runs/*"
+EVERYTHING = "GET /v1/workflows/runs*"
+
+
+def looks(emulator):
+    return emulator.stats()["requests"].get("GET /v1/workflows/runs/{run_id}", 0)
+
+
+@contextmanager
+def outage_once_seen(emulator, seconds):
+    """Let nobody look at runs for some seconds, once somebody has."""
+
+    def strike():
+        wait_until(lambda: looks(emulator), timeout=30, what="a look", interval=0.01)
+        emulator.post_faults([{"match": EVERYTHING, "kind": "http_503", "times": 100_000}])
+        time.sleep(seconds)
+        emulator.post_faults([])
+
+    striking = threading.Thread(target=strike)
+    striking.start()
+    yield
+    striking.join(60)
+
+
+def until_in_review(operator, context, fire, deferral):
+    """Resume a task each time that its trigger fires, until a review is seen; return the deferral that follows."""
+    while deferral.trigger.serialize()[1]["watch"] != "review_end":
+        event = fired(fire, deferral)
+        deferral = deferred_by(partial(resumed, operator, context, deferral, event))
+    return deferral
+
+
+@pytest.fixture
+def short_review(invoice):
+    """A task which may take two seconds, and whose run waits for a human after half a second if not told otherwise."""
+
+    def build(seconds=10, **settings):
+        return RetabRunWorkflowOperator(
+            task_id="read",
+            workflow_id=REVIEW,
+            documents={"start-node-1": str(invoice)},
+            json_inputs={"json-node-1": {"seconds": seconds}},
+            timeout=2.0,
+            on_review="wait",
+            poll_interval=0.5,
+            **settings,
+        )
+
+    return build
+
+
+def test_a_review_that_begins_in_an_outage_does_not_count_from_there_on(
+    connect, context, ti, short_review, client, emulator, fire, resume
+):
+    """It lasts past the deadline: what is seen after it may have begun at its start."""
+    operator = short_review()
+    first = deferred_by(lambda: operator.execute(context))
+    with outage_once_seen(emulator, 3.5):
+        in_review = until_in_review(operator, context, fire, first)
+
+    assert in_review.kwargs["seconds_left"] > 1.0
+    assert (ti.xcoms["status"], ti.xcoms["waiting_for_node_ids"]) == ("waiting_for_human", ["hil-node-1"])
+    client.decide_review(ti.xcoms["run_id"], "hil-node-1", approved=True)
+    assert "end-node-1" in resume(operator, in_review)
+
+
+def test_a_review_that_begins_while_no_triggerer_runs_does_not_count(
+    connect, context, ti, short_review, client, fire, settle
+):
+    operator = short_review()
+    first = deferred_by(lambda: operator.execute(context))
+    settle(ti.xcoms["run_id"])
+    time.sleep(2.0)
+
+    in_review = deferred_by(lambda: resumed(operator, context, first, fired(fire, first)))
+
+    assert in_review.kwargs["seconds_left"] > 1.0
+
+
+def test_a_review_is_told_as_xcoms_although_its_run_cannot_be_read(
+    connect, context, ti, short_review, emulator, fire
+):
+    """What resumes the task next is the end of that review, perhaps in days."""
+    operator = short_review()
+    first = deferred_by(lambda: operator.execute(context))
+    asked = fired(fire, first)
+    emulator.post_faults([{"match": RUN, "kind": "http_503", "times": 99}])
+
+    again = deferred_by(lambda: resumed(operator, context, first, asked))
+
+    assert again.trigger.serialize()[1]["watch"] == "review_end"
+    assert (ti.xcoms["status"], ti.xcoms["waiting_for_node_ids"]) == ("waiting_for_human", ["hil-node-1"])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"deferrable": False}, {"defer_after": 60.0}], ids=["on the worker", "before it defers"]
+)
+def test_a_worker_whose_time_passes_in_an_outage_waits_through_the_review_that_began_in_it(
+    connect, context, ti, short_review, client, emulator, resume, settings
+):
+    operator = short_review(30, **settings)
+
+    def decide():
+        wait_until(lambda: ti.xcoms.get("waiting_for_node_ids"), timeout=30, what="the review", interval=0.05)
+        client.decide_review(ti.xcoms["run_id"], "hil-node-1", approved=True)
+
+    human = threading.Thread(target=decide)
+    human.start()
+    with outage_once_seen(emulator, 3.0):
+        try:
+            outputs = operator.execute(context)
+        except TaskDeferred as deferred:
+            outputs = resume(operator, deferred)
+    human.join(60)
+
+    assert "end-node-1" in outputs
+    assert client.get_run(ti.xcoms["run_id"]).status is RunStatus.COMPLETED

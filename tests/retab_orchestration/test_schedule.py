@@ -92,3 +92,15 @@ def test_a_server_that_asks_for_more_time_gets_it_up_to_the_deadline():
 
 def test_failures_past_the_deadline_expire():
     assert schedule(timeout=5.0).failed(105.0, 0) == Expire()
+
+
+def test_a_review_that_an_outage_hid_counts_from_the_beginning_of_the_outage():
+    wait = schedule(timeout=20.0, through_review=True)
+    wait.saw(RunStatus.RUNNING, 105.0, 0)
+    wait.failed(107.0, 0)
+    wait.failed(112.0, 0)
+
+    wait.saw(RunStatus.WAITING_FOR_HUMAN, 118.0, 0)
+    wait.saw(RunStatus.RUNNING, 218.0, 0)
+
+    assert wait.deadline == 100.0 + 20.0 + (218.0 - 107.0)
