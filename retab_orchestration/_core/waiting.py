@@ -34,6 +34,10 @@ LOOK_FAILURES = (*PASSING, errors.NotFoundError)
 LAST_LOOK = 5.0
 
 
+# How far a run is that has not ended.
+_PROGRESS = {RunStatus.QUEUED: 1, RunStatus.RUNNING: 2, RunStatus.WAITING_FOR_HUMAN: 3}
+
+
 class _Watched(Protocol):
     @property
     def id(self) -> str: ...
@@ -159,6 +163,11 @@ class Wait(Generic[W]):
     def is_unchanged(self, status_name: str) -> bool:
         """Tell whether the last look showed this state as well."""
         return status_name == self._status_name
+
+    def goes_back(self, status: RunStatus) -> bool:
+        """Tell whether the last look showed a later state than this, which a list that lags may show as well."""
+        seen = RunStatus.read(self._status_name)
+        return _PROGRESS.get(status, 0) < _PROGRESS.get(seen, 0)
 
     def is_news(self, status_name: str) -> bool:
         """Tell whether somebody wants to know of a run in this state."""

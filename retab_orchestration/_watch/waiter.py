@@ -133,7 +133,7 @@ class Waiter:
         if self.wait.is_unchanged(name):
             return self._follow(self.wait.unchanged(now, chance), now, hint=True)
         status = RunStatus.read(name)
-        if self.wait.schedule.settles(status):
+        if self.wait.schedule.settles(status) or self.wait.goes_back(status):
             return None
         try:
             run = row.run() if self.wait.is_news(name) else None

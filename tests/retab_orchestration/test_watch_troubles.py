@@ -12,6 +12,7 @@ from retab_orchestration._http import Response
 from retab_orchestration._watch.agenda import Agenda
 from retab_orchestration._watch.economy import Economy
 from retab_orchestration._watch.waiter import Waiter
+from tests.retab_orchestration.conftest import ok
 from tests.retab_orchestration.test_watch import FIVE, Quick, World, statuses
 from tests.retab_orchestration.virtual_loop import VirtualLoop
 
@@ -279,3 +280,45 @@ def test_a_list_that_stays_behind_does_not_hide_for_ever_that_a_run_has_ended(cl
     assert world.runtime.now() < max(1200 + 60, seconds + 7200 + 60)
     asked = sum(path != "/v1/workflows/runs" for _, path in world.runtime.times)
     assert asked <= 50 * 6
+
+
+class ShowsReviewsLate(Quick):
+    """Has runs that are reviewed from 20 s to 60 s after the start, and a list that shows what was so 10 s ago."""
+
+    def row(self, run_id, ago=0.0):
+        now = self.now() - ago
+        status = (
+            "awaiting_review" if 20 <= now < 60 else "running" if self.ends[run_id] > now else "completed"
+        )
+        return {"id": run_id, "lifecycle": {"status": status}, "workflow": {"workflow_id": "wf_echo"}}
+
+    async def send(self, request):
+        if request.path != "/v1/workflows/runs":
+            return await super().send(request)
+        self.times.append((self.now(), request.path))
+        return ok({"data": [self.row(run_id, 10.0) for run_id in reversed(self.ends)], "list_metadata": {}})
+
+
+def test_a_list_that_lags_tells_nobody_of_a_review_that_ends_and_begins_again(clock):
+    world = World(clock, runtime=ShowsReviewsLate)
+    told = {world.start(120): [] for _ in range(20)}
+
+    async def wait(run_id, begins):
+        await asyncio.sleep(begins)
+        return await world.client.wait_for_run(
+            run_id,
+            outputs=False,
+            on_review="wait",
+            poll=PollPolicy(first=0, interval=5, growth=1e9, jitter=0.0, review_interval=5),
+            on_change=lambda run: told[run_id].append(run.status.value),
+        )
+
+    async def all_of_them():
+        # The last one is alone when it begins, so that it looks at its run itself; the list comes after that.
+        begins = [0.0] * 19 + [22.6]
+        return await asyncio.gather(*map(wait, told, begins))
+
+    assert statuses(world.run(all_of_them())) == {RunStatus.COMPLETED}
+    course = ["running", "waiting_for_human", "running", "completed"]
+    for seen in told.values():
+        assert seen == course[-len(seen) :], seen
