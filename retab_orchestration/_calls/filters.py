@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 
 from retab_orchestration._inputs import checked_choice, checked_id, checked_pairs, checked_text
 from retab_orchestration.errors import InvalidInputError
-from retab_orchestration.models import RouteFamily, RunStatus
+from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
 
 __all__ = ["RunFilter", "RunFilters"]
 
@@ -18,16 +18,20 @@ class RunFilter(TypedDict, total=False):
 
     Attributes:
         workflow_id: Runs of this workflow only.
-        status: Runs in this state only, in any spelling of it.
-        exclude_status: Runs in any other state.
+        status: Runs in this state only, in any spelling of it. Servers call a run that failed `error` or `failed`, some
+            now this and now that: `iter_runs` asks for both, and `list_runs`, which sends one request, for the one that
+            this server was seen to use, else `error`.
+        exclude_status: Runs in any other state, in any spelling of it.
         trigger_type: manual, api, schedule, webhook, email, restart or custom.
-        from_date: Created on this UTC day or later; a date or YYYY-MM-DD.
-        to_date: Created on this UTC day or earlier.
+        from_date: Created on this UTC day or later: a date or YYYY-MM-DD; or from this moment on: a datetime, in UTC if
+            it has no zone.
+        to_date: Created on this UTC day or earlier, or up to this moment. Servers know days; a page may have fewer
+            runs than `limit` for a moment within one.
         min_duration_ms: That took at least so long, milliseconds.
         max_duration_ms: That took at most so long, milliseconds.
         search: A run id, or how one starts.
         metadata: Runs that carry all these pairs; current routes only.
-        before: The page before this run id, `RunPage.before`.
+        before: The page before this run id, `RunPage.before`; with `iter_runs` all before it, the nearest first.
         after: The page after this run id, `RunPage.after`.
         limit: Runs per page, 1 to 100; the server takes 20 when it is not given.
         order: asc or desc; the server takes desc, newest first, when it is not given.
@@ -84,6 +88,12 @@ def _day(name: str, value: Any) -> date | None:
         raise InvalidInputError(f"{name} must be a date or YYYY-MM-DD, not {value!r}") from error
 
 
+def _moment(value: Any) -> datetime | None:
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
 def _whole(name: str, value: Any, least: int, most: int | None = None) -> int | None:
     if value is None:
         return None
@@ -118,6 +128,10 @@ class RunFilters:
     limit: int | None
     order: str | None
     sort_by: str | None
+    moments: tuple[datetime | None, datetime | None] = (None, None)
+    """From when and until when, where it was told more exactly than servers know."""
+    failed_word: Literal["error", "failed"] = "error"
+    """How the server is to be asked for runs that failed."""
 
     @classmethod
     def read(cls, **given: Any) -> "RunFilters":
@@ -126,8 +140,8 @@ class RunFilters:
         Raises:
             InvalidInputError: The message names the filter and lists what it may be.
         """
-        if unknown := set(given) - set(cls.__dataclass_fields__):
-            known = ", ".join(sorted(cls.__dataclass_fields__))
+        if unknown := set(given) - set(RunFilter.__annotations__):
+            known = ", ".join(sorted(RunFilter.__annotations__))
             raise InvalidInputError(f"list_runs has no filter {', '.join(sorted(unknown))}; it has {known}")
         if given.get("before") is not None and given.get("after") is not None:
             raise InvalidInputError("before and after exclude each other: one pages back, the other forward")
@@ -150,6 +164,7 @@ class RunFilters:
             sort_by=_SORTS[_optional_choice("sort_by", given, tuple(_SORTS))]
             if given.get("sort_by") is not None
             else None,
+            moments=(_moment(given.get("from_date")), _moment(given.get("to_date"))),
         )
         _ordered("from_date", checked.from_date, "to_date", checked.to_date)
         _ordered("min_duration_ms", checked.min_duration_ms, "max_duration_ms", checked.max_duration_ms)
@@ -165,14 +180,29 @@ class RunFilters:
             raise InvalidInputError(
                 "classic routes have no run metadata to filter by; filter by workflow_id and from_date"
             )
-        prefix = "" if family == "classic" else "timing."
+        is_classic = family == "classic"
         spelled = {
-            **self.__dict__,
-            "status": self.status and self.status.spelled(family),
-            "exclude_status": self.exclude_status and self.exclude_status.spelled(family),
-            "sort_by": self.sort_by and prefix + self.sort_by,
+            **{name: getattr(self, name) for name in RunFilter.__annotations__},
+            "status": self._spelled(self.status, family),
+            "exclude_status": self._spelled(self.exclude_status, family),
+            "sort_by": self.sort_by and ("" if is_classic else "timing.") + self.sort_by,
+            # Classic servers have known both names for these.
+            "min_duration": self.min_duration_ms if is_classic else None,
+            "max_duration": self.max_duration_ms if is_classic else None,
         }
         return tuple((name, str(value)) for name, value in spelled.items() if value is not None)
+
+    def _spelled(self, status: RunStatus | None, family: RouteFamily) -> str | None:
+        if status is RunStatus.ERROR and family == "current":
+            return self.failed_word
+        return status and status.spelled(family)
+
+    def admits(self, run: WorkflowRun) -> bool:
+        """Whether a run that the server lists is one that was asked for, as far as servers differ in that."""
+        if self.exclude_status is not None and run.status is self.exclude_status:
+            return False
+        created, (start, end) = run.timing.created_at, self.moments
+        return created is None or ((start is None or start <= created) and (end is None or created <= end))
 
 
 def _optional(check: Any, name: str, given: Mapping[str, Any]) -> str | None:

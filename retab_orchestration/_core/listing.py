@@ -1,14 +1,15 @@
 """Lists to their last page: the three rules by which a listing ends are here and nowhere else."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from retab_orchestration import errors
 from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._core.session import Session
 from retab_orchestration._http import Call
-from retab_orchestration.models import RunPage, WorkflowRun
+from retab_orchestration.models import RunPage, RunStatus, WorkflowRun
 
 __all__ = ["Cursor", "everything", "iter_runs", "list_runs"]
 
@@ -24,21 +25,27 @@ class _Paged(Protocol[T_co]):
 
 
 class Cursor:
-    """Where a listing stands. It ends when a page is empty, has no cursor, or repeats one."""
+    """Where a listing stands. It ends when a page is empty, has no cursor, or repeats one.
 
-    def __init__(self) -> None:
+    Args:
+        is_backward: Whether it goes to the pages before.
+    """
+
+    def __init__(self, *, is_backward: bool = False) -> None:
         self._seen: set[str] = set()
+        self._name = "before" if is_backward else "after"
 
     def repeats(self, page: _Paged[Any]) -> bool:
         """Whether a page has the cursor of an earlier one: the server does not page, and sent the same rows again."""
-        return page.after in self._seen
+        return getattr(page, self._name) in self._seen
 
     def following(self, page: _Paged[Any]) -> str | None:
         """Return the cursor of the page after this one, None if this was the last."""
-        if not page.data or page.after is None:
+        place: str | None = getattr(page, self._name)
+        if not page.data or place is None:
             return None
-        self._seen.add(page.after)
-        return page.after
+        self._seen.add(place)
+        return place
 
 
 async def everything(session: Session, call: Callable[[str | None], Call[Any]]) -> list[T]:
@@ -56,23 +63,78 @@ async def everything(session: Session, call: Callable[[str | None], Call[Any]]) 
             return items
 
 
+# Accounts whose server was seen to call a run that failed `failed`.
+_say_failed: set[str] = set()
+
+
 async def list_runs(session: Session, filters: RunFilters) -> RunPage:
     """Read one page of runs."""
-    return await session.exchange(shared.list_runs(filters, await session.family()))
+    if session.settings.account in _say_failed:
+        filters = replace(filters, failed_word="failed")
+    page = await _page(session, filters)
+    return page.model_copy(update={"data": tuple(filter(filters.admits, page.data))})
+
+
+async def _page(session: Session, filters: RunFilters) -> RunPage:
+    page = await session.exchange(shared.list_runs(filters, await session.family()))
+    if any(run.status_name == "failed" for run in page.data):
+        _say_failed.add(session.settings.account)
+    return page
 
 
 async def iter_runs(session: Session, filters: RunFilters) -> AsyncIterator[WorkflowRun]:
     """Read runs page by page, for as long as the caller goes on."""
-    cursor = Cursor()
-    after = filters.after
+    if filters.status is not RunStatus.ERROR or await session.family() == "classic":
+        async for run in _each(session, filters):
+            yield run
+        return
+    listings = [_each(session, replace(filters, failed_word=word)) for word in ("error", "failed")]
+    async for run in _merged(listings, filters):
+        yield run
+
+
+async def _each(session: Session, filters: RunFilters) -> AsyncIterator[WorkflowRun]:
+    cursor = Cursor(is_backward=filters.before is not None)
+    place = filters.before or filters.after
     while True:
-        page = await list_runs(
-            session, filters if after is None else replace(filters, before=None, after=after)
+        page = await _page(
+            session, replace(filters, before=place) if filters.before else replace(filters, after=place)
         )
         if cursor.repeats(page):
             return
-        for run in page.data:
-            yield run
-        after = cursor.following(page)
-        if after is None:
+        for run in page.data[::-1] if filters.before else page.data:
+            if filters.admits(run):
+                yield run
+        place = cursor.following(page)
+        if place is None:
             return
+
+
+async def _merged(
+    listings: Sequence[AsyncIterator[WorkflowRun]], filters: RunFilters
+) -> AsyncIterator[WorkflowRun]:
+    """Yield the runs of several listings in the order that was asked for, each once."""
+    is_oldest_first = (filters.order == "asc") is (filters.before is None)
+    heads = [await _next_of(listing) for listing in listings]
+    seen: set[str] = set()
+    while remaining := [number for number, head in enumerate(heads) if head is not None]:
+        number = (min if is_oldest_first else max)(
+            remaining, key=lambda each: _moment_of(heads[each], filters)
+        )
+        run, heads[number] = heads[number], await _next_of(listings[number])
+        if run is not None and run.id not in seen:
+            seen.add(run.id)
+            yield run
+
+
+async def _next_of(listing: AsyncIterator[WorkflowRun]) -> WorkflowRun | None:
+    try:
+        return await anext(listing, None)
+    except errors.RequestRejectedError:
+        return None  # a server that does not know the word has no such runs
+
+
+def _moment_of(run: WorkflowRun | None, filters: RunFilters) -> float:
+    timing = run.timing if run is not None else None
+    moment = timing and (timing.started_at if filters.sort_by == "started_at" else timing.created_at)
+    return moment.timestamp() if moment else 0.0

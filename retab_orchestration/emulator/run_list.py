@@ -36,7 +36,7 @@ def find_runs(state: State, request: Request) -> list[Run]:
     if (sort := request.param("sort_by")) and sort not in _SORTS[state.api]:
         raise Refusal(400, f"Invalid sort_by: {sort}")
     newest_first = order(request, "desc")
-    tests = [*_identity(state, request), *_status(state, request), *_durations(request)]
+    tests = [*_identity(state, request), *_status(state, request), *_durations(state, request)]
     found = [run for run in list(state.runs.values()) if all(test(run, state.look(run)) for test in tests)]
     return sorted(found, key=lambda run: run.number, reverse=newest_first)
 
@@ -78,10 +78,15 @@ def _status(state: State, request: Request) -> list[Test]:
     return tests
 
 
-def _durations(request: Request) -> list[Test]:
+# What the filters of a duration are called after `min_duration` and `max_duration`.
+_UNITS = {"classic": ("",), "current": ("_ms",), "both": ("", "_ms")}
+
+
+def _durations(state: State, request: Request) -> list[Test]:
     tests: list[Test] = []
-    least = max(integer(request, name, 0) or 0 for name in ("min_duration", "min_duration_ms"))
-    most = max(integer(request, name, 0) or 0 for name in ("max_duration", "max_duration_ms"))
+    units = _UNITS[state.api]
+    least = max(integer(request, f"min_duration{unit}", 0) or 0 for unit in units)
+    most = max(integer(request, f"max_duration{unit}", 0) or 0 for unit in units)
     if least:
         tests.append(lambda run, view: least <= _milliseconds(run, view, float("-inf")))
     if most:

@@ -1,6 +1,6 @@
 """One page of a list, whether the server sends an envelope or a bare array."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, model_validator
@@ -46,7 +46,11 @@ class Page(Reading, Generic[Item]):
 
 
 class RunPage(Page[WorkflowRun]):
-    """One page of a list of runs."""
+    """One page of a list of runs; iterating over it gives the runs."""
+
+    def __iter__(self) -> Iterator[WorkflowRun]:  # type: ignore[override]  # pydantic's would give its fields
+        """Return the runs, in the server's order."""
+        return iter(self.data)
 
 
 class StepPage(Page[Step]):

@@ -64,6 +64,27 @@ def test_every_filter(call, five, query, wanted):
     assert ids(call, **query) == [five[number] for number in wanted]
 
 
+@pytest.mark.parametrize(
+    ("api", "name", "is_known"),
+    [
+        ("classic", "min_duration", True),
+        ("classic", "min_duration_ms", False),
+        ("current", "min_duration", False),
+        ("current", "min_duration_ms", True),
+        ("both", "min_duration", True),
+        ("both", "min_duration_ms", True),
+    ],
+)
+def test_each_age_has_its_own_name_for_a_duration(clock, api, name, is_known):
+    call = Caller(clock, api=api)
+    family = "classic" if api == "classic" else "current"
+    runs = [call.start("wf_echo", json_input={"seconds": seconds}, family=family) for seconds in (0.1, 3)]
+    clock.tick(10)
+
+    wanted = runs[1:] if is_known else runs[::-1]
+    assert ids(call, **{name: "1000"}) == [run["id"] for run in wanted]
+
+
 def test_search_finds_the_beginning_of_an_id(call, five):
     assert ids(call, search=five[2][:12]) == [five[2]]
     assert ids(call, search=five[2][4:]) == []

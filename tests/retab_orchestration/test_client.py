@@ -227,13 +227,15 @@ def test_a_server_that_does_not_page_is_read_once(script):
     assert [step.node_id for step in client.list_steps("run_1")] == ["a"]
 
 
-def test_paging_back_turns_into_paging_on(script):
-    first = {"data": [{"id": "run_1", "status": "running"}], "list_metadata": {"after": "run_1"}}
-    client, runtime = script(ok(first), ok({"data": []}))
+def test_paging_back_goes_back_to_the_first_page(script):
+    def page(*ids, before):
+        rows = [{"id": each, "status": "running"} for each in ids]
+        return ok({"data": rows, "list_metadata": {"before": before, "after": ids[-1]}})
 
-    list(client.iter_runs(before="run_9"))
+    client, runtime = script(page("run_7", "run_8", before="run_7"), page("run_5", "run_6", before=None))
 
-    assert [request.query for request in runtime.sent] == [(("before", "run_9"),), (("after", "run_1"),)]
+    assert [run.id for run in client.iter_runs(before="run_9")] == ["run_8", "run_7", "run_6", "run_5"]
+    assert [request.query for request in runtime.sent] == [(("before", "run_9"),), (("before", "run_7"),)]
 
 
 def test_pages_are_read_when_they_are_needed(script):

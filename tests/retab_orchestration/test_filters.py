@@ -11,6 +11,18 @@ def query(family="current", **given):
     return dict(RunFilters.read(**given).query(family))
 
 
+def test_classic_servers_are_told_a_duration_under_both_of_its_names():
+    given = {"min_duration_ms": 5, "max_duration_ms": 9}
+
+    assert query("classic", **given) == {
+        "min_duration": "5",
+        "min_duration_ms": "5",
+        "max_duration": "9",
+        "max_duration_ms": "9",
+    }
+    assert query("current", **given) == {"min_duration_ms": "5", "max_duration_ms": "9"}
+
+
 def test_every_filter_goes_out_under_its_own_name():
     given = {
         "workflow_id": "wf_1",
