@@ -1,10 +1,16 @@
 """What tells this Airflow from others that use the same account, where its connection does not say."""
 
+import logging
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-__all__ = ["own_address", "own_machine"]
+if TYPE_CHECKING:
+    from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
+
+__all__ = ["own_address", "own_machine", "warn_of_names"]
+
+_log = logging.getLogger(__name__)
 
 
 def own_address() -> str | None:
@@ -22,6 +28,23 @@ def own_machine() -> str:
     from airflow.configuration import AIRFLOW_HOME, conf
 
     return f"{socket.gethostname()} {AIRFLOW_HOME} {_base_url_of(conf)}"
+
+
+def warn_of_names(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") -> None:
+    """Say that another worker would not find this run, unless there are no tags by which anybody could."""
+    from retab_orchestration import RetabError
+
+    try:
+        is_found = identity.tags.items() <= run.metadata.items() or client.can_find_runs()
+    except RetabError:
+        return  # the run exists, so this must not fail the task
+    if is_found:
+        _log.warning(
+            "This Airflow keeps nothing for a task, and finds its runs by the name of the worker's machine, so that a "
+            "run which another worker started may go on beside run %s. Set `namespace` in the extra of the "
+            "connection, to a name such as 'production'",
+            run.id,
+        )
 
 
 def _base_url_of(conf: Any) -> str:

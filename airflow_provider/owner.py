@@ -131,9 +131,9 @@ class RunOwner(WorkerWaiter, BaseOperator):
             owned = ownership.acquire(
                 client, partial(self.start, client), may_start_again=self.may_start_again
             )
-        self._run_id = owned.run.id
+        self._run_id, self._is_superseded = owned.run.id, owned.is_successors
         self._push(context, owned.run)
-        if self._killed and self.cancel_on_kill:
+        if self._killed and self.cancel_on_kill and not owned.is_successors:
             cancel_in_time(self.hook, owned.run.id)  # it did not exist yet when we were told
         self._stop_if_killed()
         return owned

@@ -28,6 +28,7 @@ class RunStopper(RunWaiter):
     execution_timeout: timedelta | None
     cancel_on_timeout: CancelOnTimeout
     _killed: bool = False
+    _is_superseded: bool = False
     _context: Context | None = None
 
     def pre_execute(self, context: Any) -> None:
@@ -52,7 +53,7 @@ class RunStopper(RunWaiter):
         if run_id is None and is_late and self._context is not None:
             run_id = own_run_id(self._context)  # Airflow 2 gives up before it resumes a task that is late
         wanted = self.cancel_on_timeout if is_late else self.cancel_on_kill
-        if wanted and run_id is not None:
+        if wanted and run_id is not None and not self._is_superseded:
             cancel_in_time(
                 self.hook, run_id, spare_review=is_late and wanted != "always", is_killed=not is_late
             )
@@ -65,7 +66,7 @@ class RunStopper(RunWaiter):
         except BaseException as error:
             is_late = isinstance(error, AirflowTaskTimeout)
             wanted = self.cancel_on_timeout if is_late else self._killed and self.cancel_on_kill
-            if wanted:
+            if wanted and (is_late or not ownership.has_successor()):
                 cancel_unheard_of(
                     self.hook,
                     ownership.unheard_of,
