@@ -2,16 +2,19 @@
 
 import hashlib
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from errno import ENOENT, errorcode
 from functools import partial
 from typing import Any, BinaryIO, cast
 
+from retab_orchestration._texts import kind_of, printable
 from retab_orchestration.errors import DocumentReadError, InvalidInputError, RetabError
 
-__all__ = ["PLAIN_PIECE", "OpenedDocument", "Spool", "reading"]
+__all__ = ["PLAIN_PIECE", "OpenedDocument", "Spool", "cause_of", "reading", "reason_of"]
 
 # A multiple of 3, so that the base64 of the pieces is the base64 of the whole; small enough to stay in a CPU's cache
 # while it is encoded, which is half as fast otherwise.
@@ -87,15 +90,26 @@ class OpenedDocument:
 
 
 @contextmanager
-def reading(filename: str, but: str = "cannot be read any more") -> Iterator[None]:
-    """Say which document it was that could not be read, or copied; what a store raises may hold a secret address."""
+def reading(filename: str, but: str = "cannot be read any more", then: str = "try again") -> Iterator[None]:
+    """Say which document it was that could not be read, or copied, and nothing that a store has said of it."""
     try:
         yield
     except RetabError:
         raise
-    except Exception as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise DocumentReadError(f"{filename} {but} ({reason}); nothing was created, try again") from error
+    except Exception as error:  # noqa: BLE001  see cause_of
+        text = f"{printable(filename, 200)} {but} ({reason_of(error)}); nothing was created, {then}"
+        raise DocumentReadError(text) from cause_of(error)
+
+
+def reason_of(error: Exception) -> str:
+    """Say why something could not be read in the words of the system: a store's own may hold a signed address."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number is not None and number in errorcode else type(error).__name__
+
+
+def cause_of(error: Exception) -> Exception | None:
+    """Return what may be told as the cause: that a document is not there, which hosts ask for, and nothing else."""
+    return FileNotFoundError(ENOENT, os.strerror(ENOENT)) if isinstance(error, FileNotFoundError) else None
 
 
 @contextmanager
@@ -108,11 +122,24 @@ def _closing(stream: BinaryIO) -> Iterator[None]:
 
 
 def _whole_piece(filename: str, stream: BinaryIO, size: int) -> bytes:
+    """Read a piece of that size, or of another multiple of 3 if a read gives more; less only at the end.
+
+    However little a read gives, its bytes are joined once.
+    """
+    parts: list[bytes] = []
+    length = 0
     with reading(filename):
-        piece = stream.read(size)
-        while len(piece) % 3 and (more := stream.read(3 - len(piece) % 3)):
-            piece += more
-        return piece
+        while length < size or length % 3:
+            part = stream.read(size - length if length < size else 3 - length % 3)
+            if not isinstance(part, bytes | bytearray | memoryview):
+                raise InvalidInputError(
+                    f"{printable(filename, 200)} gives {kind_of(part)} where bytes are read; open it with mode 'rb'"
+                )
+            if not part:
+                break
+            parts.append(bytes(part))
+            length += len(parts[-1])
+    return b"".join(parts)
 
 
 class Spool:

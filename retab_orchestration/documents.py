@@ -1,19 +1,17 @@
 """What a caller may give as a document, and how it is read: as a stream, so that memory does not grow with its size."""
 
 import io
-import os
 import re
-import shutil
-import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from retab_orchestration._document_streams import PLAIN_PIECE, OpenedDocument, Spool, reading
+from retab_orchestration._document_sources import from_openable, from_path, from_stream
+from retab_orchestration._document_streams import PLAIN_PIECE, OpenedDocument, Spool
 from retab_orchestration._media_types import media_type_of
-from retab_orchestration.errors import DocumentReadError, InvalidInputError, RetabError
+from retab_orchestration._texts import is_unicode, printable
+from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.models import DocumentRef
 from retab_orchestration.models._reading import is_id
 
@@ -105,96 +103,15 @@ class Document:
     once more before it is sent. What is sent is compared with it."""
 
 
-class _Rewound(io.BufferedIOBase):
-    """The caller's open file from where it stood, which stays open when we are done with it."""
-
-    def __init__(self, stream: BinaryIO, start: int) -> None:
-        stream.seek(start)
-        self._stream = stream
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return self._stream.read(-1 if size is None else size)
-
-
-def _measured(stream: BinaryIO) -> int:
-    start = stream.tell()
-    size = stream.seek(0, os.SEEK_END) - start
-    stream.seek(start)
-    return size
-
-
-def _spooled(stream: BinaryIO) -> BinaryIO:
-    # A pipe can be read once only, and its length is not known before its end: past 1 MiB the copy is on disk.
-    copy = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115  it lives as long as the document
-    with reading(str(getattr(stream, "name", "the document"))):
-        shutil.copyfileobj(stream, copy)
-    copy.seek(0)
-    return cast("BinaryIO", copy)
-
-
-def _from_path(path: Path) -> OpenedDocument:
-    try:
-        facts = path.stat()
-        if stat.S_ISDIR(facts.st_mode):
-            raise InvalidInputError(f"{path} is a directory; give one file")
-        if stat.S_IFMT(facts.st_mode) not in {0, stat.S_IFREG}:
-            raise InvalidInputError(
-                f"{path} is a pipe or a device; open it with mode 'rb' and give the open file"
-            )
-        path.open("rb").close()
-    except FileNotFoundError as error:
-        raise InvalidInputError(
-            f"there is no file {path}; check the path on the machine that sends it"
-        ) from error
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
-    return OpenedDocument(path.name, "", facts.st_size, lambda: path.open("rb"))
-
-
-def _from_openable(source: Any) -> OpenedDocument:
-    def opened() -> BinaryIO:
-        return cast("BinaryIO", source.open("rb"))
-
-    try:
-        with opened() as stream:
-            size = _measured(stream)
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"there is no file {source}; check its address") from error
-    except RetabError:
-        raise
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise InvalidInputError(
-            f"{source} cannot be read from any place in it ({error}); check its address and your access"
-        ) from error
-    except Exception as error:
-        raise DocumentReadError(
-            f"{source} cannot be read ({type(error).__name__}); nothing was created, try again"
-        ) from error
-    return OpenedDocument(PurePath(str(getattr(source, "name", ""))).name, "", size, opened)
-
-
-def _from_stream(stream: Any) -> OpenedDocument:
-    if isinstance(stream, io.TextIOBase):
-        raise InvalidInputError("the document is a file that is open as text; open it with mode 'rb'")
-    if stream.closed:
-        raise InvalidInputError("the document is a file that is closed already; open it, or give its path")
-    if not stream.seekable():
-        stream = _spooled(stream)
-    start = stream.tell()
-    name = getattr(stream, "name", None)
-    filename = PurePath(name).name if isinstance(name, str) else ""
-    return OpenedDocument(filename, "", _measured(stream), lambda: cast("BinaryIO", _Rewound(stream, start)))
-
-
 def _from_source(source: Any) -> OpenedDocument:
     if isinstance(source, bytes):
         return OpenedDocument("", "", len(source), lambda: cast("BinaryIO", io.BytesIO(source)))
     if isinstance(source, Path):
-        return _from_path(source)
+        return from_path(source)
     if not isinstance(source, type) and callable(getattr(source, "open", None)):
-        return _from_openable(source)
+        return from_openable(source)
     if not isinstance(source, type) and hasattr(source, "read") and hasattr(source, "seekable"):
-        return _from_stream(source)
+        return from_stream(source)
     if isinstance(source, str):
         raise InvalidInputError("a document must not be a string; wrap a local path in pathlib.Path(...)")
     raise InvalidInputError(f"a document must be {_ACCEPTED}, not {type(source).__name__}")
@@ -210,6 +127,25 @@ def _as_document(given: Any) -> Document:
     if isinstance(given, bytes):
         raise InvalidInputError("a document given as bytes needs a name: (filename, bytes)")
     return Document(given)
+
+
+def _checked(document: Document, opened: OpenedDocument) -> str:
+    """Return the name of a document, or raise InvalidInputError for what is wrong with it."""
+    if not isinstance(document.filename, str | None) or not isinstance(document.mime_type, str | None):
+        raise InvalidInputError(
+            "a document's filename and mime_type must be strings, or None to go by the source"
+        )
+    filename = document.filename or opened.filename
+    if not filename or not is_unicode(filename):
+        lacks = "a name that is not Unicode" if filename else "no name"
+        raise InvalidInputError(f"the document has {lacks}; give it one with Document(source, filename=...)")
+    if document.mime_type and not (document.mime_type.isascii() and document.mime_type.isprintable()):
+        raise InvalidInputError("a document's mime_type must be like application/pdf, in printable ASCII")
+    if opened.size <= 0:
+        raise InvalidInputError(f"{printable(filename, 200)} is empty; there is nothing to process")
+    if document.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(document.sha256)):
+        raise InvalidInputError("a document's sha256 must be 64 hex digits in lower case, or None")
+    return filename
 
 
 def read_document(given: Any) -> OpenedDocument | FileReference:
@@ -229,17 +165,7 @@ def read_document(given: Any) -> OpenedDocument | FileReference:
         return FileReference.read(given)
     document = _as_document(given)
     opened = _from_source(document.source)
-    if not isinstance(document.filename, str | None) or not isinstance(document.mime_type, str | None):
-        raise InvalidInputError(
-            "a document's filename and mime_type must be strings, or None to go by the source"
-        )
-    filename = document.filename or opened.filename
-    if not filename:
-        raise InvalidInputError("the document has no name; give it one with Document(source, filename=...)")
-    if not opened.size:
-        raise InvalidInputError(f"{filename} is empty; there is nothing to process")
-    if document.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(document.sha256)):
-        raise InvalidInputError("a document's sha256 must be 64 hex digits in lower case, or None")
+    filename = _checked(document, opened)
     return replace(
         opened,
         filename=filename,

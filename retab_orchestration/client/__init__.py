@@ -28,8 +28,8 @@ class RetabClient(RunOperations, TestRunOperations):
         proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
         requests_per_second: How many requests this process may send in a second, with every client that has the same
             settings; None for any number.
-        upload_hosts: The only hosts to which large documents go: `storage.googleapis.com`, `*.example.com`,
-            `minio:9000`; None for any that is no less safe than `base_url` (docs/security.md has the rules).
+        upload_hosts: The only hosts that large documents go to: `storage.googleapis.com`, `*.example.com`, `host:port`,
+            or None for any that is no less safe than `base_url` (docs/security.md has the rules).
 
     Raises:
         ConfigurationError: Something is missing or wrong; the message says what to set.
@@ -95,8 +95,8 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
         requests_per_second: How many requests this process may send in a second, with every client that has the same
             settings; None for any number.
-        upload_hosts: The only hosts to which large documents go: `storage.googleapis.com`, `*.example.com`,
-            `minio:9000`; None for any that is no less safe than `base_url` (docs/security.md has the rules).
+        upload_hosts: The only hosts that large documents go to: `storage.googleapis.com`, `*.example.com`, `host:port`,
+            or None for any that is no less safe than `base_url` (docs/security.md has the rules).
 
     Raises:
         ConfigurationError: Something is missing or wrong; the message says what to set.

@@ -3,6 +3,7 @@
 import copy
 from typing import Any, ClassVar, Self
 
+from retab_orchestration._texts import printable
 from retab_orchestration.errors.base import RetabError
 
 __all__ = [
@@ -55,7 +56,7 @@ class ApiError(RetabError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, run_id=run_id)
-        self.message = message
+        self.message = printable(message, 4000)
         self.method = method
         self.path = path
         self.status = status

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from retab_orchestration._texts import printable
+
 __all__ = ["ConfigurationError", "DocumentReadError", "InvalidInputError", "RetabError"]
 
 
@@ -15,7 +17,7 @@ class RetabError(Exception):
     _is_final: ClassVar[bool] = False  # the same call gets the same answer again
 
     def __init__(self, message: str, *, run_id: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(printable(message, 4000))
         self.run_id = run_id
 
     @property

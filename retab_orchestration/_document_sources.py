@@ -1,0 +1,179 @@
+"""Where documents come from: paths, objects that can be opened, files that are open; looked at, and not read yet."""
+
+import io
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, cast
+from weakref import WeakSet
+
+from retab_orchestration._document_streams import OpenedDocument, cause_of, reading, reason_of
+from retab_orchestration._texts import printable
+from retab_orchestration.errors import DocumentReadError, InvalidInputError, RetabError
+
+__all__ = ["from_openable", "from_path", "from_stream"]
+
+
+class _Rewound(io.BufferedIOBase):
+    """The caller's open file from where it stood; when we are done with it, it stays open, and stands there again."""
+
+    def __init__(self, stream: BinaryIO, start: int) -> None:
+        self._stream, self._start = stream, start
+        stream.seek(start)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._stream.read(-1 if size is None else size)
+
+    def close(self) -> None:
+        if not self.closed:
+            _seek_back(self._stream, self._start)
+        super().close()
+
+
+# Streams that broke off and cannot be read from their start any more: what is left of them is half a document.
+_broken: "WeakSet[Any]" = WeakSet()
+
+
+def _break(stream: Any) -> None:
+    with suppress(TypeError):  # what nobody can refer to weakly
+        _broken.add(stream)
+
+
+def _is_broken(stream: Any) -> bool:
+    try:
+        return stream in _broken
+    except TypeError:
+        return False
+
+
+def _seek_back(stream: BinaryIO, start: int) -> None:
+    try:
+        stream.seek(start)
+    except Exception:  # noqa: BLE001  whatever it says, it was read, and is refused from now on
+        _break(stream)
+
+
+def _measured(stream: BinaryIO) -> int:
+    start = stream.tell()
+    try:
+        return stream.seek(0, os.SEEK_END) - start
+    finally:
+        stream.seek(start)
+
+
+def _spooled(stream: BinaryIO, name: str) -> BinaryIO:
+    # A pipe can be read once only, and its length is not known before its end: past 1 MiB the copy is on disk.
+    copy = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115  it lives as long as the document
+    try:
+        with reading(name or "the document", "broke off", "and it cannot be read twice: open it again"):
+            shutil.copyfileobj(stream, copy)
+    except BaseException:
+        copy.close()
+        _break(stream)
+        raise
+    copy.seek(0)
+    return cast("BinaryIO", copy)
+
+
+_NO_FILE = "is a pipe or a device; open it with mode 'rb' and give the open file"
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file and never wait for one: what was a file when it was looked at may be a pipe by now."""
+    if type(path).open is not Path.open:  # a path on another filesystem
+        return cast("BinaryIO", path.open("rb"))
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InvalidInputError(f"{printable(str(path), 200)} {_NO_FILE}")
+    return os.fdopen(descriptor, "rb")
+
+
+def from_path(path: Path) -> OpenedDocument:
+    """Look at a file; InvalidInputError if it is not there, or none."""
+    called = printable(str(path), 200)
+    try:
+        facts = path.stat()
+        if stat.S_ISDIR(facts.st_mode):
+            raise InvalidInputError(f"{called} is a directory; give one file")
+        if stat.S_IFMT(facts.st_mode) not in {0, stat.S_IFREG}:
+            raise InvalidInputError(f"{called} {_NO_FILE}")
+        _opened(path).close()
+    except FileNotFoundError as error:
+        raise InvalidInputError(
+            f"there is no file {called}; check the path on the machine that sends it"
+        ) from cause_of(error)
+    except OSError as error:
+        raise InvalidInputError(
+            f"{called} cannot be read ({reason_of(error)}); check its permissions"
+        ) from None
+    except RetabError:
+        raise
+    except ValueError:
+        raise InvalidInputError(
+            f"{called} has a character that no path has; check where it comes from"
+        ) from None
+    return OpenedDocument(path.name, "", facts.st_size, lambda: _opened(path))
+
+
+def _name_of(source: Any) -> str:
+    """Return the last part of the name of what can be opened; an address loses what it is signed with."""
+    name = str(getattr(source, "name", ""))
+    if "://" in str(source):
+        name = name.partition("?")[0]
+    return PurePath(name).name
+
+
+def from_openable(source: Any) -> OpenedDocument:
+    """Open and measure what has `.open("rb")`; its own words stay untold, for they may hold a signed address."""
+
+    def opened() -> BinaryIO:
+        return cast("BinaryIO", source.open("rb"))
+
+    try:
+        name = _name_of(source)
+        called = printable(name, 200) or "the document"
+        with opened() as stream:
+            size = _measured(stream)
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"there is no file {called}; check its address") from cause_of(error)
+    except RetabError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InvalidInputError(
+            f"{called} cannot be read from any place in it ({reason_of(error)}); check its address and your access"
+        ) from None
+    except Exception as error:  # noqa: BLE001  whatever a store raises, it may have another answer next time
+        raise DocumentReadError(
+            f"{called} cannot be read ({reason_of(error)}); nothing was created, try again"
+        ) from None
+    return OpenedDocument(name, "", size, opened)
+
+
+def from_stream(stream: Any) -> OpenedDocument:
+    """Measure a file that is open from where it stands, copying one that can be read once only."""
+    if isinstance(stream, io.TextIOBase):
+        raise InvalidInputError("the document is a file that is open as text; open it with mode 'rb'")
+    if getattr(stream, "closed", False):
+        raise InvalidInputError("the document is a file that is closed already; open it, or give its path")
+    if _is_broken(stream):
+        raise InvalidInputError(
+            "the document is a file that broke off while it was read, and does not go back to where it began; open it "
+            "again, or give its path"
+        )
+    name = getattr(stream, "name", None)
+    filename = PurePath(name).name if isinstance(name, str) else ""
+    try:
+        if not stream.seekable():
+            stream = _spooled(stream, filename)
+        start, size = stream.tell(), _measured(stream)
+    except RetabError:
+        raise
+    except Exception as error:  # noqa: BLE001  it may be anything that has these methods
+        raise InvalidInputError(
+            f"the document is a file that cannot be measured ({reason_of(error)}); open it again, or give its path"
+        ) from None
+    return OpenedDocument(filename, "", size, lambda: cast("BinaryIO", _Rewound(stream, start)))
