@@ -7,12 +7,12 @@ from prefect.blocks.abstract import JobBlock, JobRun
 from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, ValidationInfo, field_validator
 
 from prefect_collection._accounts import aasked, awaited
-from prefect_collection.blocks import DOCUMENTATION, LOGO, Credentials, RetabCredentials
+from prefect_collection.blocks import DOCUMENTATION, LOGO, Credentials, RetabCredentials, name_of
 from prefect_collection.documents import DocumentInput, as_documents, refuse_contents
 from prefect_collection.tasks._creation import creation_of_run
 from prefect_collection.tasks._once import aonce
 from prefect_collection.waiting import Waiting, outcome_of
-from retab_orchestration import AsyncRetabClient, RetabError, WorkflowRun
+from retab_orchestration import AsyncRetabClient, InvalidInputError, RetabError, WorkflowRun
 
 __all__ = ["RetabRun", "RetabWorkflow"]
 
@@ -42,6 +42,22 @@ class RetabRun(JobRun[dict[str, Any]]):
         self.output_nodes = output_nodes
         self.poll_interval_seconds = poll_interval_seconds
         self.timeout_seconds = timeout_seconds
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a result store, or a worker elsewhere, may keep: the block's name, by which it is loaded again.
+
+        Raises:
+            InvalidInputError: The block was never saved, and has no name: what is left of it is its key.
+        """
+        if not isinstance(self.credentials, RetabCredentials):
+            return dict(self.__dict__)
+        name = name_of(self.credentials)
+        if name is None:
+            raise InvalidInputError(
+                f"run {self.run_id} would be stored with the API key of its account, whose Retab Credentials block was "
+                "never saved: save the block and give its name as credentials, or return run.run_id instead"
+            )
+        return {**self.__dict__, "credentials": name}
 
     async def wait_for_completion(self) -> None:  # type: ignore[override]  # Prefect's own stub names a Logger
         """Wait until the run is completed, or waits for a human; then ask for `fetch_result`, or decide the review.

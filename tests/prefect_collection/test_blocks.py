@@ -1,5 +1,8 @@
 import asyncio
+import base64
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -8,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from prefect.blocks.core import Block
+from prefect.serializers import PickleSerializer
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from prefect.utilities.dispatch import get_registry_for_type
 
@@ -15,6 +19,7 @@ import prefect_collection
 from prefect_collection import RetabCredentials, RetabRun, RetabWorkflow
 from retab_orchestration import (
     AsyncRetabClient,
+    InvalidInputError,
     RetabClient,
     RetabError,
     ReviewRequiredError,
@@ -125,6 +130,31 @@ def test_a_workflow_runs_and_gives_its_outputs(credentials, emulator, invoice):
     assert isinstance(job, RetabRun)
     assert outputs["end-node-1"]["json_data"]["total_amount"] == 1234.56
     assert emulator.stats()["runs_created"] == 1
+
+
+def test_a_run_that_is_stored_has_the_name_of_its_block_and_no_key(credentials):
+    credentials._block_document_name = "retab"
+    workflow = RetabWorkflow(credentials=credentials, workflow_id="wf_invoice", timeout_seconds=60)
+
+    stored = PickleSerializer().dumps(workflow.get_run("run_1"))
+    again = PickleSerializer().loads(stored)
+
+    content = base64.b64decode(stored)
+    assert API_KEY.encode() not in content
+    assert b"retab" in content
+    assert (again.run_id, again.credentials, again.timeout_seconds) == ("run_1", "retab", 60)
+
+
+def test_a_run_whose_block_was_never_saved_is_not_stored(credentials):
+    run = RetabWorkflow(credentials=credentials, workflow_id="wf_invoice").get_run("run_1")
+
+    with pytest.raises(
+        InvalidInputError, match=r"save the block and give its name.*or return run\.run_id"
+    ) as refused:
+        pickle.dumps(run)
+
+    assert API_KEY not in str(refused.value)
+    assert copy.copy(RetabRun("run_1")).credentials is None
 
 
 def test_output_nodes_choose_what_is_fetched(credentials, invoice):

@@ -1,16 +1,19 @@
 """Tasks, flows and blocks inside Prefect's own engine, in this process, on the session's Prefect server."""
 
 import asyncio
+import base64
+import copy
 import json
 import logging
 import shutil
 from uuid import uuid4
 
 import pytest
-from prefect import flow, runtime
+from prefect import flow, runtime, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.exceptions import ParameterTypeError
+from prefect.filesystems import LocalFileSystem
 from prefect.results import get_result_store
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 
@@ -511,6 +514,34 @@ def test_an_account_may_be_named(run_flow, emulator, monkeypatch):
         return await tasks.create_run("wf_echo", credentials=name)
 
     assert run_flow(body).startswith("run_")
+
+
+def test_a_run_in_a_result_store_has_no_key_and_goes_on_elsewhere(emulator, tmp_path):
+    name = f"account-{uuid4()}"
+    RetabCredentials(api_key=API_KEY, base_url=emulator.url).save(name)
+    workflow = RetabWorkflow(credentials=RetabCredentials.load(name), workflow_id="wf_echo")
+
+    storage = LocalFileSystem(basepath=str(tmp_path))
+    storage.save(name)
+
+    @task(persist_result=True, result_storage=storage)
+    async def trigger():
+        return await workflow.trigger()
+
+    @flow(name=f"test-{uuid4()}")
+    async def stored():
+        state = await trigger(return_state=True)
+        run = await state.aresult()
+        again = copy.copy(run)  # as a pickle of it
+        await again.wait_for_completion()
+        return await again.fetch_result()
+
+    assert asyncio.run(stored())
+    traces = {"the key": API_KEY.encode(), "the key in base64": base64.b64encode(API_KEY.encode())[:-3]}
+    contents = [json.loads(path.read_bytes())["result"] for path in tmp_path.rglob("*") if path.is_file()]
+    assert contents
+    for content in contents:
+        assert not [trace for trace in traces.values() if trace in base64.b64decode(content)]
 
 
 @pytest.fixture
