@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from retab_orchestration._document_streams import OpenedDocument, cause_of, reading, reason_of
@@ -127,6 +128,15 @@ def _name_of(source: Any) -> str:
     return PurePath(name).name
 
 
+def _place_of(source: Any) -> str:
+    """Return where it is, without what an address is signed with; its name where it is no address."""
+    address = str(source)
+    if "://" not in address:
+        return _name_of(source)
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def from_openable(source: Any) -> OpenedDocument:
     """Open and measure what has `.open("rb")`; its own words stay untold, for they may hold a signed address."""
 
@@ -135,7 +145,7 @@ def from_openable(source: Any) -> OpenedDocument:
 
     try:
         name = _name_of(source)
-        called = printable(name, 200) or "the document"
+        called = printable(_place_of(source), 200) or "the document"
         with opened() as stream:
             size = _measured(stream)
     except FileNotFoundError as error:

@@ -87,8 +87,10 @@ def test_deferral_carries_ids_and_times_only(connect, context, ti):
     assert before + 10 <= kwargs["not_before"] <= time.time() + 10
     assert before + 600 <= kwargs["deadline"] <= time.time() + 600
     assert deferred.value.method_name == "execute_complete"
+    assert before <= deferred.value.kwargs["seen_at"] <= time.time()
     assert deferred.value.kwargs == {
         "run_id": kwargs["run_id"],
+        "seen_at": deferred.value.kwargs["seen_at"],
         "deadline": kwargs["deadline"],
         "strict_deadline": None,
         "reattached": False,

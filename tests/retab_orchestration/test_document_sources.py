@@ -274,7 +274,7 @@ class Signed:
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (FileNotFoundError(SIGNED), InvalidInputError, r"there is no file invoice\.pdf; check its address"),
+        (FileNotFoundError(SIGNED), InvalidInputError, r"there is no file https://bucket\.test/invoice\.pdf; check its address"),
         (
             PermissionError(13, SIGNED),
             InvalidInputError,
