@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,28 @@ _GRACE = 5.0
 _NO_LIMIT = nullcontext()
 
 
+_ARGUMENTS = (
+    "run_id",
+    "retab_conn_id",
+    "deadline",
+    "strict_deadline",
+    "not_before",
+    "poll_interval",
+    "on_review",
+    "watch",
+    "cancel_on_kill",
+    "nodes",
+)
+
+
+class _AskedElsewhereError(Exception):
+    """One review has followed another at once, which ends a wait for the end of the first one."""
+
+    def __init__(self, run: "WorkflowRun") -> None:
+        super().__init__(run.id)
+        self.run = run
+
+
 class RetabRunTrigger(BaseTrigger):
     """Waits until a run has ended, or waits for a human, or a deadline has passed.
 
@@ -40,8 +62,10 @@ class RetabRunTrigger(BaseTrigger):
         not_before: Seconds since the epoch before which no event fires.
         poll_interval: Seconds between two looks, at most; twice that while a human is asked.
         on_review: `wait` goes on while a human is asked, anything else fires then.
-        watch: What else fires: `review_begin`, that a human is asked; `review_end`, that none is; `end`, nothing.
+        watch: What else fires: `review_begin`, that a human is asked; `review_end`, that none is, or one elsewhere than
+            at `nodes`; `end`, nothing.
         cancel_on_kill: Whether to cancel the run when the task is stopped, which only who started it should.
+        nodes: Where a human is asked as far as the task has told; None where it has not.
     """
 
     def __init__(
@@ -56,6 +80,7 @@ class RetabRunTrigger(BaseTrigger):
         on_review: OnReview = "return",
         watch: str | None = None,
         cancel_on_kill: bool = False,
+        nodes: Sequence[str] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
@@ -67,23 +92,13 @@ class RetabRunTrigger(BaseTrigger):
         self.on_review = on_review
         self.watch = None if watch is None else str(watch)
         self.cancel_on_kill = cancel_on_kill
+        self.nodes = None if nodes is None else list(nodes)
         self._sight = Sight()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that rebuild this trigger in any triggerer."""
-        names = (
-            "run_id",
-            "retab_conn_id",
-            "deadline",
-            "strict_deadline",
-            "not_before",
-            "poll_interval",
-            "on_review",
-            "watch",
-            "cancel_on_kill",
-        )
         return f"{type(self).__module__}.{type(self).__qualname__}", {
-            name: getattr(self, name) for name in names
+            name: getattr(self, name) for name in _ARGUMENTS
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -94,6 +109,8 @@ class RetabRunTrigger(BaseTrigger):
         """
         try:
             outcome = await self._outcome()
+        except _AskedElsewhereError as asked:
+            outcome = _seen(asked.run, self._sight.news_since)
         except asyncio.CancelledError:
             if not TRIGGERS_ARE_KILLED:  # nobody else will call it
                 await self.on_kill()
@@ -170,6 +187,9 @@ class RetabRunTrigger(BaseTrigger):
     def _log_change(self, run: "WorkflowRun") -> None:
         self._sight.changed(time.time())
         self.logger().info("Run %s is %s", run.id, run.status_name)
+        is_told = self.watch != Watch.REVIEW_END or not self.nodes or not run.waiting_for_node_ids
+        if run.is_waiting and not is_told and self.nodes != list(run.waiting_for_node_ids):
+            raise _AskedElsewhereError(run)
 
     def _log_outage(self, error: "ApiError | None") -> None:
         self._sight.told(is_lost=error is not None, now=time.time())

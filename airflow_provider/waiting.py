@@ -29,7 +29,7 @@ from airflow_provider.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from retab_orchestration import RetabClient, WorkflowRun
 
@@ -129,7 +129,7 @@ class RunWaiter:
                 log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
             if outcome.is_state:  # which may be that of the run for days
                 push_state(context, outcome.status, outcome.nodes)
-            raise self._deferral(outcome.run_id, again) from error
+            raise self._deferral(outcome.run_id, again, outcome.nodes) from error
         if wait.failing_since is not None:
             log.warning("Run %s can be read again", run.id)
         now = time.time()
@@ -148,14 +148,14 @@ class RunWaiter:
         if outcome.status == WAIT_FAILED:
             raise self._wait_failed(outcome)
         # A review began or ended, so that the clock was stopped or goes on; or a human decided a moment ago.
-        raise self._deferral(run.id, wait)
+        raise self._deferral(run.id, wait, run.waiting_for_node_ids)
 
     @staticmethod
     def _wait_failed(outcome: RunEvent) -> Exception:
         kind: type[Exception] = AirflowFailException if outcome.is_final else AirflowException
         return kind(f"The triggerer could not wait for run {outcome.run_id}: {outcome.message}")
 
-    def _deferral(self, run_id: str, wait: Wait) -> TaskDeferred:
+    def _deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:
         from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger
 
         return TaskDeferred(
@@ -169,6 +169,7 @@ class RunWaiter:
                 on_review=self.on_review,
                 watch=wait.watch(through_review=self.on_review == "wait"),
                 cancel_on_kill=self.cancel_on_kill,
+                nodes=nodes,
             ),
             method_name="execute_complete",
             kwargs={"run_id": run_id, **asdict(wait)},

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from retab_orchestration import errors
+from retab_orchestration._core.last_seen import LastSeen
 from retab_orchestration._core.resuming import Resuming, check_resuming
 from retab_orchestration._core.schedule import Decision, GiveUp, LookAgain, Schedule, Settle
 from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_choice
 from retab_orchestration.models import RunStatus, WorkflowRun
+from retab_orchestration.models.row import RunRow
 from retab_orchestration.policies import PollPolicy, Trouble
 
 __all__ = [
@@ -32,10 +34,6 @@ LOOK_FAILURES = (*PASSING, errors.NotFoundError)
 
 # Seconds that a look may take although the deadline is nearer: the last one is made at the deadline itself.
 LAST_LOOK = 5.0
-
-
-# How far a run is that has not ended.
-_PROGRESS = {RunStatus.QUEUED: 1, RunStatus.RUNNING: 2, RunStatus.WAITING_FOR_HUMAN: 3}
 
 
 class _Watched(Protocol):
@@ -85,22 +83,17 @@ class Patience:
             raise errors.InvalidInputError(f"poll must be a PollPolicy, not {type(poll).__name__}")
         if inspect.iscoroutinefunction(on_outage):
             raise errors.InvalidInputError("on_outage must be a plain function: it is called, not awaited")
-        return cls(
-            timeout,
-            poll,
-            checked_choice("on_review", on_review, _ON_REVIEW),
-            on_outage,
-        )
+        return cls(timeout, poll, checked_choice("on_review", on_review, _ON_REVIEW), on_outage)
 
 
-class Wait(Generic[W]):
+class Wait(LastSeen, Generic[W]):
     """One wait for one run, to be told what each look showed.
 
     Args:
         run_id: The run.
         patience: How long it may take, and how often to look.
         now: The present time, seconds on a clock that never goes back.
-        on_change: Called with the run when it is seen first, and whenever its status has changed.
+        on_change: Called with the run when it is seen first, and whenever its status, or where it waits, has changed.
     """
 
     __slots__ = (
@@ -109,7 +102,6 @@ class Wait(Generic[W]):
         "_patience",
         "_resuming",
         "_seen",
-        "_status_name",
         "run_id",
         "schedule",
     )
@@ -117,6 +109,7 @@ class Wait(Generic[W]):
     def __init__(
         self, run_id: str, patience: Patience, now: float, on_change: Callable[[W], Any] | None
     ) -> None:
+        super().__init__()
         self.run_id = run_id
         self.schedule = Schedule(
             patience.poll,
@@ -127,7 +120,6 @@ class Wait(Generic[W]):
         )
         self._patience = patience
         self._on_change = on_change
-        self._status_name: str | None = None
         self._seen: W | None = None
         self._failure: errors.ApiError | None = None
         self._resuming: Resuming | None = None
@@ -141,8 +133,10 @@ class Wait(Generic[W]):
             self._resuming = Resuming(self._patience.poll, since)
         return self._resuming
 
-    def wants_reviews(self, now: float) -> bool:
-        """Tell whether it is to be asked whether those reviews are decided."""
+    def needs_run(self, now: float, row: RunRow) -> bool:
+        """Tell whether the run has to be asked for: for another review than was seen, or for what became of those."""
+        if self._nodes and self.is_moved(row.waiting_for_node_ids):
+            return True
         resuming = self.resuming()
         return resuming is not None and resuming.is_due(now)
 
@@ -153,21 +147,17 @@ class Wait(Generic[W]):
     def saw(self, run: W, now: float, chance: float) -> Decision:
         """Decide after a look at the run itself."""
         self._seen = run
+        nodes = run.waiting_for_node_ids if isinstance(run, WorkflowRun) and run.is_waiting else ()
+        if self.is_moved(nodes):
+            self._understood()
+            self._status_name = None  # one review has followed another at once
+        self._nodes = nodes
         return self.heard(run.status, run.status_name, now, chance, run)
 
     def unchanged(self, now: float, chance: float) -> Decision:
         """Decide after a look that showed the state of the one before."""
         self._understood()
         return self.schedule.still(now, chance)
-
-    def is_unchanged(self, status_name: str) -> bool:
-        """Tell whether the last look showed this state as well."""
-        return status_name == self._status_name
-
-    def goes_back(self, status: RunStatus) -> bool:
-        """Tell whether the last look showed a later state than this, which a list that lags may show as well."""
-        seen = RunStatus.read(self._status_name)
-        return _PROGRESS.get(status, 0) < _PROGRESS.get(seen, 0)
 
     def is_news(self, status_name: str) -> bool:
         """Tell whether somebody wants to know of a run in this state."""

@@ -128,7 +128,7 @@ class Waiter:
         name = row.status_name
         if self._listed_until == math.inf:
             self._trust_list(now, chance)
-        if name is None or self.is_last(now) or now >= self._listed_until or self.wait.wants_reviews(now):
+        if name is None or self.is_last(now) or now >= self._listed_until or self.wait.needs_run(now, row):
             return None
         if self.wait.is_unchanged(name):
             return self._follow(self.wait.unchanged(now, chance), now, hint=True)

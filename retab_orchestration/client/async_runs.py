@@ -194,7 +194,8 @@ class AsyncRunOperations:
                 `until_decided` returns once no human is asked (any more).
             outputs: As in `get_run`.
             output_nodes: As in `get_run`.
-            on_change: Called with the run when it is seen first, and whenever its status has changed.
+            on_change: Called with the run when it is seen first, and whenever its status, or the nodes where it waits
+                for a human, have changed.
             on_outage: Called with the first error when looks begin to fail, and with None when one is understood again.
                 They may fail for as long as `poll` says (`error_budget`, 10 minutes), so long as the run is found.
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from retab_orchestration.models._reading import is_id, pick, text
 from retab_orchestration.models.lifecycle import state_of
-from retab_orchestration.models.run import WorkflowRun
+from retab_orchestration.models.run import WorkflowRun, waiting_nodes_of
 from retab_orchestration.models.status import RunStatus
 
 __all__ = ["RowPage", "RunRow"]
@@ -31,6 +31,11 @@ class RunRow(NamedTuple):
     def created_at(self) -> str | None:
         """When it was created, as the server writes it."""
         return pick(text, self.body, "timing.created_at", "created_at")
+
+    @property
+    def waiting_for_node_ids(self) -> list[str]:
+        """Where it waits for a human, as far as the row says."""
+        return waiting_nodes_of(self.body)
 
     def run(self) -> WorkflowRun:
         """Read the whole of it.

@@ -119,7 +119,7 @@ class WorkflowRun(Answer):
             "inputs": _inputs_of(run),
             "final_outputs": final_outputs_of(outputs, _labels_of(steps)) if outputs else {},
             "has_final_outputs": is_object(outputs) if known is None else known,
-            "waiting_for_node_ids": _waiting_nodes_of(run),
+            "waiting_for_node_ids": waiting_nodes_of(run),
             "timing": timing_of(run),
             "error": error_of(run, status),
             "cost": pick(mapping, run, "cost_summary", "cost") or {},
@@ -240,7 +240,8 @@ def _inputs_of(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _waiting_nodes_of(run: dict[str, Any]) -> list[str]:
+def waiting_nodes_of(run: dict[str, Any]) -> list[str]:
+    """Return the nodes where a run waits for a human, in whatever form its server tells them."""
     names = ("waiting_for_node_ids", "waiting_for_block_ids")
     return pick(texts, run, *(f"lifecycle.{name}" for name in names), *names) or []
 

@@ -12,9 +12,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
 from hosts.processes import wait_until
-from retab_orchestration import RunStatus
+from retab_orchestration import RetabClient, RunStatus
+from retab_orchestration.emulator import Emulator, Node, Workflow
 
 REVIEW = "wf_invoice_review"
+KEY = "rt_test_3b1c9f"
 
 
 @pytest.fixture
@@ -330,3 +332,82 @@ def test_a_worker_whose_time_passes_in_an_outage_waits_through_the_review_that_b
 
     assert "end-node-1" in outputs
     assert client.get_run(ti.xcoms["run_id"]).status is RunStatus.COMPLETED
+
+
+TWO_REVIEWS = Workflow(
+    "wf_two_reviews",
+    "Two reviews",
+    (
+        Node("json-node-1", "start_json", "JSON"),
+        Node("hil-node-1", "hil", "First", ("json-node-1",)),
+        Node("hil-node-2", "hil", "Second", ("hil-node-1",)),
+        Node("end-node-1", "end", "Output", ("hil-node-2",)),
+    ),
+)
+
+
+@pytest.fixture
+def two_reviews(connect):
+    """A client of a server on which one review follows another at once, and what makes a task there."""
+    with Emulator(speed=20, workflows=[TWO_REVIEWS]) as server:
+        connect(host=server.url)
+
+        def build(**settings):
+            json_inputs = {"json-node-1": {}}
+            return RetabRunWorkflowOperator(
+                task_id="read",
+                workflow_id="wf_two_reviews",
+                json_inputs=json_inputs,
+                on_review="wait",
+                poll_interval=0.5,
+                **settings,
+            )
+
+        with RetabClient(KEY, server.url) as client:
+            yield client, build
+
+
+@pytest.mark.parametrize(
+    "is_restarted", [False, True], ids=["one triggerer", "a triggerer that is restarted"]
+)
+def test_the_second_of_two_reviews_is_told_as_xcoms(context, ti, two_reviews, fire, resume, is_restarted):
+    client, build = two_reviews
+    operator = build(timeout=60.0)
+    first = deferred_by(lambda: operator.execute(context))
+    in_review = until_in_review(operator, context, fire, first)
+    run_id = ti.xcoms["run_id"]
+    assert ti.xcoms["waiting_for_node_ids"] == ["hil-node-1"]
+    decide = partial(client.decide_review, run_id, approved=True)
+
+    if is_restarted:
+        decide("hil-node-1")
+        event = fired(fire, in_review)
+    else:
+        deciding = threading.Timer(1.0, decide, ["hil-node-1"])
+        deciding.start()
+        event = fired(fire, in_review)
+        deciding.join()
+    in_second = deferred_by(lambda: resumed(operator, context, in_review, event))
+
+    assert (ti.xcoms["status"], ti.xcoms["waiting_for_node_ids"]) == ("waiting_for_human", ["hil-node-2"])
+    assert in_second.kwargs["seconds_left"] == pytest.approx(in_review.kwargs["seconds_left"], abs=5)
+    decide("hil-node-2")
+    assert "end-node-1" in resume(operator, in_second)
+
+
+def test_the_second_of_two_reviews_is_told_as_xcoms_on_the_worker(context, ti, two_reviews):
+    client, build = two_reviews
+    operator = build(deferrable=False)
+
+    def decide_both():
+        for node in ("hil-node-1", "hil-node-2"):
+            asked = lambda: ti.xcoms.get("waiting_for_node_ids") == [node]  # noqa: B023, E731
+            wait_until(asked, timeout=30, what=f"the review at {node}", interval=0.05)
+            client.decide_review(ti.xcoms["run_id"], node, approved=True)
+
+    humans = threading.Thread(target=decide_both)
+    humans.start()
+    outputs = operator.execute(context)
+    humans.join(60)
+
+    assert "end-node-1" in outputs

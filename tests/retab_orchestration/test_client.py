@@ -19,6 +19,7 @@ from retab_orchestration import (
     UnreadableAnswerError,
     WaitTimeoutError,
 )
+from retab_orchestration.emulator import Node, Workflow
 from tests.retab_orchestration.conftest import ok, refused
 
 PDF = Path(__file__).parents[1] / "samples" / "documents" / "invoice.pdf"
@@ -867,3 +868,32 @@ def test_an_approval_that_resumes_nothing_says_so(connect):
 
     assert (receipt.outcome, receipt.will_resume) == ("accepted", False)
     assert receipt.resume_error
+
+
+TWO_REVIEWS = Workflow(
+    "wf_two_reviews",
+    "Two reviews",
+    (
+        Node("json-node-1", "start_json", "JSON"),
+        Node("hil-node-1", "hil", "First", ("json-node-1",)),
+        Node("hil-node-2", "hil", "Second", ("hil-node-1",)),
+        Node("end-node-1", "end", "Output", ("hil-node-2",)),
+    ),
+)
+
+
+def test_a_review_that_follows_another_at_once_is_told(connect, family):
+    client, _ = connect(server=family, workflows=[TWO_REVIEWS])
+    run = client.create_run("wf_two_reviews", json_inputs={"json-node-1": {}})
+    told = []
+
+    def decide(changed):
+        told.append((changed.status.value, changed.waiting_for_node_ids))
+        if changed.is_waiting:
+            client.decide_review(run.id, changed.waiting_for_node_ids[0], approved=True)
+
+    done = client.wait_for_run(run.id, on_review="wait", on_change=decide)
+
+    assert done.status is RunStatus.COMPLETED
+    assert [nodes for _, nodes in told if nodes] == [("hil-node-1",), ("hil-node-2",)]
+    assert told == list(dict.fromkeys(told))
