@@ -107,14 +107,18 @@ def _checked_map(documents: Any) -> Mapping[str, Any]:
 
 def _check(node: str, document: Any) -> None:
     if fault := _fault(document):
-        raise invalid(f"documents[{node!r}] {fault}")
+        raise invalid(f"{_place(node)} {fault}")
+
+
+def _place(node: Any) -> str:
+    return f"documents[{node!r}]" if isinstance(node, str) and len(node) <= 100 else "documents"
 
 
 def _fault(document: Any) -> str:
     if isinstance(document, str | PurePath):
         if "://" in str(document) or PurePath(document).is_absolute():
             return ""
-        return f"is the relative path {str(document)!r}, which workers resolve each in their own way; make it absolute"
+        return "is a relative path, which workers resolve each in their own way; make it absolute"
     if isinstance(document, Mapping):
         if str(document.get("url") or "").startswith("data:") or not set(document) <= _REFERENCE:
             return f"would put the document itself into Airflow's database; give {_ACCEPTED}"
@@ -131,12 +135,12 @@ def _found(node: str, document: Any) -> Any:
         return Path(document)
     try:
         return _Stored(_opened(document))
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError):
         scheme = urlsplit(str(document)).scheme
         package = _PACKAGES.get(scheme, f"the Airflow provider that has a filesystem for {scheme}://")
         raise invalid(
-            f"documents[{node!r}]: no filesystem for {scheme}://; install {package} ({error})"
-        ) from error
+            f"{_place(node)}: no filesystem for {scheme}://; install {package}, and see that its connection exists"
+        ) from None
 
 
 def _is_object_storage_path(document: Any) -> bool:

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider import get_provider_info
+from airflow_provider.inputs import given
 from airflow_provider.namespaces import own_address, own_machine
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ def _number(name: str, unit: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise _wrong(f"its extra {name!r} must be a number of {unit}, not {value!r}") from None
+        raise _wrong(f"its extra {name!r} must be a number of {unit}, not {given(value)}") from None
 
 
 def _verify(value: Any) -> bool | str:
@@ -265,7 +266,7 @@ def _verify(value: Any) -> bool | str:
     if value is None or isinstance(value, bool):
         return value is not False
     if not isinstance(value, str):
-        raise _wrong(f"its extra 'verify' must be true, false or the path of a CA bundle, not {value!r}")
+        raise _wrong(f"its extra 'verify' must be true, false or the path of a CA bundle, not {given(value)}")
     return words.get(value.strip().lower(), value)
 
 
@@ -288,5 +289,5 @@ def _namespace(name: Any) -> str | None:
     if name is None or name == "":
         return None
     if not isinstance(name, str) or not name.strip():
-        raise _wrong(f"its extra 'namespace' must be a name such as 'production', not {name!r}")
+        raise _wrong(f"its extra 'namespace' must be a name such as 'production', not {given(name)}")
     return name.strip()

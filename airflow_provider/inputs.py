@@ -15,6 +15,15 @@ def invalid(message: str) -> Exception:
     return InvalidInputError(message)
 
 
+def given(value: Any) -> str:
+    """Say what was given without repeating it, for it may be a document, a key, or very long."""
+    if isinstance(value, str):
+        return f"a string of {len(value)} characters"
+    return (
+        repr(value) if value is None or isinstance(value, bool | float) else f"of type {type(value).__name__}"
+    )
+
+
 def is_rendered_later(value: Any) -> bool:
     """Whether a value is known at run time only: an XCom of another task, or text with a template in it."""
     if isinstance(value, str):
@@ -30,7 +39,7 @@ def check_choice(name: str, value: Any, allowed: Any) -> Any:
     """
     choices = get_args(allowed)
     if not isinstance(value, str) or value not in choices:
-        raise invalid(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        raise invalid(f"{name} must be one of {', '.join(choices)}, not {given(value)}")
     return value
 
 
@@ -60,7 +69,7 @@ def check_seconds(*, zero: Collection[str] = (), **settings: float | None) -> No
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not number or not (seconds > 0 or (seconds == 0 and name in zero)):
             least = "0 or more" if name in zero else "more than 0"
-            raise invalid(f"{name} must be a number of seconds, {least}, not {seconds!r}")
+            raise invalid(f"{name} must be a number of seconds, {least}, not {given(seconds)}")
 
 
 def check_text(**settings: Any) -> None:
@@ -71,7 +80,7 @@ def check_text(**settings: Any) -> None:
     """
     for name, value in settings.items():
         if not is_rendered_later(value) and not (isinstance(value, str) and value.strip()):
-            raise invalid(f"{name} must be a string that is not empty, not {value!r}")
+            raise invalid(f"{name} must be a string that is not empty, not {given(value)}")
 
 
 def check_maps(**inputs: Any) -> None:
@@ -105,7 +114,7 @@ def check_nodes(nodes: Any) -> list[str] | None:
     if nodes is None:
         return None
     if not isinstance(nodes, list | tuple) or not all(isinstance(node, str) and node for node in nodes):
-        raise invalid(f"output_nodes must be a list of node ids, not {nodes!r}")
+        raise invalid(f"output_nodes must be a list of node ids, not {given(nodes)}")
     return list(nodes)
 
 

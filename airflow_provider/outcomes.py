@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Context
 
 from airflow_provider.clocks import Wait
-from airflow_provider.inputs import OnReview, invalid
+from airflow_provider.inputs import OnReview, given, invalid
 
 if TYPE_CHECKING:
     from retab_orchestration import ApiError, PollPolicy, WorkflowRun
@@ -73,7 +73,7 @@ class RunEvent:
 
         if not isinstance(event, dict) or not {"run_id", "status"} <= set(event):
             raise invalid(
-                f"resumed without the event of a RetabRunTrigger but with {event!r}; clear the task"
+                f"resumed without the event of a RetabRunTrigger, but with another ({given(event)}); clear the task"
             )
         found = cls(
             event["run_id"],

@@ -18,6 +18,7 @@ from airflow_provider.inputs import (
     check_on_review,
     check_seconds,
     check_text,
+    given,
     invalid,
     is_rendered_later,
 )
@@ -191,6 +192,8 @@ def _check_waiting(task: RunOwner) -> None:
     check_seconds(poll_interval=task.poll_interval, timeout=task.timeout)
     check_seconds(defer_after=task.defer_after, zero={"defer_after"})
     if task.cancel_on_timeout not in {True, False, "always"}:
-        raise invalid(f"cancel_on_timeout must be True, False or 'always', not {task.cancel_on_timeout!r}")
+        raise invalid(
+            f"cancel_on_timeout must be True, False or 'always', not {given(task.cancel_on_timeout)}"
+        )
     if not isinstance(task.cancel_on_kill, bool):
-        raise invalid(f"cancel_on_kill must be True or False, not {task.cancel_on_kill!r}")
+        raise invalid(f"cancel_on_kill must be True or False, not {given(task.cancel_on_kill)}")

@@ -25,7 +25,7 @@ def check_output_path(path: Any) -> None:
     """
     if path is None or is_rendered_later(path) or hasattr(path, "write_bytes"):
         if isinstance(path, PurePath) and not path.is_absolute():
-            raise invalid(f"output_path is the relative path {str(path)!r}; make it absolute")
+            raise invalid("output_path is a relative path; make it absolute")
         return
     if not isinstance(path, str | os.PathLike):
         raise invalid(
@@ -33,7 +33,7 @@ def check_output_path(path: Any) -> None:
             f"not {type(path).__name__}"
         )
     if "://" not in str(path) and not os.path.isabs(path):  # noqa: PTH117  it may be any os.PathLike
-        raise invalid(f"output_path must be an absolute path or a URI, not {os.fspath(path)!r}")
+        raise invalid("output_path must be an absolute path or a URI, and is a relative path")
 
 
 def find_place(path: Any, run_id: str = "run") -> Any:

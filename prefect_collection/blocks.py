@@ -1,6 +1,7 @@
 """What Prefect stores of an account at Retab, and the clients that it makes."""
 
 import os
+import re
 from typing import Any, ClassVar, Literal, Self
 
 from prefect.blocks.abstract import CredentialsBlock
@@ -113,6 +114,9 @@ class RetabCredentials(CredentialsBlock):
         }
 
 
+# As Prefect wants the names of blocks.
+_NAME = re.compile(r"[a-z0-9-]{1,255}")
+
 Credentials = RetabCredentials | str | None
 """A block, the name of a saved one, or None for RETAB_API_KEY and RETAB_API_BASE_URL of the environment."""
 
@@ -129,6 +133,11 @@ async def aload_credentials(credentials: Credentials) -> RetabCredentials | None
     if not isinstance(credentials, str) or not credentials:
         raise InvalidInputError(
             "credentials must be a RetabCredentials block, the name of a saved one, or None"
+        )
+    if not _NAME.fullmatch(credentials):
+        raise ConfigurationError(
+            "credentials is no name of a block (lower-case letters, digits and dashes): give the name that the "
+            "Retab Credentials block is saved under, and never a key"
         )
     try:
         return await RetabCredentials.aload(credentials)

@@ -117,7 +117,7 @@ def _id(name: str, given: UUID | str) -> UUID:
         return UUID(str(given))
     except ValueError:
         raise InvalidInputError(
-            f"{name}: {given!r} is no id of a deployment; take what its apply() returns"
+            f"{name}: {str(given)[:60]!r} is no id of a deployment; take what its apply() returns"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """Documents as Prefect may store them: paths, URIs and references to files at Retab, never what is in them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -35,7 +35,8 @@ _ACCEPTED = "a local path, a URI that fsspec can open, or a FileReference"
 class RemoteFile:
     """A file at a URI, opened through fsspec where and when it is read."""
 
-    uri: str
+    uri: str = field(repr=False)
+    """It may be signed, and is in no error and no `repr`."""
 
     @property
     def name(self) -> str:
@@ -48,16 +49,16 @@ class RemoteFile:
         Raises:
             InvalidInputError: There is no filesystem for the URI's scheme here.
         """
-        scheme = self.uri.partition("://")[0]
+        scheme = self.uri.partition("://")[0][:20]
         try:
             return cast("BinaryIO", fsspec.open(self.uri, mode).open())
         except ImportError as error:
-            raise InvalidInputError(f"{scheme}:// needs a package where the flow runs: {error}") from error
-        except ValueError as error:
+            raise InvalidInputError(f"{scheme}:// needs a package where the flow runs: {error}") from None
+        except ValueError:
             raise InvalidInputError(
-                f"no filesystem is known for {scheme}:// ({error}); install the fsspec package for it where the "
-                "flow runs, or copy the file to a local path first"
-            ) from error
+                f"no filesystem is known for {scheme}://; install the fsspec package for it where the flow runs, or "
+                "copy the file to a local path first"
+            ) from None
 
     def facts(self) -> str | None:
         """Return what the filesystem tells of the file without reading it, None where that does not tell its state.
@@ -147,7 +148,7 @@ def read_all(documents: Mapping[str, StoredDocument] | None) -> dict[str, Docume
         try:
             read[node] = with_sha256(document)
         except InvalidInputError as error:
-            raise InvalidInputError(f"documents[{node!r}]: {error}") from error
+            raise InvalidInputError(f"{_place('documents', node)}: {error}") from error.__cause__
     return read
 
 
@@ -176,7 +177,7 @@ def as_documents(documents: Any) -> dict[str, StoredDocument] | None:
         raise InvalidInputError(
             f"documents must map start node ids to documents, not be of type {type(documents).__name__}"
         )
-    return {node: _as_document(f"documents[{node!r}]", given) for node, given in documents.items()}
+    return {node: _as_document(_place("documents", node), given) for node, given in documents.items()}
 
 
 def _as_document(name: str, given: Any) -> StoredDocument:
@@ -190,6 +191,11 @@ def _as_document(name: str, given: Any) -> StoredDocument:
     if not given.strip():
         raise InvalidInputError(f"{name} is an empty string; give {_ACCEPTED}")
     return RemoteFile(given) if "://" in given else Path(given)
+
+
+def _place(name: str, key: Any) -> str:
+    """Name an item without repeating what was given for its name, if that is none."""
+    return f"{name}[{key!r}]" if isinstance(key, str) and len(key) <= 100 else f"{name}[...]"
 
 
 def refuse_contents(name: str, value: Any) -> None:
@@ -209,7 +215,7 @@ def refuse_contents(name: str, value: Any) -> None:
         )
     if isinstance(value, Mapping):
         for key, item in value.items():
-            refuse_contents(f"{name}[{key!r}]", item)
+            refuse_contents(_place(name, key), item)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             refuse_contents(f"{name}[{index}]", item)

@@ -56,7 +56,7 @@ class OutputTarget:
             return cls(given, is_folder=False)
         if isinstance(given, os.PathLike):
             return cls(Path(given), is_folder=False)
-        raise InvalidInputError(f"output_path must be a path or a URI, not {given!r}")
+        raise InvalidInputError(f"output_path must be a path or a URI, not of type {type(given).__name__}")
 
     def write(self, run: WorkflowRun) -> Manifest:
         """Write the outputs of a completed run as JSON; a run that goes on has none to write."""

@@ -79,7 +79,7 @@ class Waiting:
     ) -> None:
         if on_review not in get_args(OnReview):
             raise InvalidInputError(
-                f"on_review must be one of {', '.join(get_args(OnReview))}, not {on_review!r}"
+                f"on_review must be one of {', '.join(get_args(OnReview))}, and is something else"
             )
         logger = run_logger()
         self._log_status, self._log_outage = status_log(logger), outage_log(run_id, logger)

@@ -2,13 +2,13 @@
 
 import io
 import os
+import re
 import shutil
 import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from retab_orchestration._document_streams import OpenedDocument, cause_of, reading, reason_of
@@ -123,18 +123,15 @@ def from_path(path: Path) -> OpenedDocument:
 def _name_of(source: Any) -> str:
     """Return the last part of the name of what can be opened; an address loses what it is signed with."""
     name = str(getattr(source, "name", ""))
-    if "://" in str(source):
-        name = name.partition("?")[0]
-    return PurePath(name).name
+    return PurePath(name.partition("?")[0] if "://" in str(source) else name).name
 
 
 def _place_of(source: Any) -> str:
-    """Return where it is, without what an address is signed with; its name where it is no address."""
-    address = str(source)
+    """Return how to call it in an error: by its address without user, query and fragment, or by its name."""
+    address = re.split(r"[?#]", str(source), maxsplit=1)[0]
     if "://" not in address:
-        return _name_of(source)
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return printable(_name_of(source), 200) or "the document"
+    return printable(re.sub(r"://[^/@]*@", "://", address), 200)
 
 
 def from_openable(source: Any) -> OpenedDocument:
@@ -143,9 +140,9 @@ def from_openable(source: Any) -> OpenedDocument:
     def opened() -> BinaryIO:
         return cast("BinaryIO", source.open("rb"))
 
+    called = "the document"
     try:
-        name = _name_of(source)
-        called = printable(_place_of(source), 200) or "the document"
+        name, called = _name_of(source), _place_of(source)
         with opened() as stream:
             size = _measured(stream)
     except FileNotFoundError as error:

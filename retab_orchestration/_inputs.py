@@ -1,11 +1,13 @@
 """What a caller asks for, checked before anything is sent: ids and the inputs of a run."""
 
+import inspect
 import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from retab_orchestration._texts import is_unicode, kind_of
 from retab_orchestration.documents import FileReference, OpenedDocument, read_document
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.identity import RunIdentity, checked_metadata, digest_of
@@ -13,12 +15,21 @@ from retab_orchestration.models._reading import is_id
 
 __all__ = [
     "NewRun",
+    "checked_callback",
     "checked_choice",
     "checked_id",
     "checked_json",
     "checked_pairs",
+    "checked_seconds",
     "checked_text",
 ]
+
+
+# Seconds. A number with more digits is none that a clock takes.
+_TOO_LONG = 2**53
+
+# Levels of JSON that are left for what it is sent in, and for how deep the stack is by then.
+_HEADROOM = 100
 
 
 def checked_id(name: str, value: Any) -> str:
@@ -28,10 +39,10 @@ def checked_id(name: str, value: Any) -> str:
         InvalidInputError: It is empty, not a string, or has a character that no id of Retab has.
     """
     if not isinstance(value, str) or not value:
-        raise InvalidInputError(f"{name} must be an id, a string that is not empty, not {value!r}")
+        raise InvalidInputError(f"{name} must be an id, a string that is not empty, not {kind_of(value)}")
     if not is_id(value):
         raise InvalidInputError(
-            f"{name} {value!r} has a character that no id has; copy the id from Retab again"
+            f"{name} has a character that no id has, or too many; copy the id from Retab again"
         )
     return value
 
@@ -39,25 +50,58 @@ def checked_id(name: str, value: Any) -> str:
 def checked_text(name: str, value: Any) -> str:
     """Return a string that is not empty, or raise InvalidInputError."""
     if not isinstance(value, str) or not value.strip():
-        raise InvalidInputError(f"{name} must be a string that is not empty, not {value!r}")
-    return value
+        raise InvalidInputError(f"{name} must be a string that is not empty, not {kind_of(value)}")
+    return _checked_unicode(name, value)
+
+
+def _checked_unicode(name: str, text: str) -> str:
+    if not is_unicode(text):
+        raise InvalidInputError(
+            f"{name} has half of a surrogate pair in it, which cannot be sent; decode it anew"
+        )
+    return text
+
+
+def checked_callback(name: str, given: Any) -> Any:
+    """Return what is called on the way, or None; InvalidInputError if it cannot be called, or must be awaited."""
+    if given is None or (callable(given) and not inspect.iscoroutinefunction(given)):
+        return given
+    raise InvalidInputError(f"{name} must be a plain function: it is called, not awaited")
+
+
+def checked_seconds(name: str, value: Any) -> float | None:
+    """Return a time, or None for no limit; InvalidInputError if it is neither."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and value > 0 and (isinstance(value, float) or value < _TOO_LONG)):
+        raise InvalidInputError(
+            f"{name} must be seconds, more than 0, or None for no limit, not {kind_of(value)}"
+        )
+    seconds: float | None = value
+    return seconds
 
 
 def checked_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     """Return the value if it is one of those allowed, or raise InvalidInputError that lists them."""
     if value not in allowed:
-        raise InvalidInputError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+        raise InvalidInputError(f"{name} must be one of {', '.join(map(str, allowed))}, not {kind_of(value)}")
     return value
 
 
 def checked_json(name: str, value: Any) -> Any:
     """Return a copy of a JSON value, or raise InvalidInputError that says why it is none."""
+    for _ in range(_HEADROOM):
+        value = [value]
     try:
-        return json.loads(json.dumps(value, allow_nan=False))
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+        return json.loads(text[_HEADROOM:-_HEADROOM])
+    except UnicodeEncodeError:
+        reason = "half of a surrogate pair is in it"
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInputError(
-            f"{name} is not JSON: {error}; give dicts, lists, strings, numbers, booleans, None"
-        ) from error
+        reason = str(error)
+    raise InvalidInputError(
+        f"{name} is not JSON: {reason}; give dicts, lists, strings, numbers, booleans, None"
+    )
 
 
 def _checked_map(name: str, value: Any) -> dict[str, Any]:
@@ -73,6 +117,7 @@ def _string_map(name: str, value: Any) -> dict[str, str]:
     for node, text in texts.items():
         if not isinstance(text, str):
             raise InvalidInputError(f"{name}[{node!r}] must be a string, not {type(text).__name__}")
+        _checked_unicode(f"{name}[{node!r}]", text)
     return texts
 
 
@@ -84,7 +129,9 @@ def checked_pairs(name: str, value: Any) -> dict[str, str]:
         not isinstance(part, str) for pair in value.items() for part in pair
     ):
         raise InvalidInputError(f"{name} must map strings to strings")
-    return dict(value)
+    return {
+        _checked_unicode(f"a key of {name}", key): _checked_unicode(name, text) for key, text in value.items()
+    }
 
 
 def _documents(value: Any) -> dict[str, OpenedDocument | FileReference]:
@@ -93,7 +140,7 @@ def _documents(value: Any) -> dict[str, OpenedDocument | FileReference]:
         try:
             documents[node] = read_document(given)
         except InvalidInputError as error:
-            raise InvalidInputError(f"documents[{node!r}]: {error}") from error
+            raise InvalidInputError(f"documents[{node!r}]: {error}") from error.__cause__
     return documents
 
 

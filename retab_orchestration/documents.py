@@ -39,6 +39,10 @@ _ACCEPTED = (
 )
 
 
+def _key(name: Any) -> str:
+    return name if isinstance(name, str) and re.fullmatch(r"\w{1,40}", name) else "others"
+
+
 @dataclass(frozen=True)
 class FileReference:
     """A file that Retab already has, as its API names it: by id, or by the `url` that an upload gave."""
@@ -77,7 +81,7 @@ class FileReference:
         if unknown := set(fields) - {"id", "file_id", "filename", "mime_type", "url"}:
             raise InvalidInputError(
                 "a file reference has id or file_id, filename, mime_type and url, "
-                f"not {', '.join(sorted(map(str, unknown)))}"
+                f"not {', '.join(sorted(map(_key, unknown)))}"
             )
         identity = fields.get("id") or fields.get("file_id")
         return cls(

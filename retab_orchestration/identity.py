@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from retab_orchestration._texts import kind_of, printable
 from retab_orchestration.errors import InvalidInputError
 
 __all__ = [
@@ -21,6 +22,9 @@ __all__ = [
 
 RESERVED_PREFIX = "retab-orchestration"
 """Metadata keys that start so are ours."""
+
+# Within these a day more or less, or another zone, is a date as well.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 OURS = RESERVED_PREFIX
 IDENTITY = f"{RESERVED_PREFIX}.identity"
@@ -59,11 +63,13 @@ class RunIdentity:
 
     def __post_init__(self) -> None:
         for name in ("since", "begun"):
-            moment = getattr(self, name)
-            if moment is not None and moment.tzinfo is None:
-                raise InvalidInputError(
-                    f"{name} must have a time zone, as datetime.now(UTC) has: {moment.isoformat()} has none"
-                )
+            _check_moment(name, getattr(self, name))
+        if not isinstance(self.key, str) or not isinstance(self.family, str):
+            raise InvalidInputError(
+                "an identity's key and family must be strings; build it with RunIdentity.of"
+            )
+        if self.on_mismatch not in {"error", "create"}:
+            raise InvalidInputError(f"on_mismatch must be error or create, not {kind_of(self.on_mismatch)}")
 
     @classmethod
     def of(
@@ -87,9 +93,14 @@ class RunIdentity:
         Raises:
             InvalidInputError: Nothing was given, so that every run would be the same; or a time has no zone.
         """
-        if not any(part not in {None, ""} for part in parts):
+        if all(part is None or part == "" for part in parts):
             raise InvalidInputError("an identity needs at least one part that tells this run from others")
-        return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since, begun)
+        try:
+            return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since, begun)
+        except (TypeError, RecursionError):
+            raise InvalidInputError(
+                "an identity's parts and generation must be strings, whole numbers or None"
+            ) from None
 
     @property
     def tags(self) -> dict[str, str]:
@@ -97,11 +108,23 @@ class RunIdentity:
         return {OURS: "1", IDENTITY: self.key, FAMILY: self.family}
 
 
+def _check_moment(name: str, moment: Any) -> None:
+    if moment is None:
+        return
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        what = "one without" if isinstance(moment, datetime) else kind_of(moment)
+        raise InvalidInputError(f"{name} must have a time zone, as datetime.now(UTC) has, not {what}")
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise InvalidInputError(
+            f"{name} must be in the years {_FIRST_YEAR} to {_LAST_YEAR}, not in {moment.year}"
+        )
+
+
 def checked_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
     """Return a caller's metadata, or raise InvalidInputError if it has keys that are ours."""
     for key in metadata:
         if key.startswith(RESERVED_PREFIX):
             raise InvalidInputError(
-                f"metadata must not have the key {key!r}; keys that start with {RESERVED_PREFIX} are ours"
+                f"metadata must not have the key {printable(key, 60)}; keys that start with {RESERVED_PREFIX} are ours"
             )
     return metadata

@@ -4,24 +4,28 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from retab_orchestration._texts import kind_of
 from retab_orchestration.errors import InvalidInputError
 
 __all__ = ["ErrorBudget", "KeyRefusals", "Pace", "PollPolicy", "RetryPolicy", "Trouble"]
 
 # What is shorter than this is 0 to a clock, and 0 would never let go of a server.
 _SHORTEST = 1e-6
+# A number with more digits is no number of seconds, and no clock takes it.
+_LARGEST = 2**53
 
 
 def _within(owner: object, least: float, below: float, *names: str, whole: bool = False) -> None:
     for name in names:
         value = getattr(owner, name)
         kinds = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < below:
+        wrong = isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < below
+        if wrong or (isinstance(value, int) and value > _LARGEST):
             kind = "a whole number" if whole else "a number"
             span = "more than 0" if least == _SHORTEST else f"at least {least:g}"
             end = "" if math.isinf(below) else f" and below {below:g}"
             raise InvalidInputError(
-                f"{type(owner).__name__}.{name} must be {kind}, {span}{end}, not {value!r}"
+                f"{type(owner).__name__}.{name} must be {kind}, {span}{end}, not {kind_of(value)}"
             )
 
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary, ref
 
+from retab_orchestration._texts import kind_of
 from retab_orchestration.errors import ConfigurationError
 
 __all__ = ["DEFAULT_BASE_URL", "Api", "Auth", "Settings"]
@@ -19,6 +20,8 @@ Api = Literal["auto", "classic", "current"]
 
 # Seconds. What is longer is a mistake, or infinity, which no socket takes.
 _LONGEST_TIMEOUT = 86400.0
+_HIGHEST_RATE = 1e6
+_LONGEST_URL = 2000
 
 _HOST = r"((\*\.)?[0-9A-Za-z_.-]*[0-9A-Za-z_]\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"
 
@@ -28,13 +31,15 @@ Auth = Literal["auto", "api-key", "bearer"]
 
 def _chosen(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, not {kind_of(value)}")
 
 
 def _check_rate(rate: object) -> None:
-    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate > 0):
+    number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+    if rate is not None and not (number and 0 < rate <= _HIGHEST_RATE):  # type: ignore[operator]
         raise ConfigurationError(
-            f"requests_per_second must be a number, more than 0, or None for no limit, not {rate!r}"
+            "requests_per_second must be a number, more than 0 and at most a million, or None for no limit, not "
+            + kind_of(rate)
         )
 
 
@@ -71,7 +76,8 @@ def _usable_url(base_url: object) -> str:
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or "@" in parts.netloc:
+    usual = url.isprintable() and not set(url) & set(" \\") and len(url) <= _LONGEST_URL
+    if not usable or not usual or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(
             f"base_url must look like {DEFAULT_BASE_URL} (http or https, no user, query or fragment); "
             "pass base_url or set RETAB_API_BASE_URL"
@@ -110,14 +116,14 @@ class Settings:
         number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
         if not number or not 0 < self.timeout <= _LONGEST_TIMEOUT:
             raise ConfigurationError(
-                f"timeout must be seconds, more than 0 and at most a day, not {self.timeout!r}"
+                f"timeout must be seconds, more than 0 and at most a day, not {kind_of(self.timeout)}"
             )
         _check_rate(self.requests_per_second)
         object.__setattr__(self, "upload_hosts", _usable_hosts(self.upload_hosts))
         if isinstance(self.verify, os.PathLike):
             object.__setattr__(self, "verify", os.fspath(self.verify))
-        if not isinstance(self.verify, (bool, str)):
-            raise ConfigurationError(f"verify must be True, False or a path, not {self.verify!r}")
+        if not isinstance(self.verify, (bool, str)) or (isinstance(self.verify, str) and "\0" in self.verify):
+            raise ConfigurationError(f"verify must be True, False or a path, not {kind_of(self.verify)}")
         if self.proxy is not None and not (
             isinstance(self.proxy, str) and self.proxy.startswith(("http://", "https://"))
         ):

@@ -7,8 +7,10 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal, TypedDict
 
 from retab_orchestration._inputs import checked_choice, checked_id, checked_pairs, checked_text
+from retab_orchestration._texts import kind_of
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
+from retab_orchestration.models._reading import LONGEST_ID
 
 __all__ = ["RunFilter", "RunFilters"]
 
@@ -55,6 +57,10 @@ class RunFilter(TypedDict, total=False):
     sort_by: str | None
 
 
+_LARGEST = 2**63 - 1
+# Characters of the metadata to filter by, as JSON. Servers take addresses of about 8 KiB.
+_LONGEST = 2000
+
 _TRIGGER_TYPES = ("manual", "api", "schedule", "webhook", "email", "restart", "custom")
 _SORTS = {
     "created_at": "created_at",
@@ -73,19 +79,19 @@ def _status(name: str, value: Any) -> RunStatus | None:
         status = RunStatus.UNKNOWN
     if status is RunStatus.UNKNOWN:
         known = ", ".join(sorted(member.value for member in RunStatus if member is not RunStatus.UNKNOWN))
-        raise InvalidInputError(f"{name} must be one of {known}, not {value!r}")
+        raise InvalidInputError(f"{name} must be one of {known}, not {kind_of(value)}")
     return status
 
 
 def _day(name: str, value: Any) -> date | None:
-    if isinstance(value, datetime):
-        return (value.astimezone(UTC) if value.tzinfo else value).date()
-    if value is None or isinstance(value, date):
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
         return value
     try:
+        if isinstance(value, datetime):
+            return (value.astimezone(UTC) if value.tzinfo else value).date()
         return date.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name} must be a date or YYYY-MM-DD, not {value!r}") from error
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInputError(f"{name} must be a date or YYYY-MM-DD, not {kind_of(value)}") from None
 
 
 def _moment(value: Any) -> datetime | None:
@@ -98,9 +104,9 @@ def _whole(name: str, value: Any, least: int, most: int | None = None) -> int | 
     if value is None:
         return None
     wrong = isinstance(value, bool) or not isinstance(value, int) or value < least
-    if wrong or (most is not None and value > most):
-        span = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise InvalidInputError(f"{name} must be a whole number {span}, not {value!r}")
+    if wrong or value > (_LARGEST if most is None else most):
+        span = f"from {least} to {most}" if most is not None else f"of at least {least} and of 64 bits"
+        raise InvalidInputError(f"{name} must be a whole number {span}, not {kind_of(value)}")
     return int(value)
 
 
@@ -155,8 +161,8 @@ class RunFilters:
             to_date=_day("to_date", given.get("to_date")),
             min_duration_ms=_whole("min_duration_ms", given.get("min_duration_ms"), 0),
             max_duration_ms=_whole("max_duration_ms", given.get("max_duration_ms"), 0),
-            search=_optional(checked_text, "search", given),
-            metadata=json.dumps(pairs, sort_keys=True) if pairs else None,
+            search=_short("search", _optional(checked_text, "search", given), LONGEST_ID),
+            metadata=_short("metadata", json.dumps(pairs, sort_keys=True) if pairs else None, _LONGEST),
             before=_optional(checked_id, "before", given),
             after=_optional(checked_id, "after", given),
             limit=_whole("limit", given.get("limit"), 1, 100),
@@ -203,6 +209,14 @@ class RunFilters:
             return False
         created, (start, end) = run.timing.created_at, self.moments
         return created is None or ((start is None or start <= created) and (end is None or created <= end))
+
+
+def _short(name: str, text: str | None, most: int) -> str | None:
+    if text is not None and len(text) > most:
+        raise InvalidInputError(
+            f"{name} must have at most {most} characters, for it goes into an address, not {len(text)}"
+        )
+    return text
 
 
 def _optional(check: Any, name: str, given: Mapping[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from retab_orchestration._calls import classic, current
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import checked_id
+from retab_orchestration._texts import kind_of
 from retab_orchestration.models import (
     RunError,
     RunStatus,
@@ -31,7 +32,7 @@ def checked_nodes(output_nodes: Any) -> tuple[str, ...] | None:
         return None
     if isinstance(output_nodes, str) or not isinstance(output_nodes, Sequence) or not output_nodes:
         raise errors.InvalidInputError(
-            f"output_nodes must be a list of node ids, or None, not {output_nodes!r}"
+            f"output_nodes must be a list of node ids, or None, not {kind_of(output_nodes)}"
         )
     return tuple(checked_id("a node id in output_nodes", node) for node in output_nodes)
 

@@ -1,13 +1,11 @@
 """Creating exactly once: a run is marked, looked for when an answer is lost or a task tries again, and adopted."""
 
-import inspect
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
-from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.creation import Creation, cut_off, inputs_changed
@@ -23,7 +21,7 @@ from retab_orchestration._core.siblings import FAILED, until_listed
 from retab_orchestration._core.tags import MOST_ROWS, Found, Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._http import Call
-from retab_orchestration._inputs import NewRun
+from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference, OpenedDocument, Spool
 from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, WorkflowRun
@@ -41,8 +39,7 @@ async def create_run(
     Raises:
         InvalidInputError: `on_progress` is a coroutine function, which nobody would await.
     """
-    if inspect.iscoroutinefunction(on_progress):
-        raise errors.InvalidInputError("on_progress must be a plain function: it is called, not awaited")
+    checked_callback("on_progress", on_progress)
     new = await session.runtime.off_loop(read, slow=True)
     return await create_once(session, new, adopt=adopt, on_progress=on_progress)
 

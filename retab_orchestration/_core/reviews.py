@@ -10,6 +10,7 @@ from retab_orchestration._calls import classic, current, shared
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import checked_id, checked_json, checked_text
+from retab_orchestration._texts import kind_of
 from retab_orchestration.models import Review, ReviewDecision, ReviewVersion
 
 __all__ = ["Verdict", "decide_review"]
@@ -36,7 +37,7 @@ class Verdict:
             InvalidInputError: The message names the argument.
         """
         if not isinstance(approved, bool):
-            raise errors.InvalidInputError(f"approved must be True or False, not {approved!r}")
+            raise errors.InvalidInputError(f"approved must be True or False, not {kind_of(approved)}")
         if modified_data is not None:
             if not isinstance(modified_data, Mapping):
                 raise errors.InvalidInputError(

@@ -1,6 +1,5 @@
 """Runs: create, look at, wait for and cancel them."""
 
-import inspect
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,7 @@ from retab_orchestration._core.details import with_details
 from retab_orchestration._core.once import create_once
 from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._core.waiting import Patience, checked_run, look_by, wait_for
-from retab_orchestration._inputs import NewRun
+from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity
 from retab_orchestration.models import DocumentRef, WorkflowRun
@@ -134,8 +133,7 @@ def checked_on_change(on_change: OnChange | None) -> OnChange | None:
     """Return it as it is.
 
     Raises:
-        InvalidInputError: It is a coroutine function, which nobody would await.
+        InvalidInputError: It is no function, or a coroutine function, which nobody would await.
     """
-    if inspect.iscoroutinefunction(on_change):
-        raise errors.InvalidInputError("on_change must be a plain function: it is called, not awaited")
-    return on_change
+    found: OnChange | None = checked_callback("on_change", on_change)
+    return found

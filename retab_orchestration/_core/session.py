@@ -9,6 +9,7 @@ from retab_orchestration._calls import current
 from retab_orchestration._core.dialects import Dialects
 from retab_orchestration._core.sending import PASSING, Sender
 from retab_orchestration._http import Call, Runtime
+from retab_orchestration._texts import kind_of
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.policies import RetryPolicy
 from retab_orchestration.settings import Settings
@@ -30,6 +31,8 @@ class Session:
     __slots__ = ("_dialects", "_sender", "runtime", "settings", "tests_word")
 
     def __init__(self, runtime: Runtime, settings: Settings, retry: RetryPolicy) -> None:
+        if not isinstance(retry, RetryPolicy):
+            raise errors.InvalidInputError(f"retry must be a RetryPolicy, not {kind_of(retry)}")
         self.runtime = runtime
         self.settings = settings
         self.tests_word: current.TestsWord = "evals"

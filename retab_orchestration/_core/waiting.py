@@ -1,6 +1,5 @@
 """Waiting for one run: what was seen of it and what follows, and the loop that looks, sleeps and looks again."""
 
-import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from retab_orchestration._core.resuming import Resuming, check_resuming
 from retab_orchestration._core.schedule import Decision, GiveUp, LookAgain, Schedule, Settle
 from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._http import Call
-from retab_orchestration._inputs import checked_choice
+from retab_orchestration._inputs import checked_callback, checked_choice, checked_seconds
 from retab_orchestration.models import RunStatus, WorkflowRun
 from retab_orchestration.models.row import RunRow
 from retab_orchestration.policies import PollPolicy, Trouble
@@ -74,16 +73,14 @@ class Patience:
         Raises:
             InvalidInputError: The message names the argument and says what it should be.
         """
-        wrong = isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0
-        if timeout is not None and wrong:
-            raise errors.InvalidInputError(
-                f"timeout must be seconds, more than 0, or None for no limit, not {timeout!r}"
-            )
         if not isinstance(poll, PollPolicy):
             raise errors.InvalidInputError(f"poll must be a PollPolicy, not {type(poll).__name__}")
-        if inspect.iscoroutinefunction(on_outage):
-            raise errors.InvalidInputError("on_outage must be a plain function: it is called, not awaited")
-        return cls(timeout, poll, checked_choice("on_review", on_review, _ON_REVIEW), on_outage)
+        return cls(
+            checked_seconds("timeout", timeout),
+            poll,
+            checked_choice("on_review", on_review, _ON_REVIEW),
+            checked_callback("on_outage", on_outage),
+        )
 
 
 class Wait(LastSeen, Generic[W]):

@@ -1,12 +1,21 @@
 import io
+import traceback
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from prefect_collection.documents import RemoteFile, as_documents, refuse_contents
-from retab_orchestration import Document, FileReference, InvalidInputError, RetabClient
+from prefect_collection.blocks import load_credentials
+from prefect_collection.documents import RemoteFile, as_documents, read_all, refuse_contents
+from retab_orchestration import (
+    ConfigurationError,
+    Document,
+    FileReference,
+    InvalidInputError,
+    RetabClient,
+)
 from tests.invoices import invoice_pdf
+from tests.prefect_collection.conftest import API_KEY
 
 
 def test_paths_uris_and_references_become_what_the_client_takes():
@@ -77,3 +86,43 @@ def test_a_file_behind_a_uri_reaches_the_client_by_its_name(emulator):
         read = client.get_run(run.id)
 
     assert read.inputs.documents["start-node-1"].filename == "remote.pdf"
+
+
+SIGNED = "memory://user:word@nobody/wrote.pdf?X-Amz-Signature=0123456789abcdef"
+
+
+def test_a_signed_address_is_in_no_error_and_no_repr():
+    remote = as_documents({"start-node-1": SIGNED})["start-node-1"]
+
+    with pytest.raises(InvalidInputError, match=r"there is no file memory://nobody/wrote\.pdf") as refused:
+        read_all({"start-node-1": remote})
+
+    said = "".join(traceback.format_exception(refused.value))
+    assert "Signature" not in f"{said} {remote!r}"
+    assert "word" not in f"{said} {remote!r}"
+
+
+def test_what_is_no_filesystem_repeats_no_address():
+    remote = as_documents({"start-node-1": SIGNED.replace("memory", "nowhere")})["start-node-1"]
+
+    with pytest.raises(InvalidInputError, match="no filesystem is known for nowhere://") as refused:
+        read_all({"start-node-1": remote})
+
+    assert "Signature" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("node", [b"%PDF-1.4 TOP SECRET", "TOP SECRET" * 20])
+def test_what_is_no_name_of_a_node_is_not_repeated(node):
+    with pytest.raises(InvalidInputError, match=r"documents\[\.\.\.\]") as refused:
+        as_documents({node: 7})
+
+    assert "TOP SECRET" not in str(refused.value)
+
+
+def test_a_key_that_is_given_for_a_block_is_not_repeated():
+    with pytest.raises(
+        ConfigurationError, match=r"credentials is no name of a block.*never a key"
+    ) as refused:
+        load_credentials(API_KEY)
+
+    assert API_KEY not in "".join(traceback.format_exception(refused.value))
