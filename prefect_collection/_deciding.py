@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Findable", "Known", "Situation", "Source", "Start", "Status", "Step", "decide"]
+__all__ = ["Claimed", "Findable", "Known", "Situation", "Source", "Start", "Status", "Step", "decide"]
 
 
 class Source(StrEnum):
@@ -60,11 +60,20 @@ class Findable(StrEnum):
     NO = "no"
 
 
+class Claimed(StrEnum):
+    """Whether another process of the flow run may be creating the same."""
+
+    NOT_YET = "not yet"
+    YES = "yes"
+    """None may, and what is known is what the last that might has left behind."""
+
+
 class Step(StrEnum):
     """What comes next."""
 
     READ = "read the documents"
     ASK_STATUS = "look at the run"
+    CLAIM = "keep other processes from creating"
     ASK_FINDABLE = "ask whether the server keeps tags"
     TAKE = "take up the run"
     CREATE = "create"
@@ -84,10 +93,11 @@ class Situation:
     start: Start
     status: Status = Status.NOT_ASKED
     findable: Findable = Findable.NOT_ASKED
+    claimed: Claimed = Claimed.NOT_YET
 
 
 def decide(now: Situation) -> Step:
-    """Return what comes next; READ and the two questions are followed by another decision."""
+    """Return what comes next; READ, CLAIM and the two questions are followed by another decision."""
     if _must_be_read(now):
         return Step.READ
     if now.known is Known.SEVERAL:
@@ -96,9 +106,7 @@ def decide(now: Situation) -> Step:
         return Step.ASK_STATUS if now.status is Status.NOT_ASKED else Step.TAKE
     if now.known is Known.RUN and now.source is not Source.READ:
         return Step.REFUSE_GONE if now.source is Source.GONE else Step.READ
-    if now.known is Known.NOTHING and now.start is Start.FIRST:
-        return Step.CREATE  # the first start can spare every question: whatever it has started, it remembers
-    return Step.ASK_FINDABLE if now.findable is Findable.NOT_ASKED else _sending(now)
+    return _sending(now)
 
 
 def _must_be_read(now: Situation) -> bool:
@@ -109,9 +117,18 @@ def _must_be_read(now: Situation) -> bool:
 
 
 def _sending(now: Situation) -> Step:
-    findable = now.findable is Findable.YES
-    if now.known is Known.CREATING and not findable:
+    if now.claimed is Claimed.NOT_YET:
+        return Step.CLAIM
+    if now.known is Known.NOTHING and now.start is Start.FIRST:
+        return Step.CREATE  # the first start can spare every question: whatever it has started, it remembers
+    if now.findable is Findable.NOT_ASKED:
+        return Step.ASK_FINDABLE
+    return _searching(now, is_findable=now.findable is Findable.YES)
+
+
+def _searching(now: Situation, *, is_findable: bool) -> Step:
+    if now.known is Known.CREATING and not is_findable:
         return Step.REFUSE_UNKNOWN
     if now.source is Source.GONE:
         return Step.FIND
-    return Step.FIND_OR_CREATE if findable else Step.CREATE
+    return Step.FIND_OR_CREATE if is_findable else Step.CREATE

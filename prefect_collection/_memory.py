@@ -101,6 +101,11 @@ class Record:
         return self.run_id is not None or self.since is not None
 
     @property
+    def told(self) -> dict[str, str]:
+        """What `read` needs, beside the content."""
+        return {"text": self.text, "attempt": self.attempt}
+
+    @property
     def text(self) -> str:
         """The run, or since when it is being created; what a person reads in the label."""
         if self.since is None:
@@ -155,20 +160,23 @@ class Memory:
         stored = _stored(content)
         return Record.read(stored.get("text"), stored.get("attempt"), content)
 
-    def begin(self, known: Record, facts: DocumentFacts) -> None:
+    def begin(self, known: Record, facts: DocumentFacts) -> Record:
         """Note that a create is about to be sent; a failure to note it keeps it from being sent."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record = self._record(known, facts, since=now, after=known.run_id or known.after)
         self._write_labels(record)
         self._write_results(record)
+        return record
 
     def restore(self, known: Record) -> None:
         """Note that nothing was created, so that what was known before is what is known."""
         self._write(known)
 
-    def keep(self, run_id: str, known: Record, facts: DocumentFacts) -> None:
+    def keep(self, run_id: str, known: Record, facts: DocumentFacts) -> Record:
         """Note what was created, or taken up; a failure to note it is no reason to lose it."""
-        self._write(self._record(known, facts, run_id=run_id))
+        record = self._record(known, facts, run_id=run_id)
+        self._write(record)
+        return record
 
     def _record(self, known: Record, facts: DocumentFacts, **of_run: Any) -> Record:
         return Record(known.content, attempt=self.owner.attempt, facts=facts, **of_run)
@@ -198,7 +206,7 @@ class Memory:
 
     def _write_results(self, record: Record) -> None:
         store = _store()
-        store.write(json.dumps({"text": record.text, "attempt": record.attempt}), key=_key(record.content))
+        store.write(json.dumps(record.told), key=_key(record.content))
         if record.facts:
             with _one_writer:
                 looked = _stored(self._place) | {record.content: " ".join(record.facts)}

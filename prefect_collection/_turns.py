@@ -6,7 +6,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
 
-__all__ = ["TURNS", "Running", "Turns"]
+__all__ = ["LONGEST_TURN", "TURNS", "Running", "Turns"]
+
+LONGEST_TURN = 600.0
+"""Seconds that a call waits for an equal one."""
 
 _REMEMBERED = 4096
 

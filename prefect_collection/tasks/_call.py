@@ -1,14 +1,13 @@
 """One call that starts a run: what is asked and done for it, in steps that either colour can take."""
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from prefect_collection._deciding import Findable, Known, Situation, Source, Status, Step, decide
+from prefect_collection._deciding import Claimed, Findable, Known, Situation, Source, Status, Step, decide
 from prefect_collection._memory import CLOCKS_DIFFER, Memory, Record
-from prefect_collection._turns import Running
 from prefect_collection.blocks import namespace_of
 from prefect_collection.documents import (
     DocumentFacts,
@@ -16,46 +15,25 @@ from prefect_collection.documents import (
     facts_of,
     read_all,
 )
+from prefect_collection.tasks._claiming import Claiming
 from prefect_collection.tasks._creation import Creation
+from prefect_collection.tasks._refusals import gone, several, unknown
+from prefect_collection.tasks._steps import Apart, Ask, Steps
 from prefect_collection.waiting import run_logger
 from retab_orchestration import (
     CreateOutcomeUnknownError,
     Document,
     FileReference,
-    InvalidInputError,
     NotFoundError,
     RetabError,
     RunIdentity,
     RunStatus,
 )
 
-__all__ = ["Apart", "Ask", "Call", "Steps", "Wait", "created", "found"]
+__all__ = ["Call", "created", "found"]
 
 _FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
-
-
-@dataclass(frozen=True)
-class Apart:
-    """Something that blocks: in a thread of its own where an event loop must not be blocked."""
-
-    do: Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A request to Retab: awaited where the client is async."""
-
-    do: Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Another equal call's end; the answer is whether it was waited for."""
-
-    running: Running
-
-
-Steps = Generator[Apart | Ask | Wait, Any, Any]
+_CREATES = frozenset({Step.CREATE, Step.FIND_OR_CREATE})
 
 
 class Call:
@@ -66,6 +44,7 @@ class Call:
         self._memory = memory
         self._facts: DocumentFacts = ()
         self._noted: dict[str, DocumentFacts] = {}
+        self._claiming = Claiming(memory)
         self.documents: Mapping[str, Document | FileReference] | None = None
 
     def by_places(self) -> Steps:
@@ -79,34 +58,57 @@ class Call:
         records: list[Record] = yield Apart(self._memory.by_place)
         self._noted = {record.content: record.facts for record in records}
         source, known, record = _remembered(records, self._facts)
-        step = yield from self._settled(source, known, record)
-        if step is Step.REFUSE_SEVERAL:
-            raise self._which(records)
-        if step is Step.READ:
-            self.documents = yield Apart(partial(read_all, given))
-            return None
-        return (yield from self._done(step, record))
+        try:
+            step, record = yield from self._settled(source, known, record)
+            if step is Step.REFUSE_SEVERAL:
+                raise several(self._creation, records)
+            if step is not Step.READ:
+                return (yield from self._done(step, record))
+        finally:
+            yield from self._claiming.leave()
+        self.documents = yield Apart(partial(read_all, given))
+        return None
 
-    def by_content(self, content: str) -> Steps:
-        """Take up the run of this content, or create it."""
+    def by_content(self, content: str, *, in_turn: bool) -> Steps:
+        """Take up the run of this content, or create it.
+
+        Args:
+            content: The call with what is in its documents.
+            in_turn: Whether no equal call is under way in this process.
+        """
+        self._claiming.is_needed &= in_turn
         record = yield Apart(partial(self._memory.by_content, content))
-        step = yield from self._settled(Source.READ, _known_of(record), record)
-        return (yield from self._done(step, record))
+        try:
+            step, record = yield from self._settled(Source.READ, _known_of(record), record)
+            return (yield from self._done(step, record))
+        finally:
+            yield from self._claiming.leave()
 
-    def _settled(self, source: Source, known: Known, record: Record) -> Generator[Any, Any, Step]:
-        """Ask what must be known, until it is decided what to do."""
-        now = Situation(source, known, self._memory.owner.start)
-        if known is Known.RUN and record.attempt == self._memory.owner.attempt:
-            now = replace(now, status=Status.THIS_ATTEMPT)
+    def _settled(
+        self, source: Source, known: Known, record: Record
+    ) -> Generator[Any, Any, tuple[Step, Record]]:
+        """Ask what must be known, until it is decided what to do, and about which record."""
+        now = self._situation(source, known, record)
         while True:
             step = decide(now)
-            if step is Step.ASK_STATUS:
+            if step is Step.CLAIM or (step in _CREATES and self._claiming.is_lost):
+                before, record = record, (yield from self._claiming.take(record))
+                if record.told != before.told:
+                    now = self._situation(source, _known_of(record), record)
+                now = replace(now, claimed=Claimed.YES)
+            elif step is Step.ASK_STATUS:
                 now = replace(now, status=(yield from self._status_of(str(record.run_id))))
             elif step is Step.ASK_FINDABLE:
                 findable = yield Ask(self._creation.can_find)
                 now = replace(now, findable=Findable.YES if findable else Findable.NO)
             else:
-                return step
+                return step, record
+
+    def _situation(self, source: Source, known: Known, record: Record) -> Situation:
+        now = Situation(source, known, self._memory.owner.start)
+        if known is Known.RUN and record.attempt == self._memory.owner.attempt:
+            return replace(now, status=Status.THIS_ATTEMPT)
+        return now
 
     def _status_of(self, run_id: str) -> Generator[Any, Any, Status]:
         try:
@@ -122,9 +124,9 @@ class Call:
                 yield Apart(partial(self._memory.keep, str(record.run_id), record, facts))
             return found(str(record.run_id))
         if step is Step.REFUSE_UNKNOWN:
-            raise self._unknown(record)
+            raise unknown(self._creation, record)
         if step is Step.REFUSE_GONE:
-            raise self._gone(record)
+            raise gone(self._creation, record)
         if step is Step.FIND:
             return (yield from self._tagged(record))
         return (yield from self._create(record, adopt=step is Step.FIND_OR_CREATE))
@@ -138,7 +140,7 @@ class Call:
             adopt=adopt,
         )
         try:
-            yield Apart(partial(memory.begin, known, self._facts))
+            self._claiming.outcome = yield Apart(partial(memory.begin, known, self._facts))
             run = yield Ask(send)
         except CreateOutcomeUnknownError:
             raise
@@ -146,8 +148,9 @@ class Call:
             # Everything that a create raises says that nothing was created. What comes from elsewhere, a signal's
             # handler or whoever stops this, may have come while the create was on its way.
             yield Apart(partial(memory.restore, known))
+            self._claiming.outcome = known
             raise
-        yield Apart(partial(memory.keep, run.id, known, self._facts))
+        self._claiming.outcome = yield Apart(partial(memory.keep, run.id, known, self._facts))
         return created(run.id)
 
     def _tagged(self, known: Record) -> Steps:
@@ -155,8 +158,8 @@ class Call:
         runs = yield Ask(partial(self._creation.find, self._identity(known, found_by_tags=True)))
         living = [run for run in runs if run.status not in _FAILED]
         if not living:
-            raise self._gone(known)
-        yield Apart(partial(self._memory.keep, living[0].id, known, known.facts))
+            raise gone(self._creation, known)
+        self._claiming.outcome = yield Apart(partial(self._memory.keep, living[0].id, known, known.facts))
         return found(living[0].id)
 
     def _identity(self, known: Record, *, found_by_tags: bool) -> RunIdentity:
@@ -174,36 +177,6 @@ class Call:
             since=owner.since - CLOCKS_DIFFER if owner.since else None,
             begun=datetime.fromisoformat(known.since) if known.since else None,
         )
-
-    def _unknown(self, known: Record) -> CreateOutcomeUnknownError:
-        since, target = known.since or "", self._creation.target
-        filters = {**target, "from_date": since[:10]}
-        asked = ", ".join(f"{name}={value!r}" for name, value in filters.items())
-        return CreateOutcomeUnknownError(
-            f"an earlier try, begun at {since}, was cut off, and what it was to create may exist. Nothing was sent "
-            f"this time: look for it with list_runs({asked}), or for a test run on the workflow's page; if it is not "
-            "there, run with another dedupe_key",
-            workflow_id=target.get("workflow_id"),
-            since=since,
-        )
-
-    def _gone(self, known: Record) -> InvalidInputError:
-        what = (
-            f"run {known.run_id} of it ended badly" if known.run_id else "the create of its run was cut off"
-        )
-        return InvalidInputError(
-            f"{self._where()} is not there any more, and {what}: put it back to start another run"
-        )
-
-    def _which(self, records: list[Record]) -> InvalidInputError:
-        runs = ", ".join(sorted(record.run_id or f"one begun at {record.since}" for record in records))
-        return InvalidInputError(
-            f"{self._where()} is not there any more, and this flow run has started several runs from there, with "
-            f"different contents: {runs}. Put the one that is meant back, or give each content a path of its own"
-        )
-
-    def _where(self) -> str:
-        return ", ".join(self._creation.places.values())
 
 
 def _known_of(record: Record) -> Known:

@@ -5,6 +5,7 @@ import contextvars
 import functools
 import os
 import threading
+import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,18 +13,15 @@ from typing import Any
 
 from prefect_collection._memory import Given, Memory
 from prefect_collection._owner import Owner
-from prefect_collection._turns import TURNS
+from prefect_collection._turns import LONGEST_TURN, TURNS
 from prefect_collection.blocks import name_of
 from prefect_collection.documents import told_of
-from prefect_collection.tasks._call import Apart, Ask, Call, Steps, Wait, created
+from prefect_collection.tasks._call import Call, created
 from prefect_collection.tasks._creation import Creation
+from prefect_collection.tasks._steps import Apart, Ask, Pause, Step, Steps, Wait
 from retab_orchestration import RetabError
 
 __all__ = ["Creation", "aonce", "once"]
-
-
-LONGEST_TURN = 600.0
-"""Seconds that a call waits for an equal one."""
 
 
 @functools.cache
@@ -72,7 +70,9 @@ async def aonce(creation: Creation) -> str:
         return str(stop.value)
 
 
-def _block_on(step: Apart | Ask | Wait) -> Any:
+def _block_on(step: Step) -> Any:
+    if isinstance(step, Pause):
+        return time.sleep(step.seconds)  # noqa: TID251  nothing is being waited for at Retab
     if not isinstance(step, Wait):
         return step.do()
     if step.running.thread == threading.get_ident():
@@ -87,7 +87,9 @@ def _block_on(step: Apart | Ask | Wait) -> Any:
     return True
 
 
-async def _await(step: Apart | Ask | Wait) -> Any:
+async def _await(step: Step) -> Any:
+    if isinstance(step, Pause):
+        return await asyncio.sleep(step.seconds)  # noqa: TID251  nothing is being waited for at Retab
     if isinstance(step, Apart):
         # Not in the loop's own threads: those may all wait for the turn that this is needed to end.
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
@@ -116,8 +118,10 @@ def _steps(creation: Creation) -> Steps:
         return created(run.id)
     call = Call(creation, memory)
     taken = yield from call.by_places()
-    if taken is not None:
-        return taken
+    return taken if taken is not None else (yield from _in_turn(call, memory, begun))
+
+
+def _in_turn(call: Call, memory: Memory, begun: int) -> Steps:
     content = memory.content_of(told_of(call.documents))
     running = TURNS.take(content)
     while running is not None and (yield Wait(running)):
@@ -125,7 +129,8 @@ def _steps(creation: Creation) -> Steps:
     try:
         if running is not None or TURNS.ended_since(content, begun):
             yield Apart(memory.refresh)
-        return (yield from call.by_content(content))
+        # A call whose end could not be waited for has the claim, and needs this thread to give it back.
+        return (yield from call.by_content(content, in_turn=running is None))
     finally:
         if running is None:
             TURNS.leave(content)

@@ -1,40 +1,51 @@
 """What a call does about its run: every case that there is, and the page that tells users of them."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from prefect_collection._deciding import Findable, Known, Situation, Source, Start, Status, Step, decide
+from prefect_collection._deciding import (
+    Claimed,
+    Findable,
+    Known,
+    Situation,
+    Source,
+    Start,
+    Status,
+    Step,
+    decide,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "prefect.md"
-ALL = [Situation(*values) for values in product(Source, Known, Start, Status, Findable)]
+ALL = [Situation(*values) for values in product(Source, Known, Start, Status, Findable, Claimed)]
 
 # The first row that fits decides. None fits any.
 TABLE = [
-    # source, known, start, status, findable -> step
-    (Source.CHANGED, None, None, None, None, Step.READ),
-    (Source.UNCHANGED, None, (Start.FIRST, Start.TASK_RETRY), None, None, Step.READ),
-    (Source.UNCHANGED, (Known.NOTHING, Known.CREATING, Known.SEVERAL), None, None, None, Step.READ),
-    (Source.GONE, Known.NOTHING, None, None, None, Step.READ),
-    (None, Known.SEVERAL, None, None, None, Step.REFUSE_SEVERAL),
-    (None, Known.RUN, None, Status.NOT_ASKED, None, Step.ASK_STATUS),
-    (None, Known.RUN, None, (Status.THIS_ATTEMPT, Status.GOES_ON), None, Step.TAKE),
-    (Source.UNCHANGED, Known.RUN, None, None, None, Step.READ),
-    (Source.GONE, Known.RUN, None, None, None, Step.REFUSE_GONE),
-    (Source.READ, Known.NOTHING, Start.FIRST, None, None, Step.CREATE),
-    (None, None, None, None, Findable.NOT_ASKED, Step.ASK_FINDABLE),
-    (None, Known.CREATING, None, None, Findable.NO, Step.REFUSE_UNKNOWN),
-    (Source.GONE, Known.CREATING, None, None, Findable.YES, Step.FIND),
-    (Source.READ, Known.CREATING, None, None, Findable.YES, Step.FIND_OR_CREATE),
-    (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.NO, Step.CREATE),
-    (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.YES, Step.FIND_OR_CREATE),
+    # source, known, start, status, findable, claimed -> step
+    (Source.CHANGED, None, None, None, None, None, Step.READ),
+    (Source.UNCHANGED, None, (Start.FIRST, Start.TASK_RETRY), None, None, None, Step.READ),
+    (Source.UNCHANGED, (Known.NOTHING, Known.CREATING, Known.SEVERAL), None, None, None, None, Step.READ),
+    (Source.GONE, Known.NOTHING, None, None, None, None, Step.READ),
+    (None, Known.SEVERAL, None, None, None, None, Step.REFUSE_SEVERAL),
+    (None, Known.RUN, None, Status.NOT_ASKED, None, None, Step.ASK_STATUS),
+    (None, Known.RUN, None, (Status.THIS_ATTEMPT, Status.GOES_ON), None, None, Step.TAKE),
+    (Source.UNCHANGED, Known.RUN, None, None, None, None, Step.READ),
+    (Source.GONE, Known.RUN, None, None, None, None, Step.REFUSE_GONE),
+    (None, None, None, None, None, Claimed.NOT_YET, Step.CLAIM),
+    (Source.READ, Known.NOTHING, Start.FIRST, None, None, None, Step.CREATE),
+    (None, None, None, None, Findable.NOT_ASKED, None, Step.ASK_FINDABLE),
+    (None, Known.CREATING, None, None, Findable.NO, None, Step.REFUSE_UNKNOWN),
+    (Source.GONE, Known.CREATING, None, None, Findable.YES, None, Step.FIND),
+    (Source.READ, Known.CREATING, None, None, Findable.YES, None, Step.FIND_OR_CREATE),
+    (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.NO, None, Step.CREATE),
+    (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.YES, None, Step.FIND_OR_CREATE),
 ]
 
 
 def fits(row, situation):
-    given = (situation.source, situation.known, situation.start, situation.status, situation.findable)
+    given = tuple(getattr(situation, field.name) for field in fields(situation))
     return all(
         wanted is None or value in (wanted if isinstance(wanted, tuple) else (wanted,))
         for wanted, value in zip(row[:-1], given, strict=True)
@@ -48,7 +59,7 @@ def test_every_situation_that_there_is_has_the_step_of_the_table():
         if decide(situation) is not next(row[-1] for row in TABLE if fits(row, situation))
     ]
 
-    assert len(ALL) == 4 * 4 * 3 * 4 * 3
+    assert len(ALL) == 4 * 4 * 3 * 4 * 3 * 2
     assert wrong == []
 
 
@@ -63,6 +74,8 @@ def test_nothing_is_sent_while_the_outcome_of_an_earlier_create_cannot_be_found_
 
     for situation in ALL:
         if situation.known is Known.CREATING and situation.findable is not Findable.YES:
+            assert decide(situation) not in sends, situation
+        if situation.claimed is Claimed.NOT_YET:
             assert decide(situation) not in sends, situation
         if situation.source is not Source.READ:
             assert decide(situation) not in sends, situation
@@ -118,6 +131,8 @@ def outcome(situation, status, findable):
             situation = replace(situation, status=status)
         elif step is Step.ASK_FINDABLE:
             situation = replace(situation, findable=findable)
+        elif step is Step.CLAIM:
+            situation = replace(situation, claimed=Claimed.YES)
         elif step is Step.READ and situation.source is not Source.GONE:
             situation, read = replace(situation, source=Source.READ), True
         else:
