@@ -18,10 +18,9 @@ from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
-from prefect_collection._memory import asking_again_at_once
+from prefect_collection._server import Server
 from prefect_collection._turns import LONGEST_TURN
 from prefect_collection.waiting import run_logger
 from retab_orchestration import RetabError
@@ -100,11 +99,13 @@ class Claim:
     """The right to create what one call asks for; it blocks, and is renewed by a thread for as long as it is held.
 
     Args:
+        server: Prefect's.
         flow_run_id: The flow run that all processes have in common.
         call: What stands for the call, in lower case letters and digits.
     """
 
-    def __init__(self, flow_run_id: UUID, call: str) -> None:
+    def __init__(self, server: Server, flow_run_id: UUID, call: str) -> None:
+        self._server = server
         self._flow_run_id = flow_run_id
         self._prefix = f"retab-claim-{call}-"
         self._holder = uuid4().hex
@@ -126,14 +127,14 @@ class Claim:
         Raises:
             RetabError: Somebody else has had it for too long.
         """
-        with self._lock, _client() as client:
+        with self._lock:
             asked = time.monotonic()
-            if self._number == 0 and self._write(client, "1", self._holder):
+            if self._number == 0 and self._write("1", self._holder):
                 return self._taken(1, Before(), asked)
-            standing = self._look(client)
+            standing = self._look()
             if standing.is_own:
                 return self._taken(standing.number, standing.before, asked)
-            if not standing.is_held and self._write(client, str(standing.number + 1), self._holder):
+            if not standing.is_held and self._write(str(standing.number + 1), self._holder):
                 return self._taken(standing.number + 1, standing.before, asked)
         if self._number == 0:
             run_logger().info("Another process of this flow run may be starting this run; waiting for it")
@@ -153,8 +154,7 @@ class Claim:
             if left is None or not is_held:
                 return
             try:
-                with _client() as client:
-                    self._write(client, f"{self._number}-{_LEFT}", json.dumps(dict(left)))
+                self._write(f"{self._number}-{_LEFT}", json.dumps(dict(left)))
             except Exception as error:  # noqa: BLE001  what came of it is noted elsewhere as well
                 run_logger().warning("Could not note what came of a create: %r", error)
 
@@ -167,23 +167,22 @@ class Claim:
             asked = time.monotonic()
             if not self.is_held:
                 return
-            with _client() as client:
-                if self._write(client, str(self._number + 1), self._holder):
-                    self._number, self._renewed = self._number + 1, asked
-                elif (standing := self._look(client)).is_own:
-                    self._number, self._renewed = standing.number, asked
-                else:
-                    self._renewed = _NEVER
+            if self._write(str(self._number + 1), self._holder):
+                self._number, self._renewed = self._number + 1, asked
+            elif (standing := self._look()).is_own:
+                self._number, self._renewed = standing.number, asked
+            else:
+                self._renewed = _NEVER
 
     def _taken(self, number: int, before: Before, asked: float) -> Before:
         self._number, self._renewed = number, asked
         _BEATS.add(self)
         return before
 
-    def _write(self, client: SyncPrefectClient, key: str, value: str) -> bool:
+    def _write(self, key: str, value: str) -> bool:
         """Return whether nobody had written that before."""
         try:
-            client.create_flow_run_input(self._flow_run_id, self._prefix + key, value)
+            self._server.client.create_flow_run_input(self._flow_run_id, self._prefix + key, value)
         except PrefectHTTPStatusError as error:
             if error.response.status_code == 409:
                 return False
@@ -192,10 +191,10 @@ class Claim:
             _without_claims(error.response.status_code)
         return True
 
-    def _look(self, client: SyncPrefectClient) -> Standing:
+    def _look(self) -> Standing:
         found: list[dict[str, Any]] = []
         while True:
-            answer = client.request(
+            answer = self._server.client.request(
                 "POST",
                 "/flow_runs/{id}/input/filter",
                 path_params={"id": self._flow_run_id},
@@ -211,10 +210,6 @@ class Claim:
                 told = answer.headers.get("Date")
                 now = parsedate_to_datetime(told) if told else datetime.now(UTC)
                 return standing_of(found, self._prefix, self._holder, now)
-
-
-def _client() -> SyncPrefectClient:
-    return get_client(sync_client=True, httpx_settings=asking_again_at_once())
 
 
 @cache

@@ -5,14 +5,13 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
-from prefect.client.orchestration import get_client
 from prefect.results import ResultStore, get_result_store
 from pydantic import StrictBool, StrictFloat, StrictInt
 
 from prefect_collection._owner import Owner, read_labels
+from prefect_collection._server import Server
 from prefect_collection.documents import DocumentFacts
 from prefect_collection.waiting import run_logger
 from retab_orchestration import InvalidInputError
@@ -25,7 +24,6 @@ __all__ = [
     "Memory",
     "Record",
     "Started",
-    "asking_again_at_once",
     "runs_in",
 ]
 
@@ -40,8 +38,6 @@ _AFTER = " after "
 
 # Prefect's server reads labels, merges and writes them, so two writers at once could lose one of the two.
 _one_writer = threading.Lock()
-
-_AT_ONCE = 2
 
 CLOCKS_DIFFER = timedelta(minutes=10)
 """By how much Prefect's clock and Retab's may differ."""
@@ -128,6 +124,7 @@ class Memory:
 
     def __init__(self, owner: Owner, given: Given, account: str | None) -> None:
         self.owner = owner
+        self.server = Server()
         self._given = given
         self._place = given.digest(owner, {"places": dict(given.places or {})})
         self._prefix = _TEST_RUN if given.operation == "create_test_run" else _RUN
@@ -200,9 +197,9 @@ class Memory:
             labels[f"{_LOOKED}{self._place}.{record.content}"] = " ".join(record.facts)
         if self._account:
             labels[_ACCOUNT + record.content] = self._account
-        with _one_writer, get_client(sync_client=True, httpx_settings=asking_again_at_once()) as client:
+        with _one_writer:
             for flow_run_id in self.owner.flow_runs:
-                client.update_flow_run_labels(flow_run_id, labels)
+                self.server.client.update_flow_run_labels(flow_run_id, labels)
 
     def _write_results(self, record: Record) -> None:
         store = _store()
@@ -231,26 +228,6 @@ def _stored(digest: str) -> dict[str, Any]:
     except (ValueError, TypeError):
         return {}  # nobody who writes here has written it
     return found if isinstance(found, dict) else {}
-
-
-def asking_again_at_once() -> dict[str, Any]:
-    """Return settings of a Prefect client that asks a busy server again at once, before it takes to waiting.
-
-    On SQLite the server answers 503 to a change of labels whenever something else was written while it looked at them.
-    So it does to nearly every create, for Prefect notes the start of the task run at that moment. The other write is
-    done by then; Prefect's client would wait for two seconds.
-    """
-    refusals = count()
-
-    def _hook(response: Any) -> None:
-        if (
-            response.status_code == 503
-            and "Retry-After" not in response.headers
-            and next(refusals) < _AT_ONCE
-        ):
-            response.headers["Retry-After"] = "0"
-
-    return {"event_hooks": {"response": [_hook]}}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Claiming:
         self.outcome = None
         if not self.is_needed:
             return record
-        self._claim = Claim(self._memory.owner.flow_runs[-1], record.content)
+        self._claim = Claim(self._memory.server, self._memory.owner.flow_runs[-1], record.content)
         before: Before | None = None
         while (before := (yield Apart(self._claim.take))) is None:
             yield Pause(_BETWEEN_LOOKS)

@@ -117,8 +117,11 @@ def _steps(creation: Creation) -> Steps:
         run = yield Ask(partial(creation.send, creation.documents, identity=None, adopt=False))
         return created(run.id)
     call = Call(creation, memory)
-    taken = yield from call.by_places()
-    return taken if taken is not None else (yield from _in_turn(call, memory, begun))
+    try:
+        taken = yield from call.by_places()
+        return taken if taken is not None else (yield from _in_turn(call, memory, begun))
+    finally:
+        memory.server.close()
 
 
 def _in_turn(call: Call, memory: Memory, begun: int) -> Steps:

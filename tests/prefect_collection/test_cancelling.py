@@ -15,7 +15,8 @@ from prefect_collection import (
     cancellation_automation,
     run_workflow,
 )
-from prefect_collection._memory import Begun, Record, asking_again_at_once, runs_in
+from prefect_collection._memory import Begun, Record, runs_in
+from prefect_collection._server import asking_again_at_once
 from prefect_collection.blocks import namespace_of
 from retab_orchestration import RetabClient, WaitTimeoutError
 

@@ -1,0 +1,54 @@
+"""Prefect's server, as a call that notes something there asks it."""
+
+import threading
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+
+__all__ = ["Server", "asking_again_at_once"]
+
+_AT_ONCE = 2
+_REFUSALS = "retab.refusals"
+
+
+class Server:
+    """One client for all that a call notes, opened when it is needed first: opening one takes longer than a request."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._client: SyncPrefectClient | None = None
+
+    @property
+    def client(self) -> SyncPrefectClient:
+        """The client, for any thread."""
+        with self._lock:
+            if self._client is None:
+                opened = get_client(sync_client=True, httpx_settings=asking_again_at_once())
+                self._client = opened.__enter__()
+            return self._client
+
+    def close(self) -> None:
+        """Close the client."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.__exit__(None, None, None)
+
+
+def asking_again_at_once() -> dict[str, Any]:
+    """Return settings of a Prefect client that asks a busy server again at once, before it takes to waiting.
+
+    On SQLite the server answers 503 to a change of labels whenever something else was written while it looked at them.
+    So it does to nearly every create, for Prefect notes the start of the task run at that moment. The other write is
+    done by then; Prefect's client would wait for two seconds.
+    """
+
+    def _hook(response: Any) -> None:
+        if response.status_code != 503 or "Retry-After" in response.headers:
+            return
+        told = response.request.extensions
+        told[_REFUSALS] = told.get(_REFUSALS, 0) + 1
+        if told[_REFUSALS] <= _AT_ONCE:
+            response.headers["Retry-After"] = "0"
+
+    return {"event_hooks": {"response": [_hook]}}
