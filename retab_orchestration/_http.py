@@ -53,7 +53,10 @@ class Request:
     """Whether to send it on a new connection: a reused one may be closed at that very moment, and nobody could
     tell whether the request arrived."""
     timeout: float | None = None
-    """Seconds that it may take, where that is less than the account's setting."""
+    """Seconds that it may take in all, from connecting to the last byte of its answer; None leaves it to the account's
+    setting."""
+    is_page: bool = False
+    """Whether it asks for a page of a list, which may be asked for with fewer rows where it is too large."""
     signed_url: str | None = field(default=None, repr=False)
     """An address on any host, itself a secret, where it is sent with just these headers and without the key; `path`
     then only names it in errors."""
@@ -66,6 +69,8 @@ class Response:
     status: int
     content: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    is_cut: bool = False
+    """Whether it had a body that was dropped, because it was too large or could not be unpacked."""
 
     def json(self) -> Any:
         """Return the body as JSON, None for an empty body; ValueError if it is something else."""

@@ -22,6 +22,8 @@ Api = Literal["auto", "classic", "current"]
 _LONGEST_TIMEOUT = 86400.0
 _HIGHEST_RATE = 1e6
 _LONGEST_URL = 2000
+# Of `max_response_bytes`: no run would fit into less.
+_FEWEST_BYTES = 64 * 1024
 
 _HOST = r"((\*\.)?[0-9A-Za-z_.-]*[0-9A-Za-z_]\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"
 
@@ -40,6 +42,13 @@ def _check_rate(rate: object) -> None:
         raise ConfigurationError(
             "requests_per_second must be a number, more than 0 and at most a million, or None for no limit, not "
             + kind_of(rate)
+        )
+
+
+def _check_bytes(count: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int) or count < _FEWEST_BYTES:
+        raise ConfigurationError(
+            f"max_response_bytes must be a whole number of at least {_FEWEST_BYTES}, not {kind_of(count)}"
         )
 
 
@@ -96,7 +105,8 @@ class Settings:
     api: Api = "auto"
     auth: Auth = "auto"
     timeout: float = 60.0
-    """Seconds that one request may take to connect, to send a piece, or to answer."""
+    """Seconds that one request may take to connect, to send each 16 KiB, and between two parts of its answer; all of
+    that has to be there after twice as long."""
     verify: bool | str | os.PathLike[str] = True
     """True checks TLS certificates, False does not, a path names a file of certificate authorities."""
     proxy: str | None = field(default=None, repr=False)
@@ -105,6 +115,8 @@ class Settings:
     """How many requests a process may send in a second, all its clients of this account together; None for any."""
     upload_hosts: tuple[str, ...] | None = None
     """The only hosts to which documents may be uploaded; None for any that is no less safe than `base_url`."""
+    max_response_bytes: int = 16 * 1024 * 1024
+    """Bytes that an answer may have, unpacked; a page of a list may have a quarter of it, an error a sixteenth."""
     account: str = field(init=False, repr=False, compare=False)
     """A name for this server and key that does not tell the key."""
 
@@ -120,6 +132,7 @@ class Settings:
             )
         _check_rate(self.requests_per_second)
         object.__setattr__(self, "upload_hosts", _usable_hosts(self.upload_hosts))
+        _check_bytes(self.max_response_bytes)
         if isinstance(self.verify, os.PathLike):
             object.__setattr__(self, "verify", os.fspath(self.verify))
         if not isinstance(self.verify, (bool, str)) or (isinstance(self.verify, str) and "\0" in self.verify):

@@ -1,4 +1,4 @@
-"""The outside world, blocking and awaiting: the only package with httpx, a sleep, a clock or chance."""
+"""The outside world, blocking and awaiting: the only package with httpcore, a sleep, a clock or chance."""
 
 from retab_orchestration._runtimes.awaiting import AsyncioRuntime
 from retab_orchestration._runtimes.blocking import BlockingRuntime

@@ -5,27 +5,23 @@ import contextvars
 import functools
 import heapq
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
-import httpx
+import httpcore
 
 from retab_orchestration._http import Body, Request, Response
+from retab_orchestration._runtimes.async_network import AsyncBackend
+from retab_orchestration._runtimes.limits import Limits
 from retab_orchestration._runtimes.locks import held_in_loop
-from retab_orchestration._runtimes.wire import (
-    Clocks,
-    Flight,
-    answer_of,
-    client_options,
-    is_secure,
-    made,
-    sending,
-)
+from retab_orchestration._runtimes.reading import Answer
+from retab_orchestration._runtimes.transport import Kind, Transport, has_surplus
+from retab_orchestration._runtimes.wire import Clocks, Flight
 from retab_orchestration.settings import Settings
 
 __all__ = ["AsyncioRuntime"]
@@ -39,7 +35,7 @@ _READ_AHEAD = 1024 * 1024
 # nothing: past this the loop is busy with answers.
 _IN_FLIGHT = 32
 _CREATING = 16
-# Requests in flight that share a pool of connections. At each of them httpx looks through its whole pool: 16 in one
+# Requests in flight that share a pool of connections. At each of them httpcore looks through its whole pool: 16 in one
 # cost more than half as much again as 4 in each of four.
 _IN_ONE_POOL = 4
 
@@ -50,8 +46,9 @@ class _Shared:
 
     loop: "ref[asyncio.AbstractEventLoop]"
     """Weak, for the pools are kept by loop: a strong one would keep every loop for ever."""
-    clients: dict[tuple[bool, bool, int], httpx.AsyncClient] = field(default_factory=dict)
-    """By whether each request has a connection of its own, whether over TLS, and the number of the pool."""
+    transport: Transport
+    pools: dict[tuple[Kind, int], httpcore.AsyncConnectionPool] = field(default_factory=dict)
+    """By what their connections have in common, and the number of the pool."""
     users: int = 0
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
     creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
@@ -91,14 +88,39 @@ class AsyncioRuntime(Clocks):
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
         shared = await self._joined()
-        async with shared.place(lasts=request.fresh or request.signed_url is not None) as pool:
+        async with shared.place(lasts=request.fresh or request.signed_url is not None) as number:
             if pause := self.turn(self._settings):
                 await asyncio.sleep(pause)
-            with sending(request) as flight:
-                kind = request.fresh, is_secure(request, self._settings), pool
-                client = await self._client(shared, kind)
-                content = _off_loop(request.body, flight) if request.body else None
-                return answer_of(await client.send(made(client, request, self._settings, content)))
+            place = shared.transport.place(request)
+            kind = shared.transport.kind(request, place)
+            pool = await self._pool(shared, kind, number)
+            flight = Flight(request)
+            content = _off_loop(request.body, flight) if request.body else None
+            limits = Limits.of(request, self._settings, asyncio.get_running_loop().time())
+            built = shared.transport.build(request, place, kind, content, limits)
+            try:
+                return await self._exchange(pool, built, request)
+            except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
+                failure = flight.failure(error)
+        raise failure
+
+    async def _exchange(
+        self, pool: httpcore.AsyncConnectionPool, built: httpcore.Request, request: Request
+    ) -> Response:
+        response = await pool.handle_async_request(built)
+        try:
+            answer = Answer(request, response.status, response.headers, self._settings)
+            if answer.is_wanted:
+                parts = aiter(cast("AsyncGenerator[bytes, None]", response.stream))
+                async with aclosing(cast("AsyncGenerator[bytes, None]", parts)):
+                    async for part in parts:
+                        if not answer.take(part):
+                            break
+            if has_surplus(response):
+                await response.extensions["network_stream"].aclose()
+        finally:
+            await response.aclose()
+        return answer.response()
 
     def apart(self) -> "AsyncioRuntime":
         """Return another runtime on the same connections."""
@@ -131,30 +153,33 @@ class AsyncioRuntime(Clocks):
             self._pools.pop(loop, None)  # its connections ended with it
         elif loop is asyncio.get_running_loop():
             self._pools.get(loop, {}).pop(self._settings, None)
-            for client in shared.clients.values():
-                await client.aclose()
+            for pool in shared.pools.values():
+                await pool.aclose()
 
     async def _joined(self) -> _Shared:
         loop = asyncio.get_running_loop()
         if self._shared is not None and self._shared.loop() is not loop:
             await self.aclose()
         if self._shared is None:
-            self._shared = self._pools.setdefault(loop, {}).setdefault(self._settings, _Shared(ref(loop)))
+            shared = self._pools.setdefault(loop, {})
+            if self._settings not in shared:
+                shared[self._settings] = _Shared(ref(loop), Transport(self._settings))
+            self._shared = shared[self._settings]
             self._shared.users += 1
         return self._shared
 
-    async def _client(self, shared: _Shared, kind: tuple[bool, bool, int]) -> httpx.AsyncClient:
-        if kind not in shared.clients:
-            fresh, secure, _ = kind
+    async def _pool(self, shared: _Shared, kind: Kind, number: int) -> httpcore.AsyncConnectionPool:
+        key = kind, number
+        if key not in shared.pools:
             # The first TLS context of the process takes longer to make than a loop should stand still.
-            options = await _in_thread(partial(client_options, self._settings, fresh=fresh, secure=secure))
+            options = await _in_thread(partial(shared.transport.pool_options, kind, AsyncBackend))
             if not shared.users:
                 raise RuntimeError(
                     "the client was closed while it was used; close it when its last call has ended"
                 )
-            if kind not in shared.clients:
-                shared.clients[kind] = httpx.AsyncClient(**options)
-        return shared.clients[kind]
+            if key not in shared.pools:
+                shared.pools[key] = httpcore.AsyncConnectionPool(**options)
+        return shared.pools[key]
 
 
 async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
@@ -163,17 +188,18 @@ async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     The last byte goes out when everything before it has been told: whoever is told may raise, which is harmless only as
     long as the body is not whole.
     """
-    pieces, sent = body.chunks(), 0
-    part = await _in_thread(partial(_joined, pieces), slow=True)
-    while part:
-        following = await _in_thread(partial(_joined, pieces), slow=True)
-        yield part if following else part[:-1]
-        sent += len(part)
-        if body.on_sent is not None:
-            body.on_sent(sent)
-        last, part = part[-1:], following
-    if sent:
-        yield last
+    with flight.reading_body():
+        pieces, sent = body.chunks(), 0
+        part = await _in_thread(partial(_joined, pieces), slow=True)
+        while part:
+            following = await _in_thread(partial(_joined, pieces), slow=True)
+            yield part if following else part[:-1]
+            sent += len(part)
+            if body.on_sent is not None:
+                body.on_sent(sent)
+            last, part = part[-1:], following
+        if sent:
+            yield last
     flight.is_whole = True
 
 

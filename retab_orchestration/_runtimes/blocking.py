@@ -2,23 +2,19 @@
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
-import httpx
+import httpcore
 
 from retab_orchestration._http import Body, Request, Response
+from retab_orchestration._runtimes.limits import Limits
 from retab_orchestration._runtimes.locks import held
-from retab_orchestration._runtimes.wire import (
-    Clocks,
-    Flight,
-    answer_of,
-    client_options,
-    is_secure,
-    made,
-    sending,
-)
+from retab_orchestration._runtimes.network import Backend
+from retab_orchestration._runtimes.reading import Answer
+from retab_orchestration._runtimes.transport import Kind, Transport, has_surplus
+from retab_orchestration._runtimes.wire import Clocks, Flight
 from retab_orchestration.settings import Settings
 
 __all__ = ["BlockingRuntime"]
@@ -31,15 +27,39 @@ class BlockingRuntime(Clocks):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clients: dict[tuple[int, bool, bool], httpx.Client] = {}
+        self._transport: Transport | None = None
+        self._pools: dict[tuple[int, Kind], httpcore.ConnectionPool] = {}
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
         time.sleep(self.turn(self._settings))  # noqa: ASYNC251  there is no loop here to block
-        with sending(request) as flight:
-            content = _noted(request.body, flight) if request.body else None
-            client = self._client(fresh=request.fresh, secure=is_secure(request, self._settings))
-            return answer_of(client.send(made(client, request, self._settings, content)))
+        transport = self._transport = self._transport or Transport(self._settings)
+        place = transport.place(request)
+        kind = transport.kind(request, place)
+        pool = self._pool(transport, kind)
+        flight = Flight(request)
+        content = _noted(request.body, flight) if request.body else None
+        limits = Limits.of(request, self._settings, time.monotonic())
+        built = transport.build(request, place, kind, content, limits)
+        try:
+            return self._exchange(pool, built, request)
+        except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
+            failure = flight.failure(error)
+        raise failure
+
+    def _exchange(self, pool: httpcore.ConnectionPool, built: httpcore.Request, request: Request) -> Response:
+        response = pool.handle_request(built)
+        try:
+            answer = Answer(request, response.status, response.headers, self._settings)
+            if answer.is_wanted:
+                for part in cast("Iterable[bytes]", response.stream):
+                    if not answer.take(part):
+                        break
+            if has_surplus(response):
+                response.extensions["network_stream"].close()
+        finally:
+            response.close()
+        return answer.response()
 
     def apart(self) -> None:
         """Say that nothing goes on side by side here."""
@@ -60,23 +80,22 @@ class BlockingRuntime(Clocks):
 
     def close(self) -> None:
         """Close the connections of this process."""
-        for (process, *_), client in self._clients.items():
+        for (process, _), pool in self._pools.items():
             if process == os.getpid():
-                client.close()
-        self._clients.clear()
+                pool.close()
+        self._pools.clear()
 
-    def _client(self, *, fresh: bool, secure: bool) -> httpx.Client:
+    def _pool(self, transport: Transport, kind: Kind) -> httpcore.ConnectionPool:
         # A fork inherits the parent's sockets; two processes on one socket would read each other's answers.
-        key = (os.getpid(), fresh, secure)
-        client = self._clients.get(key)
-        if client is None:
-            made = httpx.Client(**client_options(self._settings, fresh=fresh, secure=secure))
-            client = self._clients.setdefault(key, made)
-            if client is not made:
-                made.close()  # another thread was faster
-        return client
+        key = (os.getpid(), kind)
+        pool = self._pools.get(key)
+        if pool is None:
+            made = httpcore.ConnectionPool(**transport.pool_options(kind, Backend))
+            pool = self._pools.setdefault(key, made)  # another thread may have been faster
+        return pool
 
 
 def _noted(body: Body, flight: Flight) -> Iterator[bytes]:
-    yield from body.told()
+    with flight.reading_body():
+        yield from body.told()
     flight.is_whole = True

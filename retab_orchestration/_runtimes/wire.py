@@ -1,137 +1,86 @@
-"""What both runtimes do alike: one httpx request from ours, one answer and one failure back, and the clocks."""
+"""What both runtimes do alike: what is said of a request that fails, and the clocks."""
 
-import functools
-import logging
 import os
 import random
-import ssl
 import threading
 import time
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, ClassVar, cast
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 
-import httpx
+import httpcore
 
 from retab_orchestration import errors
-from retab_orchestration._http import Request, Response
+from retab_orchestration._http import Request
+from retab_orchestration._problems import told
+from retab_orchestration._runtimes.reading import BadEncodingError
 from retab_orchestration.policies import Pace
 from retab_orchestration.settings import Settings
 
-__all__ = ["Clocks", "Flight", "answer_of", "client_options", "is_secure", "made", "sending", "tls"]
+__all__ = ["Clocks", "Flight", "failing_as"]
 
 # Bytes of a body that may have been too many for the server.
 _MANY = 24 * 1024 * 1024
 
-# The request being sent is ours, so httpx's line about it stays out of the host's task log.
-_ours: ContextVar[bool] = ContextVar("retab_orchestration_sending", default=False)
 
-
-def _is_not_ours(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.INFO or not _ours.get()
-
-
-logging.getLogger("httpx").addFilter(_is_not_ours)
-
-
-@functools.cache
-def tls(verify: bool | str) -> ssl.SSLContext:
-    """Return the TLS context, made once per process: reading the certificate authorities takes 40 ms."""
-    if isinstance(verify, bool):
-        return httpx.create_ssl_context(verify=verify)
-    place = Path(verify)
-    try:
-        return ssl.create_default_context(
-            cafile=None if place.is_dir() else verify, capath=verify if place.is_dir() else None
-        )
-    except OSError as error:
-        raise errors.ConfigurationError(
-            f"verify names no readable certificate authorities: {verify} ({error})"
-        ) from error
-
-
-def is_secure(request: Request, settings: Settings) -> bool:
-    """Tell whether a request is sent over TLS; a signed address may be so although the API itself is not."""
-    return urlsplit(request.signed_url or settings.base_url).scheme != "http"
-
-
-def client_options(settings: Settings, *, fresh: bool, secure: bool) -> dict[str, Any]:
-    plain = not secure and not settings.proxy and not urllib.request.getproxies()
-    return {
-        "verify": tls(verify=False if plain else cast("bool | str", settings.verify)),
-        "proxy": settings.proxy,
-        "limits": httpx.Limits(
-            max_connections=100, max_keepalive_connections=0 if fresh else 20, keepalive_expiry=30.0
-        ),
-    }
-
-
-def _url(request: Request) -> httpx.URL:
-    return httpx.URL(request.base_url + request.path, params=list(request.query) or None)
-
-
-def _headers(request: Request) -> dict[str, str]:
-    described = (
-        {"Content-Type": request.body.content_type, "Content-Length": str(request.body.length)}
-        if request.body
-        else {}
-    )
-    return {"Accept": "application/json", "User-Agent": "retab-orchestration", **described, **request.headers}
-
-
-def made(
-    client: httpx.Client | httpx.AsyncClient,
-    request: Request,
-    settings: Settings,
-    content: Iterator[bytes] | AsyncIterator[bytes] | None,
-) -> httpx.Request:
-    """Return what httpx sends for a request of ours."""
-    seconds = settings.timeout if request.timeout is None else min(request.timeout, settings.timeout)
-    # Waiting for a free connection is no failure: those in use have time limits of their own.
-    timeout = httpx.Timeout(seconds, pool=None)
-    if request.signed_url is None:
-        url, headers = _url(request), _headers(request)
-        return client.build_request(request.method, url, headers=headers, content=content, timeout=timeout)
-    # What the client would add to every request, such as Accept, is not among the headers that were signed.
-    headers = {"Content-Length": str(request.body.length if request.body else 0), **request.headers}
-    return httpx.Request(
-        request.method,
-        request.signed_url,
-        headers=headers,
-        content=content,
-        extensions={"timeout": timeout.as_dict()},
-    )
-
-
-def answer_of(response: httpx.Response) -> Response:
-    return Response(
-        response.status_code,
-        response.content,
-        {name.lower(): value for name, value in response.headers.items()},
-    )
-
-
-@dataclass
 class Flight:
-    """A request on its way."""
+    """A request on its way: how far it is, and what is to be said of whatever goes wrong."""
 
-    request: Request
-    is_whole: bool
-    """Whether the connection has taken all of it. Nobody can act on half a body, so what breaks before is harmless."""
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.is_whole = request.body is None
+        """Whether the connection has taken all of it. Nobody can act on half a body: what breaks before is harmless."""
+        self._is_begun = False
+        self._source: BaseException | None = None
+
+    @contextmanager
+    def reading_body(self) -> Iterator[None]:
+        """Note what the source of the body raises: that is for the caller, as it is."""
+        self._is_begun = True
+        try:
+            yield
+        except BaseException as error:
+            self._source = error
+            raise
+
+    def failure(self, error: Exception) -> Exception:
+        """Return the error for a failure. It is raised where the first one is handled no more.
+
+        An error of httpcore or h11 may have headers in its text or its frames, so that nothing of it is kept.
+        """
+        if error is self._source or isinstance(error, errors.RetabError):
+            return error
+        facts: dict[str, Any] = {"method": self.request.method, "path": self.request.path}
+        if isinstance(error, _CONNECTING | httpcore.TimeoutException):
+            return self._unanswered(error, facts)
+        is_ours = isinstance(error, httpcore.LocalProtocolError) and not self._is_begun
+        if isinstance(error, httpcore.NetworkError | httpcore.ProtocolError) and not is_ours:
+            when = "before the answer was read" if self.is_whole else "while the request was being sent"
+            text = f"the connection broke {when} ({type(error).__name__}){self._hint}"
+            return errors.ApiConnectionError(text, sent=self.is_whole, **facts)
+        text = f"the answer could not be read ({type(error).__name__})"
+        if is_ours:
+            text = "the server gave headers for the document that cannot be sent"
+        elif isinstance(error, BadEncodingError):
+            text = "the answer is compressed in a way that is broken, or that was not asked for"
+        return errors.UnreadableAnswerError(text, **facts)
+
+    def _unanswered(self, error: Exception, facts: dict[str, Any]) -> errors.ApiConnectionError:
+        is_late = isinstance(error, httpcore.TimeoutException)
+        if is_late and not isinstance(error, _CONNECTING):
+            text = "no answer in time; try again later, or raise timeout"
+            return errors.ApiTimeoutError(text, sent=self.is_whole, **facts)
+        if is_late:
+            text = "no connection in time; check base_url, the proxy and the network"
+            return errors.ApiTimeoutError(text, sent=False, **facts)
+        place = self.request.base_url or "the place where Retab takes documents"
+        reason = told(str(error), "")
+        text = f"no connection to {place} ({reason}); check base_url, the proxy and the network"
+        return errors.ApiConnectionError(text, sent=False, **facts)
 
     @property
-    def broke(self) -> dict[str, Any]:
-        """What is to be said of a connection that broke by now."""
-        return {"method": self.request.method, "path": self.request.path, "sent": self.is_whole}
-
-    @property
-    def hint(self) -> str:
+    def _hint(self) -> str:
         """Why the connection may have been closed in the middle of a body."""
         body = self.request.body
         if self.is_whole or body is None or body.length < _MANY:
@@ -139,37 +88,18 @@ class Flight:
         return f"; the request has {body.length / 1024**2:.0f} MiB, and Retab takes about 32 MiB"
 
 
+_CONNECTING = httpcore.ConnectError | httpcore.ConnectTimeout | httpcore.PoolTimeout | httpcore.ProxyError
+
+
 @contextmanager
-def sending(request: Request) -> Iterator[Flight]:
-    """Turn httpx's failures into ours and keep its log line away while one request is sent."""
-    quiet = _ours.set(True)
-    facts: dict[str, Any] = {"method": request.method, "path": request.path}
-    flight = Flight(request, is_whole=request.body is None)
+def failing_as(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
+    """Raise for what a socket raises what httpcore raises for it."""
     try:
-        yield flight
-    except (httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        raise errors.ApiTimeoutError(
-            "no connection in time; check base_url and the network", sent=False, **facts
-        ) from error
-    except (httpx.ConnectError, httpx.ProxyError) as error:
-        place = request.base_url or "the place where Retab takes documents"
-        text = f"no connection to {place} ({error}); check base_url, the proxy and the network"
-        raise errors.ApiConnectionError(text, sent=False, **facts) from error
-    except httpx.TimeoutException as error:
-        raise errors.ApiTimeoutError(
-            "no answer in time; try again later, or raise timeout", **flight.broke
-        ) from error
-    except httpx.DecodingError as error:
-        raise errors.UnreadableAnswerError("the answer's compression is broken", **facts) from error
-    except httpx.InvalidURL:
-        text = "the server gave an address for the document that is none"
-        raise errors.UnreadableAnswerError(text, **facts) from None
-    except httpx.RequestError as error:
-        when = "before the answer was read" if flight.is_whole else "while the request was being sent"
-        text = f"the connection broke {when} ({type(error).__name__}){flight.hint}"
-        raise errors.ApiConnectionError(text, **flight.broke) from error
-    finally:
-        _ours.reset(quiet)
+        yield
+    except TimeoutError as error:
+        raise late(str(error)) from error
+    except (OSError, ValueError) as error:  # also a name or a certificate that Python refuses
+        raise broken(str(error)) from error
 
 
 class Clocks:

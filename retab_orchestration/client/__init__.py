@@ -22,14 +22,17 @@ class RetabClient(RunOperations, TestRunOperations):
         base_url: Where the API is, with or without `/v1`; None takes RETAB_API_BASE_URL, else https://api.retab.com.
         api: The routes: `classic`, `current`, or `auto` to ask the server once.
         auth: The header for the key: `api-key`, `bearer`, or `auto` to try.
-        timeout: Seconds that one request may take to connect, to send a piece, or to answer.
+        timeout: Seconds that one request may take to connect, to send each 16 KiB, and between two parts of its answer;
+            the whole answer may take twice as long.
         retry: How often a request that may be repeated is repeated.
         verify: False for no check of TLS certificates, or a file of certificate authorities.
-        proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
         requests_per_second: How many requests this process may send in a second, with every client that has the same
             settings; None for any number.
         upload_hosts: The only hosts that large documents go to: `storage.googleapis.com`, `*.example.com`, `host:port`,
             or None for any that is no less safe than `base_url` (docs/security.md has the rules).
+        max_response_bytes: Bytes that an answer may have, unpacked: a run, or its steps. A page of a list may have a
+            quarter of it, an error a sixteenth.
 
     Raises:
         ConfigurationError: Something is missing or wrong; the message says what to set.
@@ -48,6 +51,7 @@ class RetabClient(RunOperations, TestRunOperations):
         proxy: str | None = None,
         requests_per_second: float | None = None,
         upload_hosts: Sequence[str] | None = None,
+        max_response_bytes: int = 16 * 1024 * 1024,
     ) -> None:
         settings = Settings.read(
             api_key,
@@ -59,6 +63,7 @@ class RetabClient(RunOperations, TestRunOperations):
             proxy=proxy,
             requests_per_second=requests_per_second,
             upload_hosts=upload_hosts,
+            max_response_bytes=max_response_bytes,
         )
         self._runtime = BlockingRuntime(settings)
         self._session = Session(self._runtime, settings, retry)
@@ -89,14 +94,17 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         base_url: Where the API is, with or without `/v1`; None takes RETAB_API_BASE_URL, else https://api.retab.com.
         api: The routes: `classic`, `current`, or `auto` to ask the server once.
         auth: The header for the key: `api-key`, `bearer`, or `auto` to try.
-        timeout: Seconds that one request may take to connect, to send a piece, or to answer.
+        timeout: Seconds that one request may take to connect, to send each 16 KiB, and between two parts of its answer;
+            the whole answer may take twice as long.
         retry: How often a request that may be repeated is repeated.
         verify: False for no check of TLS certificates, or a file of certificate authorities.
-        proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+        proxy: An HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
         requests_per_second: How many requests this process may send in a second, with every client that has the same
             settings; None for any number.
         upload_hosts: The only hosts that large documents go to: `storage.googleapis.com`, `*.example.com`, `host:port`,
             or None for any that is no less safe than `base_url` (docs/security.md has the rules).
+        max_response_bytes: Bytes that an answer may have, unpacked: a run, or its steps. A page of a list may have a
+            quarter of it, an error a sixteenth.
 
     Raises:
         ConfigurationError: Something is missing or wrong; the message says what to set.
@@ -115,6 +123,7 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         proxy: str | None = None,
         requests_per_second: float | None = None,
         upload_hosts: Sequence[str] | None = None,
+        max_response_bytes: int = 16 * 1024 * 1024,
     ) -> None:
         settings = Settings.read(
             api_key,
@@ -126,6 +135,7 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
             proxy=proxy,
             requests_per_second=requests_per_second,
             upload_hosts=upload_hosts,
+            max_response_bytes=max_response_bytes,
         )
         self._runtime = AsyncioRuntime(settings)
         self._session = Session(self._runtime, settings, retry)

@@ -8,6 +8,7 @@ RetabError                          anything below
 │   ├── ApiConnectionError          no answer: try again later (`sent` tells whether the request may have arrived)
 │   │   └── ApiTimeoutError         no answer in time
 │   ├── UnreadableAnswerError       a success whose body is not what the API promises: look at the server or a proxy
+│   ├── ResponseTooLargeError       an answer has more bytes than `max_response_bytes` allows: look at it, or raise that
 │   └── ApiStatusError              the server said no
 │       ├── AuthenticationError     401: fix the key, or the header it is sent in
 │       ├── PermissionDeniedError   403: ask for access
@@ -45,6 +46,7 @@ from retab_orchestration.errors.api import (
     PermissionDeniedError,
     RateLimitedError,
     RequestRejectedError,
+    ResponseTooLargeError,
     ReviewConflictError,
     ServerError,
     UnreadableAnswerError,
@@ -87,6 +89,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitedError",
     "RequestRejectedError",
+    "ResponseTooLargeError",
     "RetabError",
     "ReviewConflictError",
     "ReviewNotResumedError",

@@ -18,6 +18,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitedError",
     "RequestRejectedError",
+    "ResponseTooLargeError",
     "ReviewConflictError",
     "ServerError",
     "UnreadableAnswerError",
@@ -101,6 +102,12 @@ class UnreadableAnswerError(ApiError):
     """A success whose body is not what the API promises: look at the server, or at a proxy in between."""
 
     advice = "Check that base_url is Retab's API and that no proxy rewrites its answers"
+
+
+class ResponseTooLargeError(ApiError):
+    """An answer has more bytes than `max_response_bytes` allows, and was not read: raise that, if it is right."""
+
+    _is_final = True
 
 
 class ApiStatusError(ApiError):

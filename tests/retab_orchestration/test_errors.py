@@ -58,6 +58,7 @@ def test_an_error_tells_whether_trying_again_may_help(name):
         "ReviewNotResumedError",
         "DocumentTooLargeError",
         "RequestRejectedError",
+        "ResponseTooLargeError",
         "UploadNotAllowedError",
     }
 

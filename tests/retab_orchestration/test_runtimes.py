@@ -33,7 +33,7 @@ from retab_orchestration import (
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._http import Body, Request
 from retab_orchestration._runtimes import AsyncioRuntime, BlockingRuntime
-from retab_orchestration._runtimes.wire import tls
+from retab_orchestration._runtimes.environment import tls
 from retab_orchestration.emulator import Emulator
 from retab_orchestration.settings import Settings
 
@@ -307,7 +307,7 @@ def test_threads_share_one_client():
         for thread in threads:
             thread.join()
 
-        assert len(client._runtime._clients) == 1
+        assert len(client._runtime._pools) == 1
         assert len(served.seen) == 8
 
 
