@@ -94,10 +94,15 @@ class Call(Generic[T]):
     """Where to look for what a create whose answer was lost may have started."""
     whole: bool = False
     """Whether `read` takes the `Response` itself instead of its JSON, and builds no models."""
+    on_read: Callable[[int], None] | None = None
+    """Called with the bytes of an answer that was read."""
 
     def answer(self, response: Response) -> T:
         """Read an answer."""
-        return self.read(response if self.whole else response.json())
+        value = self.read(response if self.whole else response.json())
+        if self.on_read is not None:
+            self.on_read(len(response.content))
+        return value
 
 
 class Runtime(Protocol):

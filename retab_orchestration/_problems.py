@@ -122,7 +122,9 @@ def names_no_route(response: Response) -> bool:
     """Tell whether the server lacks the route, rather than the thing that the path names."""
     if response.status == 405:
         return True
-    return response.status == 404 and read_problem(response.content).message in _NO_ROUTE
+    if response.status != 404 or response.is_cut:
+        return False
+    return read_problem(response.content).message in _NO_ROUTE
 
 
 def retry_after_of(response: Response, now: float) -> float | None:
@@ -177,11 +179,11 @@ def error_of(
     if names_no_route(response):
         kind = errors.UnsupportedRouteError
     where = told(response.headers.get("location", ""), key)
-    silent = (
-        f"the server sends elsewhere, to {where}: use that as base_url"
-        if where
-        else "the server gave no reason"
-    )
+    silent = "the server gave no reason"
+    if where:
+        silent = f"the server sends elsewhere, to {where}: use that as base_url"
+    elif response.is_cut:
+        silent = "what the server said could not be read, or had more bytes than max_response_bytes allows"
     return kind(
         (told(problem.message, key) or silent) + _size_of(request, response),
         method=request.method,

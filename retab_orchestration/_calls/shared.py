@@ -39,7 +39,8 @@ def get_run(run_id: str) -> Call[WorkflowRun]:
 
 def list_runs(filters: RunFilters, family: RouteFamily) -> Call[RunPage]:
     """Read one page of runs. Source: GET /v1/workflows/runs."""
-    return Call(Request("GET", "/v1/workflows/runs", filters.query(family)), RunPage.model_validate)
+    request = Request("GET", "/v1/workflows/runs", filters.query(family), is_page=True)
+    return Call(request, RunPage.model_validate)
 
 
 def list_rows(filters: RunFilters, family: RouteFamily) -> Call[RowPage]:
@@ -48,7 +49,8 @@ def list_rows(filters: RunFilters, family: RouteFamily) -> Call[RowPage]:
     def read(answer: Response) -> RowPage:
         return RowPage.read(answer.json(), len(answer.content))
 
-    return Call(Request("GET", "/v1/workflows/runs", filters.query(family)), read, whole=True)
+    request = Request("GET", "/v1/workflows/runs", filters.query(family), is_page=True)
+    return Call(request, read, whole=True)
 
 
 def cancel_run(run_id: str, command_id: str) -> Call[WorkflowRun]:

@@ -1,5 +1,6 @@
 """Lists to their last page: the three rules by which a listing ends are here and nowhere else."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -24,8 +25,20 @@ class _Paged(Protocol[T_co]):
     def after(self) -> str | None: ...
 
 
+# Pages of a list that is read as a whole, and how many times `max_response_bytes` all of them may have.
+_MOST_PAGES = 1000
+_MOST_ANSWERS = 4
+# Rows of a page where the server decides.
+_USUAL_ROWS = 20
+# Pages without a new row after which a list is taken to be at its end. One may be: a run that was created meanwhile
+# moves all others by one.
+_STALLED_PAGES = 3
+# Pages whose rows are remembered for that.
+_REMEMBERED = 20
+
+
 class Cursor:
-    """Where a listing stands. It ends when a page is empty, has no cursor, or repeats one.
+    """Where a listing stands. It ends when a page is empty, has no cursor, or repeats one, or when no new rows come.
 
     Args:
         is_backward: Whether it goes to the pages before.
@@ -33,11 +46,17 @@ class Cursor:
 
     def __init__(self, *, is_backward: bool = False) -> None:
         self._seen: set[str] = set()
+        self._rows: deque[frozenset[Any]] = deque(maxlen=_REMEMBERED)
+        self._stalled = 0
         self._name = "before" if is_backward else "after"
 
     def repeats(self, page: _Paged[Any]) -> bool:
-        """Whether a page has the cursor of an earlier one: the server does not page, and sent the same rows again."""
-        return getattr(page, self._name) in self._seen
+        """Whether the server does not page: it sent the cursor of an earlier page, or the same rows again and again."""
+        rows = frozenset(map(_id_of, page.data)) - {None}
+        is_news = not rows or any(all(row not in before for before in self._rows) for row in rows)
+        self._stalled = 0 if is_news else self._stalled + 1
+        self._rows.append(rows)
+        return getattr(page, self._name) in self._seen or self._stalled >= _STALLED_PAGES
 
     def following(self, page: _Paged[Any]) -> str | None:
         """Return the cursor of the page after this one, None if this was the last."""
@@ -48,19 +67,41 @@ class Cursor:
         return place
 
 
+def _id_of(row: Any) -> Any:
+    if isinstance(row, tuple):
+        return row[0]
+    if isinstance(row, dict):
+        return row.get("id")
+    return getattr(row, "id", None) or getattr(row, "step_id", None)
+
+
 async def everything(session: Session, call: Callable[[str | None], Call[Any]]) -> list[T]:
-    """Read a list from its first page to its last."""
+    """Read a list from its first page to its last.
+
+    Raises:
+        ResponseTooLargeError: It does not end, or not within four times `max_response_bytes`.
+    """
     items: list[T] = []
-    cursor = Cursor()
+    cursor, sizes = Cursor(), [0]
     after: str | None = None
-    while True:
-        page = await session.exchange(call(after))
+    for _ in range(_MOST_PAGES):
+        asked = replace(call(after), on_read=sizes.append)
+        page = await session.exchange(asked)
         if cursor.repeats(page):
             return items
         items += page.data
         after = cursor.following(page)
         if after is None:
             return items
+        if sum(sizes) > _MOST_ANSWERS * session.settings.max_response_bytes:
+            break
+    raise errors.ResponseTooLargeError(
+        f"the list does not end after {len(sizes) - 1} pages of {sum(sizes)} bytes in all; if it is as it should be, "
+        "raise max_response_bytes",
+        method=asked.request.method,
+        path=asked.request.path,
+        run_id=asked.run_id,
+    )
 
 
 # Accounts whose server was seen to call a run that failed `failed`.
@@ -71,15 +112,25 @@ async def list_runs(session: Session, filters: RunFilters) -> RunPage:
     """Read one page of runs."""
     if session.settings.account in _say_failed:
         filters = replace(filters, failed_word="failed")
-    page = await _page(session, filters)
+    page, _ = await _page(session, filters)
     return page.model_copy(update={"data": tuple(filter(filters.admits, page.data))})
 
 
-async def _page(session: Session, filters: RunFilters) -> RunPage:
-    page = await session.exchange(shared.list_runs(filters, await session.family()))
+async def _page(session: Session, filters: RunFilters) -> tuple[RunPage, int | None]:
+    """Read one page; return it and how many rows were asked for: fewer where it was too large."""
+    limit = filters.limit
+    while True:
+        asked = replace(filters, limit=limit)
+        try:
+            page = await session.exchange(shared.list_runs(asked, await session.family()))
+            break
+        except errors.ResponseTooLargeError:
+            limit = (limit or _USUAL_ROWS) // 2
+            if not limit:
+                raise
     if any(run.status_name == "failed" for run in page.data):
         _say_failed.add(session.settings.account)
-    return page
+    return page, limit
 
 
 async def iter_runs(session: Session, filters: RunFilters) -> AsyncIterator[WorkflowRun]:
@@ -97,9 +148,10 @@ async def _each(session: Session, filters: RunFilters) -> AsyncIterator[Workflow
     cursor = Cursor(is_backward=filters.before is not None)
     place = filters.before or filters.after
     while True:
-        page = await _page(
+        page, limit = await _page(
             session, replace(filters, before=place) if filters.before else replace(filters, after=place)
         )
+        filters = replace(filters, limit=limit)
         if cursor.repeats(page):
             return
         for run in page.data[::-1] if filters.before else page.data:

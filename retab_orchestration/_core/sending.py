@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from tenacity.wait import wait_random_exponential
 
 from retab_orchestration import errors
-from retab_orchestration._http import Call, Response, Runtime
+from retab_orchestration._http import Call, Request, Response, Runtime
 from retab_orchestration._problems import error_of, told
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.policies import RetryPolicy
@@ -111,25 +111,29 @@ class Sender:
             )
         response = await self.runtime.send(request)
         if not 200 <= response.status < 300:
-            now = self.runtime.utc().timestamp()
-            try:
-                refusal = error_of(request, response, run_id=call.run_id, now=now, key=key)
-            except Exception:  # noqa: BLE001  the status counts, whatever is wrong with the rest
-                refusal = error_of(request, Response(response.status), run_id=call.run_id, now=now, key=key)
-            raise refusal
+            raise self._refusal(call, request, response)
         try:
             if len(response.content) <= (_LOADED_AT_ONCE if call.whole else _READ_AT_ONCE):
                 return call.answer(response)
             return await self.runtime.off_loop(lambda: call.answer(response))
         except Exception as error:  # noqa: BLE001  whatever a body makes the reader do, it is the body that is wrong
-            raise errors.UnreadableAnswerError(
-                f"the answer is not what the API promises: {_reason(error)}",
-                method=request.method,
-                path=request.path,
-                status=response.status,
-                request_id=told(response.headers.get("x-request-id"), key),
-                run_id=call.run_id,
-            ) from None
+            reason = _reason(error)
+        # Out here, for what a reader raises may hold all that it has read.
+        raise errors.UnreadableAnswerError(
+            f"the answer is not what the API promises: {reason}",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            request_id=told(response.headers.get("x-request-id"), key),
+            run_id=call.run_id,
+        )
+
+    def _refusal(self, call: Call[Any], request: Request, response: Response) -> errors.ApiStatusError:
+        now, key = self.runtime.utc().timestamp(), self.settings.api_key
+        try:
+            return error_of(request, response, run_id=call.run_id, now=now, key=key)
+        except Exception:  # noqa: BLE001  the status counts, whatever is wrong with the rest
+            return error_of(request, Response(response.status), run_id=call.run_id, now=now, key=key)
 
 
 def _reason(error: Exception) -> str:
@@ -157,4 +161,5 @@ def _leaves_open(error: errors.ApiError) -> bool:
         return error.sent
     if isinstance(error, errors.ApiStatusError) and error.status in _GAVE_UP:
         return True
-    return isinstance(error, errors.ServerError | errors.UnreadableAnswerError)
+    unread = errors.UnreadableAnswerError | errors.ResponseTooLargeError
+    return isinstance(error, errors.ServerError | unread)

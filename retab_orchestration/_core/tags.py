@@ -184,6 +184,8 @@ async def _filtered(session: Session, key: str, value: str) -> tuple[WorkflowRun
         if run.metadata.get(key) != value:
             return None
         runs.append(run)
+        if len(runs) >= MOST_ROWS:
+            break
     return _oldest_first(runs)
 
 

@@ -71,10 +71,15 @@ class Economy:
         if rows:
             self._row = size / rows
         if size > _LARGEST_PAGE:
-            self.limit = max(1, self.limit // 2)
+            self.halve()
         elif rows >= self.limit:
             self.limit = min(_MOST_ROWS, max(self.limit, min(2 * self.limit, self._rows_per_page())))
         return _REQUEST + size
+
+    def halve(self) -> bool:
+        """Ask for half as many rows from now on; return whether fewer than before are possible."""
+        before, self.limit = self.limit, max(1, self.limit // 2)
+        return self.limit < before
 
     def ended(self, watched: int, found: int, rows: int, spent: float, now: float) -> None:
         """Learn from a listing.

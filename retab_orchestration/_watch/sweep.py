@@ -11,6 +11,7 @@ from retab_orchestration._core.listing import Cursor
 from retab_orchestration._core.session import Session
 from retab_orchestration._watch.economy import Economy
 from retab_orchestration._watch.waiter import Waiter
+from retab_orchestration.errors import ResponseTooLargeError
 from retab_orchestration.identity import OURS
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.models.row import RunRow
@@ -109,7 +110,12 @@ async def sweep(session: Session, economy: Economy, filters: RunFilters, hearers
     rows, spent, after, complete = 0, 0.0, None, False
     while True:
         call = shared.list_rows(replace(filters, after=after, limit=economy.limit), family)
-        page = await session.exchange_once(call, seconds=_PAGE_SECONDS)
+        try:
+            page = await session.exchange_once(call, seconds=_PAGE_SECONDS)
+        except ResponseTooLargeError:
+            if not economy.halve():
+                raise
+            continue
         spent += economy.read_page(len(page.data), page.size)
         # An empty page behind a cursor may be the end, or the run that the cursor names has just left the list.
         if cursor.repeats(page) or (after is not None and not page.data):
