@@ -34,7 +34,7 @@ CRASH_RESULTS := build/crash
 PARTS :=
 QUICK :=
 
-.PHONY: help demo test check unit system crash bench sdks sdk-venvs venvs pins wheel clean \
+.PHONY: help demo test check unit hostile system crash bench sdks sdk-venvs venvs pins wheel clean \
 	unit-core unit-airflow unit-airflow-floor unit-prefect
 
 help: ## Show this list
@@ -43,9 +43,10 @@ help: ## Show this list
 demo: $(call BUILT,core airflow prefect) ## Run a PDF through a real Airflow and a real Prefect (DOCUMENT=path/to.pdf)
 	@$(call PY,core) -m demo $(if $(DOCUMENT),"$(DOCUMENT)")
 
-test: ## Everything: check, unit, system and the SDK legs
+test: ## Everything: check, unit, hostile, system and the SDK legs
 	@$(MAKE) check
 	@$(MAKE) unit
+	@$(MAKE) hostile
 	@$(MAKE) system
 
 check: venvs ## Lint, format, import contracts, types
@@ -75,6 +76,9 @@ unit-airflow-floor:
 	$(call PYTEST,airflow-floor) -m "not system" tests/retab_orchestration tests/emulator
 unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection tests/sweep/prefect
+
+hostile: venvs ## Servers that answer anything, and input of every kind, against the client and both hosts
+	$(call PYTEST,core) -m "not system" tests/hostile/core
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
