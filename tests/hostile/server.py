@@ -10,6 +10,8 @@ from typing import Literal
 
 # A request head longer than this is read no further.
 LONGEST_HEAD = 1024 * 1024
+# Bytes of a body that are kept.
+KEPT = 64 * 1024
 
 Part = bytes | float | Callable[[], Iterable[bytes | float]]
 """Bytes to send, seconds to do nothing, or a function that yields these."""
@@ -23,6 +25,8 @@ class Received:
     target: str
     head: bytes
     body: bytes = b""
+    """The beginning of it."""
+    size: int = 0
 
     @property
     def path(self) -> str:
@@ -145,10 +149,15 @@ async def _head_of(reader: asyncio.StreamReader) -> Received:
 
 async def _read_body(request: Received, reader: asyncio.StreamReader) -> None:
     if (length := request.header("content-length")) is not None:
-        request.body = await reader.readexactly(int(length))
+        left = int(length)
+        while left and (piece := await reader.read(min(left, 2**18))):
+            left -= len(piece)
+            request.size += len(piece)
+            request.body += piece[: KEPT - len(request.body)] if len(request.body) < KEPT else b""
     elif request.header("transfer-encoding") is not None:
         while size := int(await reader.readuntil(b"\r\n"), 16):
             request.body += (await reader.readexactly(size + 2))[:-2]
+            request.size += size
         await reader.readuntil(b"\r\n")
 
 
