@@ -1,12 +1,23 @@
 """Runs the cases of a module many at a time, gives each a test of its own, and prints how many are of which class."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.hostile.judge import CLASSES
 
+# Seconds for all cases of a module, which the first of its tests runs.
+ALL_CASES = 900
+
 _counts = pytest.StashKey[Counter]()
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.timeout(ALL_CASES))
 
 
 @pytest.fixture(scope="session")

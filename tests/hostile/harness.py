@@ -26,7 +26,7 @@ AT_ONCE = 16
 # Cases whose memory is measured together; only where they took too much, each by itself.
 IN_ONE_BATCH = 96
 # Seconds that a case which is broken off may take to notice.
-NOTICING = 10.0
+NOTICING = 3.0
 # MiB by which a process may grow because of one case.
 MEBIBYTES = 64.0
 

@@ -5,7 +5,6 @@ import zlib
 
 import pytest
 
-from retab_orchestration import errors
 from tests.hostile.answers import (
     chunked,
     coded,

@@ -7,7 +7,18 @@ import pytest
 
 from retab_orchestration import errors
 from tests.hostile.answers import again, bomb, chunked, coded, drip, encoded, head, http, raw, zipped
-from tests.hostile.core.clients import ANY, BROKEN, CREATE, GET_RUN, LATE, LIST_RUNS, REFUSED, UPLOAD, WAIT
+from tests.hostile.core.clients import (
+    ANY,
+    BROKEN,
+    CREATE,
+    GET_RUN,
+    LATE,
+    LIST_RUNS,
+    OR_GOOD,
+    REFUSED,
+    UPLOAD,
+    WAIT,
+)
 from tests.hostile.retab import run
 
 BODY = encoded(run())
@@ -49,35 +60,35 @@ SLOW = [
 ]
 # More than a process should be made to hold.
 MUCH = [
-    ("a bomb", coded("gzip", bomb(256)), ANY),
-    ("a bomb in deflate", coded("deflate", zlib.compress(bytes(2**27), 9)), ANY),
-    ("a bomb in a bomb", coded("gzip, gzip", gzip.compress(bomb(512))), ANY),
-    ("a bomb with a 500", coded("gzip", bomb(256), 500), (errors.ServerError,)),
-    ("a bomb with a 404", coded("gzip", bomb(256), 404), (errors.NotFoundError,)),
-    ("a bomb with a 302", coded("gzip", bomb(256), 302), REFUSED),
-    ("a string without an end", raw(head(200) + END + b'"', again(b"x" * 2**16, times=2**12)), ANY),
+    ("a bomb", coded("gzip", bomb(96)), ANY),
+    ("a bomb in deflate", coded("deflate", zlib.compress(bytes(2**26), 9)), ANY),
+    ("a bomb in a bomb", coded("gzip, gzip", gzip.compress(bomb(96))), ANY),
+    ("a bomb with a 500", coded("gzip", bomb(96), 500), (errors.ServerError,)),
+    ("a bomb with a 404", coded("gzip", bomb(96), 404), (errors.NotFoundError,)),
+    ("a bomb with a 302", coded("gzip", bomb(96), 302), REFUSED),
+    ("a string without an end", raw(head(200) + END + b'"', again(b"x" * 2**16, times=1500)), ANY),
     (
         "chunks without an end",
-        raw(head(200, CHUNKED) + END, again(b"10000\r\n" + b" " * 2**16 + END, times=2**12)),
+        raw(head(200, CHUNKED) + END, again(b"10000\r\n" + b" " * 2**16 + END, times=1500)),
         ANY,
     ),
-    ("64 MiB of lists", raw(head(200) + END + b"[", again(b"[]," * 2**14, times=2**10), b"0]"), ANY),
-    ("a 500 without an end", raw(head(500) + END, again(b"x" * 2**16, times=2**12)), (errors.ServerError,)),
-    ("headers without an end", raw(head(200), again(b"x-a: b\r\n" * 99, times=2**16)), BROKEN),
+    ("24 MiB of lists", raw(head(200) + END + b"[", again(b"[]," * 2**14, times=500), b"0]"), ANY),
+    ("a 500 without an end", raw(head(500) + END, again(b"x" * 2**16, times=1500)), (errors.ServerError,)),
+    ("headers without an end", raw(head(200), again(b"x-a: b\r\n" * 99, times=2**14)), BROKEN),
     (
         "trailers without an end",
-        raw(head(200, CHUNKED) + END + b"0\r\n", again(b"x-a: b\r\n" * 99, times=2**16)),
+        raw(head(200, CHUNKED) + END + b"0\r\n", again(b"x-a: b\r\n" * 99, times=2**14)),
         ANY,
     ),
-    ("a header without an end", raw(head(200) + b"x-a: ", again(b"x" * 2**16, times=2**12)), BROKEN),
+    ("a header without an end", raw(head(200) + b"x-a: ", again(b"x" * 2**16, times=1500)), BROKEN),
 ]
 LISTS = [
     (
-        "a page of 64 MiB",
-        raw(head(200) + END + b'{"data":[', again(b"{}," * 2**14, times=1400), b"{}]}"),
+        "a page of 5 MiB",
+        raw(head(200) + END + b'{"data":[', again(b"{}," * 2**14, times=100), b"{}]}"),
         ANY,
     ),
-    ("a page that is a bomb", coded("gzip", bomb(256)), ANY),
+    ("a page that is a bomb", coded("gzip", bomb(96)), ANY),
 ]
 # fmt: on
 
@@ -93,7 +104,9 @@ def cases():
     )
     yield from GET_RUN.cases(MUCH, alone=True, seconds=25)
     yield from LIST_RUNS.cases(LISTS, alone=True, seconds=25)
-    yield from UPLOAD.cases(MUCH[-6:], alone=True, seconds=25)
+    yield from UPLOAD.cases(
+        [(name, answer, (*right, OR_GOOD)) for name, answer, right in MUCH[-6:]], alone=True, seconds=25
+    )
 
 
 @pytest.mark.parametrize("case", [*cases()], ids=lambda case: case.name)
