@@ -27,7 +27,8 @@ COLOURS = ("blocking", "awaiting")
 ONCE = RetryPolicy(attempts=1, find_for=0)
 SOON = PollPolicy(first=0, shortest=0.05, interval=0.1, error_budget=0.5)
 IDENTITY = RunIdentity.of("hostile")
-LARGE = b"%PDF-1.4 document-7c1e-do-not-show-me " * 120_000
+PIECE = "document-7c1e-do-not-show-me"
+LARGE = f"%PDF-1.4 {PIECE} ".encode() * 120_000
 
 # What may be said of an answer that is no HTTP, breaks off, or has a body that the API does not promise.
 BROKEN = (errors.ApiConnectionError, errors.UnreadableAnswerError)
@@ -71,6 +72,11 @@ def calling(call: Callable[[Any], Any], colour: str, **settings: Any) -> Callabl
         return asyncio.run(act())
 
     return blocking if colour == "blocking" else awaiting
+
+
+def told(value: Any) -> str:
+    """Return a value as the name of a case has it."""
+    return "missing" if value is ... else ascii(value)[:50].replace("[", "(").replace("]", ")")
 
 
 def of(kind: type, **attributes: Any) -> Callable[[Any, Any], bool]:

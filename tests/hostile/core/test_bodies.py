@@ -16,6 +16,7 @@ from tests.hostile.core.clients import (
     OR_GOOD,
     UNREADABLE,
     WAIT,
+    told,
 )
 from tests.hostile.retab import ROLES, page, run
 
@@ -116,10 +117,6 @@ def shapes(operation):
         # Every place has some of these, and all of them stand somewhere.
         for value in [WRONG[(next(numbers) * 5) % len(WRONG)] for _ in range(2)]:
             yield f"{'.'.join(map(str, path))} is {told(value)}", replaced(known, path, value)
-
-
-def told(value):
-    return "missing" if value is ... else ascii(value)[:30].replace("[", "(").replace("]", ")")
 
 
 def run_with(path, value):
