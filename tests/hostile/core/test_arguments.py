@@ -219,13 +219,13 @@ REVIEWS = [
 POLICIES = [
     *(
         (RetryPolicy, name, bad)
-        for name in ("attempts", "base", "cap", "patience", "find_for")
-        for bad in NO_SECONDS[2:]
+        for name in ("base", "cap", "patience", "find_for")
+        for bad in NO_SECONDS[3:]
     ),
     *(
         (PollPolicy, name, bad)
         for name in ("interval", "growth", "error_budget", "first", "jitter")
-        for bad in NO_SECONDS[1:]
+        for bad in NO_SECONDS[3:]
     ),
     *((RunIdentity.of, "since", bad) for bad in (7, "2026-01-01", datetime(2026, 1, 1), object())),  # noqa: DTZ001
 ]
