@@ -20,8 +20,13 @@ _BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
     408: errors.ServerError,
     409: errors.ConflictError,
     413: errors.DocumentTooLargeError,
+    421: errors.ServerError,
     422: errors.RequestRejectedError,
+    425: errors.ServerError,
     429: errors.RateLimitedError,
+    # What gateways answer when somebody closed the connection before they had an answer.
+    460: errors.ServerError,
+    499: errors.ServerError,
 }
 
 # What web frameworks answer for a path that they do not serve, to the letter: an unknown id is named in other words.

@@ -21,6 +21,7 @@ Api = Literal["auto", "classic", "current"]
 # Seconds. What is longer is a mistake, or infinity, which no socket takes.
 _LONGEST_TIMEOUT = 86400.0
 _HIGHEST_RATE = 1e6
+_PORTS = {"http": 80, "https": 443}
 _LONGEST_URL = 2000
 # Of `max_response_bytes`: no run would fit into less.
 _FEWEST_BYTES = 64 * 1024
@@ -82,7 +83,9 @@ def _usable_url(base_url: object) -> str:
     url = base_url.strip() if isinstance(base_url, str) else ""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        usable = (
+            parts.scheme in {"http", "https"} and _is_name(parts.hostname or "") and (parts.port or 1) > 0
+        )
     except ValueError:
         usable = False
     usual = url.isprintable() and not set(url) & set(" \\") and len(url) <= _LONGEST_URL
@@ -91,8 +94,18 @@ def _usable_url(base_url: object) -> str:
             f"base_url must look like {DEFAULT_BASE_URL} (http or https, no user, query or fragment); "
             "pass base_url or set RETAB_API_BASE_URL"
         )
-    url = parts.scheme + url[len(parts.scheme) :]  # urlsplit has made it lower case
-    return re.sub(r"/v\d+$", "", url.rstrip("/"))
+    # Each server has one spelling here, for what is known of it is kept by that.
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or "").rstrip(".")
+    port = "" if parts.port in {None, _PORTS[parts.scheme]} else f":{parts.port}"
+    return re.sub(r"/v\d+$", "", f"{parts.scheme}://{host}{port}{parts.path}".rstrip("/"))
+
+
+def _is_name(host: str) -> bool:
+    """Whether a host is a name, perhaps one that is not ASCII, or an address."""
+    if ":" in host:
+        return True  # urlsplit has checked that it is in brackets, and what it is
+    labels = host.removesuffix(".").split(".")
+    return all(re.fullmatch(r"[\w-]{1,63}", label) for label in labels)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

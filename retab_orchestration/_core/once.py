@@ -23,6 +23,7 @@ from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference, OpenedDocument, Spool
+from retab_orchestration.errors import RetabError
 from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, WorkflowRun
 
@@ -64,7 +65,20 @@ async def create_once(
         InputsChangedError: There is a run of this identity with other inputs.
         DocumentReadError: A document could not be read to its end; nothing was created.
     """
-    family = await session.family()
+    try:
+        return await _create_on(session, await session.family(), new, adopt=adopt, on_progress=on_progress)
+    except _OtherRoutesError:
+        # Nothing was sent that could act, and it is to be looked for in another way.
+        return await _create_on(session, await session.family(), new, adopt=adopt, on_progress=on_progress)
+
+
+class _OtherRoutesError(RetabError):
+    """The server has turned out to have the routes of the other family, before anything was created."""
+
+
+async def _create_on(
+    session: Session, family: RouteFamily, new: NewRun, *, adopt: bool, on_progress: OnProgress | None
+) -> WorkflowRun:
     if family == "current":
         current.check_run(new)
     spool = Spool()
@@ -73,7 +87,7 @@ async def create_once(
         fingerprint = new.fingerprint()  # hashes nothing, for the documents were read
         if family == "classic":
             return await _on_classic_routes(session, new, fingerprint, adopt=adopt, on_progress=on_progress)
-        send = partial(_send, session, fingerprint=fingerprint, on_progress=on_progress)
+        send = partial(_send, session, family=family, fingerprint=fingerprint, on_progress=on_progress)
         creation = Creation(session, new, fingerprint, send)
         if not adopt:
             return await _created(session, creation, on_progress)
@@ -96,15 +110,17 @@ async def _on_classic_routes(
     async with _one_at_a_time(session, identity) if adopt else nullcontext():
         own = await own_runs(session, identity, ()) if adopt else {}
         living = {known: run for known, run in own.items() if run.status not in FAILED}
+        if fingerprint in living:
+            return living[fingerprint]
         cut_off_at = begun_of(session, identity, fingerprint) if adopt else None
         if cut_off_at is not None:
             raise cut_off(new, cut_off_at)
-        if fingerprint in living:
-            return living[fingerprint]
         if living and identity.on_mismatch == "error":
             raise inputs_changed(next(iter(living.values())))
         with begun(session, identity, fingerprint):
-            run = await _send(session, new, fingerprint, 0, on_progress)
+            run = await _send(
+                session, new, family="classic", fingerprint=fingerprint, failed=0, on_progress=on_progress
+            )
         remember_own(session, identity, fingerprint, run.id)
         return run
 
@@ -153,9 +169,23 @@ async def _tagged(session: Session, identity: RunIdentity, *, any_generation: bo
 
 
 async def _send(
-    session: Session, new: NewRun, fingerprint: str, failed: int, on_progress: OnProgress | None
+    session: Session,
+    new: NewRun,
+    *,
+    family: RouteFamily,
+    fingerprint: str,
+    failed: int,
+    on_progress: OnProgress | None,
 ) -> WorkflowRun:
-    async def build(family: RouteFamily) -> Call[WorkflowRun]:
+    """Send a create once in the routes of a family.
+
+    Raises:
+        _OtherRoutesError: The server has those of the other one.
+    """
+
+    async def build(found: RouteFamily) -> Call[WorkflowRun]:
+        if found != family:
+            raise _OtherRoutesError("the server has other routes by now")
         if family == "classic":
             return classic.create_run(new, on_progress)
         sent = await _at_server(session, new, on_progress)

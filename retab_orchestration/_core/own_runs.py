@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from retab_orchestration import errors
-from retab_orchestration._calls import shared
 from retab_orchestration._core.create_steps import pauses
 from retab_orchestration._core.session import Session
+from retab_orchestration._core.tags import existing_run
 from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import WorkflowRun
 
@@ -49,6 +49,8 @@ class _Known:
 _own: OrderedDict[tuple[str, str], _Known] = OrderedDict()
 _MOST_OWN = 10_000
 _MOST_EARLIER = 100
+# Seconds for which a run of ours is asked for again that is not found.
+_LOOK_FOR = 15.0
 
 
 def _known(session: Session, identity: RunIdentity) -> _Known:
@@ -74,7 +76,7 @@ def begun(
         is_lost: Whether an error leaves open what became of an earlier sending.
     """
     known = _known(session, identity)
-    known.begun.setdefault(fingerprint, session.runtime.utc())
+    known.begun[fingerprint] = session.runtime.utc()
     try:
         yield
     except errors.CreateOutcomeUnknownError:
@@ -148,12 +150,11 @@ async def _unlisted(
 
 
 async def _existing(session: Session, own: _Own) -> WorkflowRun | None:
-    """Read a run; a server may not know what it has just created, so for a while it is asked again."""
+    """Read a run; a server may not know what it has just created, and a gateway nothing at all, so it is asked again.
+
+    Raises:
+        UnsupportedRouteError: There is nothing behind the gateway that could know a run.
+    """
     age = session.runtime.now() - own.made
-    for pause in (0.0, *pauses(session.retry.find_for - age)):
-        await session.runtime.sleep(pause)
-        try:
-            return await session.exchange(shared.get_run(own.run_id))
-        except errors.NotFoundError:
-            continue
-    return None
+    look_for = max(session.retry.find_for - age, _LOOK_FOR)
+    return await existing_run(session, own.run_id, (0.0, *pauses(look_for)))

@@ -9,11 +9,13 @@ from retab_orchestration import errors
 from retab_orchestration._calls import classic, shared
 from retab_orchestration._core.details import with_details
 from retab_orchestration._core.once import create_once
-from retab_orchestration._core.session import PASSING, Session
-from retab_orchestration._core.waiting import Patience, checked_run, look_by, wait_for
+from retab_orchestration._core.own_runs import remember_own
+from retab_orchestration._core.session import Session
+from retab_orchestration._core.siblings import came_before
+from retab_orchestration._core.waiting import LOOK_FAILURES, Patience, checked_run, look_by, wait_for
 from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference
-from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity
+from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
 from retab_orchestration.models import DocumentRef, WorkflowRun
 
 __all__ = ["cancel_run", "checked_on_change", "details_of_settled", "get_run", "restart_run", "wait_for_run"]
@@ -29,10 +31,9 @@ async def restart_run(
 ) -> WorkflowRun:
     """Run the inputs of a run again, in the version that is published now, once for an identity."""
     if await session.family() == "classic":
-        command_id = identity.key if identity else uuid.uuid4().hex
-        return await session.exchange(
-            classic.restart_run(run_id, command_id, is_remembered=identity is not None)
-        )
+        if identity is None:
+            return await session.exchange(classic.restart_run(run_id, uuid.uuid4().hex, is_remembered=False))
+        return await _restart_of(session, run_id, identity)
     source = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
     if not source.has_inputs:
         raise errors.UnreadableAnswerError(
@@ -51,6 +52,18 @@ async def restart_run(
         identity=identity,
     )
     return await create_once(session, replace(new, parent_run_id=run_id), adopt=adopt)
+
+
+async def _restart_of(session: Session, run_id: str, identity: RunIdentity) -> WorkflowRun:
+    """Return the run that a classic server has started for an identity; another one, if that had ended badly before."""
+    began, seen = session.runtime.now(), set[str]()
+    while True:
+        command_id = digest_of(identity.key, len(seen)) if seen else identity.key
+        run = await session.exchange(classic.restart_run(run_id, command_id, is_remembered=True))
+        if run.id in seen or not came_before(session, identity, run, began):
+            remember_own(session, identity, f"restart of {run_id}", run.id)
+            return run
+        seen.add(run.id)
 
 
 def _reference(document: DocumentRef) -> FileReference:
@@ -120,8 +133,8 @@ async def details_of_settled(
 
     try:
         patience = replace(patience, timeout=None, poll=poll)
-        return await wait_for(session, run.id, look, patience, passing=PASSING)
-    except PASSING as error:
+        return await wait_for(session, run.id, look, patience)
+    except LOOK_FAILURES as error:
         raise errors.OutputsUnavailableError(
             f"run {run.id} is {run.status_name}, but its outputs could not be read: {error}. They are kept: wait for "
             "the run again, which reads them at once",

@@ -34,6 +34,10 @@ class GiveUp:
 Decision = LookAgain | Settle | Expire | GiveUp
 
 
+# Seconds. What asks for a longer pause than this is waiting for nothing: a run may end meanwhile.
+_LONGEST_PAUSE = 120.0
+
+
 class Schedule:
     """The course of one wait for one run.
 
@@ -138,7 +142,8 @@ class Schedule:
         if self._expired(now):
             return Expire()
         gap = self._policy.gap_after_failure(self.errors.failures, chance=chance)
-        return self._at(self.errors.next_at(trouble, now, max(gap, retry_after or 0.0)))
+        asked = min(retry_after or 0.0, _LONGEST_PAUSE)
+        return self._at(self.errors.next_at(trouble, now, max(gap, asked)))
 
     def _clock_review(self, status: RunStatus, now: float, since: float) -> None:
         if status.is_waiting and self._review_since is None:

@@ -27,9 +27,6 @@ _READ_AT_ONCE = 32 * 1024
 # The same for a body of which no models are built.
 _LOADED_AT_ONCE = 256 * 1024
 
-# What gateways answer when somebody closed the connection before they had an answer.
-_GAVE_UP = frozenset({460, 499})
-
 PASSING = (
     errors.ApiConnectionError,
     errors.RateLimitedError,
@@ -159,7 +156,5 @@ def _leaves_open(error: errors.ApiError) -> bool:
     """Tell whether a create may have taken effect: the server, or a gateway, may act and still fail to say so."""
     if isinstance(error, errors.ApiConnectionError):
         return error.sent
-    if isinstance(error, errors.ApiStatusError) and error.status in _GAVE_UP:
-        return True
     unread = errors.UnreadableAnswerError | errors.ResponseTooLargeError
     return isinstance(error, errors.ServerError | unread)

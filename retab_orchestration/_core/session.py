@@ -48,9 +48,13 @@ class Session:
         """Return a session with the same account over another runtime."""
         return Session(runtime, self.settings, self.retry)
 
-    async def family(self) -> RouteFamily:
-        """Return the route family to use, asking the server the first time if it is to be found out."""
-        return (await self._dialects.get()).api
+    async def family(self, attempts: int | None = None) -> RouteFamily:
+        """Return the route family to use, asking the server the first time if it is to be found out.
+
+        Args:
+            attempts: How often to ask a server that does not answer; None leaves it to the account's setting.
+        """
+        return (await self._dialects.get(attempts)).api
 
     async def exchange(self, call: Call[T]) -> T:
         """Send a call until it is answered or its retries are used up.

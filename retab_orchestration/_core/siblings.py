@@ -12,15 +12,18 @@ from retab_orchestration._core.own_runs import is_earlier
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.tags import Found, existing_run, find_tagged
 from retab_orchestration._inputs import NewRun
-from retab_orchestration.identity import FINGERPRINT, IDENTITY, digest_of
+from retab_orchestration.identity import FINGERPRINT, IDENTITY, RunIdentity, digest_of
 from retab_orchestration.models import RunStatus, WorkflowRun
 
-__all__ = ["FAILED", "Siblings", "kept_of", "until_listed"]
+__all__ = ["FAILED", "Siblings", "came_before", "kept_of", "until_listed"]
 
 _log = logging.getLogger(__name__)
 
 FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 """What a run has ended badly with."""
+
+# Seconds between the looks at a run that a list shows and that is not found.
+_LOOKS = (0.0, 1.0, 4.0, 8.0)
 
 # A server may tell times in whole seconds.
 _WHOLE_SECONDS = 1.0
@@ -51,17 +54,9 @@ class Siblings:
         return [run for run in found.runs if run.id not in self.failed]
 
     def came_before(self, run: WorkflowRun) -> bool:
-        """Whether a run ended badly before its create was sent.
-
-        This process knows it, or it took longer by its server's clock than that is ago.
-        """
-        if run.status not in FAILED or run.id in self.failed:
-            return run.status in FAILED
-        if is_earlier(self._session, self._new.identity, run.id):
-            return True
-        began, ended = run.timing.created_at, run.timing.completed_at
-        least = self._session.runtime.now() - self._began + _WHOLE_SECONDS
-        return bool(began and ended and (ended - began).total_seconds() > least)
+        """Whether a run ended badly before its create was sent."""
+        known = run.status in FAILED and run.id in self.failed
+        return known or came_before(self._session, self._new.identity, run, self._began)
 
     async def settled(self, run: WorkflowRun) -> WorkflowRun:
         """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest.
@@ -78,23 +73,29 @@ class Siblings:
                 continue
             if run.id not in {each.id for each in runs}:
                 runs = (*runs, run)  # not listed yet, so it is the youngest
-            run = await self.only(runs)
+            run = await self.only(runs) if len(runs) > 1 else run
         return run
 
     async def only(self, runs: Sequence[WorkflowRun]) -> WorkflowRun:
         """Return the run that is kept, of these from the oldest, and cancel the others, which nobody waits for.
 
-        A list may show as running what has failed, so where there are several each is looked at itself.
+        A list may show as running what has failed, so each is looked at itself.
         """
-        if len(runs) < 2:
-            return runs[0]
         kept = kept_of(runs)
         try:
-            present = [run for each in runs if (run := await existing_run(self._session, each.id))]
+            found = [await existing_run(self._session, each.id, _LOOKS) for each in runs]
         except errors.ApiError as error:
-            self._warn(f"there are {len(runs)}, and which of them goes on could not be seen ({error})", kept)
+            found, why = [], str(error)
+        else:
+            why = "one is not found"
+        present = [run for run in found if run is not None]
+        if len(present) < len(runs):
+            if len(runs) > 1:
+                self._warn(
+                    f"there are {len(runs)}, and which of them goes on could not be seen ({why})", kept
+                )
             return kept
-        kept = kept_of(present or runs)
+        kept = kept_of(present)
         await self._cancel([each for each in present if each.id != kept.id], kept)
         return kept
 
@@ -146,6 +147,19 @@ class Siblings:
     def without_parent(self, found: Found) -> Found:
         """Leave out the run that is restarted: it is not the one that its restart makes."""
         return replace(found, runs=tuple(run for run in found.runs if run.id != self._new.parent_run_id))
+
+
+def came_before(session: Session, identity: RunIdentity, run: WorkflowRun, began: float) -> bool:
+    """Whether a run ended badly before its create was sent.
+
+    This process knows it, or it took longer by its server's clock than that is ago.
+    """
+    if run.status not in FAILED:
+        return False
+    created, ended = run.timing.created_at, run.timing.completed_at
+    least = session.runtime.now() - began + _WHOLE_SECONDS
+    took_longer = bool(created and ended and (ended - created).total_seconds() > least)
+    return took_longer or is_earlier(session, identity, run.id)
 
 
 async def until_listed(

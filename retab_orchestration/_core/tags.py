@@ -2,6 +2,7 @@
 
 import math
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -127,16 +128,25 @@ async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
 
 async def _whole(session: Session, run: WorkflowRun) -> WorkflowRun | None:
     """Return a run with what an answer, or a row, may leave out; None where it is gone."""
-    return run if "metadata" in run.raw else await existing_run(session, run.id)
+    return run if run.metadata else await existing_run(session, run.id)
 
 
-async def existing_run(session: Session, run_id: str) -> WorkflowRun | None:
-    """Look at a run itself; None where it is gone."""
-    try:
-        found: WorkflowRun = await session.exchange(shared.get_run(run_id))
-    except errors.NotFoundError:
-        return None
-    return found
+async def existing_run(session: Session, run_id: str, pauses: Iterable[float] = (0.0,)) -> WorkflowRun | None:
+    """Look at a run itself, after each of these pauses for as long as it is not found; None where it is gone.
+
+    Raises:
+        UnsupportedRouteError: A gateway does not even know the route, the last time.
+    """
+    missing: errors.NotFoundError | None = None
+    for pause in pauses:
+        await session.runtime.sleep(pause)
+        try:
+            return await session.exchange(shared.get_run(run_id))
+        except errors.NotFoundError as error:
+            missing = error
+    if isinstance(missing, errors.UnsupportedRouteError):
+        raise missing
+    return None
 
 
 async def _filtered_or_not(session: Session) -> Tags:
@@ -179,8 +189,9 @@ async def _filtered(session: Session, key: str, value: str) -> tuple[WorkflowRun
     """Return the runs that the list gives for a tag; None if it gives any other, so that it proves nothing."""
     runs: list[WorkflowRun] = []
     async for row in iter_runs(session, RunFilters.read(metadata={key: value}, order="asc", limit=100)):
-        # A row may leave out what the run has.
-        run = row if "metadata" in row.raw else await session.exchange(shared.get_run(row.id))
+        run = await _whole(session, row)
+        if run is None:
+            continue
         if run.metadata.get(key) != value:
             return None
         runs.append(run)
@@ -203,11 +214,15 @@ async def _read(
     """Look for a tag in the rows themselves, newest first."""
     found: list[WorkflowRun] = []
     read, looked, is_complete = 0, 0, True
+    created: datetime | None = None
     earliest = -math.inf if since is None else since.timestamp() - _CLOCK_SLACK
     async for run in iter_runs(session, RunFilters.read(workflow_id=workflow_id, order="desc", limit=100)):
-        created = run.timing.created_at
+        created, before = run.timing.created_at, created
         if created is not None and created.timestamp() < earliest:
-            break
+            # Unless the list has another order than it was asked for, all that follow are older.
+            if before is not None and created <= before:
+                break
+            continue
         read += 1
         if read > MOST_ROWS:
             is_complete = False

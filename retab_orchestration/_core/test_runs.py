@@ -1,15 +1,15 @@
 """Runs of a workflow's saved tests."""
 
-import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience, look_by, wait_for
+from retab_orchestration._core.waiting import Patience, checked_run, wait_for
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_choice, checked_id
 from retab_orchestration.models import RouteFamily, WorkflowTestResult, WorkflowTestRun
@@ -64,14 +64,17 @@ class TestScope:
 
 
 async def _in_the_servers_word(session: Session, send: Callable[[current.TestsWord], Any]) -> Any:
-    """Send in today's word for tests, and in the older one where the server has no such route."""
+    """Send in the word for tests that the server was seen to use, else today's; in the other where it is no route."""
+    word = session.tests_word
     try:
-        return await send(session.tests_word)
+        return await send(word)
     except errors.UnsupportedRouteError:
-        if session.tests_word == "tests":
+        session.tests_word = "tests" if word == "evals" else "evals"
+        try:
+            return await send(session.tests_word)
+        except errors.UnsupportedRouteError:
+            session.tests_word = word  # neither is known: it was a gateway that said so
             raise
-        session.tests_word = "tests"
-        return await send("tests")
 
 
 async def create_test_run(session: Session, scope: TestScope) -> WorkflowTestRun:
@@ -91,27 +94,31 @@ async def create_test_run(session: Session, scope: TestScope) -> WorkflowTestRun
 
 async def get_test_run(session: Session, test_run_id: str) -> WorkflowTestRun:
     """Look at a run of tests once."""
-    if await session.family() == "classic":
-        return await session.exchange(classic.get_test_run(test_run_id))
-    found: WorkflowTestRun = await _in_the_servers_word(
-        session, lambda word: session.exchange(current.get_test_run(test_run_id, word))
-    )
-    return found
+    return await _looked_at(session, test_run_id, session.family, session.exchange)
 
 
 async def wait_for_test_run(session: Session, test_run_id: str, patience: Patience) -> WorkflowTestRun:
     """Look at a run of tests until it has ended."""
-    with contextlib.suppress(
-        errors.ApiError
-    ):  # it settles the word for tests; the wait has a patience of its own
-        await get_test_run(session, test_run_id)
-    is_classic = await session.family() == "classic"
-    call = (
-        classic.get_test_run(test_run_id)
-        if is_classic
-        else current.get_test_run(test_run_id, session.tests_word)
+
+    async def look(seconds: float | None) -> WorkflowTestRun:
+        once = partial(session.exchange_once, seconds=seconds)
+        return await _looked_at(session, test_run_id, partial(session.family, attempts=1), once)
+
+    return await wait_for(session, test_run_id, look, patience)
+
+
+async def _looked_at(
+    session: Session,
+    test_run_id: str,
+    family: Callable[[], Awaitable[RouteFamily]],
+    send: Callable[[Call[WorkflowTestRun]], Awaitable[WorkflowTestRun]],
+) -> WorkflowTestRun:
+    if await family() == "classic":
+        return checked_run(await send(classic.get_test_run(test_run_id)), test_run_id)
+    found: WorkflowTestRun = await _in_the_servers_word(
+        session, lambda word: send(current.get_test_run(test_run_id, word))
     )
-    return await wait_for(session, test_run_id, look_by(session, call, test_run_id), patience)
+    return checked_run(found, test_run_id)
 
 
 async def list_test_results(session: Session, test_run_id: str) -> list[WorkflowTestResult]:

@@ -259,10 +259,8 @@ async def wait_for(
     look: Callable[[float | None], Awaitable[W]],
     patience: Patience,
     on_change: Callable[[W], Any] | None = None,
-    *,
-    passing: tuple[type[errors.ApiError], ...] = LOOK_FAILURES,
 ) -> W:
-    """Look at a run again and again until it has settled; `passing` are the failures of a look that may pass.
+    """Look at a run again and again until it has settled.
 
     Raises:
         WaitTimeoutError: The deadline passed.
@@ -275,7 +273,7 @@ async def wait_for(
         await runtime.sleep(max(0.0, decision.at - runtime.now()))
         try:
             run = await look(wait.seconds_left(runtime.now()))
-        except passing as error:
+        except LOOK_FAILURES as error:
             decision = wait.failed(error, runtime.now(), runtime.chance())
             continue
         decision = wait.saw(run, runtime.now(), runtime.chance())

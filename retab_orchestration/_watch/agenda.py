@@ -14,7 +14,7 @@ __all__ = ["Agenda"]
 # Seconds by which a look may be early, so that it is made together with others.
 _EARLY = 0.25
 # Seconds for which a hold lasts at the most.
-_LONGEST_HOLD = 600.0
+_LONGEST_HOLD = 120.0
 
 
 class Agenda:

@@ -188,6 +188,6 @@ class RateLimitedError(ApiStatusError):
 
 
 class ServerError(ApiStatusError):
-    """5xx, 408: the server, or a gateway, gave up; whether it acted is not known."""
+    """5xx, 408, 421, 425, 460, 499: the server, or a gateway, gave up; whether it acted is not known."""
 
     advice = "Try again later"

@@ -4,7 +4,7 @@ import pytest
 
 from retab_orchestration import AsyncRetabClient, RetabClient, RetryPolicy
 from retab_orchestration._blocking import iterate_blocking, run_blocking
-from retab_orchestration._core import dialects, own_runs, tags
+from retab_orchestration._core import dialects, listing, own_runs, tags
 from retab_orchestration._core.session import Session
 from retab_orchestration._http import Response
 from retab_orchestration.emulator import Service
@@ -20,6 +20,7 @@ def nothing_found_out_yet():
     tags._created.clear()
     own_runs._own.clear()
     dialects._failures.clear()
+    listing._say_failed.clear()
 
 
 @pytest.fixture

@@ -6,16 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from retab_orchestration import RunStatus
-from retab_orchestration._core import listing
 from retab_orchestration._http import Response
 from tests.retab_orchestration.conftest import ok
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def nothing_seen_yet():
-    listing._say_failed.clear()
 
 
 def row(number, status, created=None):
