@@ -83,7 +83,8 @@ class AsyncioRuntime(Clocks):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._shared: _Shared | None = None
+        self._shared: dict[int, _Shared] = {}
+        """By the id of the loop: threads may use a client each in a loop of its own."""
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
@@ -141,32 +142,37 @@ class AsyncioRuntime(Clocks):
             yield
 
     async def aclose(self) -> None:
-        """Give the connections back; the last user closes them."""
-        shared, self._shared = self._shared, None
-        if shared is None:
+        """Give the connections of this loop back, and of those that have ended; the last user closes them."""
+        for name, shared in list(self._shared.items()):
+            loop = shared.loop()
+            is_ours = loop is None or loop.is_closed() or loop is asyncio.get_running_loop()
+            if is_ours and self._shared.pop(name, None) is shared:  # another thread may have been faster
+                shared.users -= 1
+                await self._left(shared, loop)
+
+    async def _left(self, shared: _Shared, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Close what nobody uses any more."""
+        if loop is None or shared.users:
             return
-        shared.users -= 1
-        if shared.users:
-            return
-        loop = shared.loop()
-        if loop is not None and loop.is_closed():
+        if loop.is_closed():
             self._pools.pop(loop, None)  # its connections ended with it
-        elif loop is asyncio.get_running_loop():
-            self._pools.get(loop, {}).pop(self._settings, None)
-            for pool in shared.pools.values():
-                await pool.aclose()
+            return
+        self._pools.get(loop, {}).pop(self._settings, None)
+        for pool in shared.pools.values():
+            await pool.aclose()
 
     async def _joined(self) -> _Shared:
         loop = asyncio.get_running_loop()
-        if self._shared is not None and self._shared.loop() is not loop:
-            await self.aclose()
-        if self._shared is None:
-            shared = self._pools.setdefault(loop, {})
-            if self._settings not in shared:
-                shared[self._settings] = _Shared(ref(loop), Transport(self._settings))
-            self._shared = shared[self._settings]
-            self._shared.users += 1
-        return self._shared
+        known = self._shared.get(id(loop))
+        if known is not None and known.loop() is loop:
+            return known
+        await self.aclose()  # of loops that have ended, one of which may have had this id
+        shared = self._pools.setdefault(loop, {})
+        if self._settings not in shared:
+            shared[self._settings] = _Shared(ref(loop), Transport(self._settings))
+        self._shared[id(loop)] = joined = shared[self._settings]
+        joined.users += 1
+        return joined
 
     async def _pool(self, shared: _Shared, kind: Kind, number: int) -> httpcore.AsyncConnectionPool:
         key = kind, number

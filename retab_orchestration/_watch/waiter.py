@@ -1,6 +1,7 @@
 """One who waits, as the watcher sees it."""
 
 import asyncio
+import copy
 import math
 import sys
 from collections.abc import Callable, Iterable
@@ -10,7 +11,7 @@ from retab_orchestration._core.resuming import check_resuming
 from retab_orchestration._core.schedule import Decision, LookAgain, Settle
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import LAST_LOOK, Wait
-from retab_orchestration.errors import ApiError, ReviewNotResumedError
+from retab_orchestration.errors import ApiError, RetabError, ReviewNotResumedError
 from retab_orchestration.models import RunStatus, WorkflowRun
 from retab_orchestration.models.row import RunRow
 
@@ -158,7 +159,7 @@ class Waiter:
     def fail(self, error: BaseException) -> None:
         """End the wait."""
         if not self.settled.done():
-            self.settled.set_exception(error)
+            self.settled.set_exception(_own(error))
 
     def _trust_list(self, now: float, chance: float) -> None:
         """Let the list alone tell of the run for a while, which is another one for each."""
@@ -183,7 +184,7 @@ class Waiter:
             decision = self._context.run(decide)
         # Of the look, or of `on_change`, which may even say that it was cancelled: it is for whoever waits.
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            self.settled.set_exception(error)
+            self.settled.set_exception(_own(error))
             return None
         return self._follow(decision, now, run, hint=hint)
 
@@ -200,6 +201,15 @@ class Waiter:
         else:
             self.fail(self.wait.expired())
         return None
+
+
+def _own(error: BaseException) -> BaseException:
+    """Return an error for one wait alone: whoever raises it adds to its traceback, and others may have the same."""
+    if not isinstance(error, RetabError):
+        return error
+    again = copy.copy(error).with_traceback(error.__traceback__)
+    again.__cause__, again.__suppress_context__ = error.__cause__, error.__suppress_context__
+    return again
 
 
 async def check_waits(session: Session, run: WorkflowRun, waiters: Iterable[Waiter]) -> None:

@@ -87,7 +87,8 @@ class RetabClient(RunOperations, TestRunOperations):
 class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
     """Retab, awaiting. Use it in an `async with` block, or await `aclose`.
 
-    Clients of one event loop with the same settings share their connections; the last one closes them.
+    Clients of one event loop with the same settings share their connections; the last one closes them. Several event
+    loops, each in a thread of its own, may use one client at once, and each closes it for itself.
 
     Args:
         api_key: The key; None takes RETAB_API_KEY.

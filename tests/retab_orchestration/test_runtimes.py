@@ -322,6 +322,34 @@ def test_a_client_may_be_used_on_one_loop_after_another():
     assert not list(AsyncioRuntime._pools)
 
 
+def test_a_client_may_be_used_in_several_loops_at_once():
+    with server() as served:
+        client = AsyncRetabClient("k", served.url, api="classic", auth="bearer")
+        together, failures = threading.Barrier(4), []
+
+        async def look():
+            async with client:
+                for _ in range(10):
+                    await asyncio.gather(*(client.get_run("run_1", outputs=False) for _ in range(5)))
+
+        def in_a_loop():
+            together.wait(60)
+            try:
+                asyncio.run(look())
+            except Exception as error:  # noqa: BLE001
+                failures.append(error)
+
+        threads = [threading.Thread(target=in_a_loop) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+
+    assert failures == []
+    assert len(served.seen) == 4 * 50
+    assert client._session.runtime._shared == {}
+
+
 def test_a_client_that_is_closed_while_it_opens_says_so_and_leaves_nothing_open():
     async def main(url):
         client = AsyncRetabClient("k", url, api="classic", auth="bearer")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from retab_orchestration import ApiTimeoutError, PollPolicy, RunStatus, WaitTimeoutError
+from retab_orchestration import ApiError, ApiTimeoutError, PollPolicy, RunStatus, WaitTimeoutError
 from retab_orchestration._core.waiting import Patience, Wait
 from retab_orchestration._http import Response
 from retab_orchestration._watch.agenda import Agenda
@@ -322,3 +322,30 @@ def test_a_list_that_lags_tells_nobody_of_a_review_that_ends_and_begins_again(cl
     course = ["running", "waiting_for_human", "running", "completed"]
     for seen in told.values():
         assert seen == course[-len(seen) :], seen
+
+
+class SaysNo(Quick):
+    """Refuses to tell of a run, with an answer or without one."""
+
+    refusal = None
+
+    async def send(self, request):
+        if request.path.startswith("/v1/workflows/runs/"):
+            if isinstance(self.refusal, Exception):
+                raise self.refusal
+            return self.refusal
+        return await super().send(request)
+
+
+@pytest.mark.parametrize("refusal", [Response(403, b"{}"), ApiTimeoutError("no answer", sent=True)])
+def test_two_waits_for_one_run_have_an_error_each(clock, refusal):
+    world = World(clock, runtime=SaysNo)
+    world.runtime.refusal = refusal
+    run_id = world.start(300)
+
+    first, second = world.wait([run_id, run_id], poll=PollPolicy(error_budget=10.0))
+
+    assert isinstance(first, ApiError)
+    assert first is not second
+    assert (type(first), first.args, first.__dict__) == (type(second), second.args, second.__dict__)
+    assert first.__traceback__ is not None
