@@ -9,6 +9,8 @@ from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._http import Request, Response
+from retab_orchestration._redaction import NOTHING_SENT, Sent, without_key
+from retab_orchestration._texts import printable
 
 __all__ = ["Problem", "error_of", "names_no_route", "read_problem", "retry_after_of", "told"]
 
@@ -142,23 +144,21 @@ def retry_after_of(response: Response, now: float) -> float | None:
         return None
 
 
-def _printable(character: str) -> str:
-    """Return a character as a log may show it: a line end or an escape code would be taken for the log's own."""
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
-
-
-def told(value: Any, key: str, depth: int = 0) -> Any:
-    """Return what a server said, without the key and documents, no longer or deeper than a log line should be."""
+def told(value: Any, key: str, sent: Sent = NOTHING_SENT, depth: int = 0) -> Any:
+    """Return what a server said, without the key and what was sent, no longer or deeper than a log line should be."""
     if depth > _DEEPEST:
         return "…"
     if isinstance(value, str):
-        shown = "".join(map(_printable, (value.replace(key, "***") if key else value)[: _LONGEST_TEXT + 1]))
-        return shown if len(shown) <= _LONGEST_TEXT else shown[:_LONGEST_TEXT] + "…"
+        said = without_key(value.encode(errors="replace"), key).decode() if key else value
+        # Longer than what is shown, so that what is cut of a repetition is still known for one.
+        return printable(sent.hidden_in(said[: 2 * _LONGEST_TEXT]), _LONGEST_TEXT)
     if isinstance(value, Mapping):
         return {
-            told(name, key): told(item, key, depth + 1) for name, item in value.items() if name not in _ECHOES
+            told(name, key, sent): told(item, key, sent, depth + 1)
+            for name, item in list(value.items())[:100]
+            if name not in _ECHOES
         }
-    return [told(item, key, depth + 1) for item in value[:100]] if isinstance(value, list) else value
+    return [told(item, key, sent, depth + 1) for item in value[:100]] if isinstance(value, list) else value
 
 
 def error_of(
@@ -176,8 +176,7 @@ def error_of(
     if request.signed_url is not None:
         return _upload_error(request, response, now)
     # Before anything is cut: of a key that is cut in two a part would stay.
-    content = response.content.replace(key.encode(), b"***") if key else response.content
-    problem = read_problem(content)
+    problem, sent = read_problem(without_key(response.content, key)), Sent.of(request)
     kind = _BY_STATUS.get(
         response.status, errors.ServerError if response.status >= 500 else errors.ApiStatusError
     )
@@ -190,12 +189,12 @@ def error_of(
     elif response.is_cut:
         silent = "what the server said could not be read, or had more bytes than max_response_bytes allows"
     return kind(
-        (told(problem.message, key) or silent) + _size_of(request, response),
+        (told(problem.message, key, sent) or silent) + _size_of(request, response),
         method=request.method,
         path=request.path,
         status=response.status,
-        code=told(problem.code, key),
-        details=told(problem.details, key),
+        code=told(problem.code, key, sent),
+        details=told(problem.details, key, sent),
         request_id=told(response.headers.get("x-request-id"), key),
         run_id=run_id,
         retry_after=retry_after_of(response, now),

@@ -108,7 +108,10 @@ class Sender:
             )
         response = await self.runtime.send(request)
         if not 200 <= response.status < 300:
-            raise self._refusal(call, request, response)
+            if request.body is None or request.body.length <= _READ_AT_ONCE:
+                raise self._refusal(call, request, response)
+            # What was sent is read again, to be found in what the server says.
+            raise await self.runtime.off_loop(lambda: self._refusal(call, request, response), slow=True)
         try:
             if len(response.content) <= (_LOADED_AT_ONCE if call.whole else _READ_AT_ONCE):
                 return call.answer(response)

@@ -1,14 +1,18 @@
 """The seven forms in which Retab has said no, and the error that each becomes."""
 
+import base64
 import json
 import pickle
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from retab_orchestration import errors
+from retab_orchestration._calls.bodies import Embedded, json_body
 from retab_orchestration._http import Request, Response
 from retab_orchestration._problems import error_of, names_no_route, read_problem, retry_after_of
+from retab_orchestration.documents import read_document
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 MANIFEST = [
@@ -232,3 +236,109 @@ def test_megabytes_from_a_server_are_cut_before_anything_is_done_with_them():
     error = error_of(Request("GET", "/v1/x"), Response(500, body), run_id=None, now=0.0, key="k")
 
     assert len(str(error)) < 3000
+
+
+KEY = "rt_live/0123+45=6789"
+WRITTEN = [
+    KEY,
+    quote(KEY, safe=""),
+    quote(KEY, safe="").lower(),
+    quote(quote(KEY, safe=""), safe=""),
+    "".join(f"%{ord(character):02X}" for character in KEY),
+    KEY.replace("/", "\\/"),
+    KEY.replace("/", "\\u002f").replace("+", "\\u002B"),
+    json.dumps(json.dumps(KEY.replace("/", "\\/"))),
+    KEY.replace("+", "&#43;").replace("/", "&#x2F;"),
+    base64.b64encode(KEY.encode()).decode(),
+    base64.b64encode(f"{KEY}:".encode()).decode(),
+]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("around", ["{}", "x" * 190 + "{} and more", "x" * 990 + "{}"])
+@pytest.mark.parametrize("form", ["text", "message", "JSON in a message", "html"])
+def test_the_key_is_struck_out_however_it_is_written(written, around, form):
+    text = around.format(written)
+    content = {
+        "text": text.encode(),
+        "message": json.dumps({"message": text, "code": text, "details": [text]}).encode(),
+        "JSON in a message": json.dumps({"message": json.dumps({"a": text})}).encode(),
+        "html": f"<a href='/x?key={text}'>".encode(),
+    }[form]
+
+    error = error_of(Request("GET", "/v1/x"), Response(500, content), run_id=None, now=0.0, key=KEY)
+
+    told = f"{error} {error.details} {error.code}"
+    assert "live" not in told
+    assert "0123" not in told
+    assert base64.b64encode(KEY.encode()).decode()[:8] not in told
+
+
+INVOICE = b"Invoice INV-7 of ACME Corp, Jane Doe, 1234.56 EUR, 4 High Street" * 20
+
+
+def asked(content=INVOICE):
+    document = read_document(("invoice.txt", content))
+    value = {"patient": "Jane Doe, born 1970-01-01", "urgency": "high"}
+    payload = {
+        "workflow_id": "wf_0123456789abcdefghij",
+        "documents": {
+            "start-node-1": {"filename": "a-very-long-invoice-name.txt", "content": Embedded("d", document)}
+        },
+        "json_inputs": {"json-node-1": value},
+    }
+    return Request("POST", "/v1/workflows/runs", body=json_body(payload))
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        INVOICE[:64].decode(),
+        INVOICE[7:40].decode(),
+        INVOICE.decode(),
+        base64.b64encode(INVOICE).decode(),
+        base64.b64encode(INVOICE).decode()[40:70],
+        "Jane Doe, born 1970-01-01",
+    ],
+)
+def test_what_was_sent_is_not_repeated_in_any_field(echo):
+    for body in (
+        {"detail": f"cannot take: {echo}!"},
+        {"detail": [{"loc": ["body", echo], "msg": f"no: {echo}", "type": echo}]},
+        {"code": echo, "message": echo, "details": {echo: [echo]}},
+    ):
+        refused = Response(422, json.dumps(body).encode())
+        error = error_of(asked(), refused, run_id=None, now=0.0, key="k" * 20)
+
+        told = f"{error} {error.details} {error.code}"
+        assert not [at for at in range(len(echo) - 16) if echo[at : at + 16] in told]
+
+
+def test_what_is_wrong_with_what_was_sent_is_still_told():
+    text = "json-node-1: 'high' is no urgency of workflow wf_0123456789abcdefghij, nor has it start-node-1"
+    refused = Response(422, json.dumps({"detail": text}).encode())
+
+    assert text in str(error_of(asked(), refused, run_id=None, now=0.0, key="k" * 20))
+
+
+@pytest.mark.parametrize("at", [0, 7, 147_400, 700_000])
+def test_what_was_sent_of_a_large_request_is_not_repeated_either(at):
+    content = b"".join(b"line %d: Invoice of ACME Corp, Jane Doe\n" % number for number in range(20_000))
+    echo = content[at : at + 100].decode()
+    encoded = base64.b64encode(content).decode()[at : at + 100]
+    text = f"no start node start-node-9: {echo.strip()} {encoded} {'and so on ' * 50}"
+
+    error = error_of(
+        asked(content),
+        Response(422, json.dumps({"detail": text, "code": "no_node"}).encode()),
+        run_id=None,
+        now=0.0,
+        key="k" * 20,
+    )
+
+    told = f"{error} {error.details}"
+    assert "no start node start-node-9" in told
+    assert "no_node" in told
+    assert not [start for start in range(len(echo) - 16) if echo[start : start + 16] in told]
+    assert not [start for start in range(len(encoded) - 16) if encoded[start : start + 16] in told]
+    assert len(error.message) <= 250
