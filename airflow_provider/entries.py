@@ -150,7 +150,9 @@ def identity_of(
     # and is the same on all workers.
     whose = (namespace,) if is_shared or attempt.started is None else ()
     key = RunIdentity.of(*whose, *attempt.names, generation=generation).key
-    begun = attempt.ti_began if not is_kept and attempt.try_number > 1 else None
+    # The first try after a clear has another key than those before it, so none of them can have begun its run.
+    is_after_another = attempt.try_number > 1 and not (standing is Standing.CLEARED and attempt.is_granted)
+    begun = attempt.ti_began if not is_kept and is_after_another else None
     return RunIdentity(
         key, RunIdentity.of(namespace, *attempt.names).family, since=attempt.began, begun=begun
     )

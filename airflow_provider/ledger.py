@@ -63,10 +63,13 @@ class Ledger:
         """Write what the attempt before has written, as this one has started nothing; unless there is a successor."""
         if self._memory is None or self.successor() is not None:
             return
-        if self.entry:
-            self._memory.set(_KEY, self.entry.written())
-        else:
-            self._memory.delete(_KEY)
+        try:
+            if self.entry:
+                self._memory.set(_KEY, self.entry.written())
+            else:
+                self._memory.delete(_KEY)
+        except Exception:  # noqa: BLE001  what made this attempt fail is what its user has to hear
+            _log.warning("Airflow still keeps that this task may have a run, which it has not", exc_info=True)
 
     def successor(self) -> Entry | None:
         """Return what another attempt has written since this one did; None if none has, or where nobody can tell."""

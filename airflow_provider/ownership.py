@@ -188,6 +188,10 @@ class Ownership:
         # Clearing a finished DAG run gives it a new start, so that they may be older than that.
         family = replace(self.identity, since=None, begun=None)
         runs = {run.id: run for run in client.find_runs(family, any_generation=True)}
+        if not self._ledger.is_kept and all(map(has_failed, runs.values())):
+            # The attempt before may have been killed as it started one, which a list may not show for a while.
+            late = replace(family, begun=self._attempt.ti_began)
+            runs = {run.id: run for run in client.find_runs(late, any_generation=True)}
         entry, own = self._entry, self.identity.tags.items()
         if entry is not None and entry.begun is not None:
             runs |= {run.id: run for run in client.find_runs(entry.meant())}

@@ -1,13 +1,15 @@
 """RetabRunSensor: waits for a run that something else started."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     Context,
     PokeReturnValue,
@@ -90,13 +92,31 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
             return super().execute(context)
         # Airflow's sensors count every second, those in which a human is asked as well.
         wait = Wait(strict_deadline=time.time() + self.timeout)
-        with failing_well():
+        with self._failing_softly(), failing_well():
             run = self._look()
             if run is not None and is_settled(run, self.on_review):
                 return self._finish(context, run)
             if run is not None:
                 self._push(context, run)
             raise self._deferral(self.run_id, wait)
+
+    @contextmanager
+    def _failing_softly(self) -> Iterator[None]:
+        """Skip where the author wants no failure, as Airflow does around `poke` and around what resumes."""
+        try:
+            yield
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            if self.soft_fail or self.never_fail:
+                told = "soft_fail" if self.soft_fail else "never_fail"
+                raise AirflowSkipException(f"Skipping due to {told} is set to True: {error}") from error
+            raise
+
+    def late_unseen(self, run_id: str) -> Exception:
+        """Return what a sensor fails with whose time is over in an outage: it has nothing to cancel."""
+        error: Exception = AirflowSensorTimeout(
+            f"Run {run_id} could not be looked at when {self.timeout:g} s were over"
+        )
+        return error
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""

@@ -180,8 +180,7 @@ class RetabRunTrigger(BaseTrigger):
         left = self.deadline - time.time()
         if self.on_review == "wait" and self.watch is None:
             # Deferred before the clock was ours. This may be another triggerer than the one that saw the review begin.
-            timing = (await client.get_run(self.run_id, outputs=False)).timing
-            left += timing.human_waiting_duration_ms / 1000
+            left += await _seconds_in_review(client, self.run_id)
         return left
 
     def _log_change(self, run: "WorkflowRun") -> None:
@@ -194,6 +193,22 @@ class RetabRunTrigger(BaseTrigger):
     def _log_outage(self, error: "ApiError | None") -> None:
         self._sight.told(is_lost=error is not None, now=time.time())
         log_outage(self.run_id, self.logger(), error)
+
+
+async def _seconds_in_review(client: "AsyncRetabClient", run_id: str) -> float:
+    """Return for how long a human was asked, as the run tells, trying for as long as looks may fail."""
+    from retab_orchestration import PollPolicy, RetabError
+    from retab_orchestration.policies import ErrorBudget, Trouble
+
+    policy = PollPolicy()
+    budget = ErrorBudget(policy.error_budget)
+    while True:
+        try:
+            return (await client.get_run(run_id, outputs=False)).timing.human_waiting_duration_ms / 1000
+        except RetabError as error:
+            if not error.retryable or not budget.failed(Trouble.OUTAGE, time.monotonic()):
+                raise
+            await asyncio.sleep(policy.gap_after_failure(budget.failures, chance=0.5))  # noqa: TID251
 
 
 def _refusals() -> "KeyRefusals":

@@ -31,7 +31,7 @@ from airflow_provider.outcomes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from retab_orchestration import RetabClient, WorkflowRun
+    from retab_orchestration import RetabClient, RetabError, WorkflowRun
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,10 @@ class RunWaiter:
             status: `TIMEOUT` or `OUT_OF_TIME`.
         """
         raise NotImplementedError
+
+    def late_unseen(self, run_id: str) -> Exception | None:  # noqa: ARG002
+        """Return what the task fails with when its time is over and the run cannot be seen; None looks on for it."""
+        return None
 
     def execute_complete(  # noqa: PLR0917  Airflow gives all by name
         self,
@@ -112,30 +116,39 @@ class RunWaiter:
         self, client: "RetabClient", context: Context, outcome: RunEvent, wait: Wait
     ) -> tuple["WorkflowRun", Wait]:
         """Return the run, and the wait with its clock as the trigger and this look saw it; or defer again."""
-        from retab_orchestration import AuthenticationError, NotFoundError, RetabError
+        from retab_orchestration import RetabError
 
         wait = outcome.told_to(wait)
         try:
             run = client.get_run(outcome.run_id, output_nodes=self._nodes())
         except RetabError as error:
-            # The trigger reads the connection anew, and knows for how long a run may not be there.
-            is_news = isinstance(error, AuthenticationError | NotFoundError) and outcome.status != WAIT_FAILED
-            again = wait.failed_to_resume(time.time()) if error.retryable or is_news else None
-            if again is None and outcome.status == WAIT_FAILED:
-                raise self._wait_failed(outcome) from error
-            if again is None:
-                raise
-            if wait.failing_since is None:
-                log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
-            if outcome.is_state:  # which may be that of the run for days
-                push_state(context, outcome.status, outcome.nodes)
-            raise self._deferral(outcome.run_id, again, outcome.nodes) from error
+            raise self._unreadable(context, outcome, wait, error) from error
         if wait.failing_since is not None:
             log.warning("Run %s can be read again", run.id)
         now = time.time()
         if not run.is_terminal:
             wait = wait.saw(is_waiting=run.is_waiting, at=now, since=wait.seen_at)
         return run, replace(wait, failing_since=None, seen_at=now)
+
+    def _unreadable(
+        self, context: Context, outcome: RunEvent, wait: Wait, error: "RetabError"
+    ) -> BaseException:
+        """Return what follows where the run cannot be read at a resume: another deferral, or a failure."""
+        from retab_orchestration import AuthenticationError, NotFoundError
+
+        # The trigger reads the connection anew, and knows for how long a run may not be there.
+        is_news = isinstance(error, AuthenticationError | NotFoundError) and outcome.status != WAIT_FAILED
+        again = wait.failed_to_resume(time.time()) if error.retryable or is_news else None
+        if outcome.status == OUT_OF_TIME and (late := self.late_unseen(outcome.run_id)) is not None:
+            return late
+        if again is None:
+            return self._wait_failed(outcome) if outcome.status == WAIT_FAILED else error
+        if wait.failing_since is None:
+            log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
+        if outcome.is_state:  # which may be that of the run for days
+            push_state(context, outcome.status, outcome.nodes)
+        deferred: BaseException = self._deferral(outcome.run_id, again, outcome.nodes)
+        return deferred
 
     def _resume(
         self, client: "RetabClient", context: Context, run: "WorkflowRun", outcome: RunEvent, wait: Wait

@@ -767,3 +767,31 @@ def test_restart_none_of_whose_answers_came_is_retried_under_the_same_command(
     attempt(kept, try_number=2, operator=build())
 
     assert created(emulator) == 2
+
+
+def test_a_store_that_forgets_nothing_hides_no_refusal(attempt, emulator, kept, caplog):
+    """What the user has to hear is why Retab refused the run."""
+
+    def fail(key):
+        raise ConnectionError("no answer from the API server")
+
+    kept.delete = fail
+    emulator.post_faults([{"match": "POST /v1/workflows/runs", "kind": "http_422"}])
+
+    with refused(RetabError, match="422"):
+        attempt(kept)
+
+    assert "Airflow still keeps" in caplog.text
+
+
+def test_a_task_that_is_cleared_on_classic_routes_where_nothing_is_kept_starts_a_run(
+    attempt, connect, emulator, new_ti
+):
+    connect(extra=CLASSIC)
+    attempt()
+    ti = new_ti()
+    ti.start_date = datetime.now(UTC)
+
+    attempt(try_number=2, max_tries=2, ti=ti)
+
+    assert created(emulator) == 2

@@ -13,6 +13,7 @@ from airflow_provider.sensors import RetabRunSensor
 from retab_orchestration import InvalidInputError, ServerError
 from retab_orchestration.policies import ErrorBudget
 from tests.airflow_provider.refusals import refused
+from tests.sweep.sockets import hurry
 
 XCOMS = {"run_id": str, "status": str, "waiting_for_node_ids": list, "run_url": str}
 
@@ -183,3 +184,31 @@ def test_more_failed_pokes_than_ever_were_forgiven_end_nothing(connect, start, c
     emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "kind": "garbage", "times": 999}])
 
     assert not any(task.poke(context) for _ in range(6))
+
+
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("ends", ["failed", "in review"])
+def test_a_run_that_has_ended_badly_before_the_sensor_looks_is_skipped_if_the_sensor_fails_softly(
+    connect, client, settle, in_review, execute, how, option, ends
+):
+    run_id = in_review
+    if ends == "failed":
+        run_id = client.create_run("wf_fail").id
+        settle(run_id)
+
+    with pytest.raises(AirflowSkipException):
+        execute(sensor(run_id, on_review="fail", **{option: True}, **how))
+
+
+def test_a_deferred_sensor_whose_time_is_over_in_an_outage_ends_with_a_sensor_timeout(
+    connect, start, context, emulator, monkeypatch
+):
+    hurry(monkeypatch)
+    task = sensor(start(600), deferrable=True, timeout=5)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    emulator.post_faults([{"match": "GET /v1/workflows/runs*", "kind": "http_503", "times": 9999}])
+    event = {"run_id": task.run_id, "status": "out_of_time"}
+
+    with pytest.raises(AirflowSensorTimeout, match="could not be looked at"):
+        task.execute_complete(context, event=event, **deferred.value.kwargs)

@@ -493,3 +493,14 @@ def test_a_deferred_task_that_is_late_in_an_outage_cancels_its_run_when_that_is_
 
     with RetabClient(fresh_key(), server.url) as client:
         assert status(client, ti.xcoms["run_id"]) == "cancelled"
+
+
+def test_a_clear_where_nothing_is_kept_finds_on_a_slow_list_what_to_cancel(serve, connect, attempt, new_ti):
+    server = serve(list_lag=LAG)
+    first = attempt()
+    own_runs._own.clear()  # another process
+
+    second = attempt(try_number=2, max_tries=2)
+
+    with RetabClient(fresh_key(), server.url) as client:
+        assert (status(client, first), status(client, second)) == ("cancelled", "running")

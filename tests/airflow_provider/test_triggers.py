@@ -8,6 +8,7 @@ import pytest
 from airflow_provider.triggers import RetabRunTrigger
 from hosts.processes import wait_until
 from retab_orchestration import AsyncRetabClient, RetabClient
+from tests.sweep.sockets import hurry
 
 KEY = "rt_test_3b1c9f"
 
@@ -340,3 +341,17 @@ def test_trigger_holds_no_key(connect, start):
     path, kwargs = RetabRunTrigger(start(0)).serialize()
 
     assert KEY not in json.dumps([path, kwargs])
+
+
+def test_an_outage_does_not_end_a_trigger_that_was_deferred_before_the_clock_was_ours(
+    connect, start, emulator, fire, monkeypatch
+):
+    """It asks its run for how long a human was asked before it waits."""
+    hurry(monkeypatch)
+    run_id = start(60)
+    old = {"run_id": run_id, "on_review": "wait", "deadline": time.time() + 600}
+    emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "kind": "http_503", "times": 12}])
+
+    [event] = fire(RetabRunTrigger(**old))
+
+    assert event["status"] == "completed"
