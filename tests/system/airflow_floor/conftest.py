@@ -37,6 +37,19 @@ class Airflow:
             cwd=self.home,
         )
 
+    def python(self, script):
+        """Run a script in this Airflow."""
+        process = Process(
+            "python",
+            [AIRFLOW.with_name("python"), "-c", script],
+            output=self.home / "python.log",
+            env=self._env,
+        )
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+
     def task(self, dag_id):
         """Return the state, the try and the pid of a DAG's task; nothing of all that before there is one."""
         asked = "SELECT state, try_number, pid FROM task_instance WHERE dag_id = ?"
@@ -67,7 +80,7 @@ def airflow(emulators):
     home = Path(tempfile.mkdtemp(prefix="airflow-floor-"))
     running = []
     try:
-        host = Airflow(home, _environment(home, emulators))
+        host = Airflow(home, environment(home, emulators, Path(__file__).with_name("dags")))
         migration = host.start("db", "migrate")
         running.append(migration)
         migration.wait(180)
@@ -79,12 +92,13 @@ def airflow(emulators):
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _environment(home, emulators):
+def environment(home, emulators, dags, api="classic"):
+    """Return the settings of an Airflow, with a connection for each Retab."""
     # Another Airflow's settings, or another venv's Python, must not leak into this one.
     leaks = ("AIRFLOW", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(leaks)}
     settings = {
-        "core__dags_folder": Path(__file__).with_name("dags"),
+        "core__dags_folder": dags,
         "core__load_examples": "False",
         "core__dags_are_paused_at_creation": "False",
         "database__sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
@@ -96,13 +110,13 @@ def _environment(home, emulators):
     return {
         **inherited,
         **{f"AIRFLOW__{name.upper()}": str(value) for name, value in settings.items()},
-        **{f"AIRFLOW_CONN_RETAB_{name.upper()}": _connection(each) for name, each in emulators.items()},
+        **{f"AIRFLOW_CONN_RETAB_{name.upper()}": _connection(each, api) for name, each in emulators.items()},
         "AIRFLOW_HOME": str(home),
         "NO_PROXY": "127.0.0.1,localhost",
         "PATH": f"{AIRFLOW.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
 
 
-def _connection(emulator):
-    extra = {"api": "classic", "auth": "api-key"}
+def _connection(emulator, api):
+    extra = {"api": api, "auth": "api-key"}
     return json.dumps({"conn_type": "retab", "host": emulator.url, "password": KEY, "extra": extra})
