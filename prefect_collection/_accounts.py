@@ -32,11 +32,12 @@ def asked(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
         AuthenticationError: It was refused, and there is no other key; the message names the block.
     """
     block = load_credentials(credentials)
+    key = key_of(block)
     try:
         with open_client(block) as client:
             return act(client)
     except AuthenticationError as error:
-        now = _changed(error, block, load_again(block))
+        now = _changed(error, key, load_again(block))
     with open_client(now) as client:
         return act(client)
 
@@ -44,11 +45,12 @@ def asked(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
 async def aasked(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
     """Do what `asked` does, awaiting."""
     block = await aload_credentials(credentials)
+    key = key_of(block)
     try:
         async with await aopen_client(block) as client:
             return await act(client)
     except AuthenticationError as error:
-        now = _changed(error, block, await aload_again(block))
+        now = _changed(error, key, await aload_again(block))
     async with await aopen_client(now) as client:
         return await act(client)
 
@@ -62,6 +64,8 @@ class Account:
 
     def __init__(self, block: RetabCredentials | None) -> None:
         self.block = block
+        # As it is now: that of the environment may be another one when it is refused.
+        self._key = key_of(block)
         self._refusals = KeyRefusals()
 
     def pause_after(self, error: AuthenticationError, now: RetabCredentials | None) -> float:
@@ -74,9 +78,8 @@ class Account:
         Raises:
             AuthenticationError: It was refused every time; the message names the block.
         """
-        is_changed = key_of(now) != key_of(self.block)
-        self.block = now
-        pause = self._refusals.pause_after(time.monotonic(), is_changed=is_changed)
+        before, self._key, self.block = self._key, key_of(now), now
+        pause = self._refusals.pause_after(time.monotonic(), is_changed=self._key != before)
         if pause is not None:
             return pause
         raise _told(error, now, "wait for the run again") from error
@@ -106,10 +109,8 @@ async def awaited(credentials: Credentials, act: Callable[[AsyncRetabClient], Aw
             await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
 
 
-def _changed(
-    error: AuthenticationError, block: RetabCredentials | None, now: RetabCredentials | None
-) -> RetabCredentials | None:
-    if key_of(now) == key_of(block):
+def _changed(error: AuthenticationError, key: str, now: RetabCredentials | None) -> RetabCredentials | None:
+    if key_of(now) == key:
         raise _told(error, now, "try again") from error
     return now
 

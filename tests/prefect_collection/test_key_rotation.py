@@ -1,17 +1,19 @@
 """The key of an account is changed: it is read anew, and the wait goes on; what asks once is asked once more."""
 
 import asyncio
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
 import prefect_collection
+from hosts.processes import wait_until
 from prefect_collection import RetabCredentials, RetabRun, RetabWorkflow
 from retab_orchestration import AuthenticationError, RetabClient
 from retab_orchestration.emulator import Emulator
 
+LOOK = "GET /v1/workflows/runs/{run_id}"
 BEFORE, AFTER = "sk_before_1", "sk_after_2"
 
 
@@ -30,26 +32,24 @@ def run_id(server):
 
 
 def looks(server):
-    return server.stats()["requests"].get("GET /v1/workflows/runs/{run_id}", 0)
+    return server.stats()["requests"].get(LOOK, 0)
 
 
 @contextmanager
 def rotated(server, monkeypatch):
-    """Change the key, there and here, once the run has been looked at."""
+    """Change the key, there and here, while the run is looked at for the first time."""
+    server.post_faults([{"match": "GET /v1/workflows/runs/run_*", "kind": "hold_before"}])
 
     def rotate():
-        until = time.monotonic() + 30
-        while not looks(server):
-            if time.monotonic() > until:
-                return
-            time.sleep(0.02)
+        wait_until(lambda: server.stats()["held"], timeout=60, what="the first look")
         monkeypatch.setenv("RETAB_API_KEY", AFTER)
         server.set_key(AFTER)
+        server.release()
 
-    rotating = threading.Thread(target=rotate)
-    rotating.start()
-    yield
-    rotating.join(40)
+    with ThreadPoolExecutor(1) as rotating:
+        rotation = rotating.submit(rotate)
+        yield
+        rotation.result()
     assert looks(server) > 1
 
 
