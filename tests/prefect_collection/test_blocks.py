@@ -218,7 +218,7 @@ def test_a_failed_run_raises_its_own_message_from_the_wait_and_from_the_result(e
 
 
 def test_a_cancelled_run_raises(emulator):
-    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 60_000}})
     with RetabClient() as client:
         client.cancel_run(run_id)
 
@@ -227,14 +227,14 @@ def test_a_cancelled_run_raises(emulator):
 
 
 def test_the_result_of_a_run_that_goes_on_is_refused(emulator):
-    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 60_000}})
 
     with pytest.raises(RetabError, match=r"wait_for_completion\(\) first"):
         asyncio.run(RetabRun(run_id).fetch_result())
 
 
 def test_a_wait_has_a_deadline(emulator):
-    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+    run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 60_000}})
 
     with pytest.raises(WaitTimeoutError, match=f"{run_id}.*goes on"):
         asyncio.run(RetabRun(run_id, timeout_seconds=0.2).wait_for_completion())

@@ -20,7 +20,7 @@ from prefect_collection._server import asking_again_at_once
 from prefect_collection.blocks import namespace_of
 from retab_orchestration import RetabClient, WaitTimeoutError
 
-LONG = {"json-node-1": {"seconds": 600}}
+LONG = {"json-node-1": {"seconds": 60_000}}
 
 
 @pytest.mark.parametrize("flow", [run_workflow, arun_workflow, run_workflow.with_options(retries=2)])

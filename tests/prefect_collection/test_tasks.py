@@ -150,7 +150,7 @@ def test_a_failed_run_raises_its_own_message(call, emulator):
 
 
 def test_a_run_can_be_cancelled(call, emulator):
-    run_id = call("create_run", "wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+    run_id = call("create_run", "wf_echo", json_inputs={"json-node-1": {"seconds": 60_000}})
 
     assert call("cancel_run", run_id).cancellation.status == "cancelled"
     with pytest.raises(RunCancelledError):

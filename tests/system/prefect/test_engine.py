@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import shutil
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -18,6 +19,7 @@ from prefect.results import get_result_store
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 
 import prefect_collection
+from hosts.processes import wait_until
 from prefect_collection import (
     RetabCredentials,
     RetabWorkflow,
@@ -344,7 +346,7 @@ def test_two_environments_with_one_key_are_told_apart(emulator, monkeypatch):
 
 
 def test_a_flow_that_a_flow_calls_meets_its_run_when_the_caller_is_retried(run_ready_flow, emulator):
-    inputs = {"json-node-1": {"seconds": 600}}
+    inputs = {"json-node-1": {"seconds": 60_000}}
     options = {"json_inputs": inputs, "timeout_seconds": 0.5, "cancel_on_timeout": False}
     called = run_ready_flow.flow
 
@@ -396,7 +398,8 @@ def test_a_flow_that_takes_too_long_cancels_its_run_and_one_that_fails_does_not(
 ):
     started = []
 
-    @flow(timeout_seconds=4 if takes_too_long else None, on_failure=[cancel_retab_runs])
+    # Long enough for a busy machine to get as far as the run.
+    @flow(timeout_seconds=15 if takes_too_long else None, on_failure=[cancel_retab_runs])
     async def waits():
         started.append(await acreate_run("wf_echo", json_inputs={"json-node-1": {"seconds": 6000}}))
         if not takes_too_long:
@@ -776,7 +779,8 @@ def test_a_create_that_is_stopped_from_outside_is_not_repeated(emulator, api):
         tries.append(len(tries))
         if tries == [0]:
             creating = asyncio.ensure_future(prefect_collection.acreate_run("wf_echo", credentials=account))
-            await asyncio.to_thread(_until_held, emulator)
+            held = partial(wait_until, lambda: emulator.stats()["held"], timeout=60.0, what="the create")
+            await asyncio.to_thread(held)
             creating.cancel()
             await asyncio.wait([creating])
             raise RuntimeError("stopped")
@@ -790,8 +794,3 @@ def test_a_create_that_is_stopped_from_outside_is_not_repeated(emulator, api):
 
     emulator.release()
     assert creates(emulator) == emulator.stats()["runs_created"] == 1
-
-
-def _until_held(emulator):
-    while not emulator.stats()["held"]:
-        pass

@@ -129,7 +129,8 @@ def test_a_served_schedule_runs_and_leaves_nothing_for_the_next_time(prefect_hos
     assert ran("served").runs_created == 5
 
     assert not list(folder.glob("inbox/*.pdf"))
-    runs = ended(prefect_host)
+    # It is stopped after two, whatever the third is at.
+    runs = ended(prefect_host)[:2]
     assert {run["state_type"] for run in runs} == {"COMPLETED"}
     assert all(run["created_by"]["type"] == "DEPLOYMENT" or run["deployment_id"] for run in runs)
     totals = [

@@ -3,7 +3,6 @@
 import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from uuid import uuid4
 
 import fsspec
@@ -56,6 +55,10 @@ def file_of(run_id):
     """Return the vendor that a run was started with: what it reads from its document."""
     with RetabClient() as client:
         return client.wait_for_run(run_id, timeout=60).final_outputs["end-node-1"]["json_data"]["vendor_name"]
+
+
+def held(emulator):
+    wait_until(lambda: emulator.stats()["held"] == 1, timeout=60.0, what="the create")
 
 
 @pytest.fixture
@@ -461,13 +464,14 @@ def test_equal_calls_in_threads_and_on_a_loop_are_one_run(emulator):
 
 
 def test_a_call_of_those_at_once_that_is_stopped_leaves_the_others_their_run(emulator):
-    emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "slow", "seconds": 10}])
+    emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "hold_after"}])
 
     @flow
     async def caller():
         calls = [asyncio.ensure_future(acreate_run("wf_echo")) for _ in range(3)]
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(held, emulator)
         calls[1].cancel()
+        emulator.release()
         return await asyncio.gather(*calls, return_exceptions=True)
 
     ended = asyncio.run(caller())
@@ -484,8 +488,7 @@ def test_a_create_that_was_stopped_a_moment_ago_is_looked_for_as_long_as_the_lis
         @flow
         async def caller():
             call = asyncio.ensure_future(acreate_run("wf_echo"))
-            held = partial(wait_until, lambda: server.stats()["held"] == 1, timeout=60.0, what="the create")
-            await asyncio.to_thread(held)
+            await asyncio.to_thread(held, server)
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
             server.release()
