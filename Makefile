@@ -17,7 +17,7 @@ UV := .venvs/uv/bin/uv
 PY = .venvs/$(1)/bin/python
 PYTEST = $(call PY,$(1)) -m pytest
 MYPY = $(call PY,$(1)) -m mypy --cache-dir .mypy_cache/$(1)
-PAIRWISE := --jobs=2 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+AT_ONCE = --jobs=$(1) --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 BUILT = $(1:%=.venvs/%/.built)
 # Airflow 2.11 ends at Python 3.12; the older SDKs begin there.
 PYTHON_RANGE = $(or $(PYTHON_RANGE_$(1)),3.11 3.15)
@@ -35,7 +35,8 @@ PARTS :=
 QUICK :=
 
 .PHONY: help demo test check unit hostile system crash bench sdks sdk-venvs venvs pins wheel clean \
-	unit-core unit-airflow unit-airflow-floor unit-prefect
+	unit-core unit-airflow unit-airflow-floor unit-prefect system-prefect system-prefect-killed system-prefect-once \
+	system-prefect-rest
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,7 +62,7 @@ check: venvs ## Lint, format, import contracts, types
 
 CORE_TESTS := tests/retab_orchestration tests/emulator tests/packaging tests/hosts tests/benchmarks
 unit: venvs ## The tests without hosts, in each environment; branch coverage of the core
-	@$(MAKE) $(PAIRWISE) unit-prefect unit-core unit-airflow-floor unit-airflow
+	@$(MAKE) $(call AT_ONCE,2) unit-prefect unit-core unit-airflow-floor unit-airflow
 
 unit-core:
 	$(call PY,core) -m coverage run -m pytest -m "not system" $(CORE_TESTS)
@@ -82,10 +83,25 @@ hostile: venvs ## Servers that answer anything, and input of every kind, against
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
-	$(call PYTEST,prefect) -m system tests/prefect_collection tests/system/prefect tests/crash/prefect
+	@$(MAKE) system-prefect
 	@# One Airflow for both; what it consists of is killed last.
 	$(call PYTEST,airflow) -m system tests/system/airflow tests/crash/airflow
 	$(call PYTEST,airflow-floor) -m system tests/system/airflow_floor
+
+# Flows wait more than they work, so three servers at a time, each with about a third of the tests.
+PREFECT_TESTS := tests/system/prefect
+PREFECT_KILLED := tests/crash/prefect $(PREFECT_TESTS)/test_secrets.py
+PREFECT_ONCE := $(PREFECT_TESTS)/test_one_run.py $(PREFECT_TESTS)/test_two_processes.py
+PREFECT_REST := $(filter-out $(PREFECT_KILLED) $(PREFECT_ONCE),$(wildcard $(PREFECT_TESTS)/test_*.py)) tests/prefect_collection
+system-prefect: $(call BUILT,prefect)
+	@$(MAKE) $(call AT_ONCE,3) system-prefect-killed system-prefect-once system-prefect-rest
+
+system-prefect-killed:
+	$(call PYTEST,prefect) -m system $(PREFECT_KILLED)
+system-prefect-once:
+	$(call PYTEST,prefect) -m system $(PREFECT_ONCE)
+system-prefect-rest:
+	$(call PYTEST,prefect) -m system $(PREFECT_REST)
 
 crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
 	@rm -rf $(CRASH_RESULTS)

@@ -14,7 +14,7 @@ from tests.crash.record import repetitions, save, summary
 
 collect_ignore_glob = [] if importlib.util.find_spec("prefect") else ["test_*.py"]
 
-LANES = 4
+LANES = 6
 _SUMMARY = pytest.StashKey[str]()
 
 
