@@ -1,6 +1,6 @@
 """One page of a list, whether the server sends an envelope or a bare array."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, model_validator
@@ -51,6 +51,14 @@ class RunPage(Page[WorkflowRun]):
     def __iter__(self) -> Iterator[WorkflowRun]:  # type: ignore[override]  # pydantic's would give its fields
         """Return the runs, in the server's order."""
         return iter(self.data)
+
+    def keys(self) -> Iterable[str]:
+        """Return the names of the fields, so that `dict(page)` has them: so hosts look into what a task returns."""
+        return type(self).model_fields
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a field by its name."""
+        return getattr(self, name)
 
 
 class StepPage(Page[Step]):

@@ -46,3 +46,10 @@ def test_items_are_of_the_pages_own_kind():
     reviews = ReviewPage.model_validate({"data": [{"id": "rev_1", "block_id": "n1"}]})
 
     assert steps.data[0].node_id == reviews.data[0].node_id == "n1"
+
+
+def test_a_page_of_runs_gives_its_runs_and_as_a_dict_its_fields_as_any_model_does():
+    page = RunPage.model_validate({"data": [RUN], "list_metadata": {"after": "b"}})
+
+    assert [run.id for run in page] == ["run_1"]
+    assert dict(page) == {"data": page.data, "before": None, "after": "b"}
