@@ -6,6 +6,7 @@ import pytest
 
 from prefect_collection.outputs import OutputTarget
 from retab_orchestration import WorkflowRun
+from tests.readme import block_with
 
 
 class Elsewhere:
@@ -91,3 +92,11 @@ def test_a_run_that_waits_for_a_human_has_nothing_to_write_yet(call, emulator, i
         "uri": None, "size": None, "sha256": None, "run_id": run_id, "status": "waiting_for_human"
     }  # fmt: skip
     assert not list(tmp_path.glob("*.json"))
+
+
+def test_the_outputs_of_an_invoice_are_those_of_the_readme(call, emulator, invoice):
+    run_id = call("create_run", "wf_invoice", documents={"start-node-1": invoice})
+
+    outputs = call("wait_for_run", run_id, poll_interval_seconds=0.5).final_outputs
+
+    assert outputs == json.loads(block_with("end-node-1", "json"))
