@@ -18,6 +18,7 @@ __all__ = [
     "checked_callback",
     "checked_choice",
     "checked_id",
+    "checked_identity",
     "checked_json",
     "checked_pairs",
     "checked_seconds",
@@ -82,7 +83,7 @@ def checked_seconds(name: str, value: Any) -> float | None:
 
 def checked_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     """Return the value if it is one of those allowed, or raise InvalidInputError that lists them."""
-    if value not in allowed:
+    if not isinstance(value, tuple({type(choice) for choice in allowed})) or value not in allowed:
         raise InvalidInputError(f"{name} must be one of {', '.join(map(str, allowed))}, not {kind_of(value)}")
     return value
 
@@ -189,7 +190,7 @@ class NewRun:
             text_inputs=_string_map("text_inputs", text_inputs),
             version=None if version is None else checked_id("version", version),
             metadata=checked_metadata(checked_pairs("metadata", metadata)),
-            identity=_identity(identity),
+            identity=RunIdentity.of(uuid.uuid4().hex) if identity is None else checked_identity(identity),
             is_tried_again=identity is not None,
         )
 
@@ -216,9 +217,8 @@ class NewRun:
         )
 
 
-def _identity(given: Any) -> RunIdentity:
-    if given is None:
-        return RunIdentity.of(uuid.uuid4().hex)
+def checked_identity(given: Any) -> RunIdentity:
+    """Return an identity as it is, or raise InvalidInputError."""
     if not isinstance(given, RunIdentity):
         raise InvalidInputError(
             f"identity must be a RunIdentity, not {type(given).__name__}; build it with RunIdentity.of"

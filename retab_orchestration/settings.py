@@ -32,8 +32,12 @@ Auth = Literal["auto", "api-key", "bearer"]
 """Which header carries the key: `Api-Key: K` or `Authorization: Bearer K`."""
 
 
+# A name, or an IP address; in its brackets IPv6 may name an interface.
+_HOST_NAME = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?", re.IGNORECASE)
+
+
 def _chosen(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, not {kind_of(value)}")
 
 
@@ -83,8 +87,9 @@ def _usable_url(base_url: object) -> str:
     url = base_url.strip() if isinstance(base_url, str) else ""
     try:
         parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()  # which knows how long a name may be
         usable = (
-            parts.scheme in {"http", "https"} and _is_name(parts.hostname or "") and (parts.port or 1) > 0
+            parts.scheme in {"http", "https"} and bool(_HOST_NAME.fullmatch(host)) and (parts.port or 1) > 0
         )
     except ValueError:
         usable = False
@@ -98,14 +103,6 @@ def _usable_url(base_url: object) -> str:
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or "").rstrip(".")
     port = "" if parts.port in {None, _PORTS[parts.scheme]} else f":{parts.port}"
     return re.sub(r"/v\d+$", "", f"{parts.scheme}://{host}{port}{parts.path}".rstrip("/"))
-
-
-def _is_name(host: str) -> bool:
-    """Whether a host is a name, perhaps one that is not ASCII, or an address."""
-    if ":" in host:
-        return True  # urlsplit has checked that it is in brackets, and what it is
-    labels = host.removesuffix(".").split(".")
-    return all(re.fullmatch(r"[\w-]{1,63}", label) for label in labels)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -148,7 +145,7 @@ class Settings:
         _check_bytes(self.max_response_bytes)
         if isinstance(self.verify, os.PathLike):
             object.__setattr__(self, "verify", os.fspath(self.verify))
-        if not isinstance(self.verify, (bool, str)) or (isinstance(self.verify, str) and "\0" in self.verify):
+        if not isinstance(self.verify, (bool, str)) or self.verify == "" or "\0" in str(self.verify):
             raise ConfigurationError(f"verify must be True, False or a path, not {kind_of(self.verify)}")
         if self.proxy is not None and not (
             isinstance(self.proxy, str) and self.proxy.startswith(("http://", "https://"))

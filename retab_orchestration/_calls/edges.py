@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from retab_orchestration.models._reading import cursor, pick
+
 __all__ = ["EdgePage"]
 
 
@@ -19,5 +21,5 @@ class EdgePage:
     def read(cls, body: Any) -> "EdgePage":
         """Read an envelope or a bare array."""
         if isinstance(body, Mapping):
-            return cls(tuple(map(dict, body["data"])), (body.get("list_metadata") or {}).get("after"))
+            return cls(tuple(map(dict, body["data"])), pick(cursor, body, "list_metadata.after", "after"))
         return cls(tuple(map(dict, body)))

@@ -74,7 +74,7 @@ def _status(name: str, value: Any) -> RunStatus | None:
     if value is None:
         return None
     try:
-        status = RunStatus(value)
+        status = RunStatus(value) if isinstance(value, str) else RunStatus.UNKNOWN
     except ValueError:
         status = RunStatus.UNKNOWN
     if status is RunStatus.UNKNOWN:

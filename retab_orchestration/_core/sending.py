@@ -12,6 +12,7 @@ from tenacity.wait import wait_random_exponential
 from retab_orchestration import errors
 from retab_orchestration._http import Call, Request, Response, Runtime
 from retab_orchestration._problems import error_of, told
+from retab_orchestration._texts import printable
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.policies import RetryPolicy
 from retab_orchestration.settings import Settings
@@ -139,9 +140,9 @@ class Sender:
 def _reason(error: Exception) -> str:
     """Say what was wrong with a body without repeating any of it."""
     if isinstance(error, ValidationError):
-        return "; ".join(
-            problem["msg"] for problem in error.errors(include_input=False, include_context=False)
-        )
+        problems = error.errors(include_input=False, include_context=False)
+        # A list has one for each of its rows.
+        return printable("; ".join(dict.fromkeys(problem["msg"] for problem in problems)))
     return "it is not JSON" if isinstance(error, JSONDecodeError) else type(error).__name__
 
 

@@ -88,14 +88,14 @@ def read_proxy(text: str, source: str) -> Proxy:
     try:
         parts = urlsplit(text.strip() if "://" in text else "http://" + text.strip())
         scheme, host = parts.scheme, parts.hostname
-        port = parts.port or _PORTS.get(scheme, 0)
+        port = _PORTS.get(scheme, 0) if parts.port is None else parts.port
         name = host.encode("ascii" if host.isascii() else "idna").decode() if host else ""
     except ValueError:
         raise ConfigurationError(f"{source} has no usable host or port: {advice}") from None
     if scheme not in _PORTS:
         kind = "SOCKS proxies are not supported" if scheme.startswith("socks") else "it has an unknown scheme"
         raise ConfigurationError(f"{source}: {kind}; {advice}")
-    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", name):
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", name) or not port:
         raise ConfigurationError(f"{source} has no usable host or port: {advice}")
     if parts.username is None and parts.password is None:
         return Proxy(scheme, name, port)

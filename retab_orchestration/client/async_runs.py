@@ -11,7 +11,7 @@ from retab_orchestration._core import listing, once, reviews, runs
 from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import OnReview, Patience
-from retab_orchestration._inputs import NewRun, checked_id
+from retab_orchestration._inputs import NewRun, checked_id, checked_identity
 from retab_orchestration.errors import ApiError
 from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import ReviewDecision, RunPage, Step, WorkflowRun
@@ -170,7 +170,7 @@ class AsyncRunOperations:
                 since then, for a list may lag: so this may take as long.
             any_generation: Whether runs of other generations of the same owner count as well.
         """
-        return await once.find_runs(self._session, identity, any_generation=any_generation)
+        return await once.find_runs(self._session, checked_identity(identity), any_generation=any_generation)
 
     async def wait_for_run(
         self,

@@ -8,10 +8,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from retab_orchestration._texts import is_unicode, printable
+
 T = TypeVar("T")
 
 LONGEST_ID = 256
 """Characters of an id; Retab's have about 30."""
+
+# Characters of a server's word for a state, and of a cursor; Retab's have about 20 and 30.
+_LONGEST_WORD = 100
+_LONGEST_CURSOR = 4096
 
 _OBJECTS = (dict, BaseModel)
 
@@ -103,6 +109,24 @@ def anything(value: Any) -> Any:
 def text(value: Any) -> str | None:
     """Return a string that is not empty."""
     return str(value) if isinstance(value, str) and value else None
+
+
+def word(value: Any) -> str | None:
+    """Return a string as an error or a log line may show it."""
+    found = text(value)
+    return None if found is None else printable(found, _LONGEST_WORD)
+
+
+def cursor(value: Any) -> str | None:
+    """Return a cursor.
+
+    Raises:
+        ValueError: It cannot be sent back.
+    """
+    found = text(value)
+    if found is not None and (not is_unicode(found) or len(found) > _LONGEST_CURSOR):
+        raise ValueError("a cursor in it is none")
+    return found
 
 
 def is_id(value: str) -> bool:

@@ -16,6 +16,7 @@ from retab_orchestration.models._reading import (
     rows,
     text,
     whole,
+    word,
 )
 from retab_orchestration.models.status import RunStatus, StepStatus, TriggerType
 
@@ -103,13 +104,13 @@ class Cancellation(Reading):
 
 def literal_of(enum: type[_Status], name: str | None, named: Any) -> str | None:
     """Choose the server's own word over our name for the same thing, as they stand in a dump of ours."""
-    word = text(named)
-    return word if word and name and enum.read(word) is enum.read(name) else name
+    own = word(named)
+    return own if own and name and enum.read(own) is enum.read(name) else name
 
 
 def state_of(enum: type[_Status], body: Any) -> str | None:
     """Find the literal of a state, flat or under `lifecycle`; None if there is none."""
-    name = pick(text, body, "lifecycle.status", "lifecycle.kind", "status")
+    name = pick(word, body, "lifecycle.status", "lifecycle.kind", "status")
     named = fields(body).get("status_name")
     return name if named is None else literal_of(enum, name, named)
 

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, model_validator
 
-from retab_orchestration.models._reading import Reading, pick, text
+from retab_orchestration.models._reading import Reading, cursor, pick
 from retab_orchestration.models.review import Review, ReviewVersion
 from retab_orchestration.models.run import WorkflowRun
 from retab_orchestration.models.step import Step
@@ -40,8 +40,8 @@ class Page(Reading, Generic[Item]):
             raise ValueError("This is no page of a list: it has no `data`")
         return {
             "data": body["data"] or (),
-            "before": pick(text, dict(body), "list_metadata.before", "before"),
-            "after": pick(text, dict(body), "list_metadata.after", "after"),
+            "before": pick(cursor, dict(body), "list_metadata.before", "before"),
+            "after": pick(cursor, dict(body), "list_metadata.after", "after"),
         }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from retab_orchestration.models._reading import is_id, pick, text
+from retab_orchestration.models._reading import cursor, is_id, pick, text
 from retab_orchestration.models.lifecycle import state_of
 from retab_orchestration.models.run import WorkflowRun, waiting_nodes_of
 from retab_orchestration.models.status import RunStatus
@@ -68,7 +68,7 @@ class RowPage:
         if not isinstance(envelope.get("data", 0), list | None):
             raise ValueError("This is no page of a list: it has no `data`")  # noqa: TRY004  the body is wrong
         data = tuple((row["id"], row) for row in envelope["data"] or () if _has_id(row))
-        return cls(data, pick(text, envelope, "list_metadata.after", "after"), size)
+        return cls(data, pick(cursor, envelope, "list_metadata.after", "after"), size)
 
 
 def _has_id(row: Any) -> bool:

@@ -34,7 +34,11 @@ _numbers = itertools.count(1)
 
 
 class World:
-    """What a case has to itself: a key, a folder and two sites, one of which it was not told to go to."""
+    """What a case has to itself: a key, a folder and two sites, one of which it was not told to go to.
+
+    Attributes:
+        stored: What a host would store or show of it, for an act to fill.
+    """
 
     def __init__(self, server: Server, case: "Case", folder: Path) -> None:
         self._server = server
@@ -49,6 +53,7 @@ class World:
         replies = case.replies(self) if callable(case.replies) else case.replies
         self.site = server.site(retab(replies), case.accepted)
         self.strayed: list[str] = []
+        self.stored: list[Any] = []
 
     @cached_property
     def url(self) -> str:
@@ -174,6 +179,7 @@ def _ran(server: Server, case: Case, folder: Path) -> tuple[World, Seen]:
     world.break_off()
     acting.join(NOTICING)
     seen.strayed = [] if case.may_stray else world.strayed
+    seen.stored = "\n".join(map(repr, world.stored))
     seen.outside = world.written_outside()
     return world, seen
 

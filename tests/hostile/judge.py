@@ -24,6 +24,8 @@ class Seen:
     strayed: list[str] = field(default_factory=list)
     """Requests that went to a host where they did not belong."""
     logged: str = ""
+    stored: str = ""
+    """What a host would store or show."""
     is_over: bool = True
 
 
@@ -69,6 +71,8 @@ def _leaked(seen: Seen, secrets: tuple[str, ...]) -> tuple[str, str] | None:
         return "leak", f"{', '.join(told)} in the texts of {seen.error!r}"
     if told := [secret for secret in secrets if secret in seen.logged]:
         return "leak", f"{', '.join(told)} in the log"
+    if told := [secret for secret in secrets if secret in seen.stored or secret in repr(seen.value)]:
+        return "leak", f"{', '.join(told)} in what is stored or returned"
     return ("leak", "sent to another host: " + ", ".join(seen.strayed)) if seen.strayed else None
 
 

@@ -13,6 +13,9 @@ LONGEST_HEAD = 1024 * 1024
 # Bytes of a body that are kept.
 KEPT = 64 * 1024
 
+# A test may let all others sleep for less.
+_sleep = asyncio.sleep
+
 Part = bytes | float | Callable[[], Iterable[bytes | float]]
 """Bytes to send, seconds to do nothing, or a function that yields these."""
 
@@ -166,11 +169,11 @@ async def _say(answer: Answer, writer: asyncio.StreamWriter) -> None:
         if isinstance(piece, bytes):
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(0)  # a client that keeps up would have the loop to itself
+            await _sleep(0)  # a client that keeps up would have the loop to itself
         else:
-            await asyncio.sleep(piece)
+            await _sleep(piece)
     if answer.then == "stall":
-        await asyncio.sleep(600)
+        await _sleep(600)
     if answer.then == "reset":
         raw = writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -270,7 +270,7 @@ NO_URLS = [
     ),
 ]
 NO_CHOICES = [7, None, "newest", "", [], {}, object(), Odd()]
-NO_FILES = [7, None, "", "/nowhere.pem", "/etc/passwd", "/dev/null", "/", "\x00", "\ud800", [], Odd()]
+NO_FILES = [7, None, "", "/nowhere.pem", "/etc/passwd", "/dev/null", "\x00", "\ud800", [], Odd()]
 NO_PROXIES = [
     *(
         7,

@@ -59,13 +59,6 @@ CURSORS = {
     "rows of nothing": lambda n, rows: {"data": [{}] * 9, "list_metadata": {"after": f"c{n}"}},
     "no data, another cursor": lambda n, rows: {"list_metadata": {"after": f"c{n}"}},
 }
-# As above: other rows for ever, which only somebody who reads on and on will notice.
-ENDLESS = {
-    "other rows, another cursor": lambda n, rows: page(*again(rows, n), after=f"c{n}"),
-    "100 other rows, another cursor": lambda n, rows: page(
-        *(row for m in range(100) for row in again(rows, n * 100 + m)), after=f"c{n}"
-    ),
-}
 
 
 def asked_little(operation):
