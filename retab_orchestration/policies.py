@@ -119,7 +119,7 @@ class Trouble(StrEnum):
 # those are at least: a gateway whose servers change may know nothing for some seconds.
 _MISSING_FOR = 60.0
 _MISSING_IN_A_ROW = 3
-_BETWEEN_MISSING = 25.0
+_BETWEEN_MISSING = 10.0
 # A key that is refused is tried so often in all, within a minute.
 _KEY_REFUSALS = 3
 _BETWEEN_KEY_REFUSALS = 25.0

@@ -48,15 +48,20 @@ class Cursor:
         self._seen: set[str] = set()
         self._rows: deque[frozenset[Any]] = deque(maxlen=_REMEMBERED)
         self._stalled = 0
+        self.is_cut = False
+        """Whether it ended where there may be more: the server does not page, or has an empty page before others."""
         self._name = "before" if is_backward else "after"
 
     def repeats(self, page: _Paged[Any]) -> bool:
         """Whether the server does not page: it sent the cursor of an earlier page, or the same rows again and again."""
         rows = frozenset(map(_id_of, page.data)) - {None}
-        is_news = not rows or any(all(row not in before for before in self._rows) for row in rows)
-        self._stalled = 0 if is_news else self._stalled + 1
+        is_news = any(all(row not in before for before in self._rows) for row in rows)
+        self._stalled = 0 if is_news or not rows else self._stalled + 1
         self._rows.append(rows)
-        return getattr(page, self._name) in self._seen or self._stalled >= _STALLED_PAGES
+        place = getattr(page, self._name)
+        repeats = place in self._seen or self._stalled >= _STALLED_PAGES
+        self.is_cut = repeats if page.data else place is not None and place not in self._seen
+        return repeats
 
     def following(self, page: _Paged[Any]) -> str | None:
         """Return the cursor of the page after this one, None if this was the last."""
@@ -133,10 +138,12 @@ async def _page(session: Session, filters: RunFilters) -> tuple[RunPage, int | N
     return page, limit
 
 
-async def iter_runs(session: Session, filters: RunFilters) -> AsyncIterator[WorkflowRun]:
-    """Read runs page by page, for as long as the caller goes on."""
+async def iter_runs(
+    session: Session, filters: RunFilters, cursor: Cursor | None = None
+) -> AsyncIterator[WorkflowRun]:
+    """Read runs page by page, for as long as the caller goes on; `cursor` tells after that how it ended."""
     if filters.status is not RunStatus.ERROR or await session.family() == "classic":
-        async for run in _each(session, filters):
+        async for run in _each(session, filters, cursor):
             yield run
         return
     listings = [_each(session, replace(filters, failed_word=word)) for word in ("error", "failed")]
@@ -144,8 +151,10 @@ async def iter_runs(session: Session, filters: RunFilters) -> AsyncIterator[Work
         yield run
 
 
-async def _each(session: Session, filters: RunFilters) -> AsyncIterator[WorkflowRun]:
-    cursor = Cursor(is_backward=filters.before is not None)
+async def _each(
+    session: Session, filters: RunFilters, cursor: Cursor | None = None
+) -> AsyncIterator[WorkflowRun]:
+    cursor = cursor or Cursor(is_backward=filters.before is not None)
     place = filters.before or filters.after
     while True:
         page, limit = await _page(

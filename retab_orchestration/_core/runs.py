@@ -12,7 +12,7 @@ from retab_orchestration._core.once import create_once
 from retab_orchestration._core.own_runs import remember_own
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import came_before
-from retab_orchestration._core.waiting import LOOK_FAILURES, Patience, checked_run, look_by, wait_for
+from retab_orchestration._core.waiting import Patience, checked_run, look_by, trouble_of, wait_for
 from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
@@ -133,8 +133,10 @@ async def details_of_settled(
 
     try:
         patience = replace(patience, timeout=None, poll=poll)
-        return await wait_for(session, run.id, look, patience)
-    except LOOK_FAILURES as error:
+        return await wait_for(session, run.id, look, patience, known=run)
+    except errors.ApiError as error:
+        if trouble_of(error, is_known=True) is None:
+            raise
         raise errors.OutputsUnavailableError(
             f"run {run.id} is {run.status_name}, but its outputs could not be read: {error}. They are kept: wait for "
             "the run again, which reads them at once",

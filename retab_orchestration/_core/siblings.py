@@ -10,7 +10,7 @@ from retab_orchestration._calls import shared
 from retab_orchestration._core.create_steps import pauses
 from retab_orchestration._core.own_runs import is_earlier
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.tags import Found, existing_run, find_tagged
+from retab_orchestration._core.tags import Found, existing_run, find_tagged, oldest_first
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT, IDENTITY, RunIdentity, digest_of
 from retab_orchestration.models import RunStatus, WorkflowRun
@@ -88,7 +88,7 @@ class Siblings:
             found, why = [], str(error)
         else:
             why = "one is not found"
-        present = [run for run in found if run is not None]
+        present = oldest_first([run for run in found if run is not None])
         if len(present) < len(runs):
             if len(runs) > 1:
                 self._warn(

@@ -10,7 +10,7 @@ from enum import StrEnum
 from retab_orchestration import errors
 from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
-from retab_orchestration._core.listing import iter_runs, list_runs
+from retab_orchestration._core.listing import Cursor, iter_runs, list_runs
 from retab_orchestration._core.session import Session
 from retab_orchestration.identity import IDENTITY, OURS
 from retab_orchestration.models import WorkflowRun
@@ -21,6 +21,7 @@ __all__ = [
     "Tags",
     "existing_run",
     "find_tagged",
+    "oldest_first",
     "remember_created",
     "tags_of",
 ]
@@ -172,11 +173,11 @@ async def find_tagged(
     """
     account = session.settings.account
     if _known.get(account) in {None, Tags.FILTERED}:
-        runs = await _filtered(session, key, value)
-        if runs:
+        found = await _filtered(session, key, value)
+        if found is not None and found.runs:
             _known[account] = Tags.FILTERED
-        if runs is not None:
-            return Found(runs)
+        if found is not None:
+            return found
         _known.pop(account, None)  # another server answers by now, or there was no run to tell by
     tags = await tags_of(session)
     if tags is Tags.UNFILTERED:
@@ -185,10 +186,11 @@ async def find_tagged(
     return Found((), is_complete=tags is Tags.UNKNOWN)
 
 
-async def _filtered(session: Session, key: str, value: str) -> tuple[WorkflowRun, ...] | None:
+async def _filtered(session: Session, key: str, value: str) -> Found | None:
     """Return the runs that the list gives for a tag; None if it gives any other, so that it proves nothing."""
     runs: list[WorkflowRun] = []
-    async for row in iter_runs(session, RunFilters.read(metadata={key: value}, order="asc", limit=100)):
+    filters, cursor = RunFilters.read(metadata={key: value}, order="asc", limit=100), Cursor()
+    async for row in iter_runs(session, filters, cursor):
         run = await _whole(session, row)
         if run is None:
             continue
@@ -197,10 +199,10 @@ async def _filtered(session: Session, key: str, value: str) -> tuple[WorkflowRun
         runs.append(run)
         if len(runs) >= MOST_ROWS:
             break
-    return _oldest_first(runs)
+    return Found(oldest_first(runs), is_complete=not cursor.is_cut)
 
 
-def _oldest_first(runs: list[WorkflowRun]) -> tuple[WorkflowRun, ...]:
+def oldest_first(runs: list[WorkflowRun]) -> tuple[WorkflowRun, ...]:
     """Return runs by when they were created, where all say so: a server may not know the order that was asked for."""
     created = [moment for run in runs if (moment := run.timing.created_at)]
     if len(created) < len(runs):
@@ -216,7 +218,8 @@ async def _read(
     read, looked, is_complete = 0, 0, True
     created: datetime | None = None
     earliest = -math.inf if since is None else since.timestamp() - _CLOCK_SLACK
-    async for run in iter_runs(session, RunFilters.read(workflow_id=workflow_id, order="desc", limit=100)):
+    filters, cursor = RunFilters.read(workflow_id=workflow_id, order="desc", limit=100), Cursor()
+    async for run in iter_runs(session, filters, cursor):
         created, before = run.timing.created_at, created
         if created is not None and created.timestamp() < earliest:
             # Unless the list has another order than it was asked for, all that follow are older.
@@ -235,4 +238,4 @@ async def _read(
             run = await existing_run(session, run.id) or run  # noqa: PLW2901
         if run.metadata.get(key) == value:
             found.insert(0, run)
-    return Found(_oldest_first(found), is_complete)
+    return Found(oldest_first(found), is_complete and not cursor.is_cut)

@@ -17,7 +17,6 @@ from retab_orchestration.models.row import RunRow
 from retab_orchestration.policies import PollPolicy, Trouble
 
 __all__ = [
-    "LOOK_FAILURES",
     "OnOutage",
     "OnReview",
     "Patience",
@@ -28,8 +27,8 @@ __all__ = [
     "wait_for",
 ]
 
-LOOK_FAILURES = (*PASSING, errors.NotFoundError)
-"""What a wait looks past. A run that was created a moment ago may not be found yet, so a 404 is among it."""
+# What Retab does not answer to whoever asks for a run that is there: redirects, teapots, conflicts, bad requests.
+_NEVER_SAID = frozenset({errors.ApiStatusError, errors.ConflictError, errors.RequestRejectedError})
 
 # Seconds that a look may take although the deadline is nearer: the last one is made at the deadline itself.
 LAST_LOOK = 5.0
@@ -179,12 +178,14 @@ class Wait(LastSeen, Generic[W]):
         return self.schedule.saw(status, now, chance)
 
     def failed(self, error: errors.ApiError, now: float, chance: float) -> Decision:
-        """Decide after a look that failed in a way that may pass.
+        """Decide after a look that failed.
 
         Raises:
-            ApiError: The failure itself, as it was one too many.
+            ApiError: The failure itself, as it cannot pass, or was one too many.
         """
         trouble = trouble_of(error, is_known=self._status_name is not None)
+        if trouble is None:
+            raise error
         if self._failure is None and trouble is Trouble.OUTAGE:
             self._tell(error)
         self._failure = error
@@ -221,18 +222,19 @@ class Wait(LastSeen, Generic[W]):
         return error
 
 
-def trouble_of(error: errors.ApiError, *, is_known: bool) -> Trouble:
-    """Tell what kind of trouble a failed look is.
+def trouble_of(error: errors.ApiError, *, is_known: bool) -> Trouble | None:
+    """Tell what kind of trouble a failed look is; None if it ends the wait.
 
     Args:
         error: What the look raised.
-        is_known: Whether the run was seen before: a server that has no such route any more is then not the server, but
-            what stands before it.
+        is_known: Whether the run was seen before. What Retab never says of a run that is there, comes then from what
+            stands before it: that there is no such route, that it is elsewhere, or that nobody may ask like that.
     """
-    is_missing = isinstance(error, errors.NotFoundError)
-    if is_missing and is_known and isinstance(error, errors.UnsupportedRouteError):
-        return Trouble.OUTAGE
-    return Trouble.MISSING if is_missing else Trouble.OUTAGE
+    if isinstance(error, errors.NotFoundError):
+        is_gateways = is_known and isinstance(error, errors.UnsupportedRouteError)
+        return Trouble.OUTAGE if is_gateways else Trouble.MISSING
+    never_said = type(error) in _NEVER_SAID and is_known
+    return Trouble.OUTAGE if never_said or isinstance(error, PASSING) else None
 
 
 def checked_run(run: W, run_id: str) -> W:
@@ -259,8 +261,10 @@ async def wait_for(
     look: Callable[[float | None], Awaitable[W]],
     patience: Patience,
     on_change: Callable[[W], Any] | None = None,
+    *,
+    known: W | None = None,
 ) -> W:
-    """Look at a run again and again until it has settled.
+    """Look at a run again and again until it has settled; `known` is the run where it was seen already.
 
     Raises:
         WaitTimeoutError: The deadline passed.
@@ -268,12 +272,14 @@ async def wait_for(
     """
     runtime = session.runtime
     wait = Wait(run_id, patience, runtime.now(), on_change)
+    if known is not None:
+        wait.heard(known.status, known.status_name, runtime.now(), runtime.chance(), None)
     decision: Decision = wait.schedule.first()
     while isinstance(decision, LookAgain):
         await runtime.sleep(max(0.0, decision.at - runtime.now()))
         try:
             run = await look(wait.seconds_left(runtime.now()))
-        except LOOK_FAILURES as error:
+        except errors.ApiError as error:
             decision = wait.failed(error, runtime.now(), runtime.chance())
             continue
         decision = wait.saw(run, runtime.now(), runtime.chance())

@@ -9,7 +9,7 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._calls import shared
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import LOOK_FAILURES, Patience, Wait, checked_run
+from retab_orchestration._core.waiting import Patience, Wait, checked_run
 from retab_orchestration._http import SharedRuntime
 from retab_orchestration._watch.agenda import Agenda
 from retab_orchestration._watch.economy import Economy
@@ -147,7 +147,7 @@ class RunWatcher:
         try:
             answer = await self._session.exchange_once(shared.get_run(run_id), seconds=seconds)
             run = checked_run(answer, run_id)
-        except LOOK_FAILURES as error:
+        except errors.ApiError as error:
             self._agenda.hold(error.retry_after or 0.0)
             failure = error
             self._tell(run_id, lambda waiter, now, chance: waiter.failed(failure, now, chance))

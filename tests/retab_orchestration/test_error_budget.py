@@ -161,7 +161,7 @@ NO_ROUTE = Response(404, b'{"detail": "Not Found"}', {"content-type": "applicati
 
 
 @pytest.mark.parametrize("runs", [1, 50])
-@pytest.mark.parametrize(("answer", "seconds"), [(HTML, 5), (HTML, 20), (NO_ROUTE, 20), (NO_ROUTE, 400)])
+@pytest.mark.parametrize(("answer", "seconds"), [(HTML, 5), (HTML, 15), (NO_ROUTE, 20), (NO_ROUTE, 400)])
 def test_a_gateway_that_knows_no_run_for_a_while_ends_no_wait(world, runs, answer, seconds):
     run_ids = [world.start(700) for _ in range(runs)]
     answering(world, 120.0, 120.0 + seconds, answer)
