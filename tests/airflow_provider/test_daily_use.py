@@ -1,4 +1,4 @@
-"""What users do to tasks every day, on every kind of server: a task owns one run, and none is lost or goes on unseen."""
+"""What users do to tasks every day, on every kind of server: a task owns one run, and none is lost or left behind."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
