@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
+from retab_orchestration._texts import printable
 from retab_orchestration.models._reading import (
     Reading,
     fields,
@@ -21,6 +22,9 @@ from retab_orchestration.models._reading import (
 from retab_orchestration.models.status import RunStatus, StepStatus, TriggerType
 
 __all__ = ["Cancellation", "RunError", "Timing", "Trigger"]
+
+# Characters of the name of a state: it stands in lines of logs, and in results.
+_LONGEST_NAME = 100
 
 _Status = TypeVar("_Status", RunStatus, StepStatus, TriggerType)
 
@@ -112,7 +116,8 @@ def state_of(enum: type[_Status], body: Any) -> str | None:
     """Find the literal of a state, flat or under `lifecycle`; None if there is none."""
     name = pick(word, body, "lifecycle.status", "lifecycle.kind", "status")
     named = fields(body).get("status_name")
-    return name if named is None else literal_of(enum, name, named)
+    found = name if named is None else literal_of(enum, name, named)
+    return None if found is None else printable(found, _LONGEST_NAME)
 
 
 def trigger_of(body: Any) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from retab_orchestration._texts import printable
 from retab_orchestration.errors import RunCancelledError, RunFailedError
 from retab_orchestration.models._reading import (
+    LONGEST_ID,
     Answer,
     Reading,
     fields,
@@ -243,7 +245,8 @@ def _inputs_of(run: dict[str, Any]) -> dict[str, Any]:
 def waiting_nodes_of(run: dict[str, Any]) -> list[str]:
     """Return the nodes where a run waits for a human, in whatever form its server tells them."""
     names = ("waiting_for_node_ids", "waiting_for_block_ids")
-    return pick(texts, run, *(f"lifecycle.{name}" for name in names), *names) or []
+    found = pick(texts, run, *(f"lifecycle.{name}" for name in names), *names) or []
+    return [printable(node, LONGEST_ID) for node in found]
 
 
 def _labels_of(steps: Any) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from retab_orchestration.models import RunStatus, StepStatus, TriggerType
+from retab_orchestration.models import RunStatus, Step, StepStatus, TriggerType, WorkflowRun
+from retab_orchestration.models.row import RunRow
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,22 @@ def test_unknown_state_cannot_be_filtered_for():
 
 def test_state_prints_as_its_name():
     assert f"{RunStatus.RUNNING}" == "running"
+
+
+@pytest.mark.parametrize("word", ["odd\nERROR: all is lost", "\x1b[31mred", "o" * 1_000_000, "a\u2028b"])
+def test_a_state_that_no_log_line_should_have_is_escaped_and_cut(word):
+    body = {"id": "run_1", "lifecycle": {"status": word, "waiting_for_node_ids": [word]}}
+    run, step = (
+        WorkflowRun.model_validate(body),
+        Step.model_validate({**body, "step_id": "s", "run_id": "run_1"}),
+    )
+
+    assert run.status is RunStatus.UNKNOWN
+    for shown in (
+        run.status_name,
+        step.status_name,
+        *run.waiting_for_node_ids,
+        RunRow("run_1", body).status_name,
+    ):
+        assert shown.isprintable()
+        assert len(shown) <= 257
