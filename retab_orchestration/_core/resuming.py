@@ -60,17 +60,27 @@ def are_decided(reviews: Sequence[Review], nodes: Sequence[str]) -> bool:
     return bool(there) and all(review.decision is not None for review in there)
 
 
-async def check_resuming(session: Session, run: WorkflowRun, resuming: Resuming) -> None:
+async def check_resuming(
+    session: Session, run: WorkflowRun, resuming: Resuming, seconds: float | None
+) -> None:
     """Ask for the reviews that a run waits for, if that is due.
+
+    Args:
+        session: The account.
+        run: The run.
+        resuming: What is known of them.
+        seconds: How long it may take; None leaves it to the account's setting.
 
     Raises:
         ReviewNotResumedError: They are decided, and the run has not gone on for as long as it may.
     """
-    now = session.runtime.now()
-    if not run.is_waiting or not resuming.is_due(now) or await session.family() == "classic":
+    now, session = session.runtime.now(), session.within(seconds)
+    if not run.is_waiting or not resuming.is_due(now):
         return
-    resuming.asked(now)
     try:
+        if await session.family() == "classic":
+            return
+        resuming.asked(now)
         found: list[Review] = await everything(
             session, lambda after: current.list_reviews(run.id, None, after)
         )

@@ -129,7 +129,7 @@ async def details_of_settled(
     poll = replace(patience.poll, first=0, error_budget=budget)
 
     async def look(_seconds: float | None) -> WorkflowRun:
-        return await with_details(session, run, nodes)
+        return await with_details(session.within(budget), run, nodes)
 
     try:
         patience = replace(patience, timeout=None, poll=poll)

@@ -1,12 +1,13 @@
 """Sending one call to one account: the only retry loop, and what an answer means."""
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from json import JSONDecodeError
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic import ValidationError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from retab_orchestration import errors
@@ -28,6 +29,9 @@ _READ_AT_ONCE = 32 * 1024
 # The same for a body of which no models are built.
 _LOADED_AT_ONCE = 256 * 1024
 
+# Seconds that a request has where there are none left: it fails, as one that is too late.
+_MOMENT = 0.001
+
 PASSING = (
     errors.ApiConnectionError,
     errors.RateLimitedError,
@@ -46,14 +50,24 @@ class Dialect:
 
 
 class Sender:
-    """Sends calls in a given dialect, and again where that does no harm."""
+    """Sends calls in a given dialect, and again where that does no harm.
 
-    __slots__ = ("retry", "runtime", "settings")
+    Args:
+        runtime: The network and the clocks.
+        settings: The account.
+        retry: How often what may be repeated is repeated.
+        until: When the last answer has to be there, on the runtime's clock; None for no such time.
+    """
 
-    def __init__(self, runtime: Runtime, settings: Settings, retry: RetryPolicy) -> None:
+    __slots__ = ("retry", "runtime", "settings", "until")
+
+    def __init__(
+        self, runtime: Runtime, settings: Settings, retry: RetryPolicy, until: float | None = None
+    ) -> None:
         self.runtime = runtime
         self.settings = settings
         self.retry = retry
+        self.until = until
 
     async def repeat(self, call: Call[T], dialect: Dialect, attempts: int | None = None) -> T:
         """Send a call until it is answered or its attempts are used up.
@@ -62,10 +76,10 @@ class Sender:
             CreateOutcomeUnknownError: A create got no answer, or one that leaves open whether it took effect.
             ApiError: Anything else that went wrong.
         """
-        began = self.runtime.utc()
+        began, most = self.runtime.utc(), attempts or self.retry.attempts
         retrying = AsyncRetrying(
             sleep=self.runtime.sleep,
-            stop=stop_after_attempt(attempts or self.retry.attempts),
+            stop=lambda state: state.attempt_number >= most or self._seconds_left() == 0,
             wait=self._pause,
             retry=retry_if_exception(lambda error: _may_repeat(call, error, self.retry.patience)),
             reraise=True,
@@ -95,13 +109,18 @@ class Sender:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, errors.ApiError) else None
         drawn: float = wait_random_exponential(multiplier=self.retry.base, max=self.retry.cap)(state)
-        return max(drawn, asked or 0.0)
+        return min(max(drawn, asked or 0.0), self._seconds_left())
+
+    def _seconds_left(self) -> float:
+        return math.inf if self.until is None else max(0.0, self.until - self.runtime.now())
 
     async def send(self, call: Call[T], dialect: Dialect) -> T:
         """Send a call once and read its answer."""
         key = self.settings.api_key
         header = {"Authorization": f"Bearer {key}"} if dialect.auth == "bearer" else {"Api-Key": key}
         request = call.request
+        if self.until is not None:
+            request = replace(request, timeout=max(self._seconds_left(), _MOMENT))
         if request.signed_url is None:
             headers = {**request.headers, **header}
             request = replace(

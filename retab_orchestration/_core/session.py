@@ -1,7 +1,6 @@
 """One account on one server, as everything else in the core sees it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from retab_orchestration import errors
@@ -26,17 +25,20 @@ class Session:
         runtime: The network and the clocks.
         settings: The account.
         retry: How often what may be repeated is repeated.
+        until: When the last answer has to be there, on the runtime's clock; None for no such time.
     """
 
     __slots__ = ("_dialects", "_sender", "runtime", "settings", "tests_word")
 
-    def __init__(self, runtime: Runtime, settings: Settings, retry: RetryPolicy) -> None:
+    def __init__(
+        self, runtime: Runtime, settings: Settings, retry: RetryPolicy, until: float | None = None
+    ) -> None:
         if not isinstance(retry, RetryPolicy):
             raise errors.InvalidInputError(f"retry must be a RetryPolicy, not {kind_of(retry)}")
         self.runtime = runtime
         self.settings = settings
         self.tests_word: current.TestsWord = "evals"
-        self._sender = Sender(runtime, settings, retry)
+        self._sender = Sender(runtime, settings, retry, until)
         self._dialects = Dialects(self._sender)
 
     @property
@@ -47,6 +49,12 @@ class Session:
     def over(self, runtime: Runtime) -> "Session":
         """Return a session with the same account over another runtime."""
         return Session(runtime, self.settings, self.retry)
+
+    def within(self, seconds: float | None) -> "Session":
+        """Return a session with the same account for what has to be done in so many seconds; None for no limit."""
+        if seconds is None:
+            return self
+        return Session(self.runtime, self.settings, self.retry, self.runtime.now() + seconds)
 
     async def family(self, attempts: int | None = None) -> RouteFamily:
         """Return the route family to use, asking the server the first time if it is to be found out.
@@ -76,10 +84,12 @@ class Session:
 
         Args:
             call: What to send.
-            seconds: How long it may take; None leaves it to the account's setting.
+            seconds: How long it may take, with finding out what the server speaks; None leaves it to the account's
+                setting.
         """
-        dialect = await self._dialects.get(attempts=1)
-        return await self._sender.send(replace(call, request=replace(call.request, timeout=seconds)), dialect)
+        if seconds is not None:
+            return await self.within(seconds).exchange_once(call)
+        return await self._sender.send(call, await self._dialects.get(attempts=1))
 
     async def create(self, build: Callable[[RouteFamily], Awaitable[Call[T]]]) -> T:
         """Send a create in the server's routes.

@@ -286,5 +286,5 @@ async def wait_for(
         if isinstance(decision, Settle):
             return run
         if isinstance(run, WorkflowRun) and (resuming := wait.resuming()) is not None:
-            await check_resuming(session, run, resuming)
+            await check_resuming(session, run, resuming, wait.seconds_left(runtime.now()))
     raise wait.expired()

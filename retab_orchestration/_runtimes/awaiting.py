@@ -38,6 +38,10 @@ _CREATING = 16
 # Requests in flight that share a pool of connections. At each of them httpcore looks through its whole pool: 16 in one
 # cost more than half as much again as 4 in each of four.
 _IN_ONE_POOL = 4
+# Seconds after which a request that is no create and no upload leaves its place to the next, and how many may have done
+# so: answers that hang would hold all places otherwise.
+_SLOW = 2.0
+_MOST_SLOW = 64
 
 
 @dataclass
@@ -56,6 +60,9 @@ class _Shared:
     places: list[int] = field(default_factory=lambda: list(range(_IN_FLIGHT)))
     """Those that are free; a heap, so that few requests keep to the first pool, whose connections are open."""
 
+    slow: int = 0
+    """Requests that have left their place to others."""
+
     @asynccontextmanager
     async def place(self, *, lasts: bool) -> AsyncIterator[int]:
         """Hold one of the places for requests in flight; those that may take minutes never hold them all.
@@ -63,12 +70,38 @@ class _Shared:
         Yields:
             The number of the pool that it belongs to.
         """
-        async with self.creating if lasts else nullcontext(), self.in_flight:
-            place = heapq.heappop(self.places)
+        async with self.creating if lasts else nullcontext():
+            await self.in_flight.acquire()
+            held = _Place(heapq.heappop(self.places))
+            timer = None if lasts else asyncio.get_running_loop().call_later(_SLOW, self._leave, held)
             try:
-                yield place // _IN_ONE_POOL
+                yield held.number // _IN_ONE_POOL
             finally:
-                heapq.heappush(self.places, place)
+                if timer is not None:
+                    timer.cancel()
+                if held.is_left:
+                    self.slow -= 1
+                else:
+                    self._free(held)
+
+    def _leave(self, held: "_Place") -> None:
+        if self.slow < _MOST_SLOW:
+            held.is_left = True
+            self.slow += 1
+            self._free(held)
+
+    def _free(self, held: "_Place") -> None:
+        heapq.heappush(self.places, held.number)
+        self.in_flight.release()
+
+
+@dataclass(slots=True)
+class _Place:
+    """A place for a request in flight."""
+
+    number: int
+    is_left: bool = False
+    """Whether somebody else may have it although the request goes on."""
 
 
 class AsyncioRuntime(Clocks):

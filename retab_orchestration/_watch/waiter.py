@@ -212,14 +212,14 @@ def _own(error: BaseException) -> BaseException:
     return again
 
 
-async def check_waits(session: Session, run: WorkflowRun, waiters: Iterable[Waiter]) -> None:
-    """End the waits of a run that does not go on although its reviews are decided."""
+async def check_waits(session: Session, run: WorkflowRun, waiters: Iterable[Waiter], seconds: float) -> None:
+    """End the waits of a run that does not go on although its reviews are decided; ask in so many seconds at most."""
     now = session.runtime.now()
     for waiter in list(waiters):
         resuming = None if waiter.settled.done() else waiter.wait.resuming()
         if resuming is None or not resuming.is_due(now):
             continue
         try:
-            await check_resuming(session, run, resuming)
+            await check_resuming(session, run, resuming, seconds)
         except ReviewNotResumedError as error:
             waiter.fail(error)

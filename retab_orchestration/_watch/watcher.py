@@ -76,6 +76,7 @@ class RunWatcher:
         others.remove(waiter)
         if not others:
             del self._waiters[waiter.run_id]
+            self._errands.forget(waiter.run_id)
 
     async def aclose(self) -> None:
         """Look no more, and give the connections back."""
@@ -88,8 +89,7 @@ class RunWatcher:
 
     def _fail(self, error: Exception) -> None:
         """Let a mistake of ours leave nobody waiting for ever."""
-        for waiter in self._all():
-            waiter.fail(error)
+        _fail_for_defect(self._all(), error)
 
     def _on_time(self) -> None:
         try:
@@ -154,9 +154,11 @@ class RunWatcher:
         except errors.RetabError as error:
             for waiter in self._waiters.get(run_id, ()):
                 waiter.fail(error)
+        except Exception as error:  # noqa: BLE001  whatever an answer makes us do, it is about this run alone
+            _fail_for_defect(self._waiters.get(run_id, ()), error)
         else:
             self._tell(run_id, lambda waiter, now, chance: waiter.saw(run, now, chance))
-            await check_waits(self._session, run, self._waiters.get(run.id, ()))
+            await check_waits(self._session, run, self._waiters.get(run.id, ()), _LONGEST_LOOK)
 
     def _tell(self, run_id: str, learn: Callable[[Waiter, float, float], float | None]) -> None:
         now, chance = self._runtime.now(), self._runtime.chance()
@@ -173,7 +175,8 @@ class RunWatcher:
         hearers = Hearers({waiter.run_id for waiter in watched}, wanted, self._take)
         complete = False
         try:
-            filters = narrowed(await self._session.family(), watched, self._runtime.utc().date())
+            family = await self._session.within(_LONGEST_LOOK).family()
+            filters = narrowed(family, watched, self._runtime.utc().date())
             complete = await sweep(self._session, self._economy, filters, hearers)
         except errors.ApiError as error:
             self._economy.failed(self._runtime.now())
@@ -203,3 +206,17 @@ class RunWatcher:
                 self._agenda.put(waiter, at)
             elif not waiter.settled.done():
                 self._ask(waiter)
+
+
+def _fail_for_defect(waiters: Iterable[Waiter], error: Exception) -> None:
+    """End waits because of a mistake of ours, and leave it in the log with its place."""
+    waiting = [waiter for waiter in waiters if not waiter.settled.done()]
+    if not waiting:
+        return
+    _log.error("A wait failed because of a defect in retab_orchestration", exc_info=error)
+    defect = errors.RetabError(
+        f"the wait failed because of a defect in retab_orchestration ({type(error).__name__}); the run goes on: wait "
+        "for it again, and report this with the traceback in the log"
+    )
+    for waiter in waiting:
+        waiter.fail(defect)

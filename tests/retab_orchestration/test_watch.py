@@ -16,6 +16,7 @@ from retab_orchestration import (
     AsyncRetabClient,
     PollPolicy,
     RateLimitedError,
+    RetabError,
     RunStatus,
     WaitTimeoutError,
 )
@@ -542,7 +543,9 @@ def test_a_mistake_of_ours_leaves_nobody_waiting(world):
 
     world.runtime.chance = broken
 
-    assert {type(result) for result in world.wait(ids)} == {ZeroDivisionError}
+    results = world.wait(ids)
+    assert {type(result) for result in results} == {RetabError}
+    assert {"defect" in str(result) and "ZeroDivisionError" in str(result) for result in results} == {True}
 
 
 def test_a_page_that_hangs_holds_nobody_up_for_long(clock):
