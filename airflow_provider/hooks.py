@@ -255,8 +255,8 @@ def _base_url(connection: Connection) -> str | None:
 
 def _number(name: str, unit: str, value: Any) -> float:
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError, OverflowError):
         raise _wrong(f"its extra {name!r} must be a number of {unit}, not {given(value)}") from None
 
 
