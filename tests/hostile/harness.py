@@ -89,7 +89,7 @@ class Case:
     """The errors that are right."""
     right: Callable[[Any, World], bool] | None = None
     """Whether a result is right; None where none is."""
-    seconds: float = 6.0
+    seconds: float = 10.0
     mebibytes: float = MEBIBYTES
     alone: bool = False
     """Whether nothing else may run meanwhile: its memory is large, or it changes the process."""
