@@ -36,7 +36,8 @@ QUICK :=
 
 .PHONY: help demo test check unit hostile system crash bench sdks sdk-venvs venvs pins wheel clean \
 	unit-core unit-airflow unit-airflow-floor unit-prefect system-prefect system-prefect-killed system-prefect-once \
-	system-prefect-rest
+	system-prefect-rest \
+	hostile-core hostile-airflow hostile-prefect
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -79,7 +80,10 @@ unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection tests/sweep/prefect
 
 hostile: venvs ## Servers that answer anything, and input of every kind, against the client and both hosts
-	$(call PYTEST,core) -m "not system" tests/hostile/core
+	@$(MAKE) $(PAIRWISE) hostile-core hostile-airflow hostile-prefect
+
+hostile-core hostile-airflow hostile-prefect: hostile-%:
+	$(call PYTEST,$*) --quiet --show-capture=no tests/hostile/$*
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)

@@ -94,6 +94,7 @@ class Case:
     alone: bool = False
     """Whether nothing else may run meanwhile: its memory is large, or it changes the process."""
     may_stray: bool = False
+    may_have_lines: bool = False
     secrets: tuple[str, ...] = ()
     documented: tuple[type[BaseException], ...] = (errors.RetabError,)
 
@@ -154,6 +155,7 @@ class Outcomes:
             documented=case.documented,
             expected=case.expected,
             is_right=is_right,
+            may_have_lines=case.may_have_lines,
             seconds=case.seconds,
             mebibytes=case.mebibytes,
             secrets=world.secrets,

@@ -35,6 +35,7 @@ def judged(
     documented: tuple[type[BaseException], ...],
     expected: tuple[type[BaseException], ...],
     is_right: bool,
+    may_have_lines: bool,
     seconds: float,
     mebibytes: float,
     secrets: tuple[str, ...],
@@ -46,6 +47,7 @@ def judged(
         documented: Everything that may be raised anywhere.
         expected: What may be raised here; empty where there has to be a result.
         is_right: Whether the result, if there is one, is one that may be returned here.
+        may_have_lines: Whether the message may have more than one line.
         seconds: How long it may take.
         mebibytes: How much memory it may take.
         secrets: What must not be in any text.
@@ -56,7 +58,7 @@ def judged(
     error = seen.error
     if found is None and error is not None and not isinstance(error, documented):
         found = "raw", f"{type(error).__module__}.{type(error).__name__}: {error}"[:300]
-    return found or _wrong(seen, expected, is_right=is_right) or ("good", "")
+    return found or _wrong(seen, expected, is_right=is_right, may_have_lines=may_have_lines) or ("good", "")
 
 
 def _overdue(seen: Seen, seconds: float) -> tuple[str, str] | None:
@@ -77,7 +79,7 @@ def _leaked(seen: Seen, secrets: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def _wrong(
-    seen: Seen, expected: tuple[type[BaseException], ...], *, is_right: bool
+    seen: Seen, expected: tuple[type[BaseException], ...], *, is_right: bool, may_have_lines: bool
 ) -> tuple[str, str] | None:
     error = seen.error
     if error is None:
@@ -85,6 +87,8 @@ def _wrong(
     if not isinstance(error, expected):
         return "wrong", f"raised {type(error).__name__}: {error}"[:300]
     told = str(error)
+    if may_have_lines:
+        told = told.replace("\n", " ")
     if unshown := {character for character in told if not character.isprintable()}:
         return "wrong", f"its message has {sorted(unshown)}"
     return ("wrong", f"its message has {len(told)} characters") if len(told) > LONGEST_MESSAGE else None

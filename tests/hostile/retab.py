@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from tests.hostile.answers import said
 from tests.hostile.server import Answer, Received
@@ -82,6 +83,8 @@ _GOOD = {role: body for role, _, body in ROLES} | {"other": {}}
 def good(request: Received) -> Answer:
     """Return what a good server says."""
     role = role_of(request)
+    if role == "look":
+        return said(200, {**run(), "id": unquote(request.path.rpartition("/")[2])})
     return said(200, ticket(f"http://{request.header('host')}") if role == "open" else _GOOD[role])
 
 

@@ -103,8 +103,8 @@ class Site:
         self.connections += 1
         try:
             await self._converse(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # the client has left, or will not stop
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass  # the client has left, or will not stop; or the case is over
         finally:
             self._tasks.discard(task)
             writer.transport.abort() if task.cancelling() else writer.close()
