@@ -99,7 +99,7 @@ class Shot:
         """Wait for the end of the flow run and of its runs, and write down what came of them."""
         self.wait_for_state(*_ENDED)
         with suppress(TimeoutError):
-            wait_until(lambda: not self.lane.active, timeout=60.0, what="the runs to end", interval=0.5)
+            wait_until(lambda: not self.lane.active, timeout=PATIENCE, what="the runs to end", interval=0.5)
         self._look()
 
     def close(self):
