@@ -1,6 +1,7 @@
 """What both colours send alike: addresses, headers, and the pools of connections that lead there."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -84,11 +85,10 @@ class Transport:
         """
         if request.signed_url is None:
             return self._home
-        try:
+        with suppress(httpx.InvalidURL):
             return _Place.read(request.signed_url)
-        except httpx.InvalidURL:
-            text = "the server gave an address for the document that is none"
-            raise UnreadableAnswerError(text, method=request.method, path=request.path) from None
+        text = "the server gave an address for the document that is none"
+        raise UnreadableAnswerError(text, method=request.method, path=request.path)
 
     def kind(self, request: Request, place: _Place) -> Kind:
         """Return what kind of connection a request needs."""
@@ -173,13 +173,13 @@ def _headers(request: Request, place: _Place) -> list[tuple[bytes, bytes]]:
     given = {name.lower() for name in request.headers}
     kept = [(name, value) for name, value in headers.items() if name.lower() not in given]
     host = [] if "host" in given else [(b"Host", place.name)]
-    try:
+    with suppress(UnicodeEncodeError, AttributeError):
         return host + [
             (name.encode("ascii"), value.encode()) for name, value in [*kept, *request.headers.items()]
         ]
-    except (UnicodeEncodeError, AttributeError):
-        text = "the server gave headers for the document that cannot be sent"
-        raise UnreadableAnswerError(text, method=request.method, path=request.path) from None
+    # Out here, for what failed has the header in it.
+    text = "the server gave headers for the document that cannot be sent"
+    raise UnreadableAnswerError(text, method=request.method, path=request.path)
 
 
 def has_surplus(response: httpcore.Response) -> bool:
