@@ -10,7 +10,7 @@ from retab_orchestration._calls import shared
 from retab_orchestration._core.create_steps import pauses
 from retab_orchestration._core.own_runs import is_earlier
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.tags import Found, existing_run, find_tagged, oldest_first
+from retab_orchestration._core.tags import LOOKS, Found, existing_run, find_tagged, oldest_first
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT, IDENTITY, RunIdentity, digest_of
 from retab_orchestration.models import RunStatus, WorkflowRun
@@ -21,9 +21,6 @@ _log = logging.getLogger(__name__)
 
 FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 """What a run has ended badly with."""
-
-# Seconds between the looks at a run that a list shows and that is not found.
-_LOOKS = (0.0, 1.0, 4.0, 8.0)
 
 # A server may tell times in whole seconds.
 _WHOLE_SECONDS = 1.0
@@ -83,7 +80,7 @@ class Siblings:
         """
         kept = kept_of(runs)
         try:
-            found = [await existing_run(self._session, each.id, _LOOKS) for each in runs]
+            found = [await existing_run(self._session, each.id, LOOKS) for each in runs]
         except errors.ApiError as error:
             found, why = [], str(error)
         else:

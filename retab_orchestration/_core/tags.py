@@ -16,6 +16,7 @@ from retab_orchestration.identity import IDENTITY, OURS
 from retab_orchestration.models import WorkflowRun
 
 __all__ = [
+    "LOOKS",
     "MOST_ROWS",
     "Found",
     "Tags",
@@ -34,6 +35,9 @@ _SAMPLE = 20
 _READ_OF_SAMPLE = 3
 # Runs that are looked at themselves for their tags, where the rows of a list that is not filtered leave them out.
 _MOST_READ = 100
+
+LOOKS = (0.0, 1.0, 4.0, 8.0)
+"""Seconds before each look at a run that a list or a create has told of, and that is not found."""
 
 # Seconds by which another machine's clock may be off.
 _CLOCK_SLACK = 24 * 3600.0
@@ -129,7 +133,7 @@ async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
 
 async def _whole(session: Session, run: WorkflowRun) -> WorkflowRun | None:
     """Return a run with what an answer, or a row, may leave out; None where it is gone."""
-    return run if run.metadata else await existing_run(session, run.id)
+    return run if run.metadata else await existing_run(session, run.id, LOOKS)
 
 
 async def existing_run(session: Session, run_id: str, pauses: Iterable[float] = (0.0,)) -> WorkflowRun | None:
