@@ -306,8 +306,9 @@ def rows():
     """Yield name, routes, how the document is made, and the errors that are right."""
     for number, (name, build, expected) in enumerate(BUILT):
         yield name, ("classic", "current")[number // 2 % 2], build, expected
-    for name, build, expected in READ:
-        for of_size, (size, api) in SIZES.items():
+    for number, (name, build, expected) in enumerate(READ):
+        # A large one takes as long as ten small ones.
+        for of_size, (size, api) in list(SIZES.items())[: 1 + number % 2]:
             yield f"{of_size}, {name}", api, lambda _, build=build, size=size: build(size), expected
     for name, then, expected in CHANGES:
         for api in ("classic", "current"):
