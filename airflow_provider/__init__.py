@@ -92,4 +92,9 @@ def _network_fields() -> dict[str, Any]:
             "description": "storage.googleapis.com, *.example.com: the only ones large documents go to; any when empty",
             "schema": {"type": ["string", "null"]},
         },
+        "max_response_bytes": {
+            "label": "Largest answer",
+            "description": "Bytes that an answer may have, unpacked: a run, or its steps; 16 MiB when empty",
+            "schema": {"type": ["integer", "null"]},
+        },
     }

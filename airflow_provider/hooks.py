@@ -5,11 +5,8 @@ The core is imported when a client is made and not before, so that DAG files whi
 
 import asyncio
 import importlib
-import json
 import logging
-import re
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,21 +14,11 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider import get_provider_info
-from airflow_provider.inputs import given
+from airflow_provider.connections import Profile, read_profile
 from airflow_provider.namespaces import own_address, own_machine
 
 if TYPE_CHECKING:
     from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabClient, RetryPolicy
-
-
-@dataclass(frozen=True)
-class _Profile:
-    """What a connection says, checked."""
-
-    client: dict[str, Any] = field(repr=False)
-    """The settings of a client, by the names of its parameters."""
-    dashboard_url: str | None
-    namespace: str | None
 
 
 class RetabHook(BaseHook):
@@ -39,8 +26,8 @@ class RetabHook(BaseHook):
 
     The connection's password is the API key, its host the base URL (`https://api.retab.com` when empty). Its extra,
     all optional: `api` (auto, classic, current), `auth` (auto, api-key, bearer), `timeout` (seconds), `verify` (true,
-    false, path of a CA bundle), `proxy`, `upload_hosts` (the only hosts that large documents go to), `dashboard_url` (a
-    template with `{workflow_id}` and `{run_id}`), `namespace`.
+    false, path of a CA bundle), `proxy`, `upload_hosts` (the only hosts that large documents go to),
+    `max_response_bytes` (16 MiB), `dashboard_url` (a template with `{workflow_id}` and `{run_id}`), `namespace`.
     """
 
     conn_name_attr = "retab_conn_id"
@@ -51,7 +38,7 @@ class RetabHook(BaseHook):
     def __init__(self, retab_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.retab_conn_id = retab_conn_id
-        self._known: _Profile | None = None
+        self._known: Profile | None = None
         self._base_url = ""
 
     def get_conn(self, *, timeout: float | None = None, retry: "RetryPolicy | None" = None) -> "RetabClient":
@@ -99,7 +86,7 @@ class RetabHook(BaseHook):
         logging.getLogger(__name__).warning("Connection %r was not read again: %s", self.retab_conn_id, what)
         return False
 
-    def _renew(self, profile: "_Profile") -> bool:
+    def _renew(self, profile: "Profile") -> bool:
         before, self._known = self._known, profile
         return before is None or before.client.get("api_key") != profile.client.get("api_key")
 
@@ -186,7 +173,7 @@ async def import_core() -> None:
 
 _imported = threading.Event()
 # What was read last of each connection.
-_last: dict[str, _Profile] = {}
+_last: dict[str, Profile] = {}
 
 
 def _form() -> dict[str, Any]:
@@ -194,11 +181,11 @@ def _form() -> dict[str, Any]:
     return form
 
 
-def _read(conn_id: str, connection: Connection) -> _Profile:
+def _read(conn_id: str, connection: Connection) -> Profile:
     from retab_orchestration import ConfigurationError
 
     try:
-        profile = _profile(connection)
+        profile = read_profile(connection)
     except ConfigurationError as error:
         raise ConfigurationError(f"connection {conn_id!r}: {error}") from None
     # One object for all hooks of a connection: each of a thousand triggers has a hook.
@@ -206,88 +193,3 @@ def _read(conn_id: str, connection: Connection) -> _Profile:
         return known
     _last[conn_id] = profile
     return profile
-
-
-def _wrong(message: str) -> Exception:
-    from retab_orchestration import ConfigurationError
-
-    return ConfigurationError(message)
-
-
-def _profile(connection: Connection) -> _Profile:
-    # `extra_dejson` would mask secrets with a blocking call, which an event loop does not survive before Airflow 3.3.2.
-    extra = _extra(connection.extra)
-    if not connection.password:
-        raise _wrong("its password is empty; put the Retab API key there")
-    client = {
-        "api_key": connection.password,
-        "base_url": _base_url(connection),
-        "api": extra.get("api") or "auto",
-        "auth": extra.get("auth") or "auto",
-        "verify": _verify(extra.get("verify")),
-        "proxy": extra.get("proxy") or None,
-        "upload_hosts": _hosts(extra.get("upload_hosts")),
-    }
-    for name, unit in {"timeout": "seconds", "requests_per_second": "requests"}.items():
-        if (value := extra.get(name)) not in (None, ""):
-            client[name] = _number(name, unit, value)
-    return _Profile(client, _dashboard_url(extra.get("dashboard_url")), _namespace(extra.get("namespace")))
-
-
-def _extra(text: str | None) -> dict[str, Any]:
-    try:
-        extra = json.loads(text or "{}")
-    except json.JSONDecodeError:
-        extra = None
-    if not isinstance(extra, dict):
-        raise _wrong('its extra is not a JSON object; write it like {"api": "auto", "timeout": 60}')
-    return extra
-
-
-def _base_url(connection: Connection) -> str | None:
-    host = (connection.host or "").strip()
-    if not host:
-        return None
-    if "://" not in host:
-        host = f"{connection.schema or 'https'}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
-
-
-def _number(name: str, unit: str, value: Any) -> float:
-    try:
-        return float("" if isinstance(value, bool) else value)
-    except (TypeError, ValueError, OverflowError):
-        raise _wrong(f"its extra {name!r} must be a number of {unit}, not {given(value)}") from None
-
-
-def _verify(value: Any) -> bool | str:
-    # A form field gives text, a JSON extra gives a boolean.
-    words: dict[Any, bool] = {"": True, "true": True, "false": False}
-    if value is None or isinstance(value, bool):
-        return value is not False
-    if not isinstance(value, str):
-        raise _wrong(f"its extra 'verify' must be true, false or the path of a CA bundle, not {given(value)}")
-    return words.get(value.strip().lower(), value)
-
-
-def _hosts(value: Any) -> Any:
-    # A form field gives text, a JSON extra may give a list.
-    return [host for host in re.split(r"[,\s]+", value) if host] or None if isinstance(value, str) else value
-
-
-def _dashboard_url(template: Any) -> str | None:
-    if not template:
-        return None
-    if not isinstance(template, str) or not template.startswith(("http://", "https://")):
-        raise _wrong(
-            "its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}"
-        )
-    return template
-
-
-def _namespace(name: Any) -> str | None:
-    if name is None or name == "":
-        return None
-    if not isinstance(name, str) or not name.strip():
-        raise _wrong(f"its extra 'namespace' must be a name such as 'production', not {given(name)}")
-    return name.strip()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from prefect.blocks.abstract import CredentialsBlock
 from prefect.settings import get_current_settings
 from prefect.utilities.asyncutils import run_coro_as_sync
-from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, SecretStr, model_validator
+from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, model_validator
 
 from retab_orchestration import (
     AsyncRetabClient,
@@ -82,6 +82,10 @@ class RetabCredentials(CredentialsBlock):
         default=None,
         description="The only hosts to which large documents go: storage.googleapis.com, *.example.com; empty is any.",
     )
+    max_response_bytes: PositiveInt | None = Field(
+        default=None,
+        description="Bytes that an answer may have, unpacked: a run, or its steps; empty is 16 MiB.",
+    )
     namespace: str | None = Field(
         default=None,
         description="What tells this Prefect from another with the same key; empty takes its API's address.",
@@ -111,6 +115,7 @@ class RetabCredentials(CredentialsBlock):
             "verify": self.verify,
             "upload_hosts": self.upload_hosts or None,
             "proxy": self.proxy.get_secret_value() if self.proxy else None,
+            **({"max_response_bytes": self.max_response_bytes} if self.max_response_bytes else {}),
         }
 
 

@@ -6,7 +6,13 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider import get_provider_info
 from airflow_provider.hooks import RetabHook
-from retab_orchestration import ConfigurationError, RetryPolicy, ServerError, UploadNotAllowedError
+from retab_orchestration import (
+    ConfigurationError,
+    ResponseTooLargeError,
+    RetryPolicy,
+    ServerError,
+    UploadNotAllowedError,
+)
 
 KEY = "rt_test_3b1c9f"
 
@@ -101,6 +107,11 @@ WRONG = {
     "verify": ({"extra": {"verify": 3}}, "verify.*CA bundle"),
     "upload_hosts": ({"extra": {"upload_hosts": "https://storage.example"}}, "upload_hosts must list hosts"),
     "upload_hosts: number": ({"extra": {"upload_hosts": 7}}, "upload_hosts must list hosts"),
+    "max_response_bytes: half": (
+        {"extra": {"max_response_bytes": 70_000.5}},
+        "max_response_bytes.*whole number",
+    ),
+    "max_response_bytes: few": ({"extra": {"max_response_bytes": 5}}, "max_response_bytes.*at least"),
     "dashboard_url": ({"extra": {"dashboard_url": "javascript:alert(1)"}}, "dashboard_url"),
     "namespace": ({"extra": {"namespace": 3}}, "namespace.*production"),
     "extra: list": ({"extra": "[1]"}, "extra is not a JSON object"),
@@ -154,6 +165,19 @@ def test_upload_hosts_reach_the_client(connect, emulator, hosts):
         client.create_run("wf_echo", documents={"start-node-1": ("a.pdf", b"x" * (4 * 1024 * 1024 + 1))})
 
     assert emulator.stats()["runs_created"] == 0
+
+
+@pytest.mark.parametrize("most", [65536, "65536"])
+def test_the_largest_answer_reaches_the_client(connect, emulator, most):
+    with RetabHook().get_conn() as client:
+        run = client.create_run("wf_echo", json_inputs={"json-node-1": {"text": "x" * 100_000}})
+    connect(extra={"max_response_bytes": most})
+
+    with (
+        RetabHook().get_conn() as client,
+        pytest.raises(ResponseTooLargeError, match="raise max_response_bytes"),
+    ):
+        client.get_run(run.id)
 
 
 @pytest.mark.parametrize("hosts", ["", " , ", None])

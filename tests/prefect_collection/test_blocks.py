@@ -20,6 +20,7 @@ from prefect_collection import RetabCredentials, RetabRun, RetabWorkflow
 from retab_orchestration import (
     AsyncRetabClient,
     InvalidInputError,
+    ResponseTooLargeError,
     RetabClient,
     RetabError,
     ReviewRequiredError,
@@ -110,6 +111,17 @@ def test_upload_hosts_narrow_where_documents_go(emulator):
     RetabCredentials(api_key=API_KEY, base_url=emulator.url, upload_hosts=[]).get_client().close()
     with pytest.raises(ValueError, match="upload_hosts must list hosts"):
         RetabCredentials(api_key=API_KEY, base_url=emulator.url, upload_hosts=["https://storage.example"])
+
+
+def test_the_largest_answer_is_a_field(emulator):
+    with RetabCredentials(api_key=API_KEY, base_url=emulator.url).get_client() as client:
+        run = client.create_run("wf_echo", json_inputs={"json-node-1": {"text": "x" * 100_000}})
+    block = RetabCredentials(api_key=API_KEY, base_url=emulator.url, max_response_bytes=65536)
+
+    with block.get_client() as client, pytest.raises(ResponseTooLargeError, match="raise max_response_bytes"):
+        client.get_run(run.id)
+    with pytest.raises(ValueError, match="max_response_bytes must be a whole number of at least"):
+        RetabCredentials(api_key=API_KEY, base_url=emulator.url, max_response_bytes=5)
 
 
 def test_a_workflow_runs_and_gives_its_outputs(credentials, emulator, invoice):
