@@ -98,8 +98,10 @@ def texts_of(error: BaseException | None) -> str:
     """Return everything that a host may show or store of an error: messages, attributes and the chain of causes."""
     if error is None:
         return ""
-    texts = ["".join(traceback.format_exception(error))]
+    texts: list[str] = []
     for link in _chain_of(error):
+        # As a traceback ends; its frames show lines of code, which hold no secret.
+        texts += traceback.format_exception_only(link)
         texts += [str(link), repr(link), repr(link.args), repr(vars(link))]
         request = _quietly(link, "request")
         headers = getattr(request, "headers", None)
