@@ -80,7 +80,7 @@ unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection tests/sweep/prefect
 
 hostile: venvs ## Servers that answer anything, and input of every kind, against the client and both hosts
-	@$(MAKE) $(PAIRWISE) hostile-core hostile-airflow hostile-prefect
+	@$(MAKE) $(call AT_ONCE,2) hostile-core hostile-airflow hostile-prefect
 
 hostile-core hostile-airflow hostile-prefect: hostile-%:
 	$(call PYTEST,$*) --quiet --show-capture=no tests/hostile/$*
