@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -12,7 +13,7 @@ from retab_orchestration._http import Request, Response
 from retab_orchestration._redaction import NOTHING_SENT, Sent, without_key
 from retab_orchestration._texts import printable
 
-__all__ = ["Problem", "error_of", "names_no_route", "read_problem", "retry_after_of", "told"]
+__all__ = ["Problem", "error_of", "is_anothers", "names_no_route", "read_problem", "retry_after_of", "told"]
 
 _BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
     400: errors.RequestRejectedError,
@@ -44,6 +45,19 @@ _ECHOES = frozenset({"input", "ctx", "content", "body", "documents"})
 
 # Seconds. A header that asks for more is taken for a mistake: nobody means a scheduled task to stand still for longer.
 _LONGEST_RETRY_AFTER = 3600.0
+
+
+# Whose code takes part in a request and in reading its answer.
+_PARTIES = sys.stdlib_module_names | {"h11", "httpcore", "httpx", "idna", "pydantic", "retab_orchestration"}
+
+
+def is_anothers(error: BaseException) -> bool:
+    """Whether nobody who takes part in a request has raised it: a signal's handler has, in the middle of one."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
+    return bool(module) and module.partition(".")[0] not in _PARTIES
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tenacity.wait import wait_random_exponential
 
 from retab_orchestration import errors
 from retab_orchestration._http import Call, Request, Response, Runtime
-from retab_orchestration._problems import error_of, told
+from retab_orchestration._problems import error_of, is_anothers, told
 from retab_orchestration._texts import printable
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.policies import RetryPolicy
@@ -136,7 +136,9 @@ class Sender:
             if len(response.content) <= (_LOADED_AT_ONCE if call.whole else _READ_AT_ONCE):
                 return call.answer(response)
             return await self.runtime.off_loop(lambda: call.answer(response))
-        except Exception as error:  # noqa: BLE001  whatever a body makes the reader do, it is the body that is wrong
+        except Exception as error:
+            if is_anothers(error):
+                raise
             reason = _reason(error)
         # Out here, for what a reader raises may hold all that it has read.
         raise errors.UnreadableAnswerError(

@@ -13,7 +13,7 @@ import httpcore
 
 from retab_orchestration import errors
 from retab_orchestration._http import Request
-from retab_orchestration._problems import told
+from retab_orchestration._problems import is_anothers, told
 from retab_orchestration._runtimes.reading import BadEncodingError
 from retab_orchestration.policies import Pace
 from retab_orchestration.settings import Settings
@@ -49,7 +49,7 @@ class Flight:
 
         An error of httpcore or h11 may have headers in its text or its frames, so that nothing of it is kept.
         """
-        if error is self._source or isinstance(error, errors.RetabError):
+        if error is self._source or isinstance(error, errors.RetabError) or is_anothers(error):
             return error
         facts: dict[str, Any] = {"method": self.request.method, "path": self.request.path}
         if isinstance(error, _CONNECTING | httpcore.TimeoutException):
@@ -96,10 +96,10 @@ def failing_as(late: type[Exception], broken: type[Exception]) -> Iterator[None]
     """Raise for what a socket raises what httpcore raises for it."""
     try:
         yield
-    except TimeoutError as error:
-        raise late(str(error)) from error
     except (OSError, ValueError) as error:  # also a name or a certificate that Python refuses
-        raise broken(str(error)) from error
+        if is_anothers(error):
+            raise
+        raise (late if isinstance(error, TimeoutError) else broken)(str(error)) from error
 
 
 class Clocks:

@@ -1,7 +1,10 @@
 """How long a server may take, whatever it does meanwhile."""
 
 import asyncio
+import os
+import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -283,3 +286,31 @@ def test_a_connection_has_to_take_16_kib_in_every_timeout(steps, left):
         limits.sent(count, seconds)
 
     assert limits.sending(1000.0) == pytest.approx(left)
+
+
+class TooSlowError(Exception):
+    """What a program of somebody's makes of a signal."""
+
+
+@pytest.mark.parametrize(
+    "raised", [TooSlowError(), TimeoutError("too slow"), ValueError("too slow")], ids=repr
+)
+def test_what_a_signals_handler_raises_in_the_middle_of_a_request_is_not_taken_for_an_answer(raised):
+    def stop(*_):
+        raise raised
+
+    with raw_server(lambda connection: (connection.request(), connection.wait())) as server:
+        settings = Settings("k", server.url, api="classic", auth="bearer", timeout=4.0)
+        runtime = BlockingRuntime(settings)
+        before = signal.signal(signal.SIGUSR1, stop)
+        timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGUSR1])
+        timer.start()
+        try:
+            with pytest.raises(type(raised)) as caught:
+                run_blocking(runtime.send(Request("GET", "/v1/workflows/runs/run_1", base_url=server.url)))
+        finally:
+            timer.join()
+            signal.signal(signal.SIGUSR1, before)
+            runtime.close()
+
+    assert caught.value is raised
