@@ -63,7 +63,7 @@ check: venvs ## Lint, format, import contracts, types
 
 CORE_TESTS := tests/retab_orchestration tests/emulator tests/packaging tests/hosts tests/benchmarks
 unit: venvs ## The tests without hosts, in each environment; branch coverage of the core
-	@$(MAKE) $(call AT_ONCE,2) unit-prefect unit-core unit-airflow-floor unit-airflow
+	@$(MAKE) $(call AT_ONCE,3) unit-core unit-airflow-floor unit-airflow unit-prefect
 
 unit-core:
 	$(call PY,core) -m coverage run -m pytest -m "not system" $(CORE_TESTS)

@@ -97,6 +97,11 @@ class Schedule:
         """Whether the wait goes on while a human is asked."""
         return self._through_review
 
+    @property
+    def started(self) -> float:
+        """When the wait began."""
+        return self._started
+
     def waited(self, now: float) -> float:
         """Return for how long the run is waited for, seconds."""
         return now - self._started

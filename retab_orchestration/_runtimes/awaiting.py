@@ -110,14 +110,16 @@ class AsyncioRuntime(Clocks):
     The last user of the connections closes them.
     """
 
+    __slots__ = ("_settings", "_shared")
+
     _pools: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]]] = (
         WeakKeyDictionary()
     )
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._shared: dict[int, _Shared] = {}
-        """By the id of the loop: threads may use a client each in a loop of its own."""
+        self._shared: dict[int, _Shared] | None = None
+        """By the id of the loop: threads may use a client each in a loop of its own. None until something is sent."""
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
@@ -176,10 +178,11 @@ class AsyncioRuntime(Clocks):
 
     async def aclose(self) -> None:
         """Give the connections of this loop back, and of those that have ended; the last user closes them."""
-        for name, shared in list(self._shared.items()):
+        known = {} if self._shared is None else self._shared
+        for name, shared in list(known.items()):
             loop = shared.loop()
             is_ours = loop is None or loop.is_closed() or loop is asyncio.get_running_loop()
-            if is_ours and self._shared.pop(name, None) is shared:  # another thread may have been faster
+            if is_ours and known.pop(name, None) is shared:  # another thread may have been faster
                 shared.users -= 1
                 await self._left(shared, loop)
 
@@ -196,6 +199,8 @@ class AsyncioRuntime(Clocks):
 
     async def _joined(self) -> _Shared:
         loop = asyncio.get_running_loop()
+        if self._shared is None:
+            self._shared = {}
         known = self._shared.get(id(loop))
         if known is not None and known.loop() is loop:
             return known

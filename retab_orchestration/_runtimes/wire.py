@@ -105,6 +105,8 @@ def failing_as(late: type[Exception], broken: type[Exception]) -> Iterator[None]
 class Clocks:
     """The clocks and chance of this machine, and the account's share of requests."""
 
+    __slots__ = ()
+
     _paces: ClassVar[dict[Settings, Pace]] = {}
     _pacing: ClassVar[threading.Lock] = threading.Lock()
 

@@ -37,7 +37,6 @@ async def wait_for_run(
             session, run_id, patience, outputs=outputs, nodes=nodes, on_change=on_change
         )
     try:
-        began = session.runtime.now()
         waiter = watcher.begin(run_id, patience, runs.checked_on_change(on_change))
         try:
             run = await waiter.settled
@@ -45,7 +44,11 @@ async def wait_for_run(
             watcher.end(waiter)
     finally:
         await _leave(session, watcher)
-    return await runs.details_of_settled(session, run, nodes, patience, began) if outputs else run
+    return (
+        await runs.details_of_settled(session, run, nodes, patience, waiter.wait.schedule.started)
+        if outputs
+        else run
+    )
 
 
 def _join(session: Session) -> RunWatcher | None:

@@ -37,7 +37,7 @@ class Waiter:
     __slots__ = (
         "_context",
         "_gap",
-        "_listed_until",
+        "_listed_minutes",
         "_misses",
         "_unlisted_until",
         "created_at",
@@ -62,7 +62,7 @@ class Waiter:
         self._gap = 0.0
         self._misses = 0
         self._unlisted_until = -math.inf
-        self._listed_until = math.inf
+        self._listed_minutes = 0
 
     @property
     def run_id(self) -> str:
@@ -126,10 +126,10 @@ class Waiter:
         self._misses, self._unlisted_until = 0, -math.inf
         if self.workflow_id is None:
             self._place(row.workflow_id, row.created_at)
-        name = row.status_name
-        if self._listed_until == math.inf:
-            self._trust_list(now, chance)
-        if name is None or self.is_last(now) or now >= self._listed_until or self.wait.needs_run(now, row):
+        name, waited = row.status_name, self.wait.schedule.waited(now)
+        self._listed_minutes = self._listed_minutes or _listed_minutes(waited, chance)
+        is_due = self.is_last(now) or waited >= 60 * self._listed_minutes
+        if name is None or is_due or self.wait.needs_run(now, row):
             return None
         if self.wait.is_unchanged(name):
             return self._follow(self.wait.unchanged(now, chance), now, hint=True)
@@ -147,7 +147,7 @@ class Waiter:
         if self.workflow_id is None:
             created = run.timing.created_at
             self._place(run.workflow_id, created.isoformat() if created else None)
-        self._trust_list(now, chance)
+        self._listed_minutes = _listed_minutes(self.wait.schedule.waited(now), chance)
         at = self._next(lambda: self.wait.saw(run, now, chance), now, run)
         self.wait.forget()
         return at
@@ -160,11 +160,6 @@ class Waiter:
         """End the wait."""
         if not self.settled.done():
             self.settled.set_exception(_own(error))
-
-    def _trust_list(self, now: float, chance: float) -> None:
-        """Let the list alone tell of the run for a while, which is another one for each."""
-        least, most = _LISTED_FOR
-        self._listed_until = now + min(max(self.wait.schedule.waited(now), least), most) * (1 + chance)
 
     def _place(self, workflow_id: str | None, created_at: str | None) -> None:
         self.workflow_id = workflow_id and sys.intern(workflow_id)
@@ -201,6 +196,15 @@ class Waiter:
         else:
             self.fail(self.wait.expired())
         return None
+
+
+def _listed_minutes(waited: float, chance: float) -> int:
+    """Return how many minutes a wait is old when the list may tell of its run alone no longer: for each another one.
+
+    A small whole number takes no memory.
+    """
+    least, most = _LISTED_FOR
+    return int((waited + min(max(waited, least), most) * (1 + chance)) / 60)
 
 
 def _own(error: BaseException) -> BaseException:

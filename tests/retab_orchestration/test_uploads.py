@@ -114,7 +114,7 @@ def test_a_task_that_tries_again_uploads_nothing(current):
     runtime.sent.clear()
 
     assert create(client, identity=IDENTITY, adopt=True).id == first.id
-    assert runtime.requests == ["GET /v1/workflows/runs"]
+    assert runtime.requests == ["GET /v1/workflows/runs", f"GET /v1/workflows/runs/{first.id}"]
 
 
 @pytest.mark.parametrize("kind", ["http_500", "reset_before", "reset_after", "garbage"])
