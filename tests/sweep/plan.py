@@ -43,6 +43,7 @@ KINDS = (*AMBIGUOUS, *HARMLESS, *REFUSALS)
 
 # Another upload is made of what these refuse, once.
 _STALE = {"http_403", "http_404", "http_409", "http_410", "http_422"}
+_GATEWAYS = {"http_302", "http_400", "http_409", "http_410", "http_422"}
 # What a refusal means to a request that is not bound to succeed.
 _SURVIVED = {
     # It finds out what the server speaks: other routes, another header, or a key that may not read this.
@@ -50,6 +51,12 @@ _SURVIVED = {
     "second probe": {"http_401", "http_403"},
     # A run that was created a moment ago may not be found yet, and who waits has time.
     "look": {"http_404", "http_405", "http_429 for long"},
+    # What Retab never says of a run that was seen before comes from a gateway.
+    "look again": {"http_404", "http_405", "http_429 for long", *_GATEWAYS},
+    "outputs": {"http_404", "http_405", "http_429 for long", *_GATEWAYS},
+    "edges of outputs": {"http_403", "http_404", "http_405", "http_429 for long", *_GATEWAYS},
+    # The list has shown it, so what cannot be seen of it is looked for by whoever waits for it.
+    "look at what was found": set(REFUSALS),
     "put": _STALE,
     "complete": _STALE,
     # An older server has another route for it.
@@ -89,6 +96,21 @@ def role_of(request):
         if re.fullmatch(pattern, f"{request.method} {request.path}"):
             return role
     return "other"
+
+
+def roles_of(requests):
+    """Name what each request of a life is for, where looks and outputs are those of waits."""
+    names, is_seen = [], False
+    for role in map(role_of, requests):
+        name = {"steps": "outputs", "edges": "edges of outputs"}.get(role, role)
+        if role == "look" and names[-1:] == ["find"]:
+            name = "look at what was found"
+        elif role == "look":
+            name, is_seen = "look again" if is_seen else "look", True
+        elif role in {"create", "decision", "other"}:
+            is_seen = False
+        names.append(name)
+    return names
 
 
 @dataclass(frozen=True)

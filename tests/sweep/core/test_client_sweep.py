@@ -7,7 +7,7 @@ from retab_orchestration.documents import LARGE
 from tests.invoices import invoice_pdf, large_invoice
 from tests.retab_orchestration.fake_runtime import START
 from tests.sweep.core.world import IDENTITY, World
-from tests.sweep.plan import KINDS, expected, posted, role_of
+from tests.sweep.plan import KINDS, expected, posted, roles_of
 
 # Nothing in a life takes longer than this, whatever happens: seconds, and requests beyond those of a clean one.
 PATIENCE = 600
@@ -110,11 +110,11 @@ def roles(family, life, server=None, before=None):
     if before:
         assert world.live(before) is None
     assert world.live(life) is None
-    return [role_of(request) for request in world.runtime.sent]
+    return roles_of(world.runtime.sent)
 
 
 def check(world, life, kind, role, family, requests, *, existing=False):
-    if life is failed_run and role == "steps":
+    if life is failed_run and role == "outputs":
         role = "reason"
     outcome = expected(kind, role, family, existing=existing)
     world.runtime.limit = requests + MORE_REQUESTS
