@@ -92,13 +92,14 @@ system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the
 	$(call PYTEST,airflow) -m system tests/system/airflow tests/crash/airflow
 	$(call PYTEST,airflow-floor) -m system tests/system/airflow_floor
 
-# Flows wait more than they work, so three servers at a time, each with about a third of the tests.
+# Flows wait more than they work, so two servers at a time, each with about a third of the tests; with three one was
+# seen to wait a minute for the lock of its database.
 PREFECT_TESTS := tests/system/prefect
 PREFECT_KILLED := tests/crash/prefect $(PREFECT_TESTS)/test_secrets.py
 PREFECT_ONCE := $(PREFECT_TESTS)/test_one_run.py $(PREFECT_TESTS)/test_two_processes.py
 PREFECT_REST := $(filter-out $(PREFECT_KILLED) $(PREFECT_ONCE),$(wildcard $(PREFECT_TESTS)/test_*.py)) tests/prefect_collection
 system-prefect: $(call BUILT,prefect)
-	@$(MAKE) $(call AT_ONCE,3) system-prefect-killed system-prefect-once system-prefect-rest
+	@$(MAKE) $(call AT_ONCE,2) system-prefect-killed system-prefect-rest system-prefect-once
 
 system-prefect-killed:
 	$(call PYTEST,prefect) -m system $(PREFECT_KILLED)
