@@ -12,7 +12,7 @@ from retab_orchestration._core.once import create_once
 from retab_orchestration._core.own_runs import remember_own
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import came_before
-from retab_orchestration._core.waiting import Patience, checked_run, look_by, trouble_of, wait_for
+from retab_orchestration._core.waiting import Patience, checked_run, trouble_of, wait_for
 from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
@@ -100,9 +100,11 @@ async def wait_for_run(
         InvalidInputError: `on_change` is a coroutine function, which nobody would await.
     """
     began, on_change = session.runtime.now(), checked_on_change(on_change)
-    run = await wait_for(
-        session, run_id, look_by(session, shared.get_run(run_id), run_id), patience, on_change
-    )
+
+    async def look(seconds: float | None) -> WorkflowRun:
+        return checked_run(await session.exchange_once(shared.get_run(run_id), seconds=seconds), run_id)
+
+    run = await wait_for(session, run_id, look, patience, on_change)
     return await details_of_settled(session, run, nodes, patience, began) if outputs else run
 
 

@@ -225,15 +225,15 @@ async def _read(
     filters, cursor = RunFilters.read(workflow_id=workflow_id, order="desc", limit=100), Cursor()
     async for run in iter_runs(session, filters, cursor):
         created, before = run.timing.created_at, created
+        read += 1
+        if read > MOST_ROWS:
+            is_complete = False
+            break
         if created is not None and created.timestamp() < earliest:
             # Unless the list has another order than it was asked for, all that follow are older.
             if before is not None and created <= before:
                 break
             continue
-        read += 1
-        if read > MOST_ROWS:
-            is_complete = False
-            break
         if "metadata" not in run.raw:
             looked += 1
             if looked > _MOST_READ:

@@ -10,7 +10,6 @@ from retab_orchestration._core.last_seen import LastSeen
 from retab_orchestration._core.resuming import Resuming, check_resuming
 from retab_orchestration._core.schedule import Decision, GiveUp, LookAgain, Schedule, Settle
 from retab_orchestration._core.session import PASSING, Session
-from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_callback, checked_choice, checked_seconds
 from retab_orchestration.models import RunStatus, WorkflowRun
 from retab_orchestration.models.row import RunRow
@@ -22,7 +21,6 @@ __all__ = [
     "Patience",
     "Wait",
     "checked_run",
-    "look_by",
     "trouble_of",
     "wait_for",
 ]
@@ -244,15 +242,6 @@ def checked_run(run: W, run_id: str) -> W:
             "the answer is about another run than the one asked for", run_id=run_id
         )
     return run
-
-
-def look_by(session: Session, call: Call[W], run_id: str) -> Callable[[float | None], Awaitable[W]]:
-    """Return what looks at a run by sending a call once, in so many seconds at most."""
-
-    async def look(seconds: float | None) -> W:
-        return checked_run(await session.exchange_once(call, seconds=seconds), run_id)
-
-    return look
 
 
 async def wait_for(

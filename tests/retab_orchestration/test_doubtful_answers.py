@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from retab_orchestration import CreateOutcomeUnknownError, RetabError, RetryPolicy, RunStatus
-from retab_orchestration._core import dialects
+from retab_orchestration._core import dialects, tags
 from retab_orchestration._http import Response
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.test_struck_creates import (
@@ -189,6 +189,22 @@ def test_an_old_run_on_top_of_a_list_does_not_end_a_search(retab, is_lost):
     echo(client, identity=owner, adopt=True)
 
     assert statuses(client, runtime)[1:] == ["running"]
+
+
+def test_old_runs_on_top_of_a_list_are_not_read_without_end(retab, monkeypatch):
+    client, runtime = retab(metadata="unfiltered")
+    monkeypatch.setattr(tags, "MOST_ROWS", 20)
+    for number in range(30):
+        other = stranger(runtime)
+        other.id, other.created_at = f"run_old_{number}", other.created_at - (20 * 86400 - number)
+        runtime.service.state.add_run(other)
+    rows_as(runtime, lambda rows: sorted(rows, key=lambda row: row["timing"]["created_at"]))
+    owner = replace(OWNER, since=datetime.fromtimestamp(runtime.clock(), UTC))
+    before = created(runtime)
+
+    with pytest.raises(CreateOutcomeUnknownError, match="not among the newest"):
+        echo(client, identity=owner, adopt=True)
+    assert created(runtime) == before
 
 
 @pytest.mark.parametrize("value", [None, {}], ids=["null", "empty"])
