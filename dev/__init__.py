@@ -1,0 +1,1 @@
+"""What is for developers only and not shipped."""
