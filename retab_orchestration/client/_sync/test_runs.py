@@ -1,4 +1,5 @@
-"""What can be done with runs of saved tests, blocking and awaiting: one statement an operation."""
+# Written by `python -m dev.blocking_client` from client/_async; change that.
+"""The operations on runs of saved tests."""
 
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._core import test_runs
@@ -8,7 +9,7 @@ from retab_orchestration._inputs import checked_id
 from retab_orchestration.models import WorkflowTestResult, WorkflowTestRun
 from retab_orchestration.policies import PollPolicy
 
-__all__ = ["AsyncTestRunOperations", "TestRunOperations"]
+__all__ = ["TestRunOperations"]
 
 
 class TestRunOperations:
@@ -78,70 +79,3 @@ class TestRunOperations:
         """
         ids = checked_id("test_run_id", test_run_id), checked_id("test_id", test_id)
         return run_blocking(test_runs.get_test_result(self._session, *ids))
-
-
-class AsyncTestRunOperations:
-    """The operations on runs of saved tests."""
-
-    __test__ = False  # it is no test, whatever its name looks like to a test runner
-    _session: Session
-
-    async def create_test_run(
-        self,
-        workflow_id: str,
-        *,
-        test_id: str | None = None,
-        block_id: str | None = None,
-        n_consensus: int | None = None,
-    ) -> WorkflowTestRun:
-        """Run the saved tests of a workflow's draft, once.
-
-        Args:
-            workflow_id: The workflow.
-            test_id: One test only.
-            block_id: The tests of one node only; neither runs every test of the workflow.
-            n_consensus: 3, 5 or 7: how many answers extract, split and classifier nodes compare in this run.
-
-        Raises:
-            InvalidInputError: Two targets, or a consensus that there is not: nothing was sent.
-            CreateOutcomeUnknownError: The answer was lost, the run may exist: look before creating it again.
-        """
-        scope = test_runs.TestScope.read(
-            workflow_id, test_id=test_id, block_id=block_id, n_consensus=n_consensus
-        )
-        return await test_runs.create_test_run(self._session, scope)
-
-    async def get_test_run(self, test_run_id: str) -> WorkflowTestRun:
-        """Look at a run of tests once. Completed does not mean passed: see `passed`."""
-        return await test_runs.get_test_run(self._session, checked_id("test_run_id", test_run_id))
-
-    async def wait_for_test_run(
-        self, test_run_id: str, *, timeout: float | None = None, poll: PollPolicy = PollPolicy()
-    ) -> WorkflowTestRun:
-        """Wait until a run of tests has ended.
-
-        Args:
-            test_run_id: The run of tests.
-            timeout: Seconds it may take, None for any.
-            poll: How often to look.
-
-        Raises:
-            WaitTimeoutError: It goes on: wait again.
-        """
-        patience = Patience.read(timeout, poll)
-        return await test_runs.wait_for_test_run(
-            self._session, checked_id("test_run_id", test_run_id), patience
-        )
-
-    async def list_test_results(self, test_run_id: str) -> list[WorkflowTestResult]:
-        """Read the result of every test of a run, to the last page."""
-        return await test_runs.list_test_results(self._session, checked_id("test_run_id", test_run_id))
-
-    async def get_test_result(self, test_run_id: str, test_id: str) -> WorkflowTestResult:
-        """Read the result of one test of a run.
-
-        Raises:
-            NotFoundError: The run has no result of that test.
-        """
-        ids = checked_id("test_run_id", test_run_id), checked_id("test_id", test_id)
-        return await test_runs.get_test_result(self._session, *ids)

@@ -1,10 +1,11 @@
-"""What can be done with runs, awaiting: one statement an operation."""
+# Written by `python -m dev.blocking_client` from client/_async; change that.
+"""The operations on runs."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
 
-from retab_orchestration import _watch
+from retab_orchestration._blocking import iterate_blocking, run_blocking
 from retab_orchestration._calls.filters import RunFilter, RunFilters
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core import listing, once, reviews, runs
@@ -17,15 +18,15 @@ from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import ReviewDecision, RunPage, Step, WorkflowRun
 from retab_orchestration.policies import PollPolicy
 
-__all__ = ["AsyncRunOperations"]
+__all__ = ["RunOperations"]
 
 
-class AsyncRunOperations:
+class RunOperations:
     """The operations on runs."""
 
     _session: Session
 
-    async def create_run(
+    def create_run(
         self,
         workflow_id: str,
         *,
@@ -85,9 +86,9 @@ class AsyncRunOperations:
             metadata=metadata,
             identity=identity,
         )
-        return await once.create_run(self._session, read, adopt=adopt, on_progress=on_progress)
+        return run_blocking(once.create_run(self._session, read, adopt=adopt, on_progress=on_progress))
 
-    async def get_run(
+    def get_run(
         self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None
     ) -> WorkflowRun:
         """Look at a run once.
@@ -102,36 +103,41 @@ class AsyncRunOperations:
             NotFoundError: There is no such run for this key.
             InvalidInputError: A node was named that the run does not have.
         """
-        return await runs.get_run(
-            self._session, checked_id("run_id", run_id), outputs=outputs, nodes=checked_nodes(output_nodes)
+        return run_blocking(
+            runs.get_run(
+                self._session,
+                checked_id("run_id", run_id),
+                outputs=outputs,
+                nodes=checked_nodes(output_nodes),
+            )
         )
 
-    async def list_runs(self, **filters: Unpack[RunFilter]) -> RunPage:
+    def list_runs(self, **filters: Unpack[RunFilter]) -> RunPage:
         """Read one page of runs, newest first; `RunFilter` says what to narrow, order and page by.
 
         Raises:
             InvalidInputError: A filter is unknown or out of range: nothing was sent.
         """
-        return await listing.list_runs(self._session, RunFilters.read(**filters))
+        return run_blocking(listing.list_runs(self._session, RunFilters.read(**filters)))
 
-    def iter_runs(self, **filters: Unpack[RunFilter]) -> AsyncIterator[WorkflowRun]:
+    def iter_runs(self, **filters: Unpack[RunFilter]) -> Iterator[WorkflowRun]:
         """Iterate over the runs of all pages, reading each page when it is needed; filters as in `list_runs`."""
-        return listing.iter_runs(self._session, RunFilters.read(**filters))
+        return iterate_blocking(listing.iter_runs(self._session, RunFilters.read(**filters)))
 
-    async def list_steps(self, run_id: str) -> list[Step]:
+    def list_steps(self, run_id: str) -> list[Step]:
         """Read every step of a run, to the last page, oldest first."""
-        return await list_steps(self._session, checked_id("run_id", run_id))
+        return run_blocking(list_steps(self._session, checked_id("run_id", run_id)))
 
-    async def cancel_run(self, run_id: str) -> WorkflowRun:
+    def cancel_run(self, run_id: str) -> WorkflowRun:
         """Ask for a run to be cancelled; asking twice does no harm.
 
         Returns:
             The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (look again), or
             `cancellation_failed` (it had ended already).
         """
-        return await runs.cancel_run(self._session, checked_id("run_id", run_id))
+        return run_blocking(runs.cancel_run(self._session, checked_id("run_id", run_id)))
 
-    async def restart_run(
+    def restart_run(
         self, run_id: str, *, identity: RunIdentity | None = None, adopt: bool = False
     ) -> WorkflowRun:
         """Run the inputs of a run again, in the version that is published now; the old run stays as it is.
@@ -148,18 +154,18 @@ class AsyncRunOperations:
             NotFoundError: There is no such run for this key.
             CreateOutcomeUnknownError: The answer was lost, the run may exist: look before restarting again.
         """
-        return await runs.restart_run(
-            self._session, checked_id("run_id", run_id), identity=identity, adopt=adopt
+        return run_blocking(
+            runs.restart_run(self._session, checked_id("run_id", run_id), identity=identity, adopt=adopt)
         )
 
-    async def can_find_runs(self) -> bool:
+    def can_find_runs(self) -> bool:
         """Whether runs can be found by their identity: where the server keeps tags, or may do so as far as is known.
 
         Where they cannot, a create that was cut off must not be sent again.
         """
-        return await once.can_find_runs(self._session)
+        return run_blocking(once.can_find_runs(self._session))
 
-    async def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
+    def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first.
 
         What this process has made itself is among them, whatever the list shows by now. On classic routes, which have
@@ -170,9 +176,11 @@ class AsyncRunOperations:
                 since then, for a list may lag: so this may take as long.
             any_generation: Whether runs of other generations of the same owner count as well.
         """
-        return await once.find_runs(self._session, checked_identity(identity), any_generation=any_generation)
+        return run_blocking(
+            once.find_runs(self._session, checked_identity(identity), any_generation=any_generation)
+        )
 
-    async def wait_for_run(
+    def wait_for_run(
         self,
         run_id: str,
         *,
@@ -207,16 +215,18 @@ class AsyncRunOperations:
             OutputsUnavailableError: The run has ended, and its outputs could not be read: wait for it again.
             ApiError: It could not be looked at any more; the run goes on.
         """
-        return await _watch.wait_for_run(
-            self._session,
-            checked_id("run_id", run_id),
-            Patience.read(timeout, poll, on_review, on_outage),
-            outputs=outputs,
-            nodes=checked_nodes(output_nodes),
-            on_change=on_change,
+        return run_blocking(
+            runs.wait_for_run(
+                self._session,
+                checked_id("run_id", run_id),
+                Patience.read(timeout, poll, on_review, on_outage),
+                outputs=outputs,
+                nodes=checked_nodes(output_nodes),
+                on_change=on_change,
+            )
         )
 
-    async def decide_review(
+    def decide_review(
         self,
         run_id: str,
         node_id: str,
@@ -246,4 +256,4 @@ class AsyncRunOperations:
         verdict = reviews.Verdict.read(
             run_id, node_id, approved=approved, modified_data=modified_data, reason=reason
         )
-        return await reviews.decide_review(self._session, verdict)
+        return run_blocking(reviews.decide_review(self._session, verdict))

@@ -1,0 +1,1 @@
+"""The client that awaits, from which the blocking one is written."""

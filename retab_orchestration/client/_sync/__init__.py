@@ -1,0 +1,2 @@
+# Written by `python -m dev.blocking_client` from client/_async; change that.
+"""The client that blocks."""
