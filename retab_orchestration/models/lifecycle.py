@@ -8,9 +8,9 @@ from pydantic import Field
 from retab_orchestration._texts import printable
 from retab_orchestration.models._reading import (
     Reading,
+    anything,
     fields,
     flag,
-    look,
     mapping,
     moment,
     pick,
@@ -123,7 +123,9 @@ def state_of(enum: type[_Status], body: Any) -> str | None:
 def trigger_of(body: Any) -> dict[str, Any]:
     """Find what started a run."""
     name = literal_of(
-        TriggerType, pick(text, body, "trigger.type", "trigger_type"), look(body, "trigger.type_name")
+        TriggerType,
+        pick(text, body, "trigger.type", "trigger_type"),
+        pick(anything, body, "trigger.type_name"),
     )
     return {
         "type": TriggerType.read(name) if name else None,

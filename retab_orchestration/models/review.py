@@ -13,7 +13,6 @@ from retab_orchestration.models._reading import (
     flag,
     ident,
     is_object,
-    look,
     mapping,
     moment,
     obj,
@@ -244,7 +243,7 @@ def _known(first: bool | None, second: bool | None) -> bool | None:
 
 
 def _required_id(body: dict[str, Any], what: str) -> str:
-    found = ident(look(body, "id"))
+    found = pick(ident, body, "id")
     if found is None:
         raise ValueError(f"This is no {what}: it has no `id`")
     return found
