@@ -49,9 +49,7 @@ class OpenedDocument:
             DocumentReadError: The disk, or whatever holds it, does not give it.
         """
         sent = 0
-        with reading(self.filename):
-            stream = self.open()
-        with _closing(stream):
+        with reading(self.filename), _closing(self.open()) as stream:
             while piece := _whole_piece(self.filename, stream, piece_size):
                 sent += len(piece)
                 if sent > self.size:
@@ -113,9 +111,9 @@ def cause_of(error: Exception) -> Exception | None:
 
 
 @contextmanager
-def _closing(stream: BinaryIO) -> Iterator[None]:
+def _closing(stream: BinaryIO) -> Iterator[BinaryIO]:
     try:
-        yield
+        yield stream
     finally:
         with suppress(Exception):  # it was read, so that nothing is lost by what closing it may say
             stream.close()
@@ -128,17 +126,16 @@ def _whole_piece(filename: str, stream: BinaryIO, size: int) -> bytes:
     """
     parts: list[bytes] = []
     length = 0
-    with reading(filename):
-        while length < size or length % 3:
-            part = stream.read(size - length if length < size else 3 - length % 3)
-            if not isinstance(part, bytes | bytearray | memoryview):
-                raise InvalidInputError(
-                    f"{printable(filename, 200)} gives {kind_of(part)} where bytes are read; open it with mode 'rb'"
-                )
-            if not part:
-                break
-            parts.append(bytes(part))
-            length += len(parts[-1])
+    while length < size or length % 3:
+        part = stream.read(size - length if length < size else 3 - length % 3)
+        if not isinstance(part, bytes | bytearray | memoryview):
+            raise InvalidInputError(
+                f"{printable(filename, 200)} gives {kind_of(part)} where bytes are read; open it with mode 'rb'"
+            )
+        if not part:
+            break
+        parts.append(bytes(part))
+        length += len(parts[-1])
     return b"".join(parts)
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from retab_orchestration._texts import is_unicode, kind_of
+from retab_orchestration._texts import is_id, is_unicode, kind_of
 from retab_orchestration.documents import FileReference, OpenedDocument, read_document
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.identity import RunIdentity, checked_metadata, digest_of
-from retab_orchestration.models._reading import is_id
 
 __all__ = [
     "NewRun",
@@ -106,11 +105,14 @@ def checked_json(name: str, value: Any) -> Any:
 
 
 def _checked_map(name: str, value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
     if not isinstance(value, Mapping):
         raise InvalidInputError(f"{name} must map start node ids to values, not be {type(value).__name__}")
     return {checked_id(f"a node id in {name}", node): given for node, given in value.items()}
+
+
+def _json_map(name: str, value: Any) -> dict[str, Any]:
+    values = _checked_map(name, value)
+    return {node: checked_json(f"{name}[{node!r}]", given) for node, given in values.items()}
 
 
 def _string_map(name: str, value: Any) -> dict[str, str]:
@@ -123,9 +125,7 @@ def _string_map(name: str, value: Any) -> dict[str, str]:
 
 
 def checked_pairs(name: str, value: Any) -> dict[str, str]:
-    """Return a map of strings to strings, empty for None, or raise InvalidInputError."""
-    if value is None:
-        return {}
+    """Return a map of strings to strings, or raise InvalidInputError."""
     if not isinstance(value, Mapping) or any(
         not isinstance(part, str) for pair in value.items() for part in pair
     ):
@@ -160,8 +160,8 @@ class NewRun:
     """Whether another call may have the same identity; without one a call is an identity of its own."""
     parent_run_id: str | None = None
     """The run that this one repeats."""
-    uploaded: Mapping[str, FileReference] = field(default_factory=dict)
-    """Start node id -> what stands for its document, where that has been uploaded."""
+    to_upload: tuple[str, ...] = ()
+    """The start nodes whose documents are uploaded before the create."""
 
     @classmethod
     def read(
@@ -180,16 +180,13 @@ class NewRun:
         Raises:
             InvalidInputError: The message names the argument and says what it should be.
         """
-        values = _checked_map("json_inputs", json_inputs)
         return cls(
             workflow_id=checked_id("workflow_id", workflow_id),
-            documents=_documents(documents),
-            json_inputs={
-                node: checked_json(f"json_inputs[{node!r}]", value) for node, value in values.items()
-            },
-            text_inputs=_string_map("text_inputs", text_inputs),
+            documents={} if documents is None else _documents(documents),
+            json_inputs={} if json_inputs is None else _json_map("json_inputs", json_inputs),
+            text_inputs={} if text_inputs is None else _string_map("text_inputs", text_inputs),
             version=None if version is None else checked_id("version", version),
-            metadata=checked_metadata(checked_pairs("metadata", metadata)),
+            metadata={} if metadata is None else checked_metadata(checked_pairs("metadata", metadata)),
             identity=RunIdentity.of(uuid.uuid4().hex) if identity is None else checked_identity(identity),
             is_tried_again=identity is not None,
         )
@@ -202,12 +199,13 @@ class NewRun:
         if self.parent_run_id is not None:
             # Its inputs are what they are, wherever its documents are to be had by now.
             return digest_of("restart", self.parent_run_id, self.version or "production")
-        documents = {
-            node: [document.filename, document.said_mime_type, document.hashed().sha256]
-            if isinstance(document, OpenedDocument)
-            else [document.filename, document.id or document.url]
-            for node, document in self.documents.items()
-        }
+        documents: dict[str, list[str | None]] = {}
+        for node, document in self.documents.items():
+            if isinstance(document, OpenedDocument):
+                sha256 = document.sha256 or document.hashed().sha256
+                documents[node] = [document.filename, document.said_mime_type, sha256]
+            else:
+                documents[node] = [document.filename, document.id or document.url]
         return digest_of(
             self.workflow_id,
             self.version or "production",

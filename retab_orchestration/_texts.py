@@ -1,8 +1,11 @@
-"""What others have written, or given, as an error or a log line may show it."""
+"""What others have written, or given: whether it may be an id, may be sent, and how an error or a log line shows it."""
 
 from typing import Any
 
-__all__ = ["is_unicode", "kind_of", "printable"]
+__all__ = ["LONGEST_ID", "is_id", "is_unicode", "kind_of", "printable"]
+
+LONGEST_ID = 256
+"""Characters of an id; Retab's have about 30."""
 
 _LONGEST = 1000
 
@@ -28,6 +31,12 @@ def kind_of(value: Any) -> str:
     if isinstance(value, str):
         return f"a string of {len(value)} characters" if value else "an empty string"
     return f"of type {printable(type(value).__name__, 60)}"
+
+
+def is_id(value: str) -> bool:
+    """Tell whether a text may be an id: printable ASCII without a space or what a path is made of, and not too long."""
+    unusual = set(value) & set(" /\\?#") or not set(value) - set(".")
+    return value.isascii() and value.isprintable() and not unusual and len(value) <= LONGEST_ID
 
 
 def is_unicode(text: str) -> bool:

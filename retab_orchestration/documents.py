@@ -10,10 +10,9 @@ from typing import Any, BinaryIO, cast
 from retab_orchestration._document_sources import from_openable, from_path, from_stream
 from retab_orchestration._document_streams import PLAIN_PIECE, OpenedDocument, Spool
 from retab_orchestration._media_types import media_type_of
-from retab_orchestration._texts import is_unicode, printable
+from retab_orchestration._texts import is_id, is_unicode, printable
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.models import DocumentRef
-from retab_orchestration.models._reading import is_id
 
 __all__ = [
     "LARGE",

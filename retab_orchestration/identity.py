@@ -62,8 +62,9 @@ class RunIdentity:
     that, so its run is looked for until `RetryPolicy.find_for` after it."""
 
     def __post_init__(self) -> None:
-        for name in ("since", "begun"):
-            _check_moment(name, getattr(self, name))
+        for name, moment in (("since", self.since), ("begun", self.begun)):
+            if moment is not None:
+                _check_moment(name, moment)
         if not isinstance(self.key, str) or not isinstance(self.family, str):
             raise InvalidInputError(
                 "an identity's key and family must be strings; build it with RunIdentity.of"
@@ -93,9 +94,9 @@ class RunIdentity:
         Raises:
             InvalidInputError: Nothing was given, so that every run would be the same; or a time has no zone.
         """
-        if all(part is None or part == "" for part in parts):
-            raise InvalidInputError("an identity needs at least one part that tells this run from others")
         try:
+            if set(parts) <= {None, ""}:
+                raise InvalidInputError("an identity needs at least one part that tells this run from others")
             return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since, begun)
         except (TypeError, RecursionError):
             raise InvalidInputError(
@@ -109,8 +110,6 @@ class RunIdentity:
 
 
 def _check_moment(name: str, moment: Any) -> None:
-    if moment is None:
-        return
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         what = "one without" if isinstance(moment, datetime) else kind_of(moment)
         raise InvalidInputError(f"{name} must have a time zone, as datetime.now(UTC) has, not {what}")

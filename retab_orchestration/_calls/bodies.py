@@ -43,7 +43,8 @@ def json_body(payload: Mapping[str, Any], on_progress: OnProgress | None = None)
 
     pieces = json.dumps(payload, default=mark, allow_nan=False).encode().split(marker.encode())
     length, spans = _measured(parts, pieces)
-    return Body(length, lambda: _produced(parts, pieces), on_sent=teller(spans, on_progress))
+    on_sent = None if on_progress is None else teller(spans, on_progress)
+    return Body(length, lambda: _produced(parts, pieces), on_sent=on_sent)
 
 
 def _measured(parts: Sequence[Embedded], pieces: Sequence[bytes]) -> tuple[int, list[Span]]:

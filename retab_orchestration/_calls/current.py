@@ -78,7 +78,9 @@ def check_run(new: NewRun) -> None:
 def create_run(
     new: NewRun, fingerprint: str, failed: int = 0, on_progress: OnProgress | None = None
 ) -> Call[WorkflowRun]:
-    """Start a run; files given by id must have their url by now. Source: POST /v1/workflows/runs.
+    """Start a run of what `check_run` has checked; files given by id have their url by now.
+
+    Source: POST /v1/workflows/runs.
 
     The `Idempotency-Key` says everything that the create says, but for the caller's own metadata and where documents
     were uploaded: another create under the same key would be the same run.
@@ -89,27 +91,17 @@ def create_run(
         failed: How many runs of this identity are known to have ended badly, so that a server that honours the key does
             not answer with one of those.
         on_progress: Told while large documents are sent.
-
-    Raises:
-        InvalidInputError: As in `check_run`.
     """
-    check_run(new)
-    sent = {**new.documents, **new.uploaded}
-    maps = {
-        "documents": {node: _document(node, document) for node, document in sent.items()},
-        "json_inputs": new.json_inputs,
-    }
-    origin = {"trigger_type": "restart", "parent_run_id": new.parent_run_id} if new.parent_run_id else {}
-    body = json_body(
-        {
-            "workflow_id": new.workflow_id,
-            **{name: values for name, values in maps.items() if values},
-            "version": new.version or "production",
-            **origin,
-            "metadata": {**new.metadata, **new.identity.tags, FINGERPRINT: fingerprint},
-        },
-        on_progress,
-    )
+    payload: dict[str, Any] = {"workflow_id": new.workflow_id}
+    if new.documents:
+        payload["documents"] = {node: _document(node, document) for node, document in new.documents.items()}
+    if new.json_inputs:
+        payload["json_inputs"] = new.json_inputs
+    payload["version"] = new.version or "production"
+    if new.parent_run_id:
+        payload |= {"trigger_type": "restart", "parent_run_id": new.parent_run_id}
+    payload["metadata"] = {**new.metadata, **new.identity.tags, FINGERPRINT: fingerprint}
+    body = json_body(payload, on_progress)
     key = digest_of(new.identity.key, failed, new.parent_run_id, fingerprint)
     request = Request("POST", "/v1/workflows/runs", body=body, headers={"Idempotency-Key": key})
     return Call(request, created_run, creates=new.workflow_id)

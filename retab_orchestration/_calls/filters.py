@@ -7,10 +7,9 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal, TypedDict
 
 from retab_orchestration._inputs import checked_choice, checked_id, checked_pairs, checked_text
-from retab_orchestration._texts import kind_of
+from retab_orchestration._texts import LONGEST_ID, kind_of
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
-from retab_orchestration.models._reading import LONGEST_ID
 
 __all__ = ["RunFilter", "RunFilters"]
 
@@ -151,7 +150,8 @@ class RunFilters:
             raise InvalidInputError(f"list_runs has no filter {', '.join(sorted(unknown))}; it has {known}")
         if given.get("before") is not None and given.get("after") is not None:
             raise InvalidInputError("before and after exclude each other: one pages back, the other forward")
-        pairs = checked_pairs("metadata", given.get("metadata"))
+        metadata = given.get("metadata")
+        pairs = {} if metadata is None else checked_pairs("metadata", metadata)
         checked = cls(
             workflow_id=_optional(checked_id, "workflow_id", given),
             status=_status("status", given.get("status")),

@@ -52,10 +52,10 @@ class Span:
         return DocumentProgress(self.node, self.document.filename, reached, size)
 
 
-def teller(spans: Sequence[Span], on_progress: OnProgress | None) -> Callable[[int], None] | None:
-    """Return what a body calls with the bytes that were sent of it; None where there is nobody, or nothing, to tell."""
+def teller(spans: Sequence[Span], on_progress: OnProgress) -> Callable[[int], None] | None:
+    """Return what a body calls with the bytes that were sent of it; None where there is nothing to tell."""
     large = [span for span in spans if span.document.size > LARGE]
-    if on_progress is None or not large:
+    if not large:
         return None
     told = 0
 

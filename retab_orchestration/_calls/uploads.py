@@ -89,7 +89,10 @@ def send_document(
             yield piece
         ticket.sha256 = digest.hexdigest()
 
-    body = Body(document.size, chunks, on_sent=teller([Span(node, document, 0, document.size)], on_progress))
+    on_sent = None
+    if on_progress is not None:
+        on_sent = teller([Span(node, document, 0, document.size)], on_progress)
+    body = Body(document.size, chunks, on_sent=on_sent)
     request = Request(
         ticket.method, "(signed address)", body=body, headers=ticket.headers, signed_url=ticket.url
     )

@@ -105,23 +105,19 @@ class Creation:
         """Send the create, and do what follows its answers until there is a run."""
         what = (self._session, self.new.identity, self._fingerprint)
         with begun(*what, is_lost=lambda: self._lost > 0):
-            run = await self._sent_and_found()
+            step, run = Step.SEND, None
+            while step is Step.SEND or run is None:
+                answer, run, error = await self._sent()
+                self._lost += answer is Answer.LOST
+                search, tags = Search.NOT_YET, Tags.UNKNOWN
+                while (step := self._step(answer, search, tags)) is Step.SEARCH:
+                    search, tags, run = await self._search()
+                if step in {Step.RAISE_LAST, Step.RAISE_UNKNOWN} and error is not None:
+                    raise self._raised(step, answer, error)
+            if step is Step.SETTLE:
+                run = await self._siblings.settled(run)
         remember_own(*what, run.id)
         return run
-
-    async def _sent_and_found(self) -> WorkflowRun:
-        while True:
-            answer, run, error = await self._sent()
-            self._lost += answer is Answer.LOST
-            search, tags = Search.NOT_YET, Tags.UNKNOWN
-            while (step := self._step(answer, search, tags)) is Step.SEARCH:
-                search, tags, run = await self._search()
-            if step is Step.RETURN and run is not None:
-                return run
-            if step is Step.SETTLE and run is not None:
-                return await self._siblings.settled(run)
-            if step is not Step.SEND and error is not None:
-                raise self._raised(step, answer, error)
 
     def _step(self, answer: Answer, search: Search, tags: Tags) -> Step:
         again = self.new.is_tried_again

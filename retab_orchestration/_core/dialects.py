@@ -19,15 +19,12 @@ _failures: dict[tuple[str, str, str], tuple[float, errors.ApiError]] = {}
 class Dialects:
     """What the server of one account speaks."""
 
-    __slots__ = ("_sender",)
+    __slots__ = ("_key", "_sender")
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
-
-    @property
-    def _key(self) -> tuple[str, str, str]:
-        settings = self._sender.settings
-        return settings.account, settings.api, settings.auth
+        settings = sender.settings
+        self._key = settings.account, settings.api, settings.auth
 
     async def get(self, attempts: int | None = None) -> Dialect:
         """Return it, asking the server the first time.

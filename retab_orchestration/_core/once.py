@@ -20,10 +20,9 @@ from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import FAILED, until_listed
 from retab_orchestration._core.tags import MOST_ROWS, Found, Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
-from retab_orchestration._http import Call
 from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference, OpenedDocument, Spool
-from retab_orchestration.errors import RetabError
+from retab_orchestration.errors import RetabError, UnsupportedRouteError
 from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, WorkflowRun
 
@@ -89,10 +88,13 @@ async def _create_on(
             return await _on_classic_routes(session, new, fingerprint, adopt=adopt, on_progress=on_progress)
         send = partial(_send, session, family=family, fingerprint=fingerprint, on_progress=on_progress)
         creation = Creation(session, new, fingerprint, send)
-        if not adopt:
-            return await _created(session, creation, on_progress)
-        async with _one_at_a_time(session, new.identity):
-            return await creation.adopt() or await _created(session, creation, on_progress)
+        async with _one_at_a_time(session, new.identity) if adopt else nullcontext():
+            found = await creation.adopt() if adopt else None
+            if found is not None:
+                return found
+            # Once, however often the create is sent: what is at the server stays there.
+            creation.new = await _at_server(session, creation.new, on_progress)
+            return await creation.send()
     finally:
         spool.close()
 
@@ -123,12 +125,6 @@ async def _on_classic_routes(
             )
         remember_own(session, identity, fingerprint, run.id)
         return run
-
-
-async def _created(session: Session, creation: Creation, on_progress: OnProgress | None) -> WorkflowRun:
-    # Uploaded once, however often the create is sent: what is at the server stays there.
-    creation.new = await _at_server(session, creation.new, on_progress)
-    return await creation.send()
 
 
 async def can_find_runs(session: Session) -> bool:
@@ -182,31 +178,26 @@ async def _send(
     Raises:
         _OtherRoutesError: The server has those of the other one.
     """
-
-    async def build(found: RouteFamily) -> Call[WorkflowRun]:
-        if found != family:
-            raise _OtherRoutesError("the server has other routes by now")
-        if family == "classic":
-            return classic.create_run(new, on_progress)
-        sent = await _at_server(session, new, on_progress)
-        return current.create_run(sent, fingerprint, failed, on_progress)
-
-    run = await session.create(build)
+    if family == "classic":
+        call = classic.create_run(new, on_progress)
+    else:
+        call = current.create_run(new, fingerprint, failed, on_progress)
+    try:
+        run = await session.exchange(call)
+    except UnsupportedRouteError:
+        if await session.family_anew() == family:
+            raise
+        raise _OtherRoutesError("the server has other routes by now") from None
     remember_created(session, run)
     return run
 
 
 async def _at_server(session: Session, new: NewRun, on_progress: OnProgress | None) -> NewRun:
-    """Return the inputs as current routes take them, uploading what was not; nothing for a create that must fail."""
-    current.check_run(new)
-    return await upload_documents(session, await _with_urls(session, new), on_progress)
-
-
-async def _with_urls(session: Session, new: NewRun) -> NewRun:
-    """Return the inputs with the url of every file that was given by id: current routes refuse ids."""
+    """Return the inputs as current routes take them: stored files by url and not by id, large documents uploaded."""
     documents: dict[str, OpenedDocument | FileReference] = dict(new.documents)
     for node, document in new.documents.items():
         if isinstance(document, FileReference) and document.url is None and document.id is not None:
             stored: FileReference = await session.exchange(current.file_by_id(document.id))
             documents[node] = stored
-    return replace(new, documents=documents)
+    new = replace(new, documents=documents)
+    return await upload_documents(session, new, on_progress) if new.to_upload else new

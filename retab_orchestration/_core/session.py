@@ -1,6 +1,5 @@
 """One account on one server, as everything else in the core sees it."""
 
-from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from retab_orchestration import errors
@@ -91,16 +90,7 @@ class Session:
             return await self.within(seconds).exchange_once(call)
         return await self._sender.send(call, await self._dialects.get(attempts=1))
 
-    async def create(self, build: Callable[[RouteFamily], Awaitable[Call[T]]]) -> T:
-        """Send a create in the server's routes.
-
-        A server without the route has created nothing, and if the routes were found out by asking, it is asked anew.
-        """
-        family = await self.family()
-        try:
-            return await self.exchange(await build(family))
-        except errors.UnsupportedRouteError:
-            self._dialects.forget()
-            if await self.family() == family:
-                raise
-        return await self.exchange(await build(await self.family()))
+    async def family_anew(self) -> RouteFamily:
+        """Return the route family after asking the server again: it does not know a route that it had."""
+        self._dialects.forget()
+        return await self.family()

@@ -30,18 +30,18 @@ def prepared(new: NewRun, family: RouteFamily, spool: Spool) -> NewRun:
         DocumentReadError: One could not be read to its end.
         InvalidInputError: One is not what it was before.
     """
-    large = _too_large(new) if family == "current" else {}
+    large = _too_large(new) if family == "current" else ()
     documents: dict[str, OpenedDocument | FileReference] = {}
     for node, document in new.documents.items():
         if not isinstance(document, OpenedDocument):
             documents[node] = document
         else:
             documents[node] = document.hashed() if node in large else spool.add(document)
-    return replace(new, documents=documents)
+    return replace(new, documents=documents, to_upload=large)
 
 
 async def upload_documents(session: Session, new: NewRun, on_progress: OnProgress | None) -> NewRun:
-    """Return the inputs with every document at the server that is too large to be sent inside of the create.
+    """Return the inputs with every document at the server that is not sent inside of the create.
 
     Raises:
         UploadRefusedError: One was refused, and its second upload as well.
@@ -49,27 +49,29 @@ async def upload_documents(session: Session, new: NewRun, on_progress: OnProgres
         InvalidInputError: One was changed after it had been hashed.
         ApiError: The server was not reached, or refused to take any.
     """
-    uploaded = dict(new.uploaded)
-    for node, document in _too_large(new).items():
-        uploaded[node] = await _upload(session, node, document, on_progress)
-    return replace(new, uploaded=uploaded)
+    documents = dict(new.documents)
+    for node in new.to_upload:
+        document = documents[node]
+        assert isinstance(document, OpenedDocument)  # noqa: S101  see _too_large
+        documents[node] = await _upload(session, node, document, on_progress)
+    return replace(new, documents=documents, to_upload=())
 
 
-def _too_large(new: NewRun) -> dict[str, OpenedDocument]:
+def _too_large(new: NewRun) -> tuple[str, ...]:
     """Return those to upload: each that is large, and of the rest the largest, until those that are left fit."""
-    inline = {
-        node: document
+    sizes = {
+        node: document.size
         for node, document in new.documents.items()
-        if isinstance(document, OpenedDocument) and node not in new.uploaded
+        if isinstance(document, OpenedDocument)
     }
-    in_all = sum(document.size for document in inline.values())
-    chosen: dict[str, OpenedDocument] = {}
-    for node in sorted(inline, key=lambda node: inline[node].size, reverse=True):
-        if inline[node].size <= LARGE and in_all <= _INLINE_IN_ALL:
+    in_all = sum(sizes.values())
+    chosen: list[str] = []
+    for node in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if sizes[node] <= LARGE and in_all <= _INLINE_IN_ALL:
             break
-        chosen[node] = inline[node]
-        in_all -= inline[node].size
-    return chosen
+        chosen.append(node)
+        in_all -= sizes[node]
+    return tuple(chosen)
 
 
 async def _upload(

@@ -125,14 +125,14 @@ class AsyncioRuntime(Clocks):
         """Send one request and read its answer."""
         shared = await self._joined()
         async with shared.place(lasts=request.fresh or request.signed_url is not None) as number:
-            if pause := self.turn(self._settings):
-                await asyncio.sleep(pause)
-            place = shared.transport.place(request)
-            kind = shared.transport.kind(request, place)
+            if (per_second := self._settings.requests_per_second) is not None:
+                await asyncio.sleep(self.turn(self._settings, per_second))
+            place, kind = shared.transport.route(request)
             pool = await self._pool(shared, kind, number)
             flight = Flight(request)
             content = _off_loop(request.body, flight) if request.body else None
-            limits = Limits.of(request, self._settings, asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            limits = Limits(self._settings.timeout, request.timeout, now)
             built = shared.transport.build(request, place, kind, content, limits)
             try:
                 return await self._exchange(pool, built, request)

@@ -32,14 +32,14 @@ class BlockingRuntime(Clocks):
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
-        time.sleep(self.turn(self._settings))  # noqa: ASYNC251  there is no loop here to block
+        if (per_second := self._settings.requests_per_second) is not None:
+            time.sleep(self.turn(self._settings, per_second))  # noqa: ASYNC251  there is no loop here to block
         transport = self._transport = self._transport or Transport(self._settings)
-        place = transport.place(request)
-        kind = transport.kind(request, place)
+        place, kind = transport.route(request)
         pool = self._pool(transport, kind)
         flight = Flight(request)
         content = _noted(request.body, flight) if request.body else None
-        limits = Limits.of(request, self._settings, time.monotonic())
+        limits = Limits(self._settings.timeout, request.timeout, time.monotonic())
         built = transport.build(request, place, kind, content, limits)
         try:
             return self._exchange(pool, built, request)

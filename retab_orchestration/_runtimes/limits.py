@@ -1,10 +1,6 @@
 """How long an exchange with a server may take: arithmetic on seconds and bytes, never a clock."""
 
 import math
-from typing import Self
-
-from retab_orchestration._http import Request
-from retab_orchestration.settings import Settings
 
 __all__ = ["LEAST_PER_TIMEOUT", "Limits"]
 
@@ -21,25 +17,19 @@ class Limits:
     Args:
         timeout: Seconds to connect, to take each 16 KiB of the request, and between two parts of the answer; the whole
             answer may take twice as long.
-        within: Seconds that everything together may take; None for no more limits than those.
+        within: Seconds that everything together, and each of these, may take; None for no more limits than those.
         now: The present time, on the clock that all other times are read from.
     """
 
     __slots__ = ("_answer_until", "_connect_until", "_taken", "_timeout", "_within_until", "_writing")
 
     def __init__(self, timeout: float, within: float | None, now: float) -> None:
-        self._timeout = timeout
+        self._timeout = timeout if within is None else min(within, timeout)
         self._within_until = math.inf if within is None else now + within
         self._connect_until: float | None = None
         self._answer_until: float | None = None
         self._taken = 0
         self._writing = 0.0
-
-    @classmethod
-    def of(cls, request: Request, settings: Settings, now: float) -> Self:
-        """Return the limits of a request that is sent now."""
-        timeout = settings.timeout if request.timeout is None else min(request.timeout, settings.timeout)
-        return cls(timeout, request.timeout, now)
 
     def connecting(self, now: float) -> float:
         """Return how long connecting may still take: addresses, a proxy's answer and TLS, all together."""

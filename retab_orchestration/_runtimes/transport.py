@@ -77,24 +77,20 @@ class Transport:
         self._prefix = self._home.target.rstrip(b"/").decode()
         self._home_kinds = {fresh: self._kind(self._home, fresh=fresh) for fresh in (False, True)}
 
-    def place(self, request: Request) -> _Place:
-        """Return where a request goes.
+    def route(self, request: Request) -> tuple[_Place, Kind]:
+        """Return where a request goes, and what kind of connection it needs.
 
         Raises:
             UnreadableAnswerError: The server gave an address that is none.
         """
         if request.signed_url is None:
-            return self._home
+            return self._home, self._home_kinds[request.fresh]
         with suppress(httpx.InvalidURL):
-            return _Place.read(request.signed_url)
+            place = _Place.read(request.signed_url)
+            # What reads a proxy's name raises nothing of the kind.
+            return place, self._kind(place, fresh=request.fresh)
         text = "the server gave an address for the document that is none"
         raise UnreadableAnswerError(text, method=request.method, path=request.path)
-
-    def kind(self, request: Request, place: _Place) -> Kind:
-        """Return what kind of connection a request needs."""
-        return (
-            self._home_kinds[request.fresh] if place is self._home else self._kind(place, fresh=request.fresh)
-        )
 
     def _kind(self, place: _Place, *, fresh: bool) -> Kind:
         proxy = self._proxies.serving(place.scheme.decode(), place.host.decode(), place.port)
@@ -153,9 +149,10 @@ class Transport:
 
 
 def _headers(request: Request, place: _Place) -> list[tuple[bytes, bytes]]:
-    headers: dict[str, str] = {}
+    """Return the headers of a request; those that it came with take the place of ours of the same name."""
+    headers = {"Host": place.name.decode()}
     if request.signed_url is None:
-        headers = {
+        headers |= {
             "Accept": "application/json",
             "Accept-Encoding": ACCEPTED,
             "Connection": "keep-alive",
@@ -170,12 +167,12 @@ def _headers(request: Request, place: _Place) -> list[tuple[bytes, bytes]]:
         or request.method in {"POST", "PUT", "PATCH"}
     ):
         headers["Content-Length"] = str(request.body.length if request.body else 0)
-    given = {name.lower() for name in request.headers}
-    kept = [(name, value) for name, value in headers.items() if name.lower() not in given]
-    host = [] if "host" in given else [(b"Host", place.name)]
+    for name in request.headers:
+        headers.pop(name.title(), None)
     with suppress(UnicodeEncodeError, AttributeError):
-        return host + [
-            (name.encode("ascii"), value.encode()) for name, value in [*kept, *request.headers.items()]
+        return [
+            (name.encode("ascii"), value.encode())
+            for name, value in [*headers.items(), *request.headers.items()]
         ]
     # Out here, for what failed has the header in it.
     text = "the server gave headers for the document that cannot be sent"

@@ -110,12 +110,10 @@ class Clocks:
     _paces: ClassVar[dict[Settings, Pace]] = {}
     _pacing: ClassVar[threading.Lock] = threading.Lock()
 
-    def turn(self, settings: Settings) -> float:
-        """Return in how many seconds the next request may be sent, whoever of this process sends it."""
-        if settings.requests_per_second is None:
-            return 0.0
+    def turn(self, settings: Settings, per_second: float) -> float:
+        """Return in how many seconds the next request of this account may be sent, whoever of this process sends it."""
         with self._pacing:
-            return self._paces.setdefault(settings, Pace(settings.requests_per_second)).turn(self.now())
+            return self._paces.setdefault(settings, Pace(per_second)).turn(self.now())
 
     @classmethod
     def unlock(cls) -> None:

@@ -8,12 +8,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from retab_orchestration._texts import is_unicode, printable
+from retab_orchestration._texts import is_id, is_unicode, printable
 
 T = TypeVar("T")
-
-LONGEST_ID = 256
-"""Characters of an id; Retab's have about 30."""
 
 # Characters of a server's word for a state, and of a cursor; Retab's have about 20 and 30.
 _LONGEST_WORD = 100
@@ -119,12 +116,6 @@ def cursor(value: Any) -> str | None:
     if found is not None and (not is_unicode(found) or len(found) > _LONGEST_CURSOR):
         raise ValueError("a cursor in it is none")
     return found
-
-
-def is_id(value: str) -> bool:
-    """Tell whether a text may be an id: printable ASCII without a space or what a path is made of, and not too long."""
-    unusual = set(value) & set(" /\\?#") or not set(value) - set(".")
-    return value.isascii() and value.isprintable() and not unusual and len(value) <= LONGEST_ID
 
 
 def ident(value: Any) -> str | None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from retab_orchestration.models._reading import cursor, is_id, pick, text
+from retab_orchestration._texts import is_id
+from retab_orchestration.models._reading import cursor, pick, text
 from retab_orchestration.models.lifecycle import state_of
 from retab_orchestration.models.run import WorkflowRun, waiting_nodes_of
 from retab_orchestration.models.status import RunStatus

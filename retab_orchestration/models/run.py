@@ -4,10 +4,9 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from retab_orchestration._texts import printable
+from retab_orchestration._texts import LONGEST_ID, printable
 from retab_orchestration.errors import RunCancelledError, RunFailedError
 from retab_orchestration.models._reading import (
-    LONGEST_ID,
     Answer,
     Reading,
     fields,
