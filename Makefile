@@ -1,4 +1,4 @@
-# One venv per environment under .venvs/, each from its pins in requirements/; `make help` lists the targets.
+# One venv per environment under .venvs/, each from its pins in dev/requirements/; `make help` lists the targets.
 # Needs python3 >= 3.11, pip, git and make.
 
 .DELETE_ON_ERROR:
@@ -24,7 +24,7 @@ PYTHON_RANGE = $(or $(PYTHON_RANGE_$(1)),3.11 3.15)
 PYTHON_RANGE_airflow-floor := 3.11 3.13
 PYTHON_RANGE_sdk-0.0.112 := 3.12 3.15
 PYTHON_RANGE_sdk-0.0.95 := 3.12 3.15
-FIND_PYTHON = python3 tools/find_python.py $(call PYTHON_RANGE,$(1))
+FIND_PYTHON = python3 dev/tools/find_python.py $(call PYTHON_RANGE,$(1))
 
 # `make crash N=10` repeats the crash matrix and writes docs/reliability.* from what it saw, failures as well.
 N := 1
@@ -43,7 +43,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(call BUILT,core airflow prefect) ## Run a PDF through a real Airflow and a real Prefect (DOCUMENT=path/to.pdf)
-	@$(call PY,core) -m demo $(if $(DOCUMENT),"$(DOCUMENT)")
+	@$(call PY,core) -m dev.demo $(if $(DOCUMENT),"$(DOCUMENT)")
 
 test: ## Everything: check, unit, hostile, system and the SDK legs
 	@$(MAKE) check
@@ -55,8 +55,8 @@ check: venvs ## Lint, format, import contracts, types
 	$(call PY,core) -m ruff check .
 	$(call PY,core) -m ruff format --check .
 	.venvs/core/bin/lint-imports
-	$(call MYPY,core) retab_orchestration hosts demo tools tests/typing
-	$(call MYPY,core) --ignore-missing-imports benchmarks
+	$(call MYPY,core) retab_orchestration dev/hosts dev/demo dev/tools tests/typing
+	$(call MYPY,core) --ignore-missing-imports dev/benchmarks
 	$(call MYPY,airflow) airflow_provider example_dags
 	$(call MYPY,airflow-floor) airflow_provider
 	$(call MYPY,prefect) prefect_collection example_flows
@@ -116,8 +116,8 @@ crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward mo
 		$(call PY,core) -m tests.crash.report $(CRASH_RESULTS) docs && exit $$status
 
 bench: $(call BUILT,$(BENCHES) sdk-0.0.160) ## Measure cost and speed next to other packages, and write docs/performance.*
-	@$(call PY,bench-core) -m benchmarks $(if $(PARTS),--parts "$(PARTS)") $(if $(QUICK),--quick)
-	@$(if $(QUICK),,$(call PY,bench-core) -m benchmarks.scaling)
+	@$(call PY,bench-core) -m dev.benchmarks $(if $(PARTS),--parts "$(PARTS)") $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(call PY,bench-core) -m dev.benchmarks.scaling)
 
 sdks: .venvs/core/.built ## The SDK legs alone, with the oldest SDK as well
 	@$(MAKE) sdk-venvs TESTED_SDKS="$(SDKS)"
@@ -127,32 +127,32 @@ sdk-venvs: $(TESTED_SDKS:%=.venvs/sdk-%/.built) ## Build the venvs of the offici
 
 venvs: $(call BUILT,$(ENVIRONMENTS)) ## Build the venvs whose pins changed
 
-.venvs/uv/.built: requirements/uv.txt tools/find_python.py
+.venvs/uv/.built: dev/requirements/uv.txt dev/tools/find_python.py
 	@# Without pip inside, because a stock Debian has no ensurepip to put it there.
 	@rm -rf .venvs/uv && python=$$($(call FIND_PYTHON,uv)) && "$$python" -m venv --without-pip .venvs/uv
-	@PIP_USER=0 python3 -m pip --python .venvs/uv/bin/python install --quiet --requirement requirements/uv.txt
+	@PIP_USER=0 python3 -m pip --python .venvs/uv/bin/python install --quiet --requirement dev/requirements/uv.txt
 	@touch $@
 
 # An interpreter in range is looked for first; without one uv may fetch its own.
-.venvs/%/.built: requirements/%.txt pyproject.toml .venvs/uv/.built
+.venvs/%/.built: dev/requirements/%.txt pyproject.toml .venvs/uv/.built
 	@echo "building .venvs/$*" >&2
 	@test -x $(call PY,$*) || { python=$$($(call FIND_PYTHON,$*)) || python=$(firstword $(call PYTHON_RANGE,$*)); \
 		$(UV) venv --quiet --clear --python "$$python" .venvs/$*; }
-	@echo "--editable ." | $(UV) pip sync --quiet --python .venvs/$* --compile-bytecode requirements/$*.txt -
+	@echo "--editable ." | $(UV) pip sync --quiet --python .venvs/$* --compile-bytecode dev/requirements/$*.txt -
 	@touch $@
 
-.venvs/sdk-%/.built: requirements/sdk-%.txt .venvs/uv/.built
+.venvs/sdk-%/.built: dev/requirements/sdk-%.txt .venvs/uv/.built
 	@python=$$($(call FIND_PYTHON,sdk-$*)) || { echo "retab $*: no venv, its leg is skipped" >&2; exit 0; }; \
 		echo "building .venvs/sdk-$*" >&2 && $(UV) venv --quiet --clear --python "$$python" .venvs/sdk-$* && \
-		$(UV) pip sync --quiet --python .venvs/sdk-$* requirements/sdk-$*.txt && touch $@
+		$(UV) pip sync --quiet --python .venvs/sdk-$* dev/requirements/sdk-$*.txt && touch $@
 
-pins: $(ALL:%=pins-%) ## Recompile requirements/*.txt to the newest releases
+pins: $(ALL:%=pins-%) ## Recompile dev/requirements/*.txt to the newest releases
 
 pins-%: .venvs/uv/.built
-	@echo "requirements/$*.txt"
-	@$(UV) pip compile --quiet --universal --no-header --no-annotate $(PIN_SOURCES_$*) requirements/$*.in \
+	@echo "dev/requirements/$*.txt"
+	@$(UV) pip compile --quiet --universal --no-header --no-annotate $(PIN_SOURCES_$*) dev/requirements/$*.in \
 		--python-version $(firstword $(call PYTHON_RANGE,$*)) --output-file .venvs/$*.txt
-	@cmp --quiet .venvs/$*.txt requirements/$*.txt || cp .venvs/$*.txt requirements/$*.txt
+	@cmp --quiet .venvs/$*.txt dev/requirements/$*.txt || cp .venvs/$*.txt dev/requirements/$*.txt
 	@rm .venvs/$*.txt
 
 PIN_SOURCES_core := pyproject.toml --extra emulator

@@ -50,7 +50,7 @@ def real_airflow():
 @pytest.fixture(scope="session")
 def prefect_host():
     """The Prefect server of tests/system/prefect and tests/crash/prefect; scripts run in this environment."""
-    from hosts.prefect_host import PrefectHost
+    from dev.hosts.prefect_host import PrefectHost
 
     with PrefectHost(Path(sys.prefix)) as host:
         yield host

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from hosts.airflow_host import AirflowHost
+from dev.hosts.airflow_host import AirflowHost
 from retab_orchestration.emulator import Emulator
 from tests.crash import lane, postgres
 from tests.readme import block_with

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 
 collect_ignore_glob = [] if importlib.util.find_spec("airflow") else ["*"]
 

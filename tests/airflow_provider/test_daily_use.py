@@ -8,7 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
 from airflow_provider.operators import RetabRestartRunOperator, RetabRunWorkflowOperator
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from retab_orchestration import RetabClient, RetabError
 from retab_orchestration._core import own_runs
 from retab_orchestration.emulator import Emulator

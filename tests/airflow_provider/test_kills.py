@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 from airflow_provider.kills import TRIGGERS_ARE_KILLED
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 
 STATES = {
     "failed": "cancelled",

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from retab_orchestration import RetabClient, RunStatus
 from retab_orchestration.emulator import Emulator, Node, Workflow
 

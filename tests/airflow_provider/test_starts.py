@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider.operators import RetabRunWorkflowOperator
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from retab_orchestration._core import own_runs
 from retab_orchestration.emulator import Emulator
 from tests.airflow_provider.conftest import KEY

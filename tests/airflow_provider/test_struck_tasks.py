@@ -22,7 +22,7 @@ from airflow_provider.hooks import RetabHook
 from airflow_provider.kills import TRIGGERS_ARE_KILLED
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from retab_orchestration import RetabClient, WaitTimeoutError
 from retab_orchestration._core import own_runs
 from retab_orchestration.emulator import Emulator

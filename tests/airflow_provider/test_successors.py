@@ -12,7 +12,7 @@ from airflow_provider.deciding import Numbers
 from airflow_provider.entries import Entry
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.successors import stays
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from retab_orchestration import CreateOutcomeUnknownError, RetabClient, RunIdentity
 from retab_orchestration._core import own_runs
 from retab_orchestration.emulator import Emulator

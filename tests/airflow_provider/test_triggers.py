@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from airflow_provider.triggers import RetabRunTrigger
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from retab_orchestration import AsyncRetabClient, RetabClient
 from tests.sweep.sockets import hurry
 

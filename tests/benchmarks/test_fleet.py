@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from benchmarks.growth import Costs
-from benchmarks.parts import endtoend, fleet, triggerer
+from dev.benchmarks.growth import Costs
+from dev.benchmarks.parts import endtoend, fleet, triggerer
 
 MANY = fleet.Crowd(every=1_000, tagged=400, waited=200, processes=2)
 ONE = fleet.Crowd(every=100, tagged=100, waited=100, processes=1)

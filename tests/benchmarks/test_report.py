@@ -2,11 +2,11 @@
 
 import pytest
 
-from benchmarks.part import number, table
-from benchmarks.parts import PARTS
-from benchmarks.parts.defaults import _most
-from benchmarks.parts.waiting import _read
-from benchmarks.report import page
+from dev.benchmarks.part import number, table
+from dev.benchmarks.parts import PARTS
+from dev.benchmarks.parts.defaults import _most
+from dev.benchmarks.parts.waiting import _read
+from dev.benchmarks.report import page
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scaling
-from benchmarks.growth import RUNS, TRIGGERERS, Costs, size
+from dev.benchmarks import scaling
+from dev.benchmarks.growth import RUNS, TRIGGERERS, Costs, size
 
 DOCS = Path(__file__).parents[2] / "docs"
 COSTS = Costs(
@@ -25,7 +25,7 @@ def test_the_page_holds_the_figures_of_the_last_measurement():
     told = json.loads(measured.read_text()) if measured.exists() else None
     page = (DOCS / "scaling.md").read_text()
 
-    assert page == scaling.filled(page, told), "run `python -m benchmarks.scaling`"
+    assert page == scaling.filled(page, told), "run `python -m dev.benchmarks.scaling`"
 
 
 def test_each_block_is_on_the_page_and_says_how_to_measure_it():

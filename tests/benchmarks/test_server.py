@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from benchmarks.server.bodies import shapes
-from benchmarks.server.runs import FIRST, Plan, Runs
-from benchmarks.server.site import Site
+from dev.benchmarks.server.bodies import shapes
+from dev.benchmarks.server.runs import FIRST, Plan, Runs
+from dev.benchmarks.server.site import Site
 
 TAGGED = json.dumps({"retab-orchestration": "1"})
 

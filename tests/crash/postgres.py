@@ -8,7 +8,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hosts.processes import Process, free_port, wait_until
+from dev.hosts.processes import Process, free_port, wait_until
 
 
 def programs():

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from hosts.processes import with_default_signals
+from dev.hosts.processes import with_default_signals
 from retab_orchestration.emulator import Emulator, Node, Request, Service, Workflow
 from retab_orchestration.emulator.doors import Doors
 from retab_orchestration.emulator.wire import Refusal

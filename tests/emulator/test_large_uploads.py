@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from hosts.processes import with_default_signals
+from dev.hosts.processes import with_default_signals
 from retab_orchestration.emulator import Emulator
 from tests.emulator.conftest import VALUES
 from tests.emulator.test_server import until

@@ -11,7 +11,7 @@ from contextlib import closing
 import httpx
 import pytest
 
-from hosts.processes import with_default_signals
+from dev.hosts.processes import with_default_signals
 from retab_orchestration.emulator import Emulator
 from retab_orchestration.emulator.server import listen
 from tests.emulator.conftest import VALUES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.processes import Process, ProcessError, free_port, stop_all, wait_until, with_default_signals
+from dev.hosts.processes import Process, ProcessError, free_port, stop_all, wait_until, with_default_signals
 
 pytestmark = pytest.mark.system
 
@@ -116,7 +116,7 @@ def test_descendants_in_groups_of_their_own_end_with_it(start, end):
 def test_ctrl_c_and_terminate_leave_nothing_behind(number, tmp_path):
     script = (
         "import sys\nfrom pathlib import Path\n"
-        "from hosts.processes import Process, exit_on_terminate\n"
+        "from dev.hosts.processes import Process, exit_on_terminate\n"
         "exit_on_terminate()\n"
         f"process = Process('it', [sys.executable, '-c', {FOREVER!r}], output=Path({str(tmp_path / 'it.log')!r}))\n"
         "try:\n"
@@ -145,7 +145,7 @@ IGNORING = (
     "for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):\n"
     "    signal.signal(number, signal.SIG_IGN)\n"
     "signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))\n"
-    "from hosts.processes import Process\n"
+    "from dev.hosts.processes import Process\n"
     "process = Process('it', [sys.executable, '-c', sys.argv[1]], output=Path(sys.argv[2]))\n"
     "try:\n"
     "    process.wait_until(lambda: 'ready' in process.tail(), timeout=60)\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("retab_orchestration", "airflow_provider", "prefect_collection", "hosts", "demo")
+FOLDERS = ("retab_orchestration", "airflow_provider", "prefect_collection", "dev/hosts", "dev/demo")
 MODULES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 LIMITS = {ast.ClassDef: 150, ast.FunctionDef: 40, ast.AsyncFunctionDef: 40}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from tests.conftest import BOOTING, STRIKING
 
 pytest_plugins = ["pytester"]
@@ -30,7 +30,7 @@ def test_a_folder_of_tests_is_named_in_the_makefile(folder):
     "environment", re.findall(r"^ENVIRONMENTS := (.+)", MAKEFILE, re.MULTILINE)[0].split()
 )
 def test_an_environment_has_what_ends_a_test_that_hangs(environment):
-    pins = (ROOT / "requirements" / f"{environment}.txt").read_text()
+    pins = (ROOT / "dev" / "requirements" / f"{environment}.txt").read_text()
 
     assert re.search(r"^pytest-timeout==\d", pins, re.MULTILINE)
 

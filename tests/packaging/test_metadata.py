@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("retab_orchestration", "airflow_provider", "prefect_collection")
 EXTRAS = PROJECT["optional-dependencies"]
-PIN_FILES = sorted((ROOT / "requirements").glob("*.txt"))
+PIN_FILES = sorted((ROOT / "dev" / "requirements").glob("*.txt"))
 PIN = re.compile(r"[a-z0-9][a-z0-9._-]*==[0-9][A-Za-z0-9.+!]*( ; [a-z_]+ .+)?")
 
 
 def pins(name: str) -> dict[str, str]:
-    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    lines = (ROOT / "dev" / "requirements" / f"{name}.txt").read_text().splitlines()
     return dict(line.partition(" ;")[0].split("==") for line in lines)
 
 
@@ -56,7 +56,7 @@ def test_a_pin_is_a_name_and_a_version(path):
 
 
 def test_every_source_has_its_pins():
-    sources = {path.stem for path in (ROOT / "requirements").glob("*.in")} - {"tests"}
+    sources = {path.stem for path in (ROOT / "dev" / "requirements").glob("*.in")} - {"tests"}
 
     assert sources == {path.stem for path in PIN_FILES}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import page, plots
+from dev.benchmarks.report import page, plots
 
 DOCS = Path(__file__).parents[2] / "docs"
 # None before the first `make bench`.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 import prefect_collection
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from prefect_collection import RetabCredentials, RetabRun, RetabWorkflow
 from retab_orchestration import AuthenticationError, RetabClient
 from retab_orchestration.emulator import Emulator

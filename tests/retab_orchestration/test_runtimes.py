@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from retab_orchestration import (
     ApiConnectionError,
     ApiTimeoutError,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hosts.processes import free_port, wait_until
+from dev.hosts.processes import free_port, wait_until
 from tests.crash.airflow.cases import CREATE, PATIENCE
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from httpx import HTTPStatusError, TransportError
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from tests.crash.record import Result
 
 TASK = "run"

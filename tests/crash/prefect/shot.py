@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from hosts.processes import Process, wait_until
+from dev.hosts.processes import Process, wait_until
 from tests.crash.record import Result
 
 PATIENCE = 240.0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hosts.airflow_host import AirflowHost
-from hosts.processes import wait_until
+from dev.hosts.airflow_host import AirflowHost
+from dev.hosts.processes import wait_until
 from retab_orchestration import RetabClient
 from tests.real_airflow import KEY
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 
 pytestmark = pytest.mark.system
 

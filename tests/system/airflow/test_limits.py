@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 
 pytestmark = pytest.mark.system
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.processes import Process
+from dev.hosts.processes import Process
 from retab_orchestration.emulator import Emulator
 
 AIRFLOW = Path(__file__).parents[3] / ".venvs" / "airflow-floor" / "bin" / "airflow"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from retab_orchestration import RetabClient
 from retab_orchestration.emulator import Emulator
 from tests.system.airflow_floor.conftest import KEY, Airflow, environment

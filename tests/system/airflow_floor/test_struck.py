@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from tests.system.airflow_floor.conftest import HELD
 
 pytestmark = pytest.mark.system

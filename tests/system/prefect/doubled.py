@@ -9,7 +9,7 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from prefect_collection import create_run
 from retab_orchestration import RetabError
 

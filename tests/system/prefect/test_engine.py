@@ -19,7 +19,7 @@ from prefect.results import get_result_store
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 
 import prefect_collection
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from prefect_collection import (
     RetabCredentials,
     RetabWorkflow,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from tests.invoices import invoice_pdf
 from tests.prefect_collection.conftest import API_KEY
 from tests.readme import block_with

@@ -11,7 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from prefect import flow, runtime, task
 from prefect.client.orchestration import get_client
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from prefect_collection import (
     RetabCredentials,
     RetabWorkflow,

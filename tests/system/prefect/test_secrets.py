@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.processes import ProcessError
+from dev.hosts.processes import ProcessError
 from tests.invoices import invoice_pdf
 from tests.leaks import leaks_in, traces_of
 from tests.system.prefect.programs import running

@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
 
-from hosts.processes import wait_until
+from dev.hosts.processes import wait_until
 from prefect_collection import (
     acreate_run,
     cancel_runs_of_flow_run,

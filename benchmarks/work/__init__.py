@@ -1,1 +1,0 @@
-"""What is measured, each in a process of its own: a module with `main(spec)`, started by `benchmarks.child`."""
