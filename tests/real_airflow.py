@@ -10,13 +10,13 @@ from pathlib import Path
 
 from dev.hosts.airflow_host import AirflowHost
 from retab_orchestration.emulator import Emulator
-from tests.crash import lane, postgres
+from tests.crash import account, postgres
 from tests.readme import block_with
 
 ROOT = Path(__file__).parents[1]
 DAGS = ("example_dags", "tests/system/airflow/dags", "tests/crash/airflow/dags")
 KEY = "rt_test_77aa10"
-LANES = 12
+ACCOUNTS = 12
 
 
 @dataclass
@@ -26,7 +26,7 @@ class RealAirflow:
     host: AirflowHost
     emulator: Emulator
     """Of `retab_default` and, by its classic routes, of `retab_classic`."""
-    lanes: list
+    accounts: list
     """Each with a Retab of its own."""
     database: str
     """`PostgreSQL 15.8` or `SQLite`."""
@@ -64,19 +64,19 @@ def booted():
     """Boot all of it, and stop it again."""
     with ExitStack() as stack:
         emulator = stack.enter_context(Emulator(api_key=KEY))
-        lanes = stack.enter_context(lane.lanes(LANES))
+        accounts = stack.enter_context(account.opened_accounts(ACCOUNTS))
         database, url = _database(stack)
         env = {
             **({"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url} if url else {}),
             **_settings(),
-            **_connections(emulator, lanes),
+            **_connections(emulator, accounts),
         }
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dags-")))
         for source in DAGS:
             shutil.copytree(ROOT / source, folder, dirs_exist_ok=True)
         (folder / "readme.py").write_text(block_with("airflow.sdk"))
         host = AirflowHost(ROOT / ".venvs" / "airflow", folder, env=env, parallelism=8)
-        yield RealAirflow(stack.enter_context(host), emulator, lanes, database, url)
+        yield RealAirflow(stack.enter_context(host), emulator, accounts, database, url)
 
 
 def _database(stack):
@@ -101,7 +101,7 @@ def _settings():
     return {f"AIRFLOW__{name}": str(value) for name, value in settings.items()}
 
 
-def _connections(emulator, lanes):
+def _connections(emulator, accounts):
     extras = {
         "retab_default": {"dashboard_url": emulator.url + "/runs/{run_id}"},
         "retab_classic": {"api": "classic", "auth": "api-key"},
@@ -109,7 +109,10 @@ def _connections(emulator, lanes):
     connections = {
         name: {"conn_type": "retab", "host": emulator.url, "password": KEY, "extra": extra}
         for name, extra in extras.items()
-    } | {each.name: {"conn_type": "retab", "host": each.emulator.url, "password": lane.KEY} for each in lanes}
+    } | {
+        each.name: {"conn_type": "retab", "host": each.emulator.url, "password": account.KEY}
+        for each in accounts
+    }
     return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(each) for name, each in connections.items()}
 
 

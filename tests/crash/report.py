@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 
+from tests.crash.account import SERVERS
 from tests.crash.airflow.cases import ALONE
 from tests.crash.airflow.outages import OUTAGES
-from tests.crash.lane import SERVERS
 from tests.crash.prefect.cases import CASES as FLOWS
 
 CASES = {"airflow": {**ALONE, **OUTAGES}, "prefect": FLOWS}

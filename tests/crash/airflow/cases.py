@@ -30,87 +30,87 @@ class Case:
         return len(self.remote), self.outcome, returns, self.remote
 
 
-def create_is_on_its_way(shot):
-    shot.hold(CREATE, "before")
-    shot.begin()
-    shot.wait_until_held()
-    shot.kill_task()
-    shot.emulator.release()
-    shot.finish()
+def create_is_on_its_way(scenario):
+    scenario.hold(CREATE, "before")
+    scenario.begin()
+    scenario.wait_until_held()
+    scenario.kill_task()
+    scenario.emulator.release()
+    scenario.finish()
 
 
-def create_is_done(shot):
-    shot.hold(CREATE, "after")
-    shot.begin()
-    shot.wait_until_held()
-    shot.kill_task()
-    shot.emulator.release()
-    shot.finish()
+def create_is_done(scenario):
+    scenario.hold(CREATE, "after")
+    scenario.begin()
+    scenario.wait_until_held()
+    scenario.kill_task()
+    scenario.emulator.release()
+    scenario.finish()
 
 
-def worker_is_lost(shot):
-    shot.hold(CREATE, "after")
-    shot.begin()
-    shot.wait_until_held()
-    shot.kill_worker()
-    shot.emulator.release()
-    shot.finish()
+def worker_is_lost(scenario):
+    scenario.hold(CREATE, "after")
+    scenario.begin()
+    scenario.wait_until_held()
+    scenario.kill_worker()
+    scenario.emulator.release()
+    scenario.finish()
 
 
-def first_look(shot):
-    shot.hold(LOOK, "before")
-    shot.begin("looks")
-    shot.wait_until_held()
-    shot.kill_task()
-    shot.emulator.release()
-    shot.finish()
+def first_look(scenario):
+    scenario.hold(LOOK, "before")
+    scenario.begin("looks")
+    scenario.wait_until_held()
+    scenario.kill_task()
+    scenario.emulator.release()
+    scenario.finish()
 
 
-def before_the_deferral(shot):
-    shot.begin("stops")
-    shot.wait_until_stopped()
-    shot.kill_task()
-    shot.finish()
+def before_the_deferral(scenario):
+    scenario.begin("stops")
+    scenario.wait_until_stopped()
+    scenario.kill_task()
+    scenario.finish()
 
 
-def resuming(shot):
-    shot.begin(seconds=1)
-    shot.wait_until_waited_for()
-    shot.hold(OUTPUTS, "before")
-    shot.wait_until_held()
-    shot.kill_task()
-    shot.emulator.release()
-    shot.finish()
+def resuming(scenario):
+    scenario.begin(seconds=1)
+    scenario.wait_until_waited_for()
+    scenario.hold(OUTPUTS, "before")
+    scenario.wait_until_held()
+    scenario.kill_task()
+    scenario.emulator.release()
+    scenario.finish()
 
 
-def marked_failed(shot):
-    shot.begin(seconds=LONG)
-    shot.wait_until_waited_for()
-    shot.mark("failed")
-    shot.finish()
+def marked_failed(scenario):
+    scenario.begin(seconds=LONG)
+    scenario.wait_until_waited_for()
+    scenario.mark("failed")
+    scenario.finish()
 
 
-def marked_failed_with_a_slow_cancel(shot):
-    shot.emulator.post_faults([{"match": CANCEL, "kind": "slow", "seconds": 3}])
-    shot.begin(seconds=LONG)
-    shot.wait_until_waited_for()
-    shot.mark("failed")
-    shot.finish()
+def marked_failed_with_a_slow_cancel(scenario):
+    scenario.emulator.post_faults([{"match": CANCEL, "kind": "slow", "seconds": 3}])
+    scenario.begin(seconds=LONG)
+    scenario.wait_until_waited_for()
+    scenario.mark("failed")
+    scenario.finish()
 
 
-def marked_success(shot):
-    shot.begin(seconds=LONG)
-    shot.wait_until_waited_for()
-    shot.mark("success")
-    shot.finish()
+def marked_success(scenario):
+    scenario.begin(seconds=LONG)
+    scenario.wait_until_waited_for()
+    scenario.mark("success")
+    scenario.finish()
 
 
-def cleared(shot):
-    shot.begin(seconds=30)
-    shot.wait_until_waited_for()
-    shot.clear()
-    shot.wait_for_state("scheduled", "queued", "running")
-    shot.finish()
+def cleared(scenario):
+    scenario.begin(seconds=30)
+    scenario.wait_until_waited_for()
+    scenario.clear()
+    scenario.wait_for_state("scheduled", "queued", "running")
+    scenario.finish()
 
 
 ALONE = {

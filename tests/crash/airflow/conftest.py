@@ -13,7 +13,7 @@ def results(request, real_airflow):
     """Case -> the results of its tasks."""
     for dag_id in ("defers", "looks", "stops"):
         real_airflow.host.api.wait_for_dag(dag_id)
-    found = matrix.run(real_airflow.host, real_airflow.lanes, repetitions())
+    found = matrix.run(real_airflow.host, real_airflow.accounts, repetitions())
     request.config.stash[_SUMMARY] = f"Airflow on {real_airflow.database}: {summary(found)}"
     save("airflow", real_airflow.versions, found)
     by_case = {}

@@ -4,11 +4,11 @@ import time
 import traceback
 from contextlib import ExitStack, contextmanager
 
+from tests.crash.account import on_free_accounts
 from tests.crash.airflow.cases import ALONE
 from tests.crash.airflow.outages import OUTAGES
-from tests.crash.airflow.shot import Shot
+from tests.crash.airflow.scenario import Scenario
 from tests.crash.airflow.states import States
-from tests.crash.lane import on_free_lanes
 
 STRUCK = 3
 """Tasks that wait while one of Airflow's processes is killed."""
@@ -19,42 +19,42 @@ def outages(times):
     return -(-times // 4)
 
 
-def run(host, open_lanes, times):
+def run(host, accounts, times):
     """Run every case so many times and return a result for each task."""
     states = States(host.api)
-    return [*_alone(host, states, open_lanes, times), *_outages(host, states, open_lanes, times)]
+    return [*_alone(host, states, accounts, times), *_outages(host, states, accounts, times)]
 
 
-def _alone(host, states, open_lanes, times):
-    def strike(name, lane):
-        shot = Shot(name, host, states, lane)
-        with _told(shot):
-            ALONE[name].does(shot)
-        return shot.result
+def _alone(host, states, accounts, times):
+    def strike(name, account):
+        scenario = Scenario(name, host, states, account)
+        with _told(scenario):
+            ALONE[name].does(scenario)
+        return scenario.result
 
-    return on_free_lanes(strike, list(ALONE) * times, open_lanes)
+    return on_free_accounts(strike, list(ALONE) * times, accounts)
 
 
-def _outages(host, states, open_lanes, times):
+def _outages(host, states, accounts, times):
     for name in list(OUTAGES) * outages(times):
-        shots = [Shot(name, host, states, lane) for lane in open_lanes[:STRUCK]]
+        scenarios = [Scenario(name, host, states, account) for account in accounts[:STRUCK]]
         with ExitStack() as stack:
-            for shot in shots:
-                stack.enter_context(_told(shot))
-            OUTAGES[name].does(host, shots)
-            for shot in shots:
-                shot.finish()
-        yield from (shot.result for shot in shots)
+            for scenario in scenarios:
+                stack.enter_context(_told(scenario))
+            OUTAGES[name].does(host, scenarios)
+            for scenario in scenarios:
+                scenario.finish()
+        yield from (scenario.result for scenario in scenarios)
         time.sleep(1)
 
 
 @contextmanager
-def _told(shot):
+def _told(scenario):
     """Let a case that goes wrong say so in its result, and not end the matrix."""
     try:
         yield
     except Exception:  # noqa: BLE001
-        shot.result.error = traceback.format_exc()
+        scenario.result.error = traceback.format_exc()
     finally:
-        shot.close()
-        print(shot.result, flush=True)  # noqa: T201
+        scenario.close()
+        print(scenario.result, flush=True)  # noqa: T201

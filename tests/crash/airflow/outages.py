@@ -17,38 +17,38 @@ class Outage:
     asks: bool = False
 
 
-def kill(host, name, shots):
+def kill(host, name, scenarios):
     """SIGKILL one of Airflow's processes with all that it started, as the end of its container does."""
     host.processes.pop(name).kill()
-    shots[0].result.killed.append(name.partition("#")[0])
+    scenarios[0].result.killed.append(name.partition("#")[0])
 
 
 def triggerer_of(host):
     return next(name for name in host.processes if name.startswith("triggerer"))
 
 
-def triggerer_is_lost(host, shots):
-    for shot in shots:
-        shot.begin(seconds=25)
-    for shot in shots:
-        shot.wait_until_waited_for()
-    kill(host, triggerer_of(host), shots)
+def triggerer_is_lost(host, scenarios):
+    for scenario in scenarios:
+        scenario.begin(seconds=25)
+    for scenario in scenarios:
+        scenario.wait_until_waited_for()
+    kill(host, triggerer_of(host), scenarios)
     host.start_component("triggerer")
 
 
-def one_of_two_triggerers_is_lost(host, shots):
+def one_of_two_triggerers_is_lost(host, scenarios):
     first = triggerer_of(host)
     second = f"triggerer#{free_port()}"
-    for shot in shots:
-        shot.begin(seconds=60)
-    for shot in shots:
-        shot.wait_until_waited_for()
+    for scenario in scenarios:
+        scenario.begin(seconds=60)
+    for scenario in scenarios:
+        scenario.wait_until_waited_for()
     before = living(host)
     host.start_component(
         "triggerer", name=second, env={"AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port())}
     )
     wait_until(lambda: living(host) - before, timeout=PATIENCE, what="the second triggerer", interval=1.0)
-    kill(host, first, shots)
+    kill(host, first, scenarios)
 
 
 def living(host):
@@ -56,16 +56,16 @@ def living(host):
     return {job["id"] for job in jobs}
 
 
-def scheduler_is_lost(host, shots):
-    busy, *waiting = shots
-    for shot in waiting:
-        shot.begin(seconds=45)
-    for shot in waiting:
-        shot.wait_until_waited_for()
+def scheduler_is_lost(host, scenarios):
+    busy, *waiting = scenarios
+    for scenario in waiting:
+        scenario.begin(seconds=45)
+    for scenario in waiting:
+        scenario.wait_until_waited_for()
     busy.hold(CREATE, "after")
     busy.begin()
     busy.wait_until_held()
-    kill(host, "scheduler", shots)
+    kill(host, "scheduler", scenarios)
     busy.emulator.release()
     host.start_component("scheduler")
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from httpx import HTTPStatusError, TransportError
 
-from tests.crash.airflow.shot import TASK
+from tests.crash.airflow.scenario import TASK
 
 _NEWEST = 60
 _FRESH = 0.4

@@ -2,10 +2,10 @@
 
 import pytest
 
+from tests.crash.account import SERVERS
 from tests.crash.airflow.cases import ALONE
 from tests.crash.airflow.matrix import outages
 from tests.crash.airflow.outages import OUTAGES
-from tests.crash.lane import SERVERS
 from tests.crash.record import repetitions
 
 pytestmark = pytest.mark.system

@@ -28,70 +28,70 @@ class Case:
 
 
 def killed_at_its_create(when):
-    def does(shot):
-        shot.hold(CREATE, when)
-        shot.begin("plain")
-        shot.start()
-        shot.wait_until_held()
-        shot.kill_process()
-        shot.emulator.release()
-        run_again(shot)
+    def does(scenario):
+        scenario.hold(CREATE, when)
+        scenario.begin("plain")
+        scenario.start()
+        scenario.wait_until_held()
+        scenario.kill_process()
+        scenario.emulator.release()
+        run_again(scenario)
 
     return does
 
 
 def killed_and_storage_is_lost(deployment):
-    def does(shot):
-        shot.begin(deployment)
-        shot.start()
-        shot.wait_until_looked_at()
-        shot.kill_process()
-        run_again(shot, PREFECT_LOCAL_STORAGE_PATH=str(shot.host.home / f"empty-{shot.id}"))
+    def does(scenario):
+        scenario.begin(deployment)
+        scenario.start()
+        scenario.wait_until_looked_at()
+        scenario.kill_process()
+        run_again(scenario, PREFECT_LOCAL_STORAGE_PATH=str(scenario.host.home / f"empty-{scenario.id}"))
 
     return does
 
 
-def run_again(shot, **env):
-    shot.set_state("PENDING")
-    shot.start(**env)
-    shot.finish()
+def run_again(scenario, **env):
+    scenario.set_state("PENDING")
+    scenario.start(**env)
+    scenario.finish()
 
 
 def killed_while_served(deployment, number):
-    def does(shot):
-        shot.begin(deployment, seconds=30)
-        shot.wait_until_looked_at()
-        shot.kill_served(number)
-        shot.wait_for_state("CRASHED")
-        shot.set_state("SCHEDULED", "AwaitingRetry")
-        shot.finish()
+    def does(scenario):
+        scenario.begin(deployment, seconds=30)
+        scenario.wait_until_looked_at()
+        scenario.kill_served(number)
+        scenario.wait_for_state("CRASHED")
+        scenario.set_state("SCHEDULED", "AwaitingRetry")
+        scenario.finish()
 
     return does
 
 
 def cancelled(deployment):
-    def does(shot):
-        shot.begin(deployment, seconds=LONG)
-        shot.wait_until_looked_at()
-        shot.cancel()
-        shot.finish()
+    def does(scenario):
+        scenario.begin(deployment, seconds=LONG)
+        scenario.wait_until_looked_at()
+        scenario.cancel()
+        scenario.finish()
 
     return does
 
 
-def cancelled_while_suspended(shot):
-    shot.begin("suspends")
-    shot.wait_for_state("PAUSED")
-    shot.cancel()
-    shot.finish()
+def cancelled_while_suspended(scenario):
+    scenario.begin("suspends")
+    scenario.wait_for_state("PAUSED")
+    scenario.cancel()
+    scenario.finish()
 
 
-def resumed(shot):
-    shot.begin("suspends")
-    shot.wait_for_state("PAUSED")
-    shot.decide()
-    shot.resume()
-    shot.finish()
+def resumed(scenario):
+    scenario.begin("suspends")
+    scenario.wait_for_state("PAUSED")
+    scenario.decide()
+    scenario.resume()
+    scenario.finish()
 
 
 ENDED = {"outcome": "cancelled", "remote": ("cancelled",), "asks": True}

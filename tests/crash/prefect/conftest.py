@@ -6,15 +6,15 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.crash.lane import lanes, on_free_lanes
+from tests.crash.account import on_free_accounts, opened_accounts
 from tests.crash.prefect.cases import ASIDE, CASES
-from tests.crash.prefect.shot import Shot
+from tests.crash.prefect.scenario import Scenario
 from tests.crash.prefect.world import World
 from tests.crash.record import repetitions, save, summary
 
 collect_ignore_glob = [] if importlib.util.find_spec("prefect") else ["test_*.py"]
 
-LANES = 6
+ACCOUNTS = 6
 _SUMMARY = pytest.StashKey[str]()
 
 
@@ -22,11 +22,11 @@ _SUMMARY = pytest.StashKey[str]()
 def results(request, prefect_host, tmp_path_factory):
     """Case -> the results of its flow runs."""
     with (
-        lanes(LANES) as open_lanes,
-        World(prefect_host, open_lanes, tmp_path_factory.mktemp("prefect")) as world,
+        opened_accounts(ACCOUNTS) as accounts,
+        World(prefect_host, accounts, tmp_path_factory.mktemp("prefect")) as world,
     ):
-        found = on_free_lanes(
-            lambda name, lane: strike(name, world, lane), [*CASES] * repetitions() + [*ASIDE], open_lanes
+        found = on_free_accounts(
+            lambda name, account: strike(name, world, account), [*CASES] * repetitions() + [*ASIDE], accounts
         )
     counted = [result for result in found if result.case in CASES]
     request.config.stash[_SUMMARY] = f"Prefect: {summary(counted)}"
@@ -34,16 +34,16 @@ def results(request, prefect_host, tmp_path_factory):
     return {name: [result for result in found if result.case == name] for name in CASES | ASIDE}
 
 
-def strike(name, world, lane):
-    shot = Shot(name, world, lane)
+def strike(name, world, account):
+    scenario = Scenario(name, world, account)
     try:
-        (CASES | ASIDE)[name].does(shot)
+        (CASES | ASIDE)[name].does(scenario)
     except Exception:  # noqa: BLE001  the case is told to have gone wrong, and the others go on
-        shot.result.error = traceback.format_exc()
+        scenario.result.error = traceback.format_exc()
     finally:
-        shot.close()
-        print(shot.result, flush=True)  # noqa: T201
-    return shot.result
+        scenario.close()
+        print(scenario.result, flush=True)  # noqa: T201
+    return scenario.result
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.crash.lane import SERVERS
+from tests.crash.account import SERVERS
 from tests.crash.prefect.cases import ASIDE, CASES
 from tests.crash.record import repetitions
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from httpx import HTTPStatusError, TimeoutException
 
-from tests.crash.lane import KEY
+from tests.crash.account import KEY
 
 SERVED = Path(__file__).with_name("served.py")
 DEPLOYMENTS = {"plain", "plain-async", "ready", "ready-async", "parent", "suspends", "crash-cleanup"}
@@ -17,11 +17,11 @@ DEPLOYMENTS = {"plain", "plain-async", "ready", "ready-async", "parent", "suspen
 class World:
     """The server, the process that serves for as long as the `with` block lasts, and the folder that flows write to."""
 
-    def __init__(self, host, lanes, folder):
+    def __init__(self, host, accounts, folder):
         self.host = host
         self.outputs = folder
         accounts = folder / "accounts.json"
-        accounts.write_text(json.dumps({lane.name: (KEY, lane.emulator.url) for lane in lanes}))
+        accounts.write_text(json.dumps({account.name: (KEY, account.emulator.url) for account in accounts}))
         self._accounts = accounts
 
     def __enter__(self):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.crash.lane import SERVERS
+from tests.crash.account import SERVERS
 
 pytestmark = pytest.mark.system
 
@@ -11,11 +11,11 @@ DAG_ID, RUN_ID = "defers", "nightly"
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_dag_run_that_is_made_again_starts_another_run(real_airflow, server):
-    lane = next(each for each in real_airflow.lanes if each.server == server)
+    account = next(each for each in real_airflow.accounts if each.server == server)
     api = real_airflow.host.api
-    run_id = f"{RUN_ID}-{lane.name}"
-    conf = {"connection": lane.name, "seconds": 1, "token": "the same"}
-    lane.emulator.reset()
+    run_id = f"{RUN_ID}-{account.name}"
+    conf = {"connection": account.name, "seconds": 1, "token": "the same"}
+    account.emulator.reset()
 
     def made():
         assert api.trigger(DAG_ID, conf, run_id=run_id) == run_id
@@ -26,5 +26,8 @@ def test_a_dag_run_that_is_made_again_starts_another_run(real_airflow, server):
     api.send("DELETE", f"/dags/{DAG_ID}/dagRuns/{run_id}")
     second = made()
 
-    assert [first, second] == lane.emulator.run_ids()
-    assert [lane.retab.get_run(each).status.value for each in (first, second)] == ["completed", "completed"]
+    assert [first, second] == account.emulator.run_ids()
+    assert [account.retab.get_run(each).status.value for each in (first, second)] == [
+        "completed",
+        "completed",
+    ]

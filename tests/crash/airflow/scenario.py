@@ -20,23 +20,23 @@ _ENDED = {"success", "failed", "skipped"}
 _one_writer = threading.Lock()
 
 
-class Shot:
+class Scenario:
     """One task on its way through one case."""
 
-    def __init__(self, case, host, states, lane):
+    def __init__(self, case, host, states, account):
         self.host = host
-        self.lane = lane
-        self.emulator = lane.emulator
+        self.account = account
+        self.emulator = account.emulator
         self.result = Result(case)
         self._states = states
         self._began = time.monotonic()
         self._token = f"{case}-{time.time_ns()}".replace(" ", "-").replace(",", "")
-        lane.emulator.reset()
+        account.emulator.reset()
 
     def begin(self, dag_id="defers", *, seconds=20.0):
         """Start the DAG run: its run at Retab takes so many seconds."""
         self.dag_id = dag_id
-        conf = {"connection": self.lane.name, "seconds": seconds, "token": self._token}
+        conf = {"connection": self.account.name, "seconds": seconds, "token": self._token}
         self.run_id = self._token
         body = {"dag_run_id": self.run_id, "logical_date": None, "conf": conf}
         self._send("POST", f"/dags/{dag_id}/dagRuns", body)
@@ -120,7 +120,7 @@ class Shot:
         """Wait for the end of the task and of its runs, and write down what came of them."""
         self.wait_for_state(*_ENDED)
         with suppress(TimeoutError):
-            wait_until(lambda: not self.lane.active, timeout=90.0, what="the runs to end", interval=0.5)
+            wait_until(lambda: not self.account.active, timeout=90.0, what="the runs to end", interval=0.5)
         self._look()
 
     def close(self):
@@ -151,7 +151,7 @@ class Shot:
 
     def _look(self):
         result, instance = self.result, self.instance
-        self.lane.look(result)
+        self.account.look(result)
         result.outcome = instance["state"]
         result.tries = instance["try_number"]
         result.returned = instance["state"] == "success" and self._returned() == self._token

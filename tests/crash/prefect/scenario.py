@@ -15,31 +15,31 @@ EXECUTE = Path(__file__).with_name("execute.py")
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
-class Shot:
+class Scenario:
     """One flow run on its way through one case."""
 
-    def __init__(self, case, world, lane):
+    def __init__(self, case, world, account):
         self.host = world.host
-        self.lane = lane
-        self.emulator = lane.emulator
+        self.account = account
+        self.emulator = account.emulator
         self.result = Result(case)
         self._world = world
         self._began = time.monotonic()
         self._token = f"{case}-{time.time_ns()}"
         self._output = world.outputs / f"{time.time_ns()}.json"
         self._process = None
-        lane.emulator.reset()
+        account.emulator.reset()
 
     def begin(self, deployment, *, seconds=15.0):
         """Create the flow run: scheduled where the deployment is served, else pending until it is started by hand."""
         given = {"json_inputs": {"json-node-1": {"seconds": seconds, "token": self._token}}}
         given["output_path"] = str(self._output)
         if deployment == "suspends":
-            given = {"account": self.lane.name}
+            given = {"account": self.account.name}
         elif deployment == "parent":
-            given["account"] = self.lane.name
+            given["account"] = self.account.name
         else:
-            given |= {"workflow_id": "wf_echo", "credentials": self.lane.name, "poll_interval_seconds": 1}
+            given |= {"workflow_id": "wf_echo", "credentials": self.account.name, "poll_interval_seconds": 1}
         state = "PENDING" if deployment.startswith("plain") else "SCHEDULED"
         path = f"/deployments/{self._world.deployments[deployment]}/create_flow_run"
         body = {"parameters": given, "state": {"type": state}, "idempotency_key": self._token}
@@ -70,9 +70,9 @@ class Shot:
 
     def decide(self):
         """Approve what its run waits for, as a human does at Retab."""
-        [run] = self.lane.active
-        self.lane.retab.decide_review(run.id, run.waiting_for_node_ids[0], approved=True)
-        self._wait(lambda: not self.lane.active, "to have its run decided")
+        [run] = self.account.active
+        self.account.retab.decide_review(run.id, run.waiting_for_node_ids[0], approved=True)
+        self._wait(lambda: not self.account.active, "to have its run decided")
 
     def cancel(self):
         self.set_state("CANCELLING")
@@ -99,7 +99,9 @@ class Shot:
         """Wait for the end of the flow run and of its runs, and write down what came of them."""
         self.wait_for_state(*_ENDED)
         with suppress(TimeoutError):
-            wait_until(lambda: not self.lane.active, timeout=PATIENCE, what="the runs to end", interval=0.5)
+            wait_until(
+                lambda: not self.account.active, timeout=PATIENCE, what="the runs to end", interval=0.5
+            )
         self._look()
 
     def close(self):
@@ -115,7 +117,7 @@ class Shot:
                 self.set_state("CANCELLED")
 
     def _look(self):
-        self.lane.look(self.result)
+        self.account.look(self.result)
         self.result.outcome = str(self.state).lower()
         self.result.tries = self._world.run_count_of(self.id)
         self.result.returned = self.result.outcome == "completed" and self._returned() == self._token

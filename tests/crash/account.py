@@ -16,7 +16,7 @@ SERVERS = {
 """Kind of server -> how its emulator is set; every case is done on each."""
 
 
-class Lane:
+class Account:
     """One emulator and one account, used by one case after the other."""
 
     def __init__(self, number):
@@ -52,14 +52,14 @@ class Lane:
 
 
 @contextmanager
-def lanes(count):
-    """Open so many lanes."""
+def opened_accounts(count):
+    """Open so many accounts."""
     with ExitStack() as stack:
-        yield [stack.enter_context(Lane(number)) for number in range(count)]
+        yield [stack.enter_context(Account(number)) for number in range(count)]
 
 
-def on_free_lanes(act, names, open_lanes):
-    """Call `act(name, lane)` for each name on each kind of server, one at a time on each lane; return the results."""
+def on_free_accounts(act, names, accounts):
+    """Call `act(name, account)` for each name on each kind of server, one at a time on each; return the results."""
     waiting = {server: deque(names) for server in SERVERS}
 
     def taken(server):
@@ -68,12 +68,12 @@ def on_free_lanes(act, names, open_lanes):
             while True:
                 yield waiting[server].popleft()
 
-    def work(lane):
-        return [act(name, lane) for name in taken(lane.server)]
+    def work(account):
+        return [act(name, account) for name in taken(account.server)]
 
-    pool = ThreadPoolExecutor(len(open_lanes))
+    pool = ThreadPoolExecutor(len(accounts))
     try:
-        return [result for done in pool.map(work, open_lanes) for result in done]
+        return [result for done in pool.map(work, accounts) for result in done]
     finally:
         # Whoever presses Ctrl-C means all that has not begun as well.
         for left in waiting.values():
