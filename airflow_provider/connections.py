@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider._core import core
 from airflow_provider.inputs import given
 
 __all__ = ["Profile", "read_profile"]
@@ -22,12 +23,6 @@ class Profile:
     namespace: str | None
 
 
-def _wrong(message: str) -> Exception:
-    from retab_orchestration import ConfigurationError
-
-    return ConfigurationError(message)
-
-
 def read_profile(connection: Connection) -> Profile:
     """Read a connection.
 
@@ -37,7 +32,7 @@ def read_profile(connection: Connection) -> Profile:
     # `extra_dejson` would mask secrets with a blocking call, which an event loop does not survive before Airflow 3.3.2.
     extra = _extra(connection.extra)
     if not connection.password:
-        raise _wrong("its password is empty; put the Retab API key there")
+        raise core.ConfigurationError("its password is empty; put the Retab API key there")
     client = {
         "api_key": connection.password,
         "base_url": _base_url(connection),
@@ -61,7 +56,9 @@ def _extra(text: str | None) -> dict[str, Any]:
     except json.JSONDecodeError:
         extra = None
     if not isinstance(extra, dict):
-        raise _wrong('its extra is not a JSON object; write it like {"api": "auto", "timeout": 60}')
+        raise core.ConfigurationError(
+            'its extra is not a JSON object; write it like {"api": "auto", "timeout": 60}'
+        )
     return extra
 
 
@@ -77,7 +74,9 @@ def _base_url(connection: Connection) -> str | None:
 def _whole(name: str, unit: str, value: Any) -> int:
     number = _number(name, unit, value)
     if not number.is_integer():
-        raise _wrong(f"its extra {name!r} must be a whole number of {unit}, not {given(value)}")
+        raise core.ConfigurationError(
+            f"its extra {name!r} must be a whole number of {unit}, not {given(value)}"
+        )
     return int(number)
 
 
@@ -85,7 +84,9 @@ def _number(name: str, unit: str, value: Any) -> float:
     try:
         return float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
-        raise _wrong(f"its extra {name!r} must be a number of {unit}, not {given(value)}") from None
+        raise core.ConfigurationError(
+            f"its extra {name!r} must be a number of {unit}, not {given(value)}"
+        ) from None
 
 
 def _verify(value: Any) -> bool | str:
@@ -94,7 +95,9 @@ def _verify(value: Any) -> bool | str:
     if value is None or isinstance(value, bool):
         return value is not False
     if not isinstance(value, str):
-        raise _wrong(f"its extra 'verify' must be true, false or the path of a CA bundle, not {given(value)}")
+        raise core.ConfigurationError(
+            f"its extra 'verify' must be true, false or the path of a CA bundle, not {given(value)}"
+        )
     return words.get(value.strip().lower(), value)
 
 
@@ -107,7 +110,7 @@ def _dashboard_url(template: Any) -> str | None:
     if not template:
         return None
     if not isinstance(template, str) or not template.startswith(("http://", "https://")):
-        raise _wrong(
+        raise core.ConfigurationError(
             "its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}"
         )
     return template
@@ -117,5 +120,7 @@ def _namespace(name: Any) -> str | None:
     if name is None or name == "":
         return None
     if not isinstance(name, str) or not name.strip():
-        raise _wrong(f"its extra 'namespace' must be a name such as 'production', not {given(name)}")
+        raise core.ConfigurationError(
+            f"its extra 'namespace' must be a name such as 'production', not {given(name)}"
+        )
     return name.strip()

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from airflow_provider._core import core
+
 __all__ = ["created_nothing", "has_no_source", "text_of", "unknown"]
 
 
@@ -18,13 +20,11 @@ def unknown(workflow_id: str | None, since: str, *, is_sure: bool) -> Exception:
         since: When that attempt began it.
         is_sure: Whether it is known that it did.
     """
-    from retab_orchestration import CreateOutcomeUnknownError
-
     until = text_of(datetime.now(UTC))
     attempt = "was" if is_sure else "may have been"
     of = f"run of {workflow_id}" if workflow_id else "run"
     narrowed = f"workflow_id={workflow_id!r}, " if workflow_id else ""
-    return CreateOutcomeUnknownError(
+    return core.CreateOutcomeUnknownError(
         f"an earlier attempt of this task {attempt} cut off while it started a {of}, between {since} and {until}, "
         "and these routes have nothing to find it by; look for it with "
         f"list_runs({narrowed}from_date={since[:10]!r}, to_date={until[:10]!r}), then clear the task to start a "
@@ -45,6 +45,4 @@ def has_no_source(error: Exception) -> bool:
 
 def created_nothing(error: Exception) -> bool:
     """Whether an error of a create means that there is no run."""
-    from retab_orchestration import CreateOutcomeUnknownError, RetabError
-
-    return isinstance(error, RetabError) and not isinstance(error, CreateOutcomeUnknownError)
+    return isinstance(error, core.RetabError) and not isinstance(error, core.CreateOutcomeUnknownError)

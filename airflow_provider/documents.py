@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
-from airflow_provider.inputs import invalid, is_rendered_later
+from airflow_provider._core import core
+from airflow_provider.inputs import is_rendered_later
 
 if TYPE_CHECKING:
     from retab_orchestration import DocumentProgress
@@ -101,13 +102,15 @@ class _Stored:
 
 def _checked_map(documents: Any) -> Mapping[str, Any]:
     if not isinstance(documents, Mapping):
-        raise invalid(f"documents must map start node ids to documents, not be {type(documents).__name__}")
+        raise core.InvalidInputError(
+            f"documents must map start node ids to documents, not be {type(documents).__name__}"
+        )
     return documents
 
 
 def _check(node: str, document: Any) -> None:
     if fault := _fault(document):
-        raise invalid(f"{_place(node)} {fault}")
+        raise core.InvalidInputError(f"{_place(node)} {fault}")
 
 
 def _place(node: Any) -> str:
@@ -138,7 +141,7 @@ def _found(node: str, document: Any) -> Any:
     except (ValueError, ImportError):
         scheme = urlsplit(str(document)).scheme
         package = _PACKAGES.get(scheme, f"the Airflow provider that has a filesystem for {scheme}://")
-        raise invalid(
+        raise core.InvalidInputError(
             f"{_place(node)}: no filesystem for {scheme}://; install {package}, and see that its connection exists"
         ) from None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider._core import core
 from airflow_provider.deciding import Numbers, Standing
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ class Entry:
         Args:
             since: When the first of its creates can have been sent.
         """
-        from retab_orchestration import RunIdentity
-
-        return RunIdentity(self.identity, self.family, since=since, begun=self.begun)
+        return core.RunIdentity(self.identity, self.family, since=since, begun=self.begun)
 
     def written(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -139,8 +138,6 @@ def identity_of(
         is_shared: Whether it is the same on all workers.
         is_kept: Whether this Airflow keeps entries at all; where it does not, the try before may have been cut off.
     """
-    from retab_orchestration import RunIdentity
-
     if entry is not None and standing is Standing.RETRY:  # by another host, perhaps, with another name
         return entry.meant(attempt.began)
     generation = f"{attempt.numbers.max_tries} {attempt.started}"
@@ -149,12 +146,12 @@ def identity_of(
     # A DAG run's start, to the microsecond, tells it from that of another Airflow as well as a machine's name would,
     # and is the same on all workers.
     whose = (namespace,) if is_shared or attempt.started is None else ()
-    key = RunIdentity.of(*whose, *attempt.names, generation=generation).key
+    key = core.RunIdentity.of(*whose, *attempt.names, generation=generation).key
     # The first try after a clear has another key than those before it, so none of them can have begun its run.
     is_after_another = attempt.try_number > 1 and not (standing is Standing.CLEARED and attempt.is_granted)
     begun = attempt.ti_began if not is_kept and is_after_another else None
-    return RunIdentity(
-        key, RunIdentity.of(namespace, *attempt.names).family, since=attempt.began, begun=begun
+    return core.RunIdentity(
+        key, core.RunIdentity.of(namespace, *attempt.names).family, since=attempt.began, begun=begun
     )
 
 

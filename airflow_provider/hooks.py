@@ -3,22 +3,22 @@
 The core is imported when a client is made and not before, so that DAG files which name our operators parse fast.
 """
 
-import asyncio
-import importlib
 import logging
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider import get_provider_info
+from airflow_provider._core import core, import_core
 from airflow_provider.connections import Profile, read_profile
 from airflow_provider.namespaces import own_address, own_machine
 
 if TYPE_CHECKING:
     from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabClient, RetryPolicy
+
+Client = TypeVar("Client", "RetabClient", "AsyncRetabClient")
 
 
 class RetabHook(BaseHook):
@@ -56,16 +56,14 @@ class RetabHook(BaseHook):
             self._known = _read(self.retab_conn_id, self.get_connection(self.retab_conn_id))
         given = {"timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not None}
-        client: RetabClient = self._client("RetabClient", self._known.client | changes)
-        return client
+        return self._client(core.RetabClient, self._known.client | changes)
 
     async def aget_conn(self) -> "AsyncRetabClient":
         """Return a client for an event loop; use it with `async with`. Raises what `get_conn` does."""
         await import_core()
         if self._known is None:
             self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
-        client: AsyncRetabClient = self._client("AsyncRetabClient", self._known.client)
-        return client
+        return self._client(core.AsyncRetabClient, self._known.client)
 
     def has_another_key(self) -> bool:
         """Read the connection anew, and return whether its key is another one; False where it cannot be read."""
@@ -153,25 +151,15 @@ class RetabHook(BaseHook):
         behaviour = _form()["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
-    def _client(self, name: str, settings: dict[str, Any]) -> Any:
-        from retab_orchestration import ConfigurationError
-
+    def _client(self, kind: "type[Client]", settings: dict[str, Any]) -> "Client":
         try:
-            client = getattr(importlib.import_module("retab_orchestration"), name)(**settings)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"connection {self.retab_conn_id!r}: {error}") from error
+            client = kind(**settings)
+        except core.ConfigurationError as error:
+            raise core.ConfigurationError(f"connection {self.retab_conn_id!r}: {error}") from error
         self._base_url = client.base_url
         return client
 
 
-async def import_core() -> None:
-    """Import the core in a thread: the first import takes longer than an event loop may stand still."""
-    if not _imported.is_set():
-        await asyncio.to_thread(importlib.import_module, "retab_orchestration")
-        _imported.set()
-
-
-_imported = threading.Event()
 # What was read last of each connection.
 _last: dict[str, Profile] = {}
 
@@ -182,12 +170,10 @@ def _form() -> dict[str, Any]:
 
 
 def _read(conn_id: str, connection: Connection) -> Profile:
-    from retab_orchestration import ConfigurationError
-
     try:
         profile = read_profile(connection)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"connection {conn_id!r}: {error}") from None
+    except core.ConfigurationError as error:
+        raise core.ConfigurationError(f"connection {conn_id!r}: {error}") from None
     # One object for all hooks of a connection: each of a thousand triggers has a hook.
     if (known := _last.get(conn_id)) == profile:
         return known

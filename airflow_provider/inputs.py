@@ -4,15 +4,10 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args
 
+from airflow_provider._core import core
+
 OnReview = Literal["return", "wait", "fail", "skip"]
 """When the run waits for a human: end with the outputs so far, wait for the decision too, fail, or skip the task."""
-
-
-def invalid(message: str) -> Exception:
-    """Return the core's InvalidInputError, a ValueError, which is imported only when it is needed."""
-    from retab_orchestration import InvalidInputError
-
-    return InvalidInputError(message)
 
 
 def given(value: Any) -> str:
@@ -39,7 +34,7 @@ def check_choice(name: str, value: Any, allowed: Any) -> Any:
     """
     choices = get_args(allowed)
     if not isinstance(value, str) or value not in choices:
-        raise invalid(f"{name} must be one of {', '.join(choices)}, not {given(value)}")
+        raise core.InvalidInputError(f"{name} must be one of {', '.join(choices)}, not {given(value)}")
     return value
 
 
@@ -69,7 +64,7 @@ def check_seconds(*, zero: Collection[str] = (), **settings: float | None) -> No
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not number or not (seconds > 0 or (seconds == 0 and name in zero)):
             least = "0 or more" if name in zero else "more than 0"
-            raise invalid(f"{name} must be a number of seconds, {least}, not {given(seconds)}")
+            raise core.InvalidInputError(f"{name} must be a number of seconds, {least}, not {given(seconds)}")
 
 
 def check_text(**settings: Any) -> None:
@@ -80,7 +75,7 @@ def check_text(**settings: Any) -> None:
     """
     for name, value in settings.items():
         if not is_rendered_later(value) and not (isinstance(value, str) and value.strip()):
-            raise invalid(f"{name} must be a string that is not empty, not {given(value)}")
+            raise core.InvalidInputError(f"{name} must be a string that is not empty, not {given(value)}")
 
 
 def check_maps(**inputs: Any) -> None:
@@ -96,11 +91,11 @@ def check_maps(**inputs: Any) -> None:
         if value is None or is_rendered_later(value):
             continue
         if not isinstance(value, Mapping):
-            raise invalid(f"{name} must be a dict, not {type(value).__name__}")
+            raise core.InvalidInputError(f"{name} must be a dict, not {type(value).__name__}")
         try:
             json.dumps(value, allow_nan=False, default=_only_rendered_later)
         except (TypeError, ValueError, RecursionError) as error:
-            raise invalid(
+            raise core.InvalidInputError(
                 f"{name} is not JSON: {error}; give dicts, lists, strings, numbers, booleans, None"
             ) from None
 
@@ -114,7 +109,7 @@ def check_nodes(nodes: Any) -> list[str] | None:
     if nodes is None:
         return None
     if not isinstance(nodes, list | tuple) or not all(isinstance(node, str) and node for node in nodes):
-        raise invalid(f"output_nodes must be a list of node ids, not {given(nodes)}")
+        raise core.InvalidInputError(f"output_nodes must be a list of node ids, not {given(nodes)}")
     return list(nodes)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider.hooks import RetabHook, import_core
+from airflow_provider._core import core, import_core
+from airflow_provider.hooks import RetabHook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,11 +90,9 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
 
     In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
     """
-    from retab_orchestration import AuthenticationError, RetryPolicy
-
     patience = _PATIENCE if is_killed else _LONG_PATIENCE
     # Three tries at most, half a second apart, where there are but seconds.
-    retry = RetryPolicy(attempts=3, base=0.25, cap=0.5) if is_killed else RetryPolicy()
+    retry = core.RetryPolicy(attempts=3, base=0.25, cap=0.5) if is_killed else core.RetryPolicy()
 
     def attempt() -> None:
         with hook.get_conn(timeout=_PATIENCE, retry=retry) as client:
@@ -103,7 +102,7 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
         try:
             try:
                 attempt()
-            except AuthenticationError:
+            except core.AuthenticationError:
                 if not hook.has_another_key():
                     raise
                 attempt()

@@ -5,6 +5,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider._core import core
+
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
@@ -32,11 +34,9 @@ def own_machine() -> str:
 
 def warn_of_names(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") -> None:
     """Say that another worker would not find this run, unless there are no tags by which anybody could."""
-    from retab_orchestration import RetabError
-
     try:
         is_found = identity.tags.items() <= run.metadata.items() or client.can_find_runs()
-    except RetabError:
+    except core.RetabError:
         return  # the run exists, so this must not fail the task
     if is_found:
         _log.warning(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider._core import core
 from airflow_provider.clocks import Sight, Wait
 from airflow_provider.outcomes import is_settled, log_outage, poll_policy
 from airflow_provider.stopping import RunStopper
@@ -27,8 +28,6 @@ class WorkerWaiter(RunStopper):
         self, client: "RetabClient", context: Context, run: "WorkflowRun", wait: Wait
     ) -> tuple["WorkflowRun", Wait]:
         """Wait on the worker for as long as asked to; return the run, and the wait with its clock as it is then."""
-        from retab_orchestration import WaitTimeoutError
-
         if is_settled(run, self.on_review):
             return client.get_run(run.id, output_nodes=self._nodes()), wait
         if self.deferrable and not self.defer_after:
@@ -38,7 +37,7 @@ class WorkerWaiter(RunStopper):
         while True:
             try:
                 return through_key_changes(self.hook, partial(self._look, here, here_until)), here.wait
-            except WaitTimeoutError as error:
+            except core.WaitTimeoutError as error:
                 last: WorkflowRun = error.run or run
                 if here_until is not None and (here.wait.deadline is None or here.wait.deadline > here_until):
                     return last, here.wait

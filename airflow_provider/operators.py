@@ -7,8 +7,11 @@ from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider.controls import RetabCancelRunOperator, RetabRestartRunOperator
 from airflow_provider.documents import ProgressLog, check_documents, find_documents
-from airflow_provider.inputs import check_maps, check_text
-from airflow_provider.owner import RunOwner
+from airflow_provider.hooks import RetabHook
+from airflow_provider.inputs import OnReview, check_maps, check_text
+from airflow_provider.owner import RunOwner, check_waiting
+from airflow_provider.ownership import OnClear
+from airflow_provider.stopping import CancelOnTimeout
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
@@ -30,7 +33,21 @@ class RetabRunWorkflowOperator(RunOwner):
         text_inputs: Start node id -> text; classic routes only.
         version: Which version of the workflow to run; current routes only.
         metadata: Strings to tag the run with; current routes only.
-        kwargs: How to wait, and when to cancel: all that `RunOwner` takes, and what every operator does.
+        output_nodes: The nodes whose outputs to return; None returns those of the workflow's ends.
+        output_path: An absolute path or a URI to write the outputs to, as JSON; the task then returns
+            `{"uri", "size", "sha256", "run_id", "status"}`. A file `<run id>.json` in it where it ends with a slash.
+        retab_conn_id: A connection of type `retab`.
+        deferrable: Whether to wait in the triggerer; False waits on the worker.
+        defer_after: Seconds to wait on the worker before deferring.
+        poll_interval: Seconds between two looks at the run, at most; twice that while a human is asked.
+        timeout: Seconds that an attempt may wait, without the time in which a human is asked; None for any.
+        wait_for_completion: False ends the task once the run exists.
+        on_review: When the run waits for a human: `return` the outputs so far, `wait` on, `fail`, or `skip`.
+        on_clear: When the task is cleared: `rerun`, cancelling the old run if it goes on, or `reattach` to it.
+        cancel_on_timeout: Whether to cancel the run when `timeout` or `execution_timeout` has passed; it is spared
+            while it waits for a human, unless this is `always`.
+        cancel_on_kill: Whether to cancel the run when the task is stopped.
+        kwargs: What every operator takes.
     """
 
     template_fields: Sequence[str] = (
@@ -57,15 +74,29 @@ class RetabRunWorkflowOperator(RunOwner):
         text_inputs: Mapping[str, str] | None = None,
         version: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        output_nodes: Sequence[str] | None = None,
+        output_path: Any = None,
+        retab_conn_id: str = RetabHook.default_conn_name,
+        deferrable: bool = True,
+        defer_after: float = 0.0,
+        poll_interval: float = 30.0,
+        timeout: float | None = None,
+        wait_for_completion: bool = True,
+        on_review: OnReview = "return",
+        on_clear: OnClear = "rerun",
+        cancel_on_timeout: CancelOnTimeout = True,
+        cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.workflow_id = workflow_id
-        self.documents = documents
-        self.json_inputs = json_inputs
-        self.text_inputs = text_inputs
-        self.version = version
-        self.metadata = metadata
+        self.output_nodes, self.output_path, self.retab_conn_id = output_nodes, output_path, retab_conn_id
+        self.deferrable, self.defer_after = deferrable, defer_after
+        self.poll_interval, self.timeout = poll_interval, timeout
+        self.wait_for_completion, self.on_review, self.on_clear = wait_for_completion, on_review, on_clear
+        self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
+        self.workflow_id, self.version, self.documents = workflow_id, version, documents
+        self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
+        check_waiting(self)
         check_text(workflow_id=workflow_id)
         check_documents(documents)
         check_maps(json_inputs=json_inputs, text_inputs=text_inputs, metadata=metadata)

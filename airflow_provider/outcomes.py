@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Context
 
+from airflow_provider._core import core
 from airflow_provider.clocks import Wait
-from airflow_provider.inputs import OnReview, given, invalid
+from airflow_provider.inputs import OnReview, given
 
 if TYPE_CHECKING:
     from retab_orchestration import ApiError, PollPolicy, WorkflowRun
@@ -69,10 +70,8 @@ class RunEvent:
         Raises:
             InvalidInputError: It is missing, of another trigger, or about another run.
         """
-        from retab_orchestration import RunStatus
-
         if not isinstance(event, dict) or not {"run_id", "status"} <= set(event):
-            raise invalid(
+            raise core.InvalidInputError(
                 f"resumed without the event of a RetabRunTrigger, but with another ({given(event)}); clear the task"
             )
         found = cls(
@@ -85,11 +84,13 @@ class RunEvent:
             event.get("is_final") is True,
         )
         if run_id is None or found.run_id != run_id:
-            raise invalid(
+            raise core.InvalidInputError(
                 f"resumed with the event of run {found.run_id!r}, but this task waits for {run_id!r}"
             )
-        if found.status not in {TIMEOUT, OUT_OF_TIME, WAIT_FAILED, *RunStatus}:
-            raise invalid(f"resumed with the unknown status {found.status!r} of run {run_id}; clear the task")
+        if found.status not in {TIMEOUT, OUT_OF_TIME, WAIT_FAILED, *core.RunStatus}:
+            raise core.InvalidInputError(
+                f"resumed with the unknown status {found.status!r} of run {run_id}; clear the task"
+            )
         return found
 
 
@@ -107,18 +108,14 @@ def failing_well() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from retab_orchestration import RetabError
-
-        if not isinstance(error, RetabError) or error.retryable:
+        if not isinstance(error, core.RetabError) or error.retryable:
             raise
         raise AirflowFailException(str(error)) from error
 
 
 def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
     """Return how often to look: at least every `poll_interval` seconds, half as often while a human is asked."""
-    from retab_orchestration import PollPolicy
-
-    return PollPolicy(first=first, interval=poll_interval, review_interval=2 * poll_interval)
+    return core.PollPolicy(first=first, interval=poll_interval, review_interval=2 * poll_interval)
 
 
 def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
@@ -165,7 +162,5 @@ def conclude(run: "WorkflowRun", on_review: OnReview) -> dict[str, Any]:
         told = f"Run {run.id} waits for a human at {nodes}; decide it in Retab or with decide_review"
         if on_review == "skip":
             raise AirflowSkipException(told)
-        from retab_orchestration import ReviewRequiredError
-
-        raise ReviewRequiredError(f"{told}, or set on_review='wait' or 'return'", run=run)
+        raise core.ReviewRequiredError(f"{told}, or set on_review='wait' or 'return'", run=run)
     return dict(run.final_outputs)

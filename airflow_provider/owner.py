@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
+from airflow_provider._core import core
 from airflow_provider.clocks import Wait
-from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import (
-    OnReview,
     check_choice,
     check_nodes,
     check_on_review,
     check_seconds,
     check_text,
     given,
-    invalid,
     is_rendered_later,
 )
 from airflow_provider.kills import cancel_in_time
@@ -28,7 +26,6 @@ from airflow_provider.on_worker import WorkerWaiter
 from airflow_provider.outcomes import RunEvent, failing_well, is_settled
 from airflow_provider.ownership import OnClear, Owned, Ownership
 from airflow_provider.results import check_output_path, find_place, write_outputs
-from airflow_provider.stopping import CancelOnTimeout
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
@@ -40,21 +37,7 @@ class RunOwner(WorkerWaiter, BaseOperator):
     A retry takes the run up that an earlier attempt started, or returns its outputs; a new run is started only if
     that one ended in error or was cancelled.
 
-    Args:
-        output_nodes: The nodes whose outputs to return; None returns those of the workflow's ends.
-        output_path: An absolute path or a URI to write the outputs to, as JSON; the task then returns
-            `{"uri", "size", "sha256", "run_id", "status"}`. A file `<run id>.json` in it where it ends with a slash.
-        retab_conn_id: A connection of type `retab`.
-        deferrable: Whether to wait in the triggerer; False waits on the worker.
-        defer_after: Seconds to wait on the worker before deferring.
-        poll_interval: Seconds between two looks at the run, at most; twice that while a human is asked.
-        timeout: Seconds that an attempt may wait, without the time in which a human is asked; None for any.
-        wait_for_completion: False ends the task once the run exists.
-        on_review: When the run waits for a human: `return` the outputs so far, `wait` on, `fail`, or `skip`.
-        on_clear: When the task is cleared: `rerun`, cancelling the old run if it goes on, or `reattach` to it.
-        cancel_on_timeout: Whether to cancel the run when `timeout` or `execution_timeout` has passed; it is spared
-            while it waits for a human, unless this is `always`.
-        cancel_on_kill: Whether to cancel the run when the task is stopped.
+    Its attributes are arguments of each such operator, which ends its `__init__` with `check_waiting`.
     """
 
     # An input that ends in .json or .sql is an input, not the name of a template.
@@ -64,37 +47,13 @@ class RunOwner(WorkerWaiter, BaseOperator):
     may_start_again = False
     """Whether starting does no harm when it is repeated after an answer was lost."""
 
-    def __init__(
-        self,
-        *,
-        output_nodes: Sequence[str] | None = None,
-        output_path: Any = None,
-        retab_conn_id: str = RetabHook.default_conn_name,
-        deferrable: bool = True,
-        defer_after: float = 0.0,
-        poll_interval: float = 30.0,
-        timeout: float | None = None,
-        wait_for_completion: bool = True,
-        on_review: OnReview = "return",
-        on_clear: OnClear = "rerun",
-        cancel_on_timeout: CancelOnTimeout = True,
-        cancel_on_kill: bool = True,
-        **kwargs: Any,
-    ) -> None:
+    output_path: Any
+    wait_for_completion: bool
+    on_clear: OnClear
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Behind a mixin Airflow wraps whatever `__init__` it finds: without this one BaseOperator's a second time.
         super().__init__(**kwargs)
-        self.output_nodes = output_nodes
-        self.output_path = output_path
-        self.retab_conn_id = retab_conn_id
-        self.deferrable = deferrable
-        self.defer_after = defer_after
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        self.wait_for_completion = wait_for_completion
-        self.on_review = check_on_review(on_review)
-        self.on_clear = check_choice("on_clear", on_clear, OnClear)
-        self.cancel_on_timeout = cancel_on_timeout
-        self.cancel_on_kill = cancel_on_kill
-        _check_waiting(self)
 
     @property
     def seconds_between_looks(self) -> float:
@@ -184,7 +143,14 @@ def _was_cancelled(run: "WorkflowRun") -> bool:
     return run.status.value == "cancelled"
 
 
-def _check_waiting(task: RunOwner) -> None:
+def check_waiting(task: RunOwner) -> None:
+    """Refuse what is wrong with the arguments that every owner of a run has.
+
+    Raises:
+        InvalidInputError: The message names the argument.
+    """
+    check_on_review(task.on_review)
+    check_choice("on_clear", task.on_clear, OnClear)
     check_text(retab_conn_id=task.retab_conn_id)
     if not is_rendered_later(task.output_nodes):
         check_nodes(task.output_nodes)
@@ -192,8 +158,10 @@ def _check_waiting(task: RunOwner) -> None:
     check_seconds(poll_interval=task.poll_interval, timeout=task.timeout)
     check_seconds(defer_after=task.defer_after, zero={"defer_after"})
     if task.cancel_on_timeout not in {True, False, "always"}:
-        raise invalid(
+        raise core.InvalidInputError(
             f"cancel_on_timeout must be True, False or 'always', not {given(task.cancel_on_timeout)}"
         )
     if not isinstance(task.cancel_on_kill, bool):
-        raise invalid(f"cancel_on_kill must be True or False, not {given(task.cancel_on_kill)}")
+        raise core.InvalidInputError(
+            f"cancel_on_kill must be True or False, not {given(task.cancel_on_kill)}"
+        )

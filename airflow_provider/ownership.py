@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider._core import core
 from airflow_provider.create_errors import created_nothing, has_no_source, text_of, unknown
 from airflow_provider.deciding import Earlier, Facts, OnClear, Own, Standing, Step, decide, standing_of
 from airflow_provider.entries import Attempt, Entry, identity_of
@@ -215,9 +216,7 @@ class Ownership:
 
 def _next_to(identity: "RunIdentity", entry: Entry | None) -> "RunIdentity":
     """Return the identity of the run that follows one which failed."""
-    from retab_orchestration import RunIdentity
-
-    return replace(identity, key=RunIdentity.of(identity.key, entry.run_id if entry else None).key)
+    return replace(identity, key=core.RunIdentity.of(identity.key, entry.run_id if entry else None).key)
 
 
 def _since(entry: Entry | None, attempt: Attempt) -> str:

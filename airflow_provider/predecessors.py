@@ -3,6 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
+from airflow_provider._core import core
 from airflow_provider.deciding import Earlier, OnClear
 
 if TYPE_CHECKING:
@@ -37,23 +38,19 @@ def earlier_state(runs: list["WorkflowRun"], on_clear: OnClear) -> Earlier:
 
 def existing(client: "RetabClient", run_id: str) -> "WorkflowRun | None":
     """Look at a run that we know by its id; None when it is gone."""
-    from retab_orchestration import NotFoundError
-
     try:
         return client.get_run(run_id, outputs=False)
-    except NotFoundError:
+    except core.NotFoundError:
         return None
 
 
 def cancel_all(client: "RetabClient", runs: list["WorkflowRun"]) -> None:
     """Cancel the runs from before a clear that go on."""
-    from retab_orchestration import ConflictError, NotFoundError
-
     for run in runs:
         if run.is_terminal:
             continue
         _log.info("Cancelling run %s, which was started before the task was cleared", run.id)
         try:
             client.cancel_run(run.id)
-        except (ConflictError, NotFoundError) as error:
+        except (core.ConflictError, core.NotFoundError) as error:
             _log.info("Run %s had ended: %s", run.id, error)

@@ -8,7 +8,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider.inputs import invalid, is_rendered_later
+from airflow_provider._core import core
+from airflow_provider.inputs import is_rendered_later
 
 if TYPE_CHECKING:
     from retab_orchestration import WorkflowRun
@@ -25,15 +26,15 @@ def check_output_path(path: Any) -> None:
     """
     if path is None or is_rendered_later(path) or hasattr(path, "write_bytes"):
         if isinstance(path, PurePath) and not path.is_absolute():
-            raise invalid("output_path is a relative path; make it absolute")
+            raise core.InvalidInputError("output_path is a relative path; make it absolute")
         return
     if not isinstance(path, str | os.PathLike):
-        raise invalid(
+        raise core.InvalidInputError(
             "output_path must be an absolute path, or a URI such as s3://connection@bucket/key, "
             f"not {type(path).__name__}"
         )
     if "://" not in str(path) and not os.path.isabs(path):  # noqa: PTH117  it may be any os.PathLike
-        raise invalid("output_path must be an absolute path or a URI, and is a relative path")
+        raise core.InvalidInputError("output_path must be an absolute path or a URI, and is a relative path")
 
 
 def find_place(path: Any, run_id: str = "run") -> Any:
@@ -91,7 +92,7 @@ def _from_text(path: str) -> Any:
         place = ObjectStoragePath(path)
         _ = place.fs  # which raises where the scheme has none
     except (ValueError, ImportError) as error:
-        raise invalid(
+        raise core.InvalidInputError(
             f"output_path: no filesystem for {address.scheme}://; install the provider for it ({error})"
         ) from error
     return place

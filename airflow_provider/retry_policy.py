@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider._core import core
+
 try:
     from airflow.sdk import RetryDecision, RetryPolicy
 except ImportError as error:
@@ -31,11 +33,9 @@ class RetabRetryPolicy(RetryPolicy):
         context: Any = None,  # noqa: ARG002
     ) -> RetryDecision:
         """Decide what follows a failure."""
-        from retab_orchestration import ApiError, RetabError
-
-        if isinstance(exception, RetabError) and not exception.retryable:
+        if isinstance(exception, core.RetabError) and not exception.retryable:
             return RetryDecision.fail(reason=f"{type(exception).__name__}: another try ends as this one did")
-        if isinstance(exception, ApiError) and exception.retry_after:
+        if isinstance(exception, core.ApiError) and exception.retry_after:
             delay = min(timedelta(seconds=exception.retry_after), self.longest)
             return RetryDecision.retry(delay, reason=f"Retab asked to wait for {delay.total_seconds():g} s")
         return RetryDecision.default()

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_provider._core import core
 from airflow_provider.clocks import Wait
 from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import (
@@ -131,20 +132,17 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
 
     def _look(self) -> "WorkflowRun | None":
         """Return the run; None where it could not be seen this time, which is forgiven a few times in a row."""
-        from retab_orchestration import NotFoundError, RetabError
-        from retab_orchestration.policies import Trouble
-
         nodes = check_nodes(self.output_nodes)
         try:
             run = through_key_changes(
                 self.hook, lambda client: client.get_run(self.run_id, output_nodes=nodes)
             )
-        except RetabError as error:
+        except core.RetabError as error:
             # A run that was created a moment ago may not be found yet.
-            is_missing = isinstance(error, NotFoundError)
+            is_missing = isinstance(error, core.NotFoundError)
             if not error.retryable and not is_missing:
                 raise
-            trouble = Trouble.MISSING if is_missing else Trouble.OUTAGE
+            trouble = core.policies.Trouble.MISSING if is_missing else core.policies.Trouble.OUTAGE
             was_troubled, goes_on = self._errors.is_troubled, self._errors.failed(trouble, time.monotonic())
             # One that is rescheduled starts anew each time; there the sensor's own timeout is the limit.
             if not goes_on and not self.reschedule:
@@ -159,17 +157,12 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
 
     @cached_property
     def _errors(self) -> "ErrorBudget":
-        from retab_orchestration import PollPolicy
-        from retab_orchestration.policies import ErrorBudget
-
-        return ErrorBudget(PollPolicy().error_budget)
+        return core.policies.ErrorBudget(core.PollPolicy().error_budget)
 
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
-        from retab_orchestration import RetabError
-
         try:
             return super()._finish(context, run)
-        except RetabError as error:
+        except core.RetabError as error:
             # Looking again changes nothing; and this is what soft_fail and never_fail understand in every mode.
             raise AirflowFailException(str(error)) from error
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context
 
+from airflow_provider._core import core
 from airflow_provider.kills import cancel_in_time, cancel_unheard_of, cancel_unless_reviewed
 from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, failing_well, is_settled
 from airflow_provider.ownership import Ownership
@@ -78,13 +79,11 @@ class RunStopper(RunWaiter):
 
     def timed_out(self, client: "RetabClient", run: "WorkflowRun", status: str) -> Exception:
         """Cancel the run if it is to be, and return an error that says so."""
-        from retab_orchestration import WaitTimeoutError
-
         limit = self.execution_timeout if status == OUT_OF_TIME else timedelta(seconds=self.timeout or 0)
         seconds = f"{limit.total_seconds():g} s" if limit else "its time"
         name = "execution_timeout" if status == OUT_OF_TIME else "timeout"
         told = f"Run {run.id} is still {run.status_name} after {seconds} ({name})"
-        return WaitTimeoutError(f"{told}; {self._end(client, run)}", run=run)
+        return core.WaitTimeoutError(f"{told}; {self._end(client, run)}", run=run)
 
     def _late(self, context: Context, last: "WorkflowRun", error: "WaitTimeoutError") -> "WorkflowRun":
         """Return a run that has settled after all, or waits for a human; end one that is late, once it was seen."""
@@ -105,15 +104,13 @@ class RunStopper(RunWaiter):
 
     def _look_after(self, context: Context, error: str) -> dict[str, Any] | None:
         """Return the outputs of a run that has settled although its deferral failed; None where it goes on, or ends."""
-        from retab_orchestration import RetabError
-
         self._run_id = own_run_id(context)
         if self._run_id is None:
             return None
         with self.hook.get_conn() as client:
             try:
                 run = client.get_run(self._run_id, output_nodes=self._nodes())
-            except RetabError as failure:
+            except core.RetabError as failure:
                 log.warning("Run %s may go on, it could not be looked at: %s", self._run_id, failure)
                 return None
             if is_settled(run, self.on_review):
@@ -125,8 +122,6 @@ class RunStopper(RunWaiter):
 
     def _end(self, client: "RetabClient", run: "WorkflowRun") -> str:
         """Cancel a run whose time is over, if it is to be; return what became of it."""
-        from retab_orchestration import RetabError
-
         if not self.cancel_on_timeout:
             return "it goes on: wait for it with RetabRunSensor, or cancel it"
         spare_review = self.cancel_on_timeout != "always"
@@ -134,7 +129,7 @@ class RunStopper(RunWaiter):
             is_cancelled = patiently(
                 lambda: cancel_unless_reviewed(client, run.id, spare_review=spare_review)
             )
-        except RetabError as error:
+        except core.RetabError as error:
             return f"it may go on, for cancelling it failed: {error}"
         return "it was cancelled" if is_cancelled else "it goes on, for it waits for a human"
 

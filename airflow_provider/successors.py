@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider._core import core
 from airflow_provider.ledger import Ledger
 from airflow_provider.predecessors import has_failed
 
@@ -88,20 +89,16 @@ def refuse_if_late(*, began: float, ledger: Ledger) -> None:
 
 
 def _oldest(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") -> "WorkflowRun | None":
-    from retab_orchestration import RetabError
-
     try:
         found = client.find_runs(identity) if client.can_find_runs() else []
-    except RetabError as error:
+    except core.RetabError as error:
         _log.warning("Whether run %s is the only one of its task could not be seen: %s", run.id, error)
         return None
     return next((each for each in found if not has_failed(each)), None)
 
 
 def _cancel(client: "RetabClient", run: "WorkflowRun") -> None:
-    from retab_orchestration import RetabError
-
     try:
         client.cancel_run(run.id)
-    except RetabError as error:
+    except core.RetabError as error:
         _log.warning("Run %s may go on, cancelling it failed: %s", run.id, error)

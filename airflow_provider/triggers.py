@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider._core import core, import_core
 from airflow_provider.clocks import Sight, Watch
-from airflow_provider.hooks import RetabHook, import_core
+from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import OnReview
 from airflow_provider.kills import TRIGGERS_ARE_KILLED, cancel_if_stopped
 from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, log_outage, poll_policy
@@ -127,7 +128,6 @@ class RetabRunTrigger(BaseTrigger):
     async def _outcome(self) -> dict[str, Any]:
         # A thousand of these wait in one process: no coroutine, timer or logger more than needed stands above the wait.
         await import_core()
-        from retab_orchestration import AuthenticationError, RetabError, WaitTimeoutError
 
         hook, refusals = RetabHook(self.retab_conn_id), None
         limit: asyncio.Timeout | None = None
@@ -150,16 +150,16 @@ class RetabRunTrigger(BaseTrigger):
                             on_change=self._log_change,
                             on_outage=self._log_outage,
                         )
-            except WaitTimeoutError:
+            except core.WaitTimeoutError:
                 return {"status": TIMEOUT if nearest == left else OUT_OF_TIME, **self._known()}
             except TimeoutError:
                 return _out_of_time(limit, self.retab_conn_id)
-            except AuthenticationError as error:
-                refusals = refusals or _refusals()
+            except core.AuthenticationError as error:
+                refusals = refusals or core.policies.KeyRefusals()
                 self._sight.told(is_lost=True, now=time.time())
                 if (wrong := await _after_refusal(hook, refusals, error)) is not None:
                     return {**wrong, **self._known()}
-            except RetabError as error:
+            except core.RetabError as error:
                 return {**_failed(error), **self._known()}
             else:
                 return _seen(run, self._sight.news_since)
@@ -197,24 +197,15 @@ class RetabRunTrigger(BaseTrigger):
 
 async def _seconds_in_review(client: "AsyncRetabClient", run_id: str) -> float:
     """Return for how long a human was asked, as the run tells, trying for as long as looks may fail."""
-    from retab_orchestration import PollPolicy, RetabError
-    from retab_orchestration.policies import ErrorBudget, Trouble
-
-    policy = PollPolicy()
-    budget = ErrorBudget(policy.error_budget)
+    policy = core.PollPolicy()
+    budget = core.policies.ErrorBudget(policy.error_budget)
     while True:
         try:
             return (await client.get_run(run_id, outputs=False)).timing.human_waiting_duration_ms / 1000
-        except RetabError as error:
-            if not error.retryable or not budget.failed(Trouble.OUTAGE, time.monotonic()):
+        except core.RetabError as error:
+            if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
                 raise
             await asyncio.sleep(policy.gap_after_failure(budget.failures, chance=0.5))  # noqa: TID251
-
-
-def _refusals() -> "KeyRefusals":
-    from retab_orchestration.policies import KeyRefusals
-
-    return KeyRefusals()
 
 
 async def _after_refusal(

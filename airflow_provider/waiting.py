@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider._core import core
 from airflow_provider.clocks import Wait
 from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import OnReview, check_nodes
@@ -116,12 +117,10 @@ class RunWaiter:
         self, client: "RetabClient", context: Context, outcome: RunEvent, wait: Wait
     ) -> tuple["WorkflowRun", Wait]:
         """Return the run, and the wait with its clock as the trigger and this look saw it; or defer again."""
-        from retab_orchestration import RetabError
-
         wait = outcome.told_to(wait)
         try:
             run = client.get_run(outcome.run_id, output_nodes=self._nodes())
-        except RetabError as error:
+        except core.RetabError as error:
             raise self._unreadable(context, outcome, wait, error) from error
         if wait.failing_since is not None:
             log.warning("Run %s can be read again", run.id)
@@ -134,10 +133,10 @@ class RunWaiter:
         self, context: Context, outcome: RunEvent, wait: Wait, error: "RetabError"
     ) -> BaseException:
         """Return what follows where the run cannot be read at a resume: another deferral, or a failure."""
-        from retab_orchestration import AuthenticationError, NotFoundError
-
         # The trigger reads the connection anew, and knows for how long a run may not be there.
-        is_news = isinstance(error, AuthenticationError | NotFoundError) and outcome.status != WAIT_FAILED
+        is_news = (
+            isinstance(error, core.AuthenticationError | core.NotFoundError) and outcome.status != WAIT_FAILED
+        )
         again = wait.failed_to_resume(time.time()) if error.retryable or is_news else None
         if outcome.status == OUT_OF_TIME and (late := self.late_unseen(outcome.run_id)) is not None:
             return late
@@ -215,15 +214,12 @@ def patiently(act: "Callable[[], T]") -> "T":
     Raises:
         RetabError: What failed last.
     """
-    from retab_orchestration import PollPolicy, RetabError
-    from retab_orchestration.policies import ErrorBudget, Trouble
-
-    budget = ErrorBudget(PollPolicy().error_budget)
+    budget = core.policies.ErrorBudget(core.PollPolicy().error_budget)
     while True:
         try:
             return act()
-        except RetabError as error:
-            if not error.retryable or not budget.failed(Trouble.OUTAGE, time.monotonic()):
+        except core.RetabError as error:
+            if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
                 raise
             time.sleep(_BETWEEN_LOOKS)  # noqa: TID251  nothing is being waited for meanwhile
 
@@ -234,15 +230,12 @@ def through_key_changes(hook: RetabHook, act: "Callable[[RetabClient], T]") -> "
     Raises:
         AuthenticationError: The key is refused every time; the message names the connection.
     """
-    from retab_orchestration import AuthenticationError
-    from retab_orchestration.policies import KeyRefusals
-
-    refusals = KeyRefusals()
+    refusals = core.policies.KeyRefusals()
     while True:
         try:
             with hook.get_conn() as client:
                 return act(client)
-        except AuthenticationError as error:
+        except core.AuthenticationError as error:
             pause = refusals.pause_after(time.monotonic(), is_changed=hook.has_another_key())
             if pause is None:
                 raise hook.refused(error) from error
