@@ -91,9 +91,9 @@ def create_run(state: State, request: Request, workflow_id: str) -> Response:
 def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> tuple[File, bytes | None]:
     if "content" not in document and ("id" in document or "file_id" in document):
         file_id = str(document.get("id") or document.get("file_id"))
-        if file_id not in state.shelf.files:
+        if file_id not in state.file_store.files:
             raise Refusal.structured(404, f"File not found: {file_id}")
-        return state.shelf.files[file_id], None
+        return state.file_store.files[file_id], None
     filename, mime_type = text_at(document, "filename", loc), text_at(document, "mime_type", loc)
     try:
         content = decode_base64(text_at(document, "content", loc))

@@ -73,7 +73,7 @@ def start_once(state: State, request: Request, new: NewRun) -> Run:
         if known is not None:
             return known
         for file, content in new.contents:
-            state.shelf.add(file, content)
+            state.file_store.add(file, content)
         run = start_run(state, new.run)
         if key is not None:
             state.commands[key] = (digest, run.id)

@@ -112,7 +112,7 @@ def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> tu
 
 
 def _stored(state: State, url: str, loc: list[str]) -> File:
-    file = state.shelf.find(url)
+    file = state.file_store.find(url)
     if file is not None:
         return file
     if url.startswith("https://storage.retab.com/"):

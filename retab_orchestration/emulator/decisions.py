@@ -6,7 +6,7 @@ from typing import Any
 
 from retab_orchestration.emulator.bodies import run_body
 from retab_orchestration.emulator.engine import Run, Version
-from retab_orchestration.emulator.gates import Gate, decide, find_gate, version_id
+from retab_orchestration.emulator.review_gates import ReviewGate, decide, find_gate, version_id
 from retab_orchestration.emulator.routing import Route
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
@@ -73,12 +73,12 @@ def _submit(state: State, run: Run, asked: _Asked) -> bool:
     return True
 
 
-def _wanted(gate: Gate, asked: _Asked) -> str:
+def _wanted(gate: ReviewGate, asked: _Asked) -> str:
     edited = asked.modified_data is not None and asked.approved
     return version_id(gate, asked.modified_data or {}) if edited else gate.versions[0].id
 
 
-def _version(state: State, gate: Gate, asked: _Asked) -> Version:
+def _version(state: State, gate: ReviewGate, asked: _Asked) -> Version:
     wanted = _wanted(gate, asked)
     known = next((version for version in gate.versions if version.id == wanted), None)
     if known is None:

@@ -7,9 +7,9 @@ from urllib.parse import quote
 from retab_orchestration.emulator.blobs import Blob
 from retab_orchestration.emulator.creation import text_at
 from retab_orchestration.emulator.documents import File, decode_data_uri, read_blob, read_file
+from retab_orchestration.emulator.file_store import BUDGET, SIGNED, Upload
 from retab_orchestration.emulator.paging import date_window, order, page
 from retab_orchestration.emulator.routing import Route
-from retab_orchestration.emulator.shelf import BUDGET, SIGNED, Upload
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
 
@@ -40,7 +40,7 @@ def create_upload(state: State, request: Request) -> Response:
         raise Refusal.invalid(["body", "content_type"], "Input should be a media type", "value_error")
     file = File(new_id("file"), filename, mime_type, size, "", "")
     upload = Upload(file.id, filename, mime_type, size, _text(body, "sha256"), state.clock() + _SESSION)
-    state.shelf.uploads[file.id] = upload
+    state.file_store.uploads[file.id] = upload
     return answer(
         {
             "fileId": file.id,
@@ -63,7 +63,7 @@ def complete_upload(state: State, request: Request, file_id: str) -> Response:
         raise Refusal(422, f"Uploaded {upload.arrived.size} bytes, announced {upload.size}")
     if sha256 is not None and sha256 != upload.arrived.sha256:
         raise Refusal(422, "SHA-256 of the uploaded bytes does not match")
-    state.shelf.files[file_id] = upload.arrived
+    state.file_store.files[file_id] = upload.arrived
     return answer({"filename": upload.filename, "url": upload.arrived.storage_url})
 
 
@@ -78,7 +78,7 @@ def list_files(state: State, request: Request) -> Response:
     prefix = request.param("filename") or ""
     files = [
         file
-        for file in list(state.shelf.files.values())
+        for file in list(state.file_store.files.values())
         if file.filename.startswith(prefix)
         and request.param("mime_type") in {None, file.mime_type}
         and start <= file.created_at <= end
@@ -106,7 +106,7 @@ def serve_storage(state: State, request: Request) -> Response:
     file_id = _target(request)[1]
     if request.method == "PUT":
         return _receive(state, request, file_id)
-    content = state.shelf.content(file_id)
+    content = state.file_store.content(file_id)
     if content is None:
         return Response(410, b"The emulator keeps only the newest files", {"content-type": "text/plain"})
     mime_type = _file(state, file_id).mime_type
@@ -136,7 +136,7 @@ def refuse_storage(state: State, request: Request) -> Response | None:
 
 def find_upload(state: State, request: Request) -> Upload | None:
     """Return the upload that a signed address is for, None when it is for none."""
-    return state.shelf.uploads.get(request.path.rpartition("/")[2])
+    return state.file_store.uploads.get(request.path.rpartition("/")[2])
 
 
 def _receive(state: State, request: Request, file_id: str) -> Response:
@@ -145,7 +145,7 @@ def _receive(state: State, request: Request, file_id: str) -> Response:
     upload.arrived = read_blob(blob, upload.filename, upload.mime_type, state.clock(), file_id)
     if blob.size <= BUDGET:
         with state.lock:
-            state.shelf.keep(file_id, blob.start(blob.size))
+            state.file_store.keep(file_id, blob.start(blob.size))
     return Response(200)
 
 
@@ -156,12 +156,12 @@ def _upload_inline(state: State, filename: str, url: str) -> Response:
         raise Refusal.invalid(["body", "url"], "Input should be a data URI with base64 content") from error
     file = read_file(content, filename, mime_type, state.clock())
     with state.lock:
-        state.shelf.add(file, content)
+        state.file_store.add(file, content)
     return answer({"fileId": file.id, "filename": filename})
 
 
 def _session(state: State, file_id: str) -> Upload:
-    upload = state.shelf.uploads.get(file_id)
+    upload = state.file_store.uploads.get(file_id)
     if upload is None:
         raise Refusal(404, "Upload session not found")
     if state.clock() > upload.expires_at:
@@ -190,9 +190,9 @@ def _target(request: Request) -> tuple[str, str]:
 
 
 def _file(state: State, file_id: str) -> File:
-    if file_id not in state.shelf.files:
+    if file_id not in state.file_store.files:
         raise Refusal.structured(404, f"File not found: {file_id}")
-    return state.shelf.files[file_id]
+    return state.file_store.files[file_id]
 
 
 def _signed(request: Request, path: str) -> str:

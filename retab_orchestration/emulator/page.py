@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, quote, unquote
 
 from retab_orchestration.emulator.documents import File
 from retab_orchestration.emulator.engine import Run, Step, View
-from retab_orchestration.emulator.gates import decide, find_gate
+from retab_orchestration.emulator.review_gates import decide, find_gate
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, moment
 

@@ -6,8 +6,8 @@ from typing import Any
 from retab_orchestration.emulator.creation import text_at
 from retab_orchestration.emulator.current import step_id
 from retab_orchestration.emulator.engine import Decision, Version
-from retab_orchestration.emulator.gates import Gate, decide, find_gate, gates_of, version_id
 from retab_orchestration.emulator.paging import choice, order, page
+from retab_orchestration.emulator.review_gates import ReviewGate, decide, find_gate, gates_of, version_id
 from retab_orchestration.emulator.routing import Route
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment
@@ -122,7 +122,7 @@ def create_version(state: State, request: Request) -> Response:
     return answer(_version(gate, version), 201)
 
 
-def _gate(state: State, review_id: str) -> Gate:
+def _gate(state: State, review_id: str) -> ReviewGate:
     run_id, node_id = state.gates.get(review_id, ("", ""))
     run = state.runs.get(run_id)
     gate = find_gate(state, run, node_id) if run else None
@@ -131,13 +131,13 @@ def _gate(state: State, review_id: str) -> Gate:
     return gate
 
 
-def _status(state: State, gate: Gate) -> str:
+def _status(state: State, gate: ReviewGate) -> str:
     if gate.decision is not None:
         return "approved" if gate.decision.approved else "rejected"
     return "pending" if state.look(gate.run).is_active else "cancelled"
 
 
-def _matches(gate: Gate, request: Request) -> bool:
+def _matches(gate: ReviewGate, request: Request) -> bool:
     values = {
         "workflow_id": gate.run.workflow.id,
         "run_id": gate.run.id,
@@ -148,14 +148,14 @@ def _matches(gate: Gate, request: Request) -> bool:
     return all(request.param(name) in {None, value} for name, value in values.items())
 
 
-def _refuse_unless_open(state: State, gate: Gate) -> None:
+def _refuse_unless_open(state: State, gate: ReviewGate) -> None:
     status = _status(state, gate)
     if status != "pending":
         message = f"Review {gate.review_id} is {status} and takes no more versions or decisions"
         raise Refusal(409, {"code": "review_closed", "message": message})
 
 
-def _acknowledge(gate: Gate, version_id: str, body: dict[str, Any]) -> None:
+def _acknowledge(gate: ReviewGate, version_id: str, body: dict[str, Any]) -> None:
     """Refuse to leave newer versions behind unless the caller has named them."""
     parents = {version.parent_id for version in gate.versions}
     newest = {version.id for version in gate.versions} - parents - {version_id}
@@ -170,7 +170,13 @@ def _acknowledge(gate: Gate, version_id: str, body: dict[str, Any]) -> None:
 
 
 def _decide(
-    state: State, gate: Gate, version: Version, *, approved: bool, resumes: bool, reason: str | None = None
+    state: State,
+    gate: ReviewGate,
+    version: Version,
+    *,
+    approved: bool,
+    resumes: bool,
+    reason: str | None = None,
 ) -> Response:
     standing = gate.decision
     if standing is None:
@@ -191,7 +197,7 @@ def _decide(
     return answer(body)
 
 
-def _review(state: State, gate: Gate) -> dict[str, Any]:
+def _review(state: State, gate: ReviewGate) -> dict[str, Any]:
     run, decision = gate.run, gate.decision
     cancelled = _status(state, gate) == "cancelled"
     return {
@@ -221,7 +227,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _version(gate: Gate, version: Version) -> dict[str, Any]:
+def _version(gate: ReviewGate, version: Version) -> dict[str, Any]:
     return {
         "id": version.id,
         "review_id": gate.review_id,

@@ -19,7 +19,7 @@ from retab_orchestration.emulator import (
     steps,
     test_runs,
 )
-from retab_orchestration.emulator.doors import Doors
+from retab_orchestration.emulator.allowed_hosts import AllowedHosts
 from retab_orchestration.emulator.faults import Faults
 from retab_orchestration.emulator.routing import BOTH, Router
 from retab_orchestration.emulator.state import State, Traits
@@ -85,7 +85,7 @@ class Service:
         if not 0 < speed < math.inf:
             raise ValueError(f"speed is {speed}: use a number above 0, such as 10 for ten times faster")
         self._api_key, self._auth, self._on_upload = api_key, auth, on_upload
-        self._doors = Doors(allow_hosts)
+        self._allowed_hosts = AllowedHosts(allow_hosts)
         known = {workflow.id: workflow for workflow in (*BUILT_IN, *workflows)}
         self.state = State(api, clock, speed, known, Traits(idempotency, metadata, list_lag))
         self.faults = Faults(self.count)
@@ -108,7 +108,7 @@ class Service:
 
     def turn_away(self, request: Request) -> Response | None:
         """Answer a request that is none of a client's, None for the others; no fault meets it, nothing counts it."""
-        return _refused(lambda: self._doors.check(request))
+        return _refused(lambda: self._allowed_hosts.check(request))
 
     def refuse_unread(self, request: Request) -> Response | None:
         """Answer a request whose head says that its body is not wanted, None for the others."""

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from retab_orchestration.emulator.engine import Run, View, look, review_id
+from retab_orchestration.emulator.file_store import FileStore
 from retab_orchestration.emulator.node_tests import TestRun
-from retab_orchestration.emulator.shelf import Shelf
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
 
@@ -60,7 +60,7 @@ class State:
     gates: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Review id -> (run id, node id), for every gate of every run, whether reached or not."""
     test_runs: dict[str, TestRun] = field(default_factory=dict)
-    shelf: Shelf = field(default_factory=Shelf)
+    file_store: FileStore = field(default_factory=FileStore)
     runs_created: int = 0
 
     @property
@@ -120,5 +120,5 @@ class State:
         """Forget every run, test run, file and command."""
         for memory in (self.runs, self.gates, self.test_runs, self.commands):
             memory.clear()
-        self.shelf = Shelf()
+        self.file_store = FileStore()
         self.runs_created = 0

@@ -12,7 +12,7 @@ FIELDS = BUILT_IN[0].node("extract-node-1").fields
 OTHER = {
     "invoice_number": "7731/B",
     "invoice_date": "2025-11-03",
-    "vendor_name": "Harbour Account Catering",
+    "vendor_name": "Harbour Lane Catering",
     "currency": "GBP",
     "total_amount": 488.9,
 }

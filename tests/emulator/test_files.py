@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from retab_orchestration.emulator import Request
-from retab_orchestration.emulator.shelf import Shelf
+from retab_orchestration.emulator.file_store import FileStore
 from tests.emulator.conftest import VALUES, Caller
 
 UPLOAD = "/v1/files/upload"
@@ -129,20 +129,20 @@ def test_storage_has_nothing_else(call):
 
 
 def test_only_the_newest_bytes_are_kept():
-    shelf = Shelf()
+    file_store = FileStore()
     megabytes = 1024 * 1024
     for number in range(40):
-        shelf.keep(f"file_{number}", bytes(megabytes))
-    shelf.keep("file_huge", bytes(33 * megabytes))
+        file_store.keep(f"file_{number}", bytes(megabytes))
+    file_store.keep("file_huge", bytes(33 * megabytes))
 
-    assert shelf.content("file_7") is None
-    assert shelf.content("file_8") is not None
-    assert shelf.content("file_huge") is None
+    assert file_store.content("file_7") is None
+    assert file_store.content("file_8") is not None
+    assert file_store.content("file_huge") is None
 
 
 def test_a_file_without_its_bytes_says_so(call, invoice):
     run = call.start("wf_invoice", content=invoice)
     link = call.get(f"/v1/files/{run['input_documents']['start-node-1']['id']}/download-link")
-    call.service.state.shelf.keep("file_big", bytes(32 * 1024 * 1024))
+    call.service.state.file_store.keep("file_big", bytes(32 * 1024 * 1024))
 
     assert storage(call, "GET", link["download_url"]).status == 410

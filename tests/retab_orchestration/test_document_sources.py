@@ -62,7 +62,7 @@ def test_an_open_file_that_breaks_off_is_sent_whole_the_next_time(connect, start
     assert (stream.tell(), sent(runtime)) == (start, [])
     create(client, stream)
     assert stream.tell() == start
-    [file] = runtime.service.state.shelf.files.values()
+    [file] = runtime.service.state.file_store.files.values()
     assert file.size == len(CONTENT) - start
 
 

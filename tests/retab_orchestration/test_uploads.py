@@ -67,7 +67,7 @@ def test_the_signed_address_gets_its_headers_and_no_key(current):
     create(client)
 
     [put] = [request for request in runtime.sent if request.signed_url]
-    opened = runtime.service.state.shelf.uploads
+    opened = runtime.service.state.file_store.uploads
     assert put.headers == next(iter(opened.values())).headers
     assert "key-1" not in repr(put.headers)
     assert put.body.length == LARGE + 1

@@ -27,7 +27,7 @@ def main(url):
     assert created.status == "running"
     assert created.final_outputs is None
     done = wait(runs, created.id, "completed")
-    assert done.final_outputs["end-node-1"]["json_data"]["vendor_name"] == "Harbour Account Catering"
+    assert done.final_outputs["end-node-1"]["json_data"]["vendor_name"] == "Harbour Lane Catering"
     assert done.input_documents["start-node-1"].file_id.startswith("file_")
     outputs = {step.node_id: step.output for step in done.steps}
     assert outputs["extract-node-1"]["total_amount"] == 488.9

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from retab_orchestration.emulator.documents import File
 
-__all__ = ["BUDGET", "SIGNED", "Shelf", "Upload"]
+__all__ = ["BUDGET", "SIGNED", "FileStore", "Upload"]
 
 SIGNED = "x-goog-"
 """How headers begin of which a signed address takes those only that were signed."""
@@ -34,7 +34,7 @@ class Upload:
 
 
 @dataclass
-class Shelf:
+class FileStore:
     """Files by id, uploads by file id, and as many bytes as the budget allows."""
 
     files: dict[str, File] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Gates, where runs wait for a human: what is under review there, and the one decision that each takes."""
+"""Review gates, where runs wait for a human: what is under review there, and the one decision that each takes."""
 
 import base64
 import hashlib
@@ -10,12 +10,12 @@ from retab_orchestration.emulator.engine import Decision, Run, Step, Version, pl
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal
 
-__all__ = ["Gate", "decide", "find_gate", "gates_of", "version_id"]
+__all__ = ["ReviewGate", "decide", "find_gate", "gates_of", "version_id"]
 
 
 @dataclass(frozen=True)
-class Gate:
-    """A gate that a run has reached."""
+class ReviewGate:
+    """A review gate that a run has reached."""
 
     run: Run
     step: Step
@@ -52,18 +52,18 @@ class Gate:
         raise Refusal(404, "review version not found")
 
 
-def version_id(gate: Gate, snapshot: dict[str, Any]) -> str:
+def version_id(gate: ReviewGate, snapshot: dict[str, Any]) -> str:
     """Return the id that a content has in a review: the same content has the same id."""
     content = f"{gate.review_id}/{json.dumps(snapshot, sort_keys=True)}"
     return "rvr_" + base64.b32encode(hashlib.sha256(content.encode()).digest()).decode()[:26]
 
 
-def gates_of(state: State, run: Run) -> list[Gate]:
+def gates_of(state: State, run: Run) -> list[ReviewGate]:
     """Return the gates that a run has reached."""
-    return [Gate(run, step) for step in state.look(run).steps if step.node.is_gate]
+    return [ReviewGate(run, step) for step in state.look(run).steps if step.node.is_gate]
 
 
-def find_gate(state: State, run: Run, node_id: str) -> Gate | None:
+def find_gate(state: State, run: Run, node_id: str) -> ReviewGate | None:
     """Return a gate of a run, None when the run has not reached it.
 
     Raises:
@@ -77,7 +77,7 @@ def find_gate(state: State, run: Run, node_id: str) -> Gate | None:
 
 def decide(
     state: State,
-    gate: Gate,
+    gate: ReviewGate,
     *,
     approved: bool,
     version: Version | None,

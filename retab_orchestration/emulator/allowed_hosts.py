@@ -1,4 +1,4 @@
-"""Who is let in: what a browser was led to send by a page of somebody else is not."""
+"""The host names by which an emulator may be called: what a page of somebody else makes a browser send is refused."""
 
 import ipaddress
 import re
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 from retab_orchestration.emulator.wire import Refusal, Request, Response
 
-__all__ = ["Doors", "names_allowed"]
+__all__ = ["AllowedHosts", "names_allowed"]
 
 _LOOPBACK = ("localhost", ".localhost")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
-class Doors:
+class AllowedHosts:
     """The names by which an emulator may be called.
 
     Args:

@@ -13,7 +13,7 @@ import pytest
 
 from dev.hosts.processes import with_default_signals
 from retab_orchestration.emulator import Emulator, Node, Request, Service, Workflow
-from retab_orchestration.emulator.doors import Doors
+from retab_orchestration.emulator.allowed_hosts import AllowedHosts
 from retab_orchestration.emulator.wire import Refusal
 from tests.emulator.conftest import Caller
 
@@ -62,7 +62,7 @@ def ended(connection):
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/_emulator/reset", "/v1/workflows", "/runs/x", "/_storage/upload/x"])
 def test_it_may_be_called_by_loopback_by_an_address_and_by_an_allowed_name(host, path):
-    assert Doors(["retab.test"]).check(Request("POST", path, [], {"host": host})) is None
+    assert AllowedHosts(["retab.test"]).check(Request("POST", path, [], {"host": host})) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_it_may_be_called_by_loopback_by_an_address_and_by_an_allowed_name(host,
 @pytest.mark.parametrize("path", ["/_emulator/reset", "/v1/workflows", "/runs/x", "/_storage/upload/x"])
 def test_it_may_not_be_called_by_another_name(host, path):
     with pytest.raises(Refusal, match="--allow-host") as refusal:
-        Doors(["retab.test"]).check(Request("POST", path, [], {"host": host}))
+        AllowedHosts(["retab.test"]).check(Request("POST", path, [], {"host": host}))
     assert refusal.value.status == 403
 
 
@@ -92,10 +92,10 @@ def test_pages_may_not_use_the_control_plane_and_only_our_own_may_decide(path, o
     request = Request("POST", path, [], {"host": "127.0.0.1:1", "origin": origin})
 
     if is_taken:
-        assert Doors().check(request) is None
+        assert AllowedHosts().check(request) is None
     else:
         with pytest.raises(Refusal, match="Origin"):
-            Doors().check(request)
+            AllowedHosts().check(request)
 
 
 @pytest.mark.parametrize("names", ["retab.test", [""], ["retab.test:80"], ["http://retab.test"], [5]])
@@ -259,7 +259,7 @@ def test_a_deep_value_within_the_limit_comes_back_everywhere(call, clock):
     assert call("GET", f"/runs/{run['id']}").status == 200
 
 
-GATE_FIRST = Workflow("wf_gate", "Gate", (Node("start-node-1", "start", "In"), Node("hil-node-1", "hil", "Review",
+GATE_FIRST = Workflow("wf_gate", "ReviewGate", (Node("start-node-1", "start", "In"), Node("hil-node-1", "hil", "Review",
 ("start-node-1",))))  # fmt: skip
 MIXED = Workflow("wf_mixed", "Mixed", (Node("start-node-1", "start", "In"), Node("json-node-1", "start_json",
 "Options"), Node("end-node-1", "end", "Out", ("start-node-1", "json-node-1"))))  # fmt: skip
