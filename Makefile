@@ -134,7 +134,7 @@ venvs: $(call BUILT,$(ENVIRONMENTS)) ## Build the venvs whose pins changed
 	@touch $@
 
 # An interpreter in range is looked for first; without one uv may fetch its own.
-.venvs/%/.built: dev/requirements/%.txt pyproject.toml .venvs/uv/.built
+.venvs/%/.built: dev/requirements/%.txt pyproject.toml retab_orchestration/_version.py .venvs/uv/.built
 	@echo "building .venvs/$*" >&2
 	@test -x $(call PY,$*) || { python=$$($(call FIND_PYTHON,$*)) || python=$(firstword $(call PYTHON_RANGE,$*)); \
 		$(UV) venv --quiet --clear --python "$$python" .venvs/$*; }

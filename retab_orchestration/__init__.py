@@ -2,6 +2,7 @@
 
 from retab_orchestration._calls.filters import RunFilter
 from retab_orchestration._calls.progress import DocumentProgress
+from retab_orchestration._version import __version__
 from retab_orchestration.client import AsyncRetabClient, RetabClient
 from retab_orchestration.documents import Document, FileReference, with_sha256
 from retab_orchestration.errors import (
@@ -97,5 +98,6 @@ __all__ = [
     "WorkflowRun",
     "WorkflowTestResult",
     "WorkflowTestRun",
+    "__version__",
     "with_sha256",
 ]

@@ -14,6 +14,7 @@ from retab_orchestration._runtimes.environment import read_proxies, tls
 from retab_orchestration._runtimes.limits import Limits
 from retab_orchestration._runtimes.proxies import Proxy
 from retab_orchestration._runtimes.reading import ACCEPTED
+from retab_orchestration._version import __version__
 from retab_orchestration.errors import ConfigurationError, UnreadableAnswerError
 from retab_orchestration.settings import Settings
 
@@ -22,6 +23,8 @@ __all__ = ["Kind", "Transport", "has_surplus"]
 # Connections of one pool that are kept, and for how many seconds.
 _KEPT = 20
 _KEPT_FOR = 30.0
+
+_USER_AGENT = f"retab-orchestration/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def _headers(request: Request, place: _Place) -> list[tuple[bytes, bytes]]:
             "Accept": "application/json",
             "Accept-Encoding": ACCEPTED,
             "Connection": "keep-alive",
-            "User-Agent": "retab-orchestration",
+            "User-Agent": _USER_AGENT,
         }
         if request.body is not None:
             headers["Content-Type"] = request.body.content_type

@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import airflow_provider
+import retab_orchestration
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+README = (ROOT / "README.md").read_text()
 PACKAGES = ("retab_orchestration", "airflow_provider", "prefect_collection")
 EXTRAS = PROJECT["optional-dependencies"]
 PIN_FILES = sorted((ROOT / "dev" / "requirements").glob("*.txt"))
@@ -65,6 +69,20 @@ def test_the_newest_environments_hold_the_series_they_are_named_for():
     assert pins("airflow")["apache-airflow"].startswith("3.3.")
     assert pins("airflow-floor")["apache-airflow"].startswith("2.11.")
     assert pins("prefect")["prefect"].startswith("3.")
+
+
+def test_the_version_is_written_in_one_place():
+    assert "version" in PROJECT["dynamic"]
+    assert importlib.metadata.version("retab-orchestration") == retab_orchestration.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", retab_orchestration.__version__)
+
+
+def test_the_addresses_are_those_that_the_provider_info_has():
+    urls = importlib.metadata.metadata("retab-orchestration").get_all("Project-URL")
+    info = airflow_provider.get_provider_info()
+
+    assert f"Documentation, {info['integrations'][0]['external-doc-url']}" in urls
+    assert all(url.partition(", ")[2] in README for url in urls if url.startswith("Homepage"))
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -1,11 +1,14 @@
-"""A wheel built from this tree, installed where nothing else is, imports and runs."""
+"""What is built from this tree, installed where nothing else is, imports and runs."""
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from retab_orchestration import __version__
 
 pytestmark = pytest.mark.system
 
@@ -46,6 +49,21 @@ def wheel(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    output_of(UV, "build", "--sdist", "--quiet", "--out-dir", folder, cwd=ROOT)
+    (path,) = folder.glob("*.tar.gz")
+    return path
+
+
+@pytest.fixture
+def unpacked(sdist, tmp_path) -> Path:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / f"retab_orchestration-{__version__}"
+
+
 @pytest.fixture
 def empty_venv(tmp_path) -> Path:
     output_of(UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
@@ -59,19 +77,52 @@ def install(venv: Path, what: str) -> None:
 def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
 
-    info = "retab_orchestration-0.1.0.dist-info"
+    info = f"retab_orchestration-{__version__}.dist-info"
     assert {name.split("/")[0] for name in names} == {*PACKAGES, info}
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     assert f"{info}/licenses/LICENSE" in names
 
 
-def test_the_core_installs_and_imports_alone(wheel, empty_venv):
-    install(empty_venv, str(wheel))
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this tree is itself out of an sdist")
+def test_the_sdist_holds_what_the_repository_holds(unpacked):
+    listed = output_of("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT).split(
+        "\0"
+    )
+
+    names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert names - {"PKG-INFO"} == {name for name in listed if name and (ROOT / name).exists()}
+
+
+def test_tests_run_in_what_the_sdist_holds(unpacked):
+    some = (
+        "packaging/test_metadata.py",
+        "packaging/test_reliability.py",
+        "emulator/test_definitions.py",
+        "retab_orchestration/test_models_samples.py",
+    )
+
+    said = output_of(
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "not system",
+        *[f"tests/{name}" for name in some],
+        cwd=unpacked,
+    )
+
+    assert " passed" in said
+
+
+@pytest.mark.parametrize("built", ["wheel", "sdist"])
+def test_the_core_installs_and_imports_alone(built, request, empty_venv):
+    install(empty_venv, str(request.getfixturevalue(built)))
 
     names = output_of(
         empty_venv / "bin" / "python",
         "-c",
-        "import retab_orchestration as core; print(core.__file__, *[getattr(core, n).__name__ for n in core.__all__])",
+        "import retab_orchestration as core; print(core.__file__, *[getattr(core, n) for n in core.__all__])",
         cwd=empty_venv,
     )
     installed = output_of(UV, "pip", "list", "--quiet", "--python", empty_venv, cwd=empty_venv)

@@ -29,6 +29,7 @@ from retab_orchestration import (
     RetabClient,
     RetryPolicy,
     UnreadableAnswerError,
+    __version__,
 )
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._http import Body, Request
@@ -141,6 +142,7 @@ def test_a_request_arrives_as_it_was_meant(send):
         "text/plain",
     )
     assert headers["Api-Key"] == "k"
+    assert headers["User-Agent"] == f"retab-orchestration/{__version__}"
     assert "Transfer-Encoding" not in headers
     assert path.replace("%20", "+") == "/v1/x%2Fy?a=1+2&a=%C3%BC"  # httpx 0.27 writes %20
     assert (response.status, response.headers["x-request-id"], response.json()["id"]) == (
