@@ -38,7 +38,7 @@ class WorkerWaiter(RunStopper):
             try:
                 return through_key_changes(self.hook, partial(self._look, here, here_until)), here.wait
             except core.WaitTimeoutError as error:
-                last: WorkflowRun = error.run or run
+                last: WorkflowRun = error.run if isinstance(error.run, core.WorkflowRun) else run
                 if here_until is not None and (here.wait.deadline is None or here.wait.deadline > here_until):
                     return last, here.wait
                 last = self._late(context, last, error)

@@ -1,10 +1,20 @@
 """Run Retab document workflows: start them once, wait for them, stop at human review, read the outputs."""
 
 from retab_orchestration._calls.filters import RunFilter
-from retab_orchestration._calls.progress import DocumentProgress
+from retab_orchestration._calls.progress import DocumentProgress, OnProgress
+from retab_orchestration._core.waiting import OnReview
+from retab_orchestration._inputs import JsonValue
 from retab_orchestration._version import __version__
 from retab_orchestration.client import AsyncRetabClient, RetabClient
-from retab_orchestration.documents import Document, FileReference, with_sha256
+from retab_orchestration.documents import (
+    BinaryFile,
+    Document,
+    DocumentInput,
+    DocumentSource,
+    FileReference,
+    OpenableFile,
+    with_sha256,
+)
 from retab_orchestration.errors import (
     ApiConnectionError,
     ApiError,
@@ -57,17 +67,24 @@ __all__ = [
     "ApiTimeoutError",
     "AsyncRetabClient",
     "AuthenticationError",
+    "BinaryFile",
     "ConfigurationError",
     "ConflictError",
     "CreateOutcomeUnknownError",
     "Document",
+    "DocumentInput",
     "DocumentProgress",
     "DocumentReadError",
+    "DocumentSource",
     "DocumentTooLargeError",
     "FileReference",
     "InputsChangedError",
     "InvalidInputError",
+    "JsonValue",
     "NotFoundError",
+    "OnProgress",
+    "OnReview",
+    "OpenableFile",
     "OutputsUnavailableError",
     "PermissionDeniedError",
     "PollPolicy",

@@ -5,7 +5,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from retab_orchestration._texts import is_id, is_unicode, kind_of
 from retab_orchestration.documents import FileReference, OpenedDocument, read_document
@@ -13,6 +13,7 @@ from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.identity import RunIdentity, checked_metadata, digest_of
 
 __all__ = [
+    "JsonValue",
     "NewRun",
     "checked_callback",
     "checked_choice",
@@ -24,6 +25,8 @@ __all__ = [
     "checked_text",
 ]
 
+JsonValue: TypeAlias = dict[str, Any] | list[Any] | tuple[Any, ...] | str | int | float | bool | None
+"""A value as JSON has it. A type says it of the outermost alone; what is inside is checked before anything is sent."""
 
 # Seconds. A number with more digits is none that a clock takes.
 _TOO_LONG = 2**53

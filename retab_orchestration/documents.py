@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, Protocol, TypeAlias, cast, overload
 
 from retab_orchestration._document_sources import from_openable, from_path, from_stream
 from retab_orchestration._document_streams import PLAIN_PIECE, OpenedDocument, Spool
@@ -17,8 +17,12 @@ from retab_orchestration.models import DocumentRef
 __all__ = [
     "LARGE",
     "PLAIN_PIECE",
+    "BinaryFile",
     "Document",
+    "DocumentInput",
+    "DocumentSource",
     "FileReference",
+    "OpenableFile",
     "OpenedDocument",
     "Spool",
     "read_document",
@@ -91,11 +95,42 @@ class FileReference:
         )
 
 
+class OpenableFile(Protocol):
+    """A path of another filesystem: Airflow's `ObjectStoragePath`, `UPath`, `zipfile.Path`, or one of your own."""
+
+    @property
+    def name(self) -> str:
+        """What Retab shall call it, unless a `Document` says something else."""
+
+    def open(self, mode: Literal["rb"], /) -> Any:
+        """Open it for reading bytes from any place in it; called several times."""
+
+
+class BinaryFile(Protocol):
+    """A file that is open with mode `rb`, or anything with these methods; it is read from where it stands."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Read at most so many bytes."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int:
+        """Go to a place in it."""
+
+    def tell(self) -> int:
+        """Return where it stands."""
+
+    def seekable(self) -> bool:
+        """Whether it can go back; what cannot is copied first."""
+
+
+DocumentSource: TypeAlias = Path | OpenableFile | BinaryFile | bytes
+"""Where the bytes of a `Document` are."""
+
+
 @dataclass(frozen=True)
 class Document:
     """A document with a name or a MIME type of the caller's choice."""
 
-    source: Any = field(repr=False)
+    source: DocumentSource = field(repr=False)
     """A path, an object with `.open("rb")`, bytes or an open binary file."""
     filename: str | None = None
     """What Retab shall call it; None takes the source's own name."""
@@ -104,6 +139,21 @@ class Document:
     sha256: str | None = None
     """The SHA-256 of its bytes, 64 hex digits, where it is known (`with_sha256`): a large document is then not read
     once more before it is sent. What is sent is compared with it."""
+
+
+DocumentInput: TypeAlias = (
+    Path
+    | OpenableFile
+    | BinaryFile
+    | tuple[str, bytes]
+    | Document
+    | FileReference
+    | DocumentRef
+    | Mapping[str, str | None]
+)
+"""What `create_run` takes as one document: a path, never a string; an object with `.open("rb")` and a name; an open
+binary file; `(filename, bytes)`; a `Document` around one of these; or a file that Retab has: a `FileReference`, a
+`DocumentRef` out of a run, or the JSON object of either."""
 
 
 def _from_source(source: Any) -> OpenedDocument:
@@ -178,7 +228,21 @@ def read_document(given: Any) -> OpenedDocument | FileReference:
     )
 
 
-def with_sha256(given: Any) -> Document | FileReference:
+@overload
+def with_sha256(given: FileReference | DocumentRef | Mapping[str, str | None]) -> FileReference: ...
+
+
+@overload
+def with_sha256(
+    given: Path | OpenableFile | BinaryFile | tuple[str, bytes] | Document,
+) -> Document: ...
+
+
+@overload
+def with_sha256(given: DocumentInput) -> Document | FileReference: ...
+
+
+def with_sha256(given: DocumentInput) -> Document | FileReference:
     """Read a document once, and return it with its SHA-256; a file that Retab has already is returned as it is.
 
     Args:

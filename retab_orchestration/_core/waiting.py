@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from retab_orchestration import errors
 from retab_orchestration._core.last_seen import LastSeen
@@ -11,7 +11,7 @@ from retab_orchestration._core.resuming import Resuming, check_resuming
 from retab_orchestration._core.schedule import Decision, GiveUp, LookAgain, Schedule, Settle
 from retab_orchestration._core.session import PASSING, Session
 from retab_orchestration._inputs import checked_callback, checked_choice, checked_seconds
-from retab_orchestration.models import RunStatus, WorkflowRun
+from retab_orchestration.models import RunStatus, WorkflowRun, WorkflowTestRun
 from retab_orchestration.models.row import RunRow
 from retab_orchestration.policies import PollPolicy, Trouble
 
@@ -32,16 +32,7 @@ _NEVER_SAID = frozenset({errors.ApiStatusError, errors.ConflictError, errors.Req
 LAST_LOOK = 5.0
 
 
-class _Watched(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def status(self) -> RunStatus: ...
-    @property
-    def status_name(self) -> str: ...
-
-
-W = TypeVar("W", bound=_Watched)
+W = TypeVar("W", bound=WorkflowRun | WorkflowTestRun)
 
 OnOutage = Callable[[errors.ApiError | None], Any]
 """Called with an error when looks begin to fail, and with None when they are understood again."""

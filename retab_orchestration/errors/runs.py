@@ -1,9 +1,13 @@
 """A run is not what its caller wants, or may not be."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from retab_orchestration.errors.api import ApiError
 from retab_orchestration.errors.base import RetabError
+
+if TYPE_CHECKING:
+    from retab_orchestration.models.run import WorkflowRun
+    from retab_orchestration.models.test_run import WorkflowTestRun
 
 __all__ = [
     "CreateOutcomeUnknownError",
@@ -49,47 +53,54 @@ class CreateOutcomeUnknownError(RetabError):
         self.until = until
 
 
-class _RunStateError(RetabError):
-    """An error that carries the `WorkflowRun` as last seen in its attribute `run`; None if it was never seen."""
+_Run = TypeVar("_Run", bound="WorkflowRun | WorkflowTestRun")
 
-    def __init__(self, message: str, *, run: Any = None, run_id: str | None = None) -> None:
+
+class _RunStateError(RetabError, Generic[_Run]):
+    """An error about a run.
+
+    Attributes:
+        run: The run as last seen, None if it was never seen.
+    """
+
+    def __init__(self, message: str, *, run: _Run | None = None, run_id: str | None = None) -> None:
         super().__init__(message, run_id=run_id if run is None else run.id)
         self.run = run
 
 
-class InputsChangedError(_RunStateError):
+class InputsChangedError(_RunStateError["WorkflowRun"]):
     """There is a run of the same identity with other inputs: ask for a new one, or restore the inputs."""
 
     _is_final = True
 
 
-class RunFailedError(_RunStateError):
+class RunFailedError(_RunStateError["WorkflowRun"]):
     """The run ended in error: read why, then run it again or fix the workflow."""
 
     @property
     def retryable(self) -> bool:
         """Whether another run of the same inputs may succeed: unless Retab says that the cause is permanent."""
-        category = getattr(getattr(self.run, "error", None), "category", None)
-        return bool(category != "permanent")
+        error = self.run.error if self.run else None
+        return error is None or error.category != "permanent"
 
 
-class RunCancelledError(_RunStateError):
+class RunCancelledError(_RunStateError["WorkflowRun"]):
     """The run was cancelled: run it again if that was not meant."""
 
 
-class OutputsUnavailableError(_RunStateError):
+class OutputsUnavailableError(_RunStateError["WorkflowRun"]):
     """The run has ended, and its outputs could not be read: wait for it again, which reads them without waiting."""
 
 
-class ReviewRequiredError(_RunStateError):
+class ReviewRequiredError(_RunStateError["WorkflowRun"]):
     """The run waits for a human, and the caller said that it does not: decide the review, then go on."""
 
 
-class ReviewNotResumedError(_RunStateError):
+class ReviewNotResumedError(_RunStateError["WorkflowRun"]):
     """All reviews that the run waits for are decided, and it does not go on: look at it in Retab, then restart it."""
 
     _is_final = True
 
 
-class WaitTimeoutError(_RunStateError):
+class WaitTimeoutError(_RunStateError["WorkflowRun | WorkflowTestRun"]):
     """The deadline passed while the run went on: wait again with its id, or cancel it."""

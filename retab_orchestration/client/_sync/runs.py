@@ -12,7 +12,8 @@ from retab_orchestration._core import listing, once, reviews, runs
 from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import OnReview, Patience
-from retab_orchestration._inputs import NewRun, checked_id, checked_identity
+from retab_orchestration._inputs import JsonValue, NewRun, checked_id, checked_identity
+from retab_orchestration.documents import DocumentInput
 from retab_orchestration.errors import ApiError
 from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import ReviewDecision, RunPage, Step, WorkflowRun
@@ -30,8 +31,8 @@ class RunOperations:
         self,
         workflow_id: str,
         *,
-        documents: Mapping[str, Any] | None = None,
-        json_inputs: Mapping[str, Any] | None = None,
+        documents: Mapping[str, DocumentInput] | None = None,
+        json_inputs: Mapping[str, JsonValue] | None = None,
         text_inputs: Mapping[str, str] | None = None,
         version: str | None = None,
         metadata: Mapping[str, str] | None = None,
