@@ -146,11 +146,12 @@ venvs: $(call BUILT,$(ENVIRONMENTS)) ## Build the venvs whose pins changed
 		echo "building .venvs/sdk-$*" >&2 && $(UV) venv --quiet --clear --python "$$python" .venvs/sdk-$* && \
 		$(UV) pip sync --quiet --python .venvs/sdk-$* dev/requirements/sdk-$*.txt && touch $@
 
+# The groups are those of pyproject.toml.
 pins: $(ALL:%=pins-%) ## Recompile dev/requirements/*.txt to the newest releases
 
 pins-%: .venvs/uv/.built
 	@echo "dev/requirements/$*.txt"
-	@$(UV) pip compile --quiet --universal --no-header --no-annotate $(PIN_SOURCES_$*) dev/requirements/$*.in \
+	@$(UV) pip compile --quiet --universal --no-header --no-annotate $(PIN_SOURCES_$*) --group $* \
 		--python-version $(firstword $(call PYTHON_RANGE,$*)) --output-file .venvs/$*.txt
 	@cmp --quiet .venvs/$*.txt dev/requirements/$*.txt || cp .venvs/$*.txt dev/requirements/$*.txt
 	@rm .venvs/$*.txt
@@ -160,8 +161,9 @@ PIN_SOURCES_airflow := pyproject.toml --extra emulator --extra airflow
 PIN_SOURCES_airflow-floor := pyproject.toml --extra emulator --extra airflow --resolution lowest-direct
 PIN_SOURCES_prefect := pyproject.toml --extra emulator --extra prefect
 PIN_SOURCES_bench-core := pyproject.toml --extra emulator
-PIN_SOURCES_bench-airflow := $(PIN_SOURCES_airflow)
-PIN_SOURCES_bench-prefect := $(PIN_SOURCES_prefect)
+# As they are tested.
+PIN_SOURCES_bench-airflow := $(PIN_SOURCES_airflow) --constraints dev/requirements/airflow.txt
+PIN_SOURCES_bench-prefect := $(PIN_SOURCES_prefect) --constraints dev/requirements/prefect.txt
 
 wheel: .venvs/uv/.built ## Build the wheel into dist/
 	$(UV) build --wheel --out-dir dist
