@@ -34,13 +34,17 @@ CRASH_RESULTS := build/crash
 PARTS :=
 QUICK :=
 
-.PHONY: help demo test check unit hostile system crash bench sdks sdk-venvs venvs pins wheel clean \
+.PHONY: help demo test check lint types unit hostile system crash bench sdks sdk-venvs venvs pins wheel clean \
 	unit-core unit-airflow unit-airflow-floor unit-prefect system-prefect system-prefect-killed system-prefect-once \
 	system-prefect-rest \
 	hostile-core hostile-airflow hostile-prefect
 
+FIRST := ^(demo|test|check|bench|docs):
+SHOW := awk -F ':.*\#\# ' '/^[a-z-]+:.*\#\# / { printf "make %-13s %s\n", $$1, $$2 }'
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@grep -E '$(FIRST)' Makefile | $(SHOW)
+	@echo
+	@grep -Ev '$(FIRST)' Makefile | $(SHOW)
 
 demo: $(call BUILT,core airflow prefect) ## Run a PDF through a real Airflow and a real Prefect (DOCUMENT=path/to.pdf)
 	@$(call PY,core) -m dev.demo $(if $(DOCUMENT),"$(DOCUMENT)")
@@ -51,11 +55,15 @@ test: ## Everything: check, unit, hostile, system and the SDK legs
 	@$(MAKE) hostile
 	@$(MAKE) system
 
-check: venvs ## Lint, format, import contracts, types
+check: lint types ## Lint, format, import contracts, types
+
+lint: $(call BUILT,core) ## The first three of check: what runs before a commit
 	$(call PY,core) -m ruff check .
 	$(call PY,core) -m ruff format --check .
 	.venvs/core/bin/lint-imports
-	$(call MYPY,core) retab_orchestration dev/hosts dev/demo dev/tools tests/typing
+
+types: venvs ## mypy, in each environment
+	$(call MYPY,core) retab_orchestration dev/blocking_client.py dev/hosts dev/demo dev/tools tests/typing
 	$(call MYPY,core) --ignore-missing-imports dev/benchmarks
 	$(call MYPY,airflow) airflow_provider example_dags
 	$(call MYPY,airflow-floor) airflow_provider
