@@ -34,7 +34,7 @@ CRASH_RESULTS := build/crash
 PARTS :=
 QUICK :=
 
-.PHONY: help demo test check lint types unit hostile system crash bench sdks sdk-venvs venvs pins wheel clean \
+.PHONY: help demo test check lint types unit hostile system crash bench sdks sdk-venvs venvs pins wheel release-check clean \
 	unit-core unit-airflow unit-airflow-floor unit-prefect system-prefect system-prefect-killed system-prefect-once \
 	system-prefect-rest \
 	hostile-core hostile-airflow hostile-prefect
@@ -63,7 +63,7 @@ lint: $(call BUILT,core) ## The first three of check: what runs before a commit
 	.venvs/core/bin/lint-imports
 
 types: venvs ## mypy, in each environment
-	$(call MYPY,core) retab_orchestration dev/blocking_client.py dev/hosts dev/demo dev/tools tests/typing
+	$(call MYPY,core) retab_orchestration dev/blocking_client.py dev/release.py dev/hosts dev/demo dev/tools tests/typing
 	$(call MYPY,core) --ignore-missing-imports dev/benchmarks
 	$(call MYPY,airflow) airflow_provider example_dags
 	$(call MYPY,airflow-floor) airflow_provider
@@ -175,6 +175,9 @@ PIN_SOURCES_bench-prefect := $(PIN_SOURCES_prefect) --constraints dev/requiremen
 
 wheel: .venvs/uv/.built ## Build the wheel into dist/
 	$(UV) build --wheel --out-dir dist
+
+release-check: $(call BUILT,core) ## Build sdist and wheel, install them from an index on this machine, and use them
+	@$(call PY,core) -m dev.release
 
 clean: ## Remove everything that make made
 	rm -rf .venvs dist build .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
