@@ -74,8 +74,7 @@ unit: venvs ## The tests without hosts, in each environment; branch coverage of 
 	@$(MAKE) $(call AT_ONCE,3) unit-core unit-airflow-floor unit-airflow unit-prefect
 
 unit-core:
-	$(call PY,core) -m coverage run -m pytest -m "not system" $(CORE_TESTS)
-	$(call PY,core) -m coverage report
+	$(call PYTEST,core) -m "not system" --numprocesses 3 --dist loadfile --cov --cov-report=term $(CORE_TESTS)
 	$(call PYTEST,core) -m "not system" tests/sweep/core
 # These wait more than they work, so several at a time; the sweep does so by itself, in threads.
 unit-airflow:
