@@ -306,7 +306,7 @@ def test_pages_ask_for_the_same_key_and_for_ids_in_the_path():
     assert {name for page in pages for name in page.get("path", ())} == {"workflow_id", "run_id"}
 
 
-@pytest.mark.parametrize("field", RUN.keys() - {"steps"})
+@pytest.mark.parametrize("field", sorted(RUN.keys() - {"steps"}))
 def test_field_of_a_run_is_read(field):
     assert_read(WorkflowRun, field, RUN[field], id="run_1", status="running")
 
@@ -318,7 +318,7 @@ def test_steps_in_a_run_are_read():
     assert [step.node_id for step in run.steps] == nodes
 
 
-@pytest.mark.parametrize("field", GET_RUN["step in steps"])
+@pytest.mark.parametrize("field", sorted(GET_RUN["step in steps"]))
 def test_field_of_a_step_in_a_run_is_read(field):
     sent, attribute, expected = SUMMARY[field]
     step = {"node_id": "n1", "node_type": "t", "node_label": "l", "status": "running", field: sent}
@@ -347,7 +347,7 @@ def test_field_of_a_run_in_a_list_is_read(field):
     assert plain(attrgetter(attribute)(page.data[0])) == expected
 
 
-@pytest.mark.parametrize("name", CURSORS)
+@pytest.mark.parametrize("name", sorted(CURSORS))
 def test_cursor_of_a_page_is_read(name):
     page = RunPage.model_validate({"data": [], "list_metadata": {name: "run_9"}})
 
@@ -367,7 +367,7 @@ def test_field_of_a_test_run_is_read(field):
 # --- the values of the enums ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("literal", {*RUN_STATES, *FILTER_STATES})
+@pytest.mark.parametrize("literal", sorted({*RUN_STATES, *FILTER_STATES}))
 def test_state_of_a_run_is_known(literal):
     run = WorkflowRun.model_validate({"id": "run_1", "status": literal})
 
@@ -375,14 +375,14 @@ def test_state_of_a_run_is_known(literal):
     assert run.status_name == literal
 
 
-@pytest.mark.parametrize("literal", STEP_STATES)
+@pytest.mark.parametrize("literal", sorted(STEP_STATES))
 def test_state_of_a_step_is_known(literal):
     step = Step.model_validate({"node_id": "n1", "status": literal})
 
     assert step.status == literal
 
 
-@pytest.mark.parametrize("literal", TRIGGERS)
+@pytest.mark.parametrize("literal", sorted(TRIGGERS))
 def test_trigger_is_known(literal):
     run = WorkflowRun.model_validate({"id": "run_1", "status": "running", "trigger_type": literal})
 
@@ -392,9 +392,9 @@ def test_trigger_is_known(literal):
 @pytest.mark.parametrize(
     ("field", "attribute", "literal"),
     [
-        *(("error_stage", "error.stage", literal) for literal in STAGES),
-        *(("execution_phase", "execution_phase", literal) for literal in PHASES),
-        *(("run_resume_status", "resume_status", literal) for literal in RESUMES),
+        *(("error_stage", "error.stage", literal) for literal in sorted(STAGES)),
+        *(("execution_phase", "execution_phase", literal) for literal in sorted(PHASES)),
+        *(("run_resume_status", "resume_status", literal) for literal in sorted(RESUMES)),
     ],
 )
 def test_open_word_of_a_run_is_passed_on(field, attribute, literal):
@@ -406,9 +406,9 @@ def test_open_word_of_a_run_is_passed_on(field, attribute, literal):
 @pytest.mark.parametrize(
     ("field", "literal"),
     [
-        *(("error_stage", literal) for literal in STAGES),
-        *(("error_category", literal) for literal in CATEGORIES),
-        *(("node_type", literal) for literal in NODE_TYPES),
+        *(("error_stage", literal) for literal in sorted(STAGES)),
+        *(("error_category", literal) for literal in sorted(CATEGORIES)),
+        *(("node_type", literal) for literal in sorted(NODE_TYPES)),
     ],
 )
 def test_open_word_of_a_step_is_passed_on(field, literal):
@@ -478,7 +478,7 @@ def test_fields_which_the_page_tells_of_but_does_not_list_is_refused(script):
 
 
 @pytest.mark.parametrize("name", ["status", "exclude_status"])
-@pytest.mark.parametrize("literal", FILTER_STATES)
+@pytest.mark.parametrize("literal", sorted(FILTER_STATES))
 def test_state_to_filter_by_is_accepted(script, name, literal):
     client, runtime = script(ok({"data": []}), api="current")
 
@@ -487,7 +487,7 @@ def test_state_to_filter_by_is_accepted(script, name, literal):
     assert dict(runtime.sent[0].query) == {name: "error" if literal == "failed" else literal}
 
 
-@pytest.mark.parametrize("literal", TRIGGERS)
+@pytest.mark.parametrize("literal", sorted(TRIGGERS))
 def test_trigger_to_filter_by_is_accepted(script, literal):
     client, runtime = script(ok({"data": []}), api="current")
 

@@ -84,10 +84,10 @@ def test_an_answer_is_unpacked(ask, encoding, pack):
     ("encoding", "body"),
     [
         ("gzip", RUN),
-        ("gzip", gzip.compress(RUN)[:-9]),
+        ("gzip", gzip.compress(RUN, mtime=0)[:-9]),
         ("br", RUN),
         ("zstd", RUN),
-        ("gzip, gzip", gzip.compress(gzip.compress(RUN))),
+        ("gzip, gzip", gzip.compress(gzip.compress(RUN, mtime=0), mtime=0)),
         ("deflate", b"x"),
     ],
 )
