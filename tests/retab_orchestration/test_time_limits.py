@@ -25,7 +25,7 @@ from tests.retab_orchestration.raw_server import answering, head, ok, raw_server
 RUN = b'{"id": "run_1", "status": "running"}'
 # Seconds of `timeout` in these tests, and by which a busy machine may be late.
 TIMEOUT = 0.3
-LATE = 2.0
+LATE = 10.0
 
 
 @pytest.fixture(params=["blocking", "asyncio"])

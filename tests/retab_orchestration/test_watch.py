@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import itertools
 import json
+import sys
 import tracemalloc
 from collections import Counter
 
@@ -197,6 +198,8 @@ def test_each_of_many_waits_holds_little_memory_also_with_a_client_of_its_own(cl
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 
+    tracer = sys.gettrace()
+    sys.settrace(None)  # that of coverage adds some bytes to each coroutine
     tracemalloc.start()
     try:
         waits = [begin(run_id) for run_id in ids[:100]]
@@ -205,10 +208,11 @@ def test_each_of_many_waits_holds_little_memory_also_with_a_client_of_its_own(cl
         each = (held() - before) / 500
     finally:
         tracemalloc.stop()
+        sys.settrace(tracer)
         for wait in waits:
             wait.cancel()
         loop.run_until_complete(asyncio.gather(*waits, return_exceptions=True))
-    assert each <= 3200  # with the frames that a tracer of coverage makes for each coroutine
+    assert each <= 2800
 
 
 def test_few_runs_are_asked_for_one_by_one(world):
