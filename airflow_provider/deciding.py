@@ -142,17 +142,23 @@ class Numbers:
     """Those of the task, in the DAG as it is now."""
 
 
-def is_cleared(kept: Numbers, now: Numbers) -> bool:
+def is_cleared(kept: Numbers, now: Numbers, try_number: int) -> bool:
     """Whether a task was cleared since its numbers were kept.
 
     A clear grants as many tries as the task has retries, and so changes `max_tries`; fewer retries may make up for
     that. What could be both is a retry: a retry cancels nothing.
+
+    Args:
+        kept: The numbers when the task was tried last.
+        now: The numbers of this attempt.
+        try_number: This try, from 1.
     """
     if now.max_tries != kept.max_tries:
         return True
     if None in {kept.clear_number, now.clear_number, kept.retries, now.retries}:
         return False
-    return now.clear_number != kept.clear_number and now.retries != kept.retries
+    is_changed = now.clear_number != kept.clear_number and now.retries != kept.retries
+    return is_changed and _may_be_granted(now, try_number)
 
 
 def standing_of(kept: Numbers | None, now: Numbers, try_number: int) -> Standing:
@@ -164,7 +170,12 @@ def standing_of(kept: Numbers | None, now: Numbers, try_number: int) -> Standing
         try_number: This try, from 1.
     """
     if kept is not None:
-        return Standing.CLEARED if is_cleared(kept, now) else Standing.RETRY
+        return Standing.CLEARED if is_cleared(kept, now, try_number) else Standing.RETRY
     if try_number == 1:
         return Standing.FIRST
-    return Standing.RETRY if now.max_tries == now.retries else Standing.CLEARED
+    return Standing.CLEARED if _may_be_granted(now, try_number) else Standing.RETRY
+
+
+def _may_be_granted(now: Numbers, try_number: int) -> bool:
+    """Whether a clear after one of the tries may have set `max_tries`: to that try, and as many more as `retries`."""
+    return now.retries is not None and 1 <= now.max_tries - now.retries < try_number

@@ -207,37 +207,61 @@ def test_docs_say_what_is_done_in_every_case():
     assert wrong == []
 
 
-# max_tries, clear_number and retries are the same, differ, or are not known -> cleared.
+# max_tries, clear_number and retries are the same, differ (fewer and more, for retries), or are not known -> cleared.
 CLEARS = {
     ("same", "same", "same"): False,
-    ("same", "same", "differ"): False,
+    ("same", "same", "fewer"): False,
+    ("same", "same", "more"): False,
     ("same", "same", "unknown"): False,
     ("same", "differ", "same"): False,  # another task was cleared
-    ("same", "differ", "differ"): True,
+    ("same", "differ", "fewer"): True,
+    ("same", "differ", "more"): False,  # a clear would have changed max_tries
     ("same", "differ", "unknown"): False,
     ("same", "unknown", "same"): False,
-    ("same", "unknown", "differ"): False,
+    ("same", "unknown", "fewer"): False,
+    ("same", "unknown", "more"): False,
     ("same", "unknown", "unknown"): False,
     ("differ", "same", "same"): True,  # a clear that leaves the DAG run as it is
-    ("differ", "same", "differ"): True,
+    ("differ", "same", "fewer"): True,
+    ("differ", "same", "more"): True,
     ("differ", "same", "unknown"): True,
     ("differ", "differ", "same"): True,
-    ("differ", "differ", "differ"): True,
+    ("differ", "differ", "fewer"): True,
+    ("differ", "differ", "more"): True,
     ("differ", "differ", "unknown"): True,
     ("differ", "unknown", "same"): True,
-    ("differ", "unknown", "differ"): True,
+    ("differ", "unknown", "fewer"): True,
+    ("differ", "unknown", "more"): True,
     ("differ", "unknown", "unknown"): True,
 }
 
 
-@pytest.mark.parametrize("case", list(product(("same", "differ"), *[("same", "differ", "unknown")] * 2)))
+@pytest.mark.parametrize(
+    "case",
+    list(product(("same", "differ"), ("same", "differ", "unknown"), ("same", "fewer", "more", "unknown"))),
+)
 def test_a_clear_is_told_from_a_retry_by_what_airflow_counts(case):
-    now = {"same": 1, "differ": 2}
-    kept = Numbers(1, 1, 1)
-    seen = Numbers(*(now.get(how) for how in case))
+    max_tries, clear_number, retries = case
+    kept = Numbers(2, 1, 2)
+    seen = Numbers(
+        {"same": 2, "differ": 3}[max_tries],
+        {"same": 1, "differ": 2}.get(clear_number),
+        {"same": 2, "fewer": 1, "more": 3}.get(retries),
+    )
 
-    assert is_cleared(kept, seen) is CLEARS[case]
+    assert is_cleared(kept, seen, 2) is CLEARS[case]
     assert standing_of(kept, seen, 2) is (Standing.CLEARED if CLEARS[case] else Standing.RETRY)
+
+
+@pytest.mark.parametrize(
+    ("try_number", "is_after_a_clear"),
+    [(2, False), (3, False), (4, True), (5, True)],
+)
+def test_fewer_retries_are_a_clear_only_after_the_try_that_was_cleared(try_number, is_after_a_clear):
+    """Three of six tries were over where a clear granted three."""
+    kept, seen = Numbers(6, 1, 6), Numbers(6, 2, 3)
+
+    assert is_cleared(kept, seen, try_number) is is_after_a_clear
 
 
 @pytest.mark.parametrize(
@@ -246,3 +270,12 @@ def test_a_clear_is_told_from_a_retry_by_what_airflow_counts(case):
 )
 def test_without_a_memory_the_tries_tell(try_number, max_tries, standing):
     assert standing_of(None, Numbers(max_tries, None, 1), try_number).name == standing
+
+
+@pytest.mark.parametrize(
+    ("max_tries", "retries", "standing"),
+    [(2, 5, "RETRY"), (2, 2, "RETRY"), (2, 1, "CLEARED"), (2, 0, "RETRY"), (9, 2, "RETRY")],
+)
+def test_retries_that_changed_are_no_clear_unless_they_could_be_one(max_tries, retries, standing):
+    """A clear before the second try comes after the first one, and grants as many as there are retries."""
+    assert standing_of(None, Numbers(max_tries, None, retries), 2).name == standing
