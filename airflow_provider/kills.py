@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger
@@ -22,6 +23,9 @@ TRIGGERS_ARE_KILLED = hasattr(BaseTrigger, "on_kill")
 _PATIENCE = 4.0
 # Seconds for the same where nobody kills it.
 _LONG_PATIENCE = 60.0
+# Seconds between two times that Retab is asked to cancel a run, after an answer that may be another one next time.
+_PAUSE = 0.5
+_LONG_PAUSE = 5.0
 
 # A task in one of these states waits for nothing any more. In any other one somebody takes care of its run: another
 # triggerer, to which the trigger moved (deferred), or an attempt after a clear (none, scheduled, queued, running too).
@@ -91,6 +95,7 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
     In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
     """
     patience = _PATIENCE if is_killed else _LONG_PATIENCE
+    until = time.monotonic() + patience - _PAUSE
     # Three tries at most, half a second apart, where there are but seconds.
     retry = core.RetryPolicy(attempts=3, base=0.25, cap=0.5) if is_killed else core.RetryPolicy()
 
@@ -100,12 +105,7 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
 
     def work() -> None:
         try:
-            try:
-                attempt()
-            except core.AuthenticationError:
-                if not hook.has_another_key():
-                    raise
-                attempt()
+            _attempt_until(until, hook, attempt)
         except Exception as error:  # noqa: BLE001  the task ends anyway, and this is all it can say
             _log.warning("%s may go on, cancelling it failed: %s", name, error)
 
@@ -114,6 +114,18 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
     thread.join(patience)
     if thread.is_alive():
         _log.warning("%s may go on: Retab did not say in time that it is cancelled", name)
+
+
+def _attempt_until(until: float, hook: RetabHook, attempt: "Callable[[], None]") -> None:
+    """Attempt something until it succeeds, fails for good, or fails past a moment of `time.monotonic()`."""
+    while True:
+        try:
+            return attempt()
+        except core.RetabError as error:
+            has_new_key = isinstance(error, core.AuthenticationError) and hook.has_another_key()
+            if time.monotonic() > until or not (error.retryable or has_new_key):
+                raise
+        time.sleep(_PAUSE)  # noqa: TID251  in a thread of its own
 
 
 def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> bool:
@@ -149,18 +161,37 @@ async def cancel_if_stopped(
 async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:
     try:
         await import_core()
+        await _cancel_patiently(task_instance, retab_conn_id, run_id, spare_review)
+    except Exception as error:  # noqa: BLE001  nobody awaits this any more who could handle it
+        _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
+
+
+async def _cancel_patiently(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:
+    """Cancel the run of a task that was stopped, trying for as long as polls may fail and the task stays stopped."""
+    budget = core.policies.ErrorBudget(core.PollPolicy().error_budget)
+    while True:
         state = await _state(task_instance)
         if state not in _STOPPED:
             _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
             return
-        async with await RetabHook(retab_conn_id).aget_conn() as client:
-            if spare_review and state in _ENDED and (await client.get_run(run_id, outputs=False)).is_waiting:
-                _log.info("Run %s waits for a human, and goes on; its task is %s", run_id, state)
-                return
-            await client.cancel_run(run_id)
-        _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
-    except Exception as error:  # noqa: BLE001  nobody awaits this any more who could handle it
-        _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
+        try:
+            await _cancel_once(retab_conn_id, run_id, state, spare_review)
+        except core.RetabError as error:
+            if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
+                raise
+            _log.warning("Run %s is not cancelled yet, trying on: %s", run_id, error)
+        else:
+            return
+        await asyncio.sleep(_LONG_PAUSE)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+async def _cancel_once(retab_conn_id: str, run_id: str, state: str, spare_review: bool) -> None:
+    async with await RetabHook(retab_conn_id).aget_conn() as client:
+        if spare_review and state in _ENDED and (await client.get_run(run_id, outputs=False)).is_waiting:
+            _log.info("Run %s waits for a human, and goes on; its task is %s", run_id, state)
+            return
+        await client.cancel_run(run_id)
+    _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
 
 
 def _is_gone(task_instance: Any) -> bool:

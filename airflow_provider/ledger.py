@@ -14,7 +14,7 @@ from airflow_provider.memory import memory_of
 if TYPE_CHECKING:
     from retab_orchestration import RunIdentity
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "kept_run_id"]
 
 _KEY = "retab_run"
 
@@ -83,3 +83,9 @@ class Ledger:
     def _read(self) -> Entry | None:
         entry = None if self._memory is None else Entry.read(self._memory.get(_KEY))
         return entry if entry and entry.is_of(self._attempt) else None
+
+
+def kept_run_id(context: Context) -> str | None:
+    """Return the run that Airflow keeps for a task, None where it keeps none; an XCom anybody may delete."""
+    entry = Ledger(context, Attempt.of(context, 0)).entry
+    return entry.run_id if entry else None

@@ -7,15 +7,19 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context, TaskDeferred
 
 from airflow_provider._core import core
+from airflow_provider.clocks import Wait
 from airflow_provider.kills import cancel_in_time, cancel_unheard_of, cancel_unless_reviewed
+from airflow_provider.ledger import kept_run_id
 from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, failing_well, is_settled
 from airflow_provider.ownership import Ownership
 from airflow_provider.waiting import RunWaiter, log, own_run_id, patiently, through_key_changes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from retab_orchestration import RetabClient, WaitTimeoutError, WorkflowRun
 
 CancelOnTimeout = bool | Literal["always"]
@@ -52,7 +56,8 @@ class RunStopper(RunWaiter):
         is_late = isinstance(sys.exception(), AirflowTaskTimeout)
         run_id = self._run_id
         if run_id is None and is_late and self._context is not None:
-            run_id = own_run_id(self._context)  # Airflow 2 gives up before it resumes a task that is late
+            # Airflow 2 gives up before it resumes a task that is late.
+            run_id = own_run_id(self._context) or kept_run_id(self._context)
         wanted = self.cancel_on_timeout if is_late else self.cancel_on_kill
         if wanted and run_id is not None and not self._is_superseded:
             cancel_in_time(
@@ -104,21 +109,27 @@ class RunStopper(RunWaiter):
 
     def _look_after(self, context: Context, error: str) -> dict[str, Any] | None:
         """Return the outputs of a run that has settled although its deferral failed; None where it goes on, or ends."""
-        self._run_id = own_run_id(context)
+        self._run_id, is_late = own_run_id(context) or kept_run_id(context), "timeout" in error.lower()
         if self._run_id is None:
             return None
         with self.hook.get_conn() as client:
             try:
-                run = client.get_run(self._run_id, output_nodes=self._nodes())
+                run = self._seen(client, self._run_id, is_late=is_late)
             except core.RetabError as failure:
                 log.warning("Run %s may go on, it could not be looked at: %s", self._run_id, failure)
                 return None
             if is_settled(run, self.on_review):
                 return self._finish(context, run)
             self._push(context, run)
-            if "timeout" in error.lower():
+            if is_late:
                 log.warning("Run %s: Airflow ended the deferral; %s", run.id, self._end(client, run))
         return None
+
+    def _seen(self, client: "RetabClient", run_id: str, *, is_late: bool) -> "WorkflowRun":
+        def poll() -> "WorkflowRun":
+            return client.get_run(run_id, output_nodes=self._nodes())
+
+        return patiently(poll) if is_late else poll()
 
     def _end(self, client: "RetabClient", run: "WorkflowRun") -> str:
         """Cancel a run whose time is over, if it is to be; return what became of it."""
@@ -132,6 +143,10 @@ class RunStopper(RunWaiter):
         except core.RetabError as error:
             return f"it may go on, for cancelling it failed: {error}"
         return "it was cancelled" if is_cancelled else "it goes on, for it waits for a human"
+
+    def _deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:
+        self._stop_if_killed()
+        return super()._deferral(run_id, wait, nodes)
 
     def _stop_if_killed(self) -> None:
         # Airflow 3 calls on_kill in the middle of whatever this process does, which then goes on.

@@ -13,6 +13,7 @@ from airflow_provider.kills import TRIGGERS_ARE_KILLED
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
 from dev.hosts.processes import wait_until
+from tests.sweep.sockets import hurry
 
 STATES = {
     "failed": "cancelled",
@@ -155,6 +156,35 @@ def test_slow_cancel_goes_on_although_the_trigger_is_cancelled_every_second(
     assert emulator.stats()["requests"]["POST /v1/workflows/runs/{run_id}/cancel"] == 1
 
 
+def test_trigger_goes_on_asking_in_an_outage(connect, emulator, run_id, status, instance, monkeypatch):
+    hurry(monkeypatch)
+    emulator.post_faults([{"match": CANCEL, "kind": "http_503", "times": 20}])
+
+    asyncio.run(triggered(run_id, instance("failed")).on_kill())
+
+    assert status() == "cancelled"
+
+
+def test_trigger_does_not_go_on_asking_once_the_task_was_cleared(
+    connect, emulator, run_id, status, instance, monkeypatch
+):
+    hurry(monkeypatch)
+    emulator.post_faults([{"match": CANCEL, "kind": "http_503", "times": 20}])
+    ti, states = instance("failed"), iter(["failed", "failed", None])
+    if TRIGGERS_ARE_KILLED:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        task_states = lambda **_: {"manual": {"run": next(states)}}  # noqa: E731
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(task_states))
+    else:
+        ti.current_state = lambda: next(states)
+
+    asyncio.run(triggered(run_id, ti).on_kill())
+
+    assert next(states, "told to the end") == "told to the end"
+    assert status() == "running"
+
+
 def test_trigger_of_a_sensor_cancels_nothing(connect, kill_to_the_end, run_id, status, instance):
     kill_to_the_end(triggered(run_id, instance("failed"), cancel_on_kill=False))
 
@@ -236,6 +266,20 @@ def test_worker_s_cancel_is_asked_for_again_while_there_is_time(connect, context
     assert client.get_run(ti.xcoms["run_id"]).status.value == "cancelled"
 
 
+@pytest.mark.parametrize(("end", "times"), [("killed", 4), ("timed out", 12)])
+def test_worker_s_cancel_is_asked_for_for_as_long_as_there_is_time(
+    connect, context, ti, client, emulator, end, times
+):
+    task = echo()
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    emulator.post_faults([{"match": CANCEL, "kind": "http_503", "times": times}])
+
+    task.on_kill() if end == "killed" else timed_out(task)
+
+    assert client.get_run(ti.xcoms["run_id"]).status.value == "cancelled"
+
+
 def test_worker_s_cancel_may_take_three_seconds(connect, context, ti, client, emulator):
     task = echo()
     with pytest.raises(TaskDeferred):
@@ -256,6 +300,25 @@ def test_resumed_worker_cancels_the_run_too(connect, run_id, status, context):
         task.execute_complete(context, event={"run_id": run_id, "status": "completed"}, run_id=run_id)
 
     task.on_kill()
+
+    assert status() == "cancelled"
+
+
+def test_worker_that_is_told_to_end_after_it_has_seen_its_run_does_not_defer_again(
+    connect, run_id, status, context, ti, monkeypatch
+):
+    """As at an eviction, where Airflow would take the deferral of a run that is cancelled."""
+    task, push = echo(), ti.xcom_push
+
+    def pushed_and_killed(key, value):
+        push(key, value)
+        if key == "run_url":
+            task.on_kill()
+
+    monkeypatch.setattr(ti, "xcom_push", pushed_and_killed)
+
+    with pytest.raises(AirflowException, match="stopped"):
+        task.execute_complete(context, event={"run_id": run_id, "status": "running"}, run_id=run_id)
 
     assert status() == "cancelled"
 

@@ -9,6 +9,14 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_provider.operators import RetabRunWorkflowOperator
 from retab_orchestration import RunFailedError, WaitTimeoutError
 from tests.airflow_provider.refusals import refused
+from tests.sweep.sockets import hurry
+
+
+class Store(dict):
+    """What `context["task_state_store"]` is on Airflow 3.3."""
+
+    set = dict.__setitem__
+    delete = dict.pop
 
 
 def echo(seconds=3600, **settings):
@@ -143,6 +151,35 @@ def test_deferral_that_airflow_ends_ends_the_run(connect, context, status, cance
         given_up(task, context, error)
 
     assert status() == becomes
+
+
+def test_deferral_that_airflow_ends_in_an_outage_ends_the_run_all_the_same(
+    connect, context, emulator, status, monkeypatch
+):
+    hurry(monkeypatch)
+    task = echo(timeout=5)
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    emulator.post_faults([{"match": "GET /v1/workflows/runs/*", "kind": "http_503", "times": 20}])
+
+    with pytest.raises(Exception, match="Trigger timeout"):
+        given_up(task, context)
+
+    assert status() == "cancelled"
+
+
+def test_deferral_that_airflow_ends_ends_the_run_although_its_xcoms_were_deleted(
+    connect, context, client, ti
+):
+    context["task_state_store"] = Store()
+    with pytest.raises(TaskDeferred) as deferred:
+        echo(timeout=5).execute(context)
+    ti.xcoms.clear()
+
+    with pytest.raises(Exception, match="Trigger timeout"):
+        given_up(echo(timeout=5), context)
+
+    assert client.get_run(deferred.value.kwargs["run_id"]).status.value == "cancelled"
 
 
 def test_run_of_a_trigger_that_broke_goes_on_for_the_retry(connect, context, status):
