@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-__all__ = ["RESUME_BUDGET", "Sight", "Wait", "Watch"]
+__all__ = ["RESUME_BUDGET", "Sight", "Wait", "Watch", "moment_after"]
 
 RESUME_BUDGET = 600.0
 """Seconds for which a resumed task may fail to read its run until it fails."""
@@ -15,6 +15,9 @@ _ONE_LOOK = 0.001
 
 # Seconds within which two calls are about the same look; two looks at a run are further apart.
 _SAME_LOOK = 0.25
+
+# Seconds that a wait may be bounded by, a century; whoever gives more means any time, and no database could say when.
+_LONGEST = 100 * 366 * 24 * 3600.0
 
 # Seconds after the last deadline of ours at which Airflow ends a deferral whose trigger never spoke.
 _BACKSTOP = 60.0
@@ -54,8 +57,8 @@ class Wait:
     @classmethod
     def begin(cls, timeout: float | None, execution_timeout: timedelta | None) -> "Wait":
         """Turn the seconds that a wait may take from now on into moments."""
-        strict = None if execution_timeout is None else time.time() + execution_timeout.total_seconds()
-        return cls(None if timeout is None else time.time() + timeout, strict)
+        strict = None if execution_timeout is None else execution_timeout.total_seconds()
+        return cls(moment_after(timeout), moment_after(strict))
 
     def saw(self, *, is_waiting: bool, at: float, since: float | None = None) -> "Wait":
         """Return the wait after the run was seen: the clock stops when a human is asked, and goes on when nobody is.
@@ -113,6 +116,11 @@ class Wait:
         if nearest is None:
             return None
         return timedelta(seconds=max(nearest - time.time(), shortest) + _BACKSTOP)
+
+
+def moment_after(seconds: float | None) -> float | None:
+    """Return the moment so many seconds from now, since the epoch; None for none, or one that no calendar has."""
+    return None if seconds is None or seconds > _LONGEST else time.time() + seconds
 
 
 class Sight:

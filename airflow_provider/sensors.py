@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider._core import core
-from airflow_provider.clocks import Wait
+from airflow_provider.clocks import Wait, moment_after
 from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import (
     OnReview,
@@ -92,7 +92,7 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         # Airflow's sensors count every second, those in which a human is asked as well.
-        wait = Wait(strict_deadline=time.time() + self.timeout)
+        wait = Wait(strict_deadline=moment_after(self.timeout))
         with self._failing_softly(), failing_well():
             run = self._look()
             if run is not None and is_settled(run, self.on_review):
@@ -101,13 +101,21 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
                 self._push(context, run)
             raise self._deferral(self.run_id, wait)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume; `never_fail` counts here as well, of which Airflow 2 knows nothing once a sensor was deferred."""
+        with self._failing_softly():
+            return super().resume_execution(next_method, next_kwargs, context)
+
     @contextmanager
     def _failing_softly(self) -> Iterator[None]:
-        """Skip where the author wants no failure, as Airflow does around `poke` and around what resumes."""
+        """Skip where the author wants no failure, as Airflow does around `poke`."""
         try:
             yield
-        except (AirflowFailException, AirflowSensorTimeout) as error:
-            if self.soft_fail or self.never_fail:
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            is_end = isinstance(error, AirflowFailException | AirflowSensorTimeout)
+            if self.never_fail or (self.soft_fail and is_end):
                 told = "soft_fail" if self.soft_fail else "never_fail"
                 raise AirflowSkipException(f"Skipping due to {told} is set to True: {error}") from error
             raise

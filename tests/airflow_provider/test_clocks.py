@@ -1,6 +1,7 @@
 """The clocks of a deferred task: every state that they can be in, and what is seen in it."""
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 
 import pytest
@@ -115,3 +116,11 @@ def test_since_when_a_change_may_have_gone_unseen(name):
     assert sight.known_until(100.0) == since
     sight.changed(100.0)
     assert sight.news_since == since
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e14, float("inf")])
+def test_time_that_no_calendar_has_is_any_time(seconds):
+    wait = Wait.begin(seconds, timedelta.max)
+
+    assert (wait.deadline, wait.strict_deadline) == (None, None)
+    assert wait.backstop(10.0, through_review=False) is None

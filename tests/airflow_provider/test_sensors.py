@@ -200,6 +200,34 @@ def test_a_run_that_has_ended_badly_before_the_sensor_looks_is_skipped_if_the_se
         execute(sensor(run_id, on_review="fail", **{option: True}, **how))
 
 
+@pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("ends", ["late", "failed", "given up by Airflow"])
+def test_a_sensor_that_fails_softly_does_so_when_it_resumes_as_well(
+    connect, client, start, context, fire, option, ends
+):
+    run_id = client.create_run("wf_fail", json_inputs={"json-node-1": {"seconds": 20}}).id
+    task = sensor(
+        start(600) if ends == "late" else run_id,
+        deferrable=True,
+        timeout=60 if ends == "failed" else 0.1,
+        **{option: True},
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    method, kwargs = "__fail__", {"error": "Trigger timeout"}
+    if ends != "given up by Airflow":
+        [event] = fire(deferred.value.trigger)
+        method, kwargs = deferred.value.method_name, {"event": event, **deferred.value.kwargs}
+
+    with pytest.raises(AirflowSkipException):
+        task.resume_execution(method, kwargs, context)
+
+
+def test_a_sensor_that_never_fails_is_skipped_where_its_connection_is_not_there(context, how):
+    with pytest.raises(AirflowSkipException):
+        sensor("run_1", never_fail=True, retab_conn_id="not_there", **how).execute(context)
+
+
 def test_a_deferred_sensor_whose_time_is_over_in_an_outage_ends_with_a_sensor_timeout(
     connect, start, context, emulator, monkeypatch
 ):
