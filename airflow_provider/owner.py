@@ -106,8 +106,8 @@ class RunOwner(WorkerWaiter, BaseOperator):
             return self._start_anew(context, run, wait)
         if is_settled(run, self.on_review):
             return self._finish(context, run)
-        self._stop_if_killed()
-        raise self._deferral(run.id, replace(wait, reattached=owned.reattached, seen_at=time.time()))
+        wait = replace(wait, reattached=owned.reattached, seen_at=time.time())
+        raise self._deferral(run.id, wait, run.waiting_for_node_ids)
 
     def _resume(
         self, client: "RetabClient", context: Context, run: "WorkflowRun", outcome: RunEvent, wait: Wait

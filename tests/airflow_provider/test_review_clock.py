@@ -411,3 +411,22 @@ def test_the_second_of_two_reviews_is_told_as_xcoms_on_the_worker(context, ti, t
     humans.join(60)
 
     assert "end-node-1" in outputs
+
+
+def test_the_second_of_two_reviews_is_told_as_xcoms_where_the_worker_saw_the_first(
+    context, ti, two_reviews, fire, resume
+):
+    client, build = two_reviews
+    operator = build(timeout=60.0, defer_after=30)
+    in_review = deferred_by(lambda: operator.execute(context))
+    assert ti.xcoms["waiting_for_node_ids"] == ["hil-node-1"]
+
+    client.decide_review(ti.xcoms["run_id"], "hil-node-1", approved=True)
+    is_second = lambda: list(client.get_run(ti.xcoms["run_id"]).waiting_for_node_ids) == ["hil-node-2"]  # noqa: E731
+    wait_until(is_second, timeout=30, what="the second review", interval=0.05)
+    event = fired(fire, in_review)
+    in_second = deferred_by(lambda: resumed(operator, context, in_review, event))
+
+    assert (ti.xcoms["status"], ti.xcoms["waiting_for_node_ids"]) == ("waiting_for_human", ["hil-node-2"])
+    client.decide_review(ti.xcoms["run_id"], "hil-node-2", approved=True)
+    assert "end-node-1" in resume(operator, in_second)
