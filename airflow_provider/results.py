@@ -63,7 +63,7 @@ def write_outputs(path: Any, outputs: dict[str, Any], run: "WorkflowRun") -> dic
         `{"uri", "size", "sha256", "run_id", "status"}`.
     """
     place = find_place(path, run.id)
-    content = json.dumps(outputs, ensure_ascii=False, separators=(",", ":")).encode()
+    content = _encoded(outputs)
     if isinstance(place, Path):
         place.parent.mkdir(parents=True, exist_ok=True)
         unfinished = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
@@ -78,6 +78,13 @@ def write_outputs(path: Any, outputs: dict[str, Any], run: "WorkflowRun") -> dic
         "run_id": run.id,
         "status": run.status.value,
     }
+
+
+def _encoded(outputs: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(outputs, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+        return json.dumps(outputs, separators=(",", ":")).encode()
 
 
 def _from_text(path: str) -> Any:

@@ -63,7 +63,7 @@ class OutputTarget:
         status = run.status.value
         if not run.is_terminal:
             return Manifest(uri=None, size=None, sha256=None, run_id=run.id, status=status)
-        content = json.dumps(run.final_outputs, ensure_ascii=False, sort_keys=True).encode()
+        content = _encoded(run.final_outputs)
         uri = self._put(content, f"{run.id}.json")
         digest = hashlib.sha256(content).hexdigest()
         return Manifest(uri=uri, size=len(content), sha256=digest, run_id=run.id, status=status)
@@ -82,6 +82,13 @@ class OutputTarget:
             stream.write(content)
         # As fsspec takes it, which does not undo the percent signs of `as_uri`.
         return f"file://{path}" if isinstance(path, Path) else str(path)
+
+
+def _encoded(outputs: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(outputs, ensure_ascii=False, sort_keys=True).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+        return json.dumps(outputs, sort_keys=True).encode()
 
 
 def _checked_uri(uri: str) -> str | Path:

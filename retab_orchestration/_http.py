@@ -5,12 +5,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from urllib.parse import quote
 
 __all__ = ["Body", "Call", "Request", "Response", "Runtime", "SharedRuntime", "path"]
 
 T = TypeVar("T")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise json.JSONDecodeError("no JSON", constant, 0)
+
+
+# Python reads NaN and Infinity as well, which no JSON has, and which many a database refuses.
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def path(template: str, **ids: str) -> str:
@@ -74,7 +82,9 @@ class Response:
 
     def json(self) -> Any:
         """Return the body as JSON, None for an empty body; ValueError if it is something else."""
-        return json.loads(self.content) if self.content else None
+        if not self.content:
+            return None
+        return _DECODER.decode(self.content.decode(json.detect_encoding(self.content), "surrogatepass"))
 
 
 @dataclass(frozen=True)
@@ -128,8 +138,12 @@ class Runtime(Protocol):
         """Do work that takes a while without holding up anybody else; `slow` is what a disk may hold up for ever."""
         ...
 
-    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Return a lock that everyone with this name in this runtime shares."""
+    def lock(self, name: str, seconds: float | None = None) -> AbstractAsyncContextManager[None]:
+        """Return a lock that everyone with this name in this runtime shares.
+
+        Raises:
+            TimeoutError: Somebody else has held it for so many seconds.
+        """
         ...
 
     def now(self) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._http import Request, Response
 from retab_orchestration._redaction import NOTHING_SENT, Sent, without_key
-from retab_orchestration._texts import printable
+from retab_orchestration._texts import printable, without_signatures
 
 __all__ = ["Problem", "error_of", "is_anothers", "names_no_route", "read_problem", "retry_after_of", "told"]
 
@@ -40,6 +40,8 @@ _NO_ROUTE = frozenset({"", "Not Found", "404 page not found"})
 _LONGEST_TEXT = 1000
 # Levels of a server's own JSON that an error repeats.
 _DEEPEST = 20
+# Values in it: a wait keeps the last refusal for as long as it lasts.
+_MOST_VALUES = 1000
 # Keys under which a refusal repeats what was sent, which may be a document.
 _ECHOES = frozenset({"input", "ctx", "content", "body", "documents"})
 
@@ -158,21 +160,31 @@ def retry_after_of(response: Response, now: float) -> float | None:
         return None
 
 
-def told(value: Any, key: str, sent: Sent = NOTHING_SENT, depth: int = 0) -> Any:
-    """Return what a server said, without the key and what was sent, no longer or deeper than a log line should be."""
-    if depth > _DEEPEST:
+def told(
+    value: Any, key: str, sent: Sent = NOTHING_SENT, depth: int = 0, left: list[int] | None = None
+) -> Any:
+    """Return what a server said, without the key, signed addresses and what was sent.
+
+    It is no longer or deeper, and has no more values, than a log line should have.
+    """
+    left = [_MOST_VALUES] if left is None else left
+    left[0] -= 1
+    if depth > _DEEPEST or left[0] < 0:
         return "…"
     if isinstance(value, str):
         said = without_key(value.encode(errors="replace"), key).decode() if key else value
         # Longer than what is shown, so that what is cut of a repetition is still known for one.
-        return printable(sent.hidden_in(said[: 2 * _LONGEST_TEXT]), _LONGEST_TEXT)
+        said = without_signatures(said[: 2 * _LONGEST_TEXT])
+        return printable(sent.hidden_in(said), _LONGEST_TEXT)
     if isinstance(value, Mapping):
         return {
-            told(name, key, sent): told(item, key, sent, depth + 1)
+            told(name, key, sent): told(item, key, sent, depth + 1, left)
             for name, item in list(value.items())[:100]
             if name not in _ECHOES
         }
-    return [told(item, key, sent, depth + 1) for item in value[:100]] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [told(item, key, sent, depth + 1, left) for item in value[:100]]
+    return value
 
 
 def error_of(
@@ -196,7 +208,7 @@ def error_of(
     )
     if names_no_route(response):
         kind = errors.UnsupportedRouteError
-    where = told(response.headers.get("location", ""), key)
+    where = told(re.split(r"[?#]", response.headers.get("location", ""))[0], key)
     silent = "the server gave no reason"
     if where:
         silent = f"the server sends elsewhere, to {where}: use that as base_url"

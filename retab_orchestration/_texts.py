@@ -1,13 +1,16 @@
 """What others have written, or given: whether it may be an id, may be sent, and how an error or a log line shows it."""
 
+import re
 from typing import Any
 
-__all__ = ["LONGEST_ID", "is_id", "is_unicode", "kind_of", "printable"]
-
-LONGEST_ID = 256
-"""Characters of an id; Retab's have about 30."""
+__all__ = ["is_unicode", "kind_of", "printable", "without_signatures"]
 
 _LONGEST = 1000
+
+# An address, its user, and its query or fragment: what signs it is in those.
+_ADDRESS = re.compile(
+    r"(https?://)(?:[^\s/?#@\"'<>]{1,200}@)?([^\s?#\"'<>]*)(?:[?#][^\s\"'<>]*)?", re.IGNORECASE
+)
 
 
 def printable(text: str, most: int = _LONGEST) -> str:
@@ -46,3 +49,13 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def without_signatures(text: str) -> str:
+    """Return a text whose addresses have no user, no query and no fragment: a signed one is as good as a key."""
+    return _ADDRESS.sub(_bare, text) if "://" in text else text
+
+
+def _bare(found: re.Match[str]) -> str:
+    scheme, place = found.groups()
+    return found[0] if found[0] == scheme + place else f"{scheme}{place}…"

@@ -1,6 +1,7 @@
 """The endpoints of the classic route family, which the product's own pages describe."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from retab_orchestration._calls.bodies import Embedded, json_body
@@ -87,7 +88,7 @@ def restart_run(run_id: str, command_id: str, *, is_remembered: bool) -> Call[Wo
     body = json_body({"command_id": command_id})
     return Call(
         Request("POST", target, body=body),
-        created_run,
+        partial(created_run, repeats=run_id),
         creates=None if is_remembered else f"the workflow of {run_id}",
         is_command=True,
         look=f"list_runs(trigger_type='restart', from_date={{day!r}}), or on the page of the workflow of {run_id}",

@@ -1,6 +1,7 @@
 """The endpoints of the current route family."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from retab_orchestration._calls.bodies import Embedded, json_body
@@ -104,7 +105,8 @@ def create_run(
     body = json_body(payload, on_progress)
     key = digest_of(new.identity.key, failed, new.parent_run_id, fingerprint)
     request = Request("POST", "/v1/workflows/runs", body=body, headers={"Idempotency-Key": key})
-    return Call(request, created_run, creates=new.workflow_id)
+    read = partial(created_run, identity=new.identity.key, repeats=new.parent_run_id)
+    return Call(request, read, creates=new.workflow_id)
 
 
 def file_by_id(file_id: str) -> Call[FileReference]:

@@ -5,6 +5,7 @@ from typing import Any
 from retab_orchestration._calls.bodies import json_body
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._http import Call, Request, Response, path
+from retab_orchestration.identity import IDENTITY
 from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
 from retab_orchestration.models._reading import ident, pick
 from retab_orchestration.models.row import RowPage
@@ -16,19 +17,28 @@ TEST_RUNS_LOOK = "the test runs of {workflow_id!r} in Retab's dashboard, on {day
 """Where to look for a run of tests whose create went unanswered."""
 
 
-def created_run(body: Any) -> WorkflowRun:
+def created_run(body: Any, *, identity: str | None = None, repeats: str | None = None) -> WorkflowRun:
     """Read the answer to a create, of which only the id is promised; whatever else it says, the id is kept.
 
+    Args:
+        body: The answer.
+        identity: The tag that the run was given, where routes have tags: the answer may leave it out or cut it.
+        repeats: The run that is restarted.
+
     Raises:
-        ValueError: It has no id.
+        ValueError: It has no id, or is about a run that this create has not made.
     """
     try:
-        return WorkflowRun.model_validate(body)
+        run = WorkflowRun.model_validate(body)
     except ValueError:
         found = pick(ident, body, "id", "run.id") if isinstance(body, dict) else None
         if found is None:
             raise
-        return WorkflowRun.model_validate({"id": found, "status": "pending"})
+        run = WorkflowRun.model_validate({"id": found, "status": "pending"})
+    told = run.metadata.get(IDENTITY, "")
+    if run.id == repeats or (identity is not None and len(told) == len(identity) and told != identity):
+        raise ValueError("It is about another run than the one that was to be created")
+    return run
 
 
 def get_run(run_id: str) -> Call[WorkflowRun]:

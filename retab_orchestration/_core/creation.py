@@ -10,7 +10,7 @@ from retab_orchestration import errors
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
 from retab_orchestration._core.own_runs import begun, begun_of, own_runs, remember_own
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.siblings import FAILED, Siblings, kept_of, until_listed
+from retab_orchestration._core.siblings import FAILED, Siblings, always_failed_before, kept_of, until_listed
 from retab_orchestration._core.tags import Tags, tags_of
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT
@@ -160,6 +160,8 @@ class Creation:
                 return Answer.CREATED, run, None
             # A server that honours the key has answered with a run that had failed: this one is to be another.
             answered.add(run.id)
+            if (endless := always_failed_before(answered, self.new.workflow_id)) is not None:
+                raise endless
             self._siblings.failed |= {run.id}
             self._failures += 1
 

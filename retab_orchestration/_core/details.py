@@ -5,6 +5,7 @@ from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
+from retab_orchestration._core.comparing import check_about
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import checked_id
@@ -18,8 +19,11 @@ from retab_orchestration.models import (
     outputs_from_steps,
     sink_nodes,
 )
+from retab_orchestration.models._reading import is_id
 
 __all__ = ["checked_nodes", "list_steps", "with_details"]
+
+_GOING_ON = frozenset({StepStatus.QUEUED, StepStatus.RUNNING})
 
 
 def checked_nodes(output_nodes: Any) -> tuple[str, ...] | None:
@@ -38,9 +42,15 @@ def checked_nodes(output_nodes: Any) -> tuple[str, ...] | None:
 
 
 async def list_steps(session: Session, run_id: str) -> list[Step]:
-    """Read every step of a run."""
+    """Read every step of a run.
+
+    Raises:
+        UnreadableAnswerError: There are steps of other runs among them.
+    """
     calls = classic.list_steps if await session.family() == "classic" else current.list_steps
-    return await everything(session, lambda after: calls(run_id, after))
+    steps: list[Step] = await everything(session, lambda after: calls(run_id, after))
+    check_about("run", run_id, (step.run_id for step in steps), run_id=run_id)
+    return steps
 
 
 async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:
@@ -56,8 +66,23 @@ async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...
     if run.has_final_outputs or run.status is not RunStatus.COMPLETED:
         return run
     steps = await list_steps(session, run.id)
-    edges = await _edges(session, run.workflow_id) if run.workflow_id else None
+    _check_ended(run, steps)
+    workflow = run.workflow_id or ""
+    edges = await _edges(session, workflow) if is_id(workflow) else None
     return run.with_outputs(outputs_from_steps(steps, sink_nodes(steps, edges)))
+
+
+def _check_ended(run: WorkflowRun, steps: Sequence[Step]) -> None:
+    """Raise UnreadableAnswerError if the steps of a completed run are those of one that goes on.
+
+    A list of steps may lag behind its run, and outputs would be missing.
+    """
+    has_ended = any(step.status is StepStatus.COMPLETED for step in steps)
+    goes_on = any(step.node_type == "end" and step.status in _GOING_ON for step in steps)
+    if goes_on or not has_ended:
+        raise errors.UnreadableAnswerError(
+            "the run is completed, but the list of its steps does not show it yet", run_id=run.id
+        )
 
 
 async def _explained(session: Session, run: WorkflowRun) -> WorkflowRun:

@@ -30,6 +30,8 @@ _MOST_PAGES = 1000
 _MOST_ANSWERS = 4
 # Rows of a page where the server decides.
 _USUAL_ROWS = 20
+# Rows in a row that came before, in two listings that are read as one, after which both are taken to be at their end.
+_MOST_REPEATED = 2000
 # Pages without a new row after which a list is taken to be at its end. One may be: a run that was created meanwhile
 # moves all others by one.
 _STALLED_PAGES = 3
@@ -48,6 +50,8 @@ class Cursor:
         self._seen: set[str] = set()
         self._rows: deque[frozenset[Any]] = deque(maxlen=_REMEMBERED)
         self._stalled = 0
+        self.is_news = True
+        """Whether the last page had a row that those before it had not."""
         self.is_cut = False
         """Whether it ended where there may be more: the server does not page, or has an empty page before others."""
         self._name = "before" if is_backward else "after"
@@ -55,8 +59,8 @@ class Cursor:
     def repeats(self, page: _Paged[Any]) -> bool:
         """Whether the server does not page: it sent the cursor of an earlier page, or the same rows again and again."""
         rows = frozenset(map(_id_of, page.data)) - {None}
-        is_news = any(all(row not in before for before in self._rows) for row in rows)
-        self._stalled = 0 if is_news or not rows else self._stalled + 1
+        self.is_news = any(all(row not in before for before in self._rows) for row in rows)
+        self._stalled = 0 if self.is_news or not rows else self._stalled + 1
         self._rows.append(rows)
         place = getattr(page, self._name)
         repeats = place in self._seen or self._stalled >= _STALLED_PAGES
@@ -76,7 +80,7 @@ def _id_of(row: Any) -> Any:
     if isinstance(row, tuple):
         return row[0]
     if isinstance(row, dict):
-        return row.get("id")
+        return row["id"] if isinstance(row.get("id"), str) else None
     return getattr(row, "id", None) or getattr(row, "step_id", None)
 
 
@@ -92,10 +96,10 @@ async def everything(session: Session, call: Callable[[str | None], Call[Any]]) 
     for _ in range(_MOST_PAGES):
         asked = replace(call(after), on_read=sizes.append)
         page = await session.exchange(asked)
-        if cursor.repeats(page):
-            return items
-        items += page.data
-        after = cursor.following(page)
+        repeats = cursor.repeats(page)
+        # The last page of some servers has the cursor that it was asked for with.
+        items += page.data if cursor.is_news or not repeats else ()
+        after = None if repeats else cursor.following(page)
         if after is None:
             return items
         if sum(sizes) > _MOST_ANSWERS * session.settings.max_response_bytes:
@@ -155,20 +159,27 @@ async def _each(
     session: Session, filters: RunFilters, cursor: Cursor | None = None
 ) -> AsyncIterator[WorkflowRun]:
     cursor = cursor or Cursor(is_backward=filters.before is not None)
-    place = filters.before or filters.after
-    while True:
+    place, idle = filters.before or filters.after, 0
+    while idle < _MOST_PAGES:
         page, limit = await _page(
             session, replace(filters, before=place) if filters.before else replace(filters, after=place)
         )
         filters = replace(filters, limit=limit)
-        if cursor.repeats(page):
+        repeats = cursor.repeats(page)
+        if repeats and not cursor.is_news:
             return
-        for run in page.data[::-1] if filters.before else page.data:
-            if filters.admits(run):
-                yield run
-        place = cursor.following(page)
+        admitted = [run for run in page.data if filters.admits(run)]
+        for run in admitted[::-1] if filters.before else admitted:
+            yield run
+        idle = 0 if admitted else idle + 1
+        place = None if repeats else cursor.following(page)
         if place is None:
             return
+    raise errors.ResponseTooLargeError(
+        f"the list goes on after {idle} pages without a run that was asked for; ask for less of it, by days",
+        method="GET",
+        path="/v1/workflows/runs",
+    )
 
 
 async def _merged(
@@ -178,12 +189,17 @@ async def _merged(
     is_oldest_first = (filters.order == "asc") is (filters.before is None)
     heads = [await _next_of(listing) for listing in listings]
     seen: set[str] = set()
-    while remaining := [number for number, head in enumerate(heads) if head is not None]:
+    repeated = 0
+    while repeated < _MOST_REPEATED:
+        remaining = [number for number, head in enumerate(heads) if head is not None]
+        if not remaining:
+            return
         number = (min if is_oldest_first else max)(
             remaining, key=lambda each: _moment_of(heads[each], filters)
         )
         run, heads[number] = heads[number], await _next_of(listings[number])
-        if run is not None and run.id not in seen:
+        repeated = 0 if run is not None and run.id not in seen else repeated + 1
+        if run is not None and not repeated:
             seen.add(run.id)
             yield run
 

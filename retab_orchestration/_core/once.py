@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
+from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.creation import Creation, cut_off, inputs_changed
@@ -22,7 +23,7 @@ from retab_orchestration._core.tags import MOST_ROWS, Found, Tags, find_tagged, 
 from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference, OpenedDocument, Spool
-from retab_orchestration.errors import RetabError, UnsupportedRouteError
+from retab_orchestration.errors import UnsupportedRouteError
 from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, WorkflowRun
 
@@ -63,15 +64,24 @@ async def create_once(
         CreateOutcomeUnknownError: An answer was lost, and the run cannot be looked for.
         InputsChangedError: There is a run of this identity with other inputs.
         DocumentReadError: A document could not be read to its end; nothing was created.
+        UnsupportedRouteError: The server's routes have changed again and again; nothing was created.
     """
     try:
         return await _create_on(session, await session.family(), new, adopt=adopt, on_progress=on_progress)
     except _OtherRoutesError:
         # Nothing was sent that could act, and it is to be looked for in another way.
-        return await _create_on(session, await session.family(), new, adopt=adopt, on_progress=on_progress)
+        try:
+            return await _create_on(
+                session, await session.family(), new, adopt=adopt, on_progress=on_progress
+            )
+        except _OtherRoutesError:
+            raise errors.UnsupportedRouteError(
+                "the server has turned out to have other routes twice, as one behind a gateway does that is being "
+                "replaced; nothing was created"
+            ) from None
 
 
-class _OtherRoutesError(RetabError):
+class _OtherRoutesError(errors.RetabError):
     """The server has turned out to have the routes of the other family, before anything was created."""
 
 

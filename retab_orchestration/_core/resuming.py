@@ -87,6 +87,7 @@ async def check_resuming(
     except errors.ApiError:
         return  # it is asked again, and the run is looked at all the same
     nodes = run.waiting_for_node_ids
+    found = [review for review in found if review.run_id in {None, run.id}]  # a server may not filter
     if resuming.learned(nodes, session.runtime.now(), are_decided=are_decided(found, nodes)):
         raise errors.ReviewNotResumedError(
             f"run {run.id} still waits at {', '.join(nodes)} although all its reviews there are decided, and does not "

@@ -7,6 +7,7 @@ from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current, shared
+from retab_orchestration._core.comparing import check_about
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import checked_id, checked_json, checked_text
@@ -77,6 +78,10 @@ async def decide_review(session: Session, verdict: Verdict) -> ReviewDecision:
             f"the receipt for {verdict.node_id} says {decision.outcome!r}, not what became of the decision",
             run_id=verdict.run_id,
         )
+    check_about("run", verdict.run_id, [decision.run_id], run_id=verdict.run_id)
+    check_about("node", verdict.node_id, [decision.node_id], run_id=verdict.run_id)
+    if decision.approved is not verdict.approved:
+        raise _conflict(verdict, "the receipt says that it was decided otherwise")
     return decision
 
 
@@ -110,6 +115,7 @@ async def _decide_current(session: Session, verdict: Verdict) -> ReviewDecision:
     versions: list[ReviewVersion] = await everything(
         session, lambda after: current.list_review_versions(review.id, after)
     )
+    check_about("review", review.id, (version.review_id for version in versions), run_id=verdict.run_id)
     if review.decision is not None:
         version_id = _version_decided(review, versions, verdict)
     else:
@@ -124,6 +130,8 @@ async def _review(session: Session, verdict: Verdict) -> Review:
     found: list[Review] = await everything(
         session, lambda after: current.list_reviews(verdict.run_id, verdict.node_id, after)
     )
+    check_about("run", verdict.run_id, (review.run_id for review in found), run_id=verdict.run_id)
+    check_about("node", verdict.node_id, (review.node_id for review in found), run_id=verdict.run_id)
     reviews = [review for review in found if review.cancelled_at is None]
     if not reviews:
         run = await session.exchange(shared.get_run(verdict.run_id))

@@ -7,13 +7,14 @@ from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, shared
+from retab_orchestration._core.comparing import checked_run
 from retab_orchestration._core.details import with_details
 from retab_orchestration._core.once import create_once
 from retab_orchestration._core.own_runs import remember_own
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.siblings import came_before
-from retab_orchestration._core.waiting import Patience, checked_run, trouble_of, wait_for
-from retab_orchestration._inputs import NewRun, checked_callback
+from retab_orchestration._core.siblings import always_failed_before, came_before
+from retab_orchestration._core.waiting import Patience, trouble_of, wait_for
+from retab_orchestration._inputs import NewRun, checked_callback, checked_identity
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
 from retab_orchestration.models import DocumentRef, WorkflowRun
@@ -41,17 +42,35 @@ async def restart_run(
             "created. Start a run with the same inputs instead",
             run_id=run_id,
         )
-    new = NewRun.read(
-        source.workflow_id,
-        documents={node: _reference(document) for node, document in source.inputs.documents.items()},
-        json_inputs=source.inputs.json_data,
-        text_inputs=source.inputs.text,
-        metadata={
-            key: value for key, value in source.metadata.items() if not key.startswith(RESERVED_PREFIX)
-        },
-        identity=identity,
+    new = replace(_inputs_of(source), parent_run_id=run_id)
+    if identity is not None:
+        new = replace(new, identity=checked_identity(identity), is_tried_again=True)
+    return await create_once(session, new, adopt=adopt)
+
+
+def _inputs_of(source: WorkflowRun) -> NewRun:
+    """Return what a run was started with.
+
+    Raises:
+        UnreadableAnswerError: No run can be started with that.
+    """
+    try:
+        return NewRun.read(
+            source.workflow_id,
+            documents={node: _reference(document) for node, document in source.inputs.documents.items()},
+            json_inputs=source.inputs.json_data,
+            text_inputs=source.inputs.text,
+            metadata={
+                key: value for key, value in source.metadata.items() if not key.startswith(RESERVED_PREFIX)
+            },
+        )
+    except errors.InvalidInputError as error:
+        reason = str(error)
+    raise errors.UnreadableAnswerError(
+        f"the server tells of run {source.id} what no run can be started with ({reason}); nothing was created. Start a "
+        "run with the same inputs instead",
+        run_id=source.id,
     )
-    return await create_once(session, replace(new, parent_run_id=run_id), adopt=adopt)
 
 
 async def _restart_of(session: Session, run_id: str, identity: RunIdentity) -> WorkflowRun:
@@ -64,6 +83,8 @@ async def _restart_of(session: Session, run_id: str, identity: RunIdentity) -> W
             remember_own(session, identity, f"restart of {run_id}", run.id)
             return run
         seen.add(run.id)
+        if (endless := always_failed_before(seen, f"the workflow of {run_id}")) is not None:
+            raise endless
 
 
 def _reference(document: DocumentRef) -> FileReference:

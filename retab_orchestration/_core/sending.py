@@ -15,6 +15,7 @@ from retab_orchestration._http import Call, Request, Response, Runtime
 from retab_orchestration._problems import error_of, is_anothers, told
 from retab_orchestration._texts import printable
 from retab_orchestration.models import RouteFamily
+from retab_orchestration.models._reading import TooManyPartsError, at_most
 from retab_orchestration.policies import RetryPolicy
 from retab_orchestration.settings import Settings
 
@@ -28,6 +29,10 @@ Header = Literal["api-key", "bearer"]
 _READ_AT_ONCE = 32 * 1024
 # The same for a body of which no models are built.
 _LOADED_AT_ONCE = 256 * 1024
+
+# Bytes of `max_response_bytes` for each part of an answer that may become a value of its own, some KiB in memory.
+_BYTES_A_PART = 256
+_FEWEST_PARTS = 10_000
 
 # Seconds that a request has where there are none left: it fails, as one that is too late.
 _MOMENT = 0.001
@@ -79,7 +84,7 @@ class Sender:
         began, most = self.runtime.utc(), attempts or self.retry.attempts
         retrying = AsyncRetrying(
             sleep=self.runtime.sleep,
-            stop=lambda state: state.attempt_number >= most or self._seconds_left() == 0,
+            stop=lambda state: state.attempt_number >= most or self.seconds_left() == 0,
             wait=self._pause,
             retry=retry_if_exception(lambda error: _may_repeat(call, error, self.retry.patience)),
             reraise=True,
@@ -109,9 +114,10 @@ class Sender:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, errors.ApiError) else None
         drawn: float = wait_random_exponential(multiplier=self.retry.base, max=self.retry.cap)(state)
-        return min(max(drawn, asked or 0.0), self._seconds_left())
+        return min(max(drawn, asked or 0.0), self.seconds_left())
 
-    def _seconds_left(self) -> float:
+    def seconds_left(self) -> float:
+        """Return for how long the last answer may still take; infinity for as long as it takes."""
         return math.inf if self.until is None else max(0.0, self.until - self.runtime.now())
 
     async def send(self, call: Call[T], dialect: Dialect) -> T:
@@ -120,7 +126,7 @@ class Sender:
         header = {"Authorization": f"Bearer {key}"} if dialect.auth == "bearer" else {"Api-Key": key}
         request = call.request
         if self.until is not None:
-            request = replace(request, timeout=max(self._seconds_left(), _MOMENT))
+            request = replace(request, timeout=max(self.seconds_left(), _MOMENT))
         if request.signed_url is None:
             headers = {**request.headers, **header}
             request = replace(
@@ -128,14 +134,13 @@ class Sender:
             )
         response = await self.runtime.send(request)
         if not 200 <= response.status < 300:
-            if request.body is None or request.body.length <= _READ_AT_ONCE:
-                raise self._refusal(call, request, response)
-            # What was sent is read again, to be found in what the server says.
-            raise await self.runtime.off_loop(lambda: self._refusal(call, request, response), slow=True)
+            raise await self._refused(call, request, response)
         try:
             if len(response.content) <= (_LOADED_AT_ONCE if call.whole else _READ_AT_ONCE):
-                return call.answer(response)
-            return await self.runtime.off_loop(lambda: call.answer(response))
+                return self._answer(call, response)
+            return await self.runtime.off_loop(lambda: self._answer(call, response))
+        except errors.ResponseTooLargeError:
+            raise
         except Exception as error:
             if is_anothers(error):
                 raise
@@ -149,6 +154,28 @@ class Sender:
             request_id=told(response.headers.get("x-request-id"), key),
             run_id=call.run_id,
         )
+
+    def _answer(self, call: Call[T], response: Response) -> T:
+        most = max(_FEWEST_PARTS, self.settings.max_response_bytes // _BYTES_A_PART)
+        try:
+            with at_most(most):
+                return call.answer(response)
+        except TooManyPartsError:
+            text = f"the answer has more than {most} rows, documents and the like"
+        raise errors.ResponseTooLargeError(
+            f"{text}; if it is as it should be, raise max_response_bytes",
+            method=call.request.method,
+            path=call.request.path,
+            status=response.status,
+            run_id=call.run_id,
+        )
+
+    async def _refused(self, call: Call[Any], request: Request, response: Response) -> errors.ApiStatusError:
+        # What was sent is read again, to be found in what the server says.
+        is_large = request.body is not None and request.body.length > _READ_AT_ONCE
+        if not is_large and len(response.content) <= _READ_AT_ONCE:
+            return self._refusal(call, request, response)
+        return await self.runtime.off_loop(lambda: self._refusal(call, request, response), slow=is_large)
 
     def _refusal(self, call: Call[Any], request: Request, response: Response) -> errors.ApiStatusError:
         now, key = self.runtime.utc().timestamp(), self.settings.api_key

@@ -1,7 +1,7 @@
 """The runs of one identity: which of them a create has made, and which is kept of two."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,12 +10,12 @@ from retab_orchestration._calls import shared
 from retab_orchestration._core.create_steps import pauses
 from retab_orchestration._core.own_runs import is_earlier
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.tags import LOOKS, Found, existing_run, find_tagged, oldest_first
+from retab_orchestration._core.tags import Found, existing_runs, find_tagged, oldest_first
 from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT, IDENTITY, RunIdentity, digest_of
 from retab_orchestration.models import RunStatus, WorkflowRun
 
-__all__ = ["FAILED", "Siblings", "came_before", "kept_of", "until_listed"]
+__all__ = ["FAILED", "Siblings", "always_failed_before", "came_before", "kept_of", "until_listed"]
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +24,10 @@ FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 
 # A server may tell times in whole seconds.
 _WHOLE_SECONDS = 1.0
+# Until this year a time says that there is none.
+_NO_TIME = 1970
+# Runs with which one create may be answered that had ended badly before it.
+_MOST_FAILED_BEFORE = 10
 
 
 class Siblings:
@@ -80,7 +84,7 @@ class Siblings:
         """
         kept = kept_of(runs)
         try:
-            found = [await existing_run(self._session, each.id, LOOKS) for each in runs]
+            found = await existing_runs(self._session, [each.id for each in runs])
         except errors.ApiError as error:
             found, why = [], str(error)
         else:
@@ -154,9 +158,27 @@ def came_before(session: Session, identity: RunIdentity, run: WorkflowRun, began
     if run.status not in FAILED:
         return False
     created, ended = run.timing.created_at, run.timing.completed_at
+    if created and created.year <= _NO_TIME:
+        created = None
     least = session.runtime.now() - began + _WHOLE_SECONDS
     took_longer = bool(created and ended and (ended - created).total_seconds() > least)
     return took_longer or is_earlier(session, identity, run.id)
+
+
+def always_failed_before(failed: Collection[str], workflow: str) -> errors.CreateOutcomeUnknownError | None:
+    """Return the error for a create that was answered too often with a run which had failed before; None until then.
+
+    Args:
+        failed: The runs that it was answered with.
+        workflow: What they are runs of.
+    """
+    if len(failed) < _MOST_FAILED_BEFORE:
+        return None
+    return errors.CreateOutcomeUnknownError(
+        f"the server has answered {len(failed)} creates in a row with runs that had ended badly before those, such "
+        f"as {min(failed)}; look at the runs of {workflow} before creating it again",
+        workflow_id=workflow,
+    )
 
 
 async def until_listed(

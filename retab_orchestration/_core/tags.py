@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +10,7 @@ from enum import StrEnum
 from retab_orchestration import errors
 from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
+from retab_orchestration._core.comparing import checked_run
 from retab_orchestration._core.listing import Cursor, iter_runs, list_runs
 from retab_orchestration._core.session import Session
 from retab_orchestration.identity import IDENTITY, OURS
@@ -21,6 +22,7 @@ __all__ = [
     "Found",
     "Tags",
     "existing_run",
+    "existing_runs",
     "find_tagged",
     "oldest_first",
     "remember_created",
@@ -107,7 +109,7 @@ async def _find_out(session: Session) -> Tags:
         return Tags.UNKNOWN
     if not any("metadata" in row.raw for row in rows):
         # Rows may leave it out, and a run may have none.
-        whole = [await _whole(session, row) for row in rows[:_READ_OF_SAMPLE]]
+        whole = await existing_runs(session, [row.id for row in rows[:_READ_OF_SAMPLE]])
         if not any(whole):
             return Tags.UNKNOWN
         if not any(run is not None and "metadata" in run.raw for run in whole):
@@ -131,9 +133,9 @@ async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
     return await _filtered_or_not(session)
 
 
-async def _whole(session: Session, run: WorkflowRun) -> WorkflowRun | None:
+async def _whole(session: Session, run: WorkflowRun, pauses: Sequence[float] = LOOKS) -> WorkflowRun | None:
     """Return a run with what an answer, or a row, may leave out; None where it is gone."""
-    return run if run.metadata else await existing_run(session, run.id, LOOKS)
+    return run if run.metadata else await existing_run(session, run.id, pauses)
 
 
 async def existing_run(session: Session, run_id: str, pauses: Iterable[float] = (0.0,)) -> WorkflowRun | None:
@@ -141,17 +143,35 @@ async def existing_run(session: Session, run_id: str, pauses: Iterable[float] = 
 
     Raises:
         UnsupportedRouteError: A gateway does not even know the route, the last time.
+        UnreadableAnswerError: The answer is about another run.
     """
     missing: errors.NotFoundError | None = None
     for pause in pauses:
         await session.runtime.sleep(pause)
         try:
-            return await session.exchange(shared.get_run(run_id))
+            return checked_run(await session.exchange(shared.get_run(run_id)), run_id)
         except errors.NotFoundError as error:
             missing = error
     if isinstance(missing, errors.UnsupportedRouteError):
         raise missing
     return None
+
+
+async def existing_runs(session: Session, run_ids: Sequence[str]) -> list[WorkflowRun | None]:
+    """Look at runs that a list has told of; None for each that is gone.
+
+    Only the first that is not found is looked at after each pause: the list has had its time by then.
+
+    Raises:
+        ApiError: One of them could not be read.
+    """
+    found: list[WorkflowRun | None] = []
+    pauses: Sequence[float] = LOOKS
+    for run_id in run_ids:
+        found.append(await existing_run(session, run_id, pauses))
+        if found[-1] is None:
+            pauses = LOOKS[:1]
+    return found
 
 
 async def _filtered_or_not(session: Session) -> Tags:
@@ -193,10 +213,15 @@ async def find_tagged(
 async def _filtered(session: Session, key: str, value: str) -> Found | None:
     """Return the runs that the list gives for a tag; None if it gives any other, so that it proves nothing."""
     runs: list[WorkflowRun] = []
+    pauses: Sequence[float] = LOOKS
+    missing = 0
     filters, cursor = RunFilters.read(metadata={key: value}, order="asc", limit=100), Cursor()
     async for row in iter_runs(session, filters, cursor):
-        run = await _whole(session, row)
+        run = await _whole(session, row, pauses)
         if run is None:
+            pauses, missing = LOOKS[:1], missing + 1
+            if missing >= _MOST_READ:
+                return Found(oldest_first(runs), is_complete=False)
             continue
         if run.metadata.get(key) != value:
             return None

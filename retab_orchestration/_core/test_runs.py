@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
+from retab_orchestration._core.comparing import check_about, checked_run
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience, checked_run, wait_for
+from retab_orchestration._core.waiting import Patience, wait_for
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_choice, checked_id
 from retab_orchestration.models import RouteFamily, WorkflowTestResult, WorkflowTestRun
@@ -130,13 +131,22 @@ async def _looked_at(
 
 
 async def list_test_results(session: Session, test_run_id: str) -> list[WorkflowTestResult]:
-    """Read every result of a run of tests."""
+    """Read every result of a run of tests.
+
+    Raises:
+        UnreadableAnswerError: There are results of other test runs among them.
+    """
+    found: list[WorkflowTestResult]
     if await session.family() == "classic":
-        return await everything(session, lambda after: classic.list_test_results(test_run_id, after))
-    found: list[WorkflowTestResult] = await _in_the_servers_word(
-        session,
-        lambda word: everything(session, lambda after: current.list_test_results(test_run_id, after, word)),
-    )
+        found = await everything(session, lambda after: classic.list_test_results(test_run_id, after))
+    else:
+        found = await _in_the_servers_word(
+            session,
+            lambda word: everything(
+                session, lambda after: current.list_test_results(test_run_id, after, word)
+            ),
+        )
+    check_about("test run", test_run_id, (result.test_run_id for result in found), run_id=test_run_id)
     return found
 
 
@@ -145,9 +155,14 @@ async def get_test_result(session: Session, test_run_id: str, test_id: str) -> W
 
     Raises:
         NotFoundError: The run has no result of that test.
+        UnreadableAnswerError: The answer is about another one.
     """
     if await session.family() == "classic":
-        return await session.exchange(classic.get_test_result(test_run_id, test_id))
+        found = await session.exchange(classic.get_test_result(test_run_id, test_id))
+        check_about("test run", test_run_id, [found.test_run_id], run_id=test_run_id)
+        if test_id != found.id:
+            check_about("test", test_id, [found.test_id], run_id=test_run_id)
+        return found
     for result in await list_test_results(session, test_run_id):
         if test_id in {result.test_id, result.id}:
             return result

@@ -20,7 +20,6 @@ __all__ = [
     "OnReview",
     "Patience",
     "Wait",
-    "checked_run",
     "trouble_of",
     "wait_for",
 ]
@@ -224,15 +223,6 @@ def trouble_of(error: errors.ApiError, *, is_known: bool) -> Trouble | None:
         return Trouble.OUTAGE if is_gateways else Trouble.MISSING
     never_said = type(error) in _NEVER_SAID and is_known
     return Trouble.OUTAGE if never_said or isinstance(error, PASSING) else None
-
-
-def checked_run(run: W, run_id: str) -> W:
-    """Return what a look showed, or raise UnreadableAnswerError if it is about another run."""
-    if run.id != run_id:
-        raise errors.UnreadableAnswerError(
-            "the answer is about another run than the one asked for", run_id=run_id
-        )
-    return run
 
 
 async def wait_for(

@@ -64,14 +64,22 @@ class _Shared:
     """Requests that have left their place to others."""
 
     @asynccontextmanager
-    async def place(self, *, lasts: bool) -> AsyncIterator[int]:
+    async def place(self, *, lasts: bool, within: float | None = None) -> AsyncIterator[int]:
         """Hold one of the places for requests in flight; those that may take minutes never hold them all.
+
+        Args:
+            lasts: Whether the request may take minutes.
+            within: Seconds that it has in all; None for as long as it takes.
 
         Yields:
             The number of the pool that it belongs to.
+
+        Raises:
+            TimeoutError: No place was free in that time.
         """
         async with self.creating if lasts else nullcontext():
-            await self.in_flight.acquire()
+            async with asyncio.timeout(within):
+                await self.in_flight.acquire()
             held = _Place(heapq.heappop(self.places))
             timer = None if lasts else asyncio.get_running_loop().call_later(_SLOW, self._leave, held)
             try:
@@ -123,21 +131,25 @@ class AsyncioRuntime(Clocks):
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
-        shared = await self._joined()
-        async with shared.place(lasts=request.fresh or request.signed_url is not None) as number:
-            if (per_second := self._settings.requests_per_second) is not None:
-                await asyncio.sleep(self.turn(self._settings, per_second))
-            place, kind = shared.transport.route(request)
-            pool = await self._pool(shared, kind, number)
-            flight = Flight(request)
-            content = _off_loop(request.body, flight) if request.body else None
-            now = asyncio.get_running_loop().time()
-            limits = Limits(self._settings.timeout, request.timeout, now)
-            built = shared.transport.build(request, place, kind, content, limits)
-            try:
-                return await self._exchange(pool, built, request)
-            except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
-                failure = flight.failure(error)
+        began = asyncio.get_running_loop().time()
+        shared, flight = await self._joined(), Flight(request)
+        lasts = request.fresh or request.signed_url is not None
+        try:
+            async with shared.place(lasts=lasts, within=request.timeout) as number:
+                if pause := self.turn(self._settings):
+                    await asyncio.sleep(pause)
+                place = shared.transport.place(request)
+                kind = shared.transport.kind(request, place)
+                pool = await self._pool(shared, kind, number)
+                content = _off_loop(request.body, flight) if request.body else None
+                limits = Limits.of(request, self._settings, began)
+                built = shared.transport.build(request, place, kind, content, limits)
+                try:
+                    return await self._exchange(pool, built, request)
+                except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
+                    failure = flight.failure(error)
+        except TimeoutError:
+            failure = flight.crowded_out()
         raise failure
 
     async def _exchange(
@@ -171,9 +183,9 @@ class AsyncioRuntime(Clocks):
         return await _in_thread(work, slow=slow)
 
     @asynccontextmanager
-    async def lock(self, name: str) -> AsyncIterator[None]:
+    async def lock(self, name: str, seconds: float | None = None) -> AsyncIterator[None]:
         """Hold a lock of this process."""
-        async with held_in_loop(name):
+        async with held_in_loop(name, seconds):
             yield
 
     async def aclose(self) -> None:

@@ -73,9 +73,9 @@ class BlockingRuntime(Clocks):
         return work()
 
     @asynccontextmanager
-    async def lock(self, name: str) -> AsyncIterator[None]:
+    async def lock(self, name: str, seconds: float | None = None) -> AsyncIterator[None]:
         """Hold a lock of this process; a signal handler that runs in the thread which holds it goes on."""
-        with held(name):
+        with held(name, seconds):
             yield
 
     def close(self) -> None:

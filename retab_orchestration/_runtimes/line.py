@@ -11,6 +11,8 @@ __all__ = ["Line", "open_line"]
 
 # Bytes of an answer that may wait to be read; the server has to wait then.
 _MOST_RECEIVED = 256 * 1024
+# Bytes that are read in one go, between which the others on the loop may go on: they may be a thousand answers of 1xx.
+_MOST_READ = 16 * 1024
 # Seconds until the next address of a name is tried beside the first.
 _NEXT_ADDRESS = 0.25
 
@@ -21,13 +23,13 @@ class Line(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self) -> None:
-        self.received: list[bytes] = []
+        self.received = bytearray()
         self.is_over = False
         """Whether the other side has closed, or the connection broke."""
         self.error: Exception | None = None
         self.flows = True
         """Whether all has gone out."""
-        self._size = 0
+        self._is_held = False
         self._waiter: asyncio.Future[bool] | None = None
 
     def use(self, transport: asyncio.Transport) -> None:
@@ -39,9 +41,9 @@ class Line(asyncio.Protocol):
         self.use(cast("asyncio.Transport", transport))
 
     def data_received(self, data: bytes) -> None:
-        self.received.append(data)
-        self._size += len(data)
-        if self._size > _MOST_RECEIVED:
+        self.received += data
+        if len(self.received) > _MOST_RECEIVED:
+            self._is_held = True
             self.transport.pause_reading()
         self._wake()
 
@@ -61,24 +63,26 @@ class Line(asyncio.Protocol):
         self._wake()
 
     async def read(self, seconds: float) -> bytes:
-        """Return what comes in, nothing once the other side has closed.
+        """Return what comes in, some of it at a time, and nothing once the other side has closed.
 
         Raises:
             TimeoutError: Nothing came in time.
             OSError: The connection broke.
         """
-        if not self.received:
+        if self.received:
+            await asyncio.sleep(0)
+        else:
             if not self.is_over:
                 await self._wait(seconds)
             if not self.received:
                 if self.error is not None:
                     raise OSError(str(self.error))
                 return b""
-        data = self.received[0] if len(self.received) == 1 else b"".join(self.received)
-        self.received.clear()
-        if self._size > _MOST_RECEIVED:
+        data = bytes(self.received[:_MOST_READ])
+        del self.received[:_MOST_READ]
+        if self._is_held and len(self.received) <= _MOST_RECEIVED:
+            self._is_held = False
             self.transport.resume_reading()
-        self._size = 0
         return data
 
     def write(self, data: bytes) -> None:

@@ -53,24 +53,33 @@ def _leave(name: str, turn: _Turn) -> None:
 
 
 @contextmanager
-def held(name: str) -> Iterator[None]:
-    """Hold a lock in a thread that blocks; what the thread has interrupted goes on holding it."""
+def held(name: str, seconds: float | None = None) -> Iterator[None]:
+    """Hold a lock in a thread that blocks; what the thread has interrupted goes on holding it.
+
+    Raises:
+        TimeoutError: Somebody else has held it for so many seconds.
+    """
     turn = _Turn(loop=None)
     try:
         _enter(name, turn)
-        turn.come.result()
+        turn.come.result(seconds)
         yield
     finally:
         _leave(name, turn)
 
 
 @asynccontextmanager
-async def held_in_loop(name: str) -> AsyncIterator[None]:
-    """Hold a lock in a coroutine, and let its loop go on while somebody else has it."""
+async def held_in_loop(name: str, seconds: float | None = None) -> AsyncIterator[None]:
+    """Hold a lock in a coroutine, and let its loop go on while somebody else has it.
+
+    Raises:
+        TimeoutError: Somebody else has held it for so many seconds.
+    """
     turn = _Turn(loop=asyncio.get_running_loop())
     try:
         _enter(name, turn)
-        await asyncio.shield(asyncio.wrap_future(turn.come))
+        async with asyncio.timeout(seconds):
+            await asyncio.shield(asyncio.wrap_future(turn.come))
         yield
     finally:
         _leave(name, turn)

@@ -88,7 +88,7 @@ class Stream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Return what httpcore asks for."""
         if info == "is_readable":
-            return _is_readable(self._sock.fileno())
+            return _is_pending(self._sock) or _is_readable(self._sock.fileno())
         if info == "ssl_object":
             return self._sock if isinstance(self._sock, ssl.SSLSocket | _TlsInTls) else None
         return None
@@ -183,6 +183,9 @@ class _TlsInTls:
     def selected_alpn_protocol(self) -> str | None:
         return self._tls.selected_alpn_protocol()
 
+    def pending(self) -> int:
+        return self._tls.pending() + self._received.pending
+
     def fileno(self) -> int:
         return int(self._sock.fileno())
 
@@ -213,6 +216,11 @@ class _TlsInTls:
 
     def _limit(self) -> None:
         self._sock.settimeout(_within(self._until - time.monotonic()))
+
+
+def _is_pending(sock: "socket.socket | _TlsInTls") -> bool:
+    """Tell whether something came in that was not read, and that the system's socket has no more."""
+    return isinstance(sock, ssl.SSLSocket | _TlsInTls) and sock.pending() > 0
 
 
 def _is_readable(descriptor: int) -> bool:

@@ -17,6 +17,8 @@ ACCEPTED = "gzip, deflate"
 
 # Bytes that are unpacked in one go.
 _PIECE = 256 * 1024
+# Bytes in which zlib says that it is zlib.
+_ZLIB_HEADER = 2
 # By what `max_response_bytes` is divided for a page of a list, and for an answer that says no.
 _PAGE = 4
 _REFUSAL = 16
@@ -141,13 +143,14 @@ class _Body:
     def __init__(self, headers: Mapping[str, str], most: int) -> None:
         self._most = most
         self._packed = self._size = 0
-        self._pieces: list[bytes] = []
+        self._content = bytearray()  # not a list, where a piece of two bytes takes some sixty
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
             raise BadEncodingError
         # With both, a header of gzip or of zlib is looked for.
         self._unpacker = None if encoding in {"", "identity"} else zlib.decompressobj(zlib.MAX_WBITS | 32)
         self._may_be_raw = encoding == "deflate"
+        self._begun = b""  # less of it than shows how it is packed
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 18 or int(length) > most):
             raise _TooLargeError
@@ -164,6 +167,10 @@ class _Body:
             raise _TooLargeError
         if self._unpacker is None:
             self._add(part)
+            return
+        part, self._begun = self._begun + part, b""
+        if self._may_be_raw and len(part) < _ZLIB_HEADER:
+            self._begun = part
             return
         try:
             self._unpack(self._unpacker, part)
@@ -188,8 +195,7 @@ class _Body:
         self._size += len(piece)
         if self._size > self._most:
             raise _TooLargeError
-        if piece:
-            self._pieces.append(piece)
+        self._content += piece
 
     def whole(self) -> bytes:
         """Return all of it, once there is no more.
@@ -199,4 +205,4 @@ class _Body:
         """
         if self._unpacker is not None and self._packed and not self._unpacker.eof:
             raise BadEncodingError
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return bytes(self._content)

@@ -66,6 +66,11 @@ class Flight:
             text = "the answer is compressed in a way that is broken, or that was not asked for"
         return errors.UnreadableAnswerError(text, **facts)
 
+    def crowded_out(self) -> errors.ApiTimeoutError:
+        """Return the error for a request that had no place among those in flight in time."""
+        text = "too many other requests wait for their answers; try again later"
+        return errors.ApiTimeoutError(text, sent=False, method=self.request.method, path=self.request.path)
+
     def _unanswered(self, error: Exception, facts: dict[str, Any]) -> errors.ApiConnectionError:
         is_late = isinstance(error, httpcore.TimeoutException)
         if is_late and not isinstance(error, _CONNECTING):

@@ -13,6 +13,7 @@ from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import LAST_LOOK, Wait
 from retab_orchestration.errors import ApiError, RetabError, ReviewNotResumedError
 from retab_orchestration.models import RunStatus, WorkflowRun
+from retab_orchestration.models._reading import is_id
 from retab_orchestration.models.row import RunRow
 
 __all__ = ["Waiter", "check_waits"]
@@ -162,7 +163,8 @@ class Waiter:
             self.settled.set_exception(_own(error))
 
     def _place(self, workflow_id: str | None, created_at: str | None) -> None:
-        self.workflow_id = workflow_id and sys.intern(workflow_id)
+        # Each is kept for as long as the wait, so that it has to be as short as an id.
+        self.workflow_id = sys.intern(workflow_id) if workflow_id and is_id(workflow_id) else None
         self.created_at = created_at
 
     def _next(

@@ -8,8 +8,9 @@ from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._calls import shared
+from retab_orchestration._core.comparing import checked_run
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience, Wait, checked_run
+from retab_orchestration._core.waiting import Patience, Wait
 from retab_orchestration._http import SharedRuntime
 from retab_orchestration._watch.agenda import Agenda
 from retab_orchestration._watch.economy import Economy

@@ -1,7 +1,9 @@
 """How a body of any generation becomes values: try every name, take the first value of the right type."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
@@ -16,7 +18,40 @@ T = TypeVar("T")
 _LONGEST_WORD = 100
 _LONGEST_CURSOR = 4096
 
+# Keys of an object that are copied and not counted.
+_FEW_KEYS = 1000
+
 _OBJECTS = (dict, BaseModel)
+
+
+class TooManyPartsError(Exception):
+    """An answer has more rows, documents and the like than may become values."""
+
+
+_left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
+
+
+@contextmanager
+def at_most(parts: int) -> Iterator[None]:
+    """Let what is read in here have so many parts that become values of their own, some KiB each."""
+    token = _left.set([parts])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def count(parts: int) -> None:
+    """Take note of parts of an answer that become values.
+
+    Raises:
+        TooManyPartsError: They are too many. It is no ValueError, of which pydantic would keep one for each part.
+    """
+    left = _left.get()
+    if left is not None:
+        left[0] -= parts
+        if left[0] < 0:
+            raise TooManyPartsError
 
 
 class Reading(BaseModel):
@@ -161,8 +196,10 @@ def moment(value: Any) -> datetime | None:
 
 def mapping(value: Any) -> dict[str, Any] | None:
     """Return an object that is not empty."""
-    found = {key: item for key, item in fields(value).items() if isinstance(key, str)}
-    return found or None
+    known = fields(value)
+    if len(known) > _FEW_KEYS:
+        count(len(known))
+    return {key: item for key, item in known.items() if isinstance(key, str)} or None
 
 
 def obj(value: Any) -> Any:
@@ -172,7 +209,9 @@ def obj(value: Any) -> Any:
 
 def records(value: Any) -> dict[str, Any] | None:
     """Return those items of an object that are objects themselves."""
-    return {key: item for key, item in (mapping(value) or {}).items() if is_object(item)} or None
+    found = {key: item for key, item in (mapping(value) or {}).items() if is_object(item)}
+    count(len(found))
+    return found or None
 
 
 def strings(value: Any) -> dict[str, str] | None:
@@ -182,7 +221,10 @@ def strings(value: Any) -> dict[str, str] | None:
 
 def rows(value: Any) -> list[Any] | None:
     """Return the objects in a list, None when it has none."""
-    return [item for item in value if is_object(item)] or None if isinstance(value, list | tuple) else None
+    if not isinstance(value, list | tuple):
+        return None
+    count(len(value))
+    return [item for item in value if is_object(item)] or None
 
 
 def texts(value: Any) -> list[str] | None:

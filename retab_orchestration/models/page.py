@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, model_validator
 
-from retab_orchestration.models._reading import Reading, cursor, pick
+from retab_orchestration.models._reading import Reading, count, cursor, pick
 from retab_orchestration.models.review import Review, ReviewVersion
 from retab_orchestration.models.run import WorkflowRun
 from retab_orchestration.models.step import Step
@@ -33,11 +33,14 @@ class Page(Reading, Generic[Item]):
     @classmethod
     def _from_any_shape(cls, body: Any) -> Any:
         if isinstance(body, list | tuple):
+            count(len(body))
             return {"data": body}
         if not isinstance(body, Mapping):
             return body
         if "data" not in body:
             raise ValueError("This is no page of a list: it has no `data`")
+        if isinstance(body["data"], list | tuple):
+            count(len(body["data"]))
         return {
             "data": body["data"] or (),
             "before": pick(cursor, dict(body), "list_metadata.before", "before"),

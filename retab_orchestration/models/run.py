@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from retab_orchestration._texts import LONGEST_ID, printable
+from retab_orchestration._texts import LONGEST_ID, printable, without_signatures
 from retab_orchestration.errors import RunCancelledError, RunFailedError
 from retab_orchestration.models._reading import (
     Answer,
@@ -193,7 +193,8 @@ def _cancelling(run_id: str, cancellation: Cancellation) -> str:
 
 
 def _shortened(message: str) -> str:
-    return message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "…"
+    shown = without_signatures(message[: 2 * _LONGEST_MESSAGE])
+    return shown if len(shown) <= _LONGEST_MESSAGE else shown[:_LONGEST_MESSAGE] + "…"
 
 
 def _unwrapped(body: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, ObjectStoragePath, TaskDeferred
 
 from airflow_provider.operators import RetabRunWorkflowOperator
+from airflow_provider.results import write_outputs
+from retab_orchestration import WorkflowRun
 
 
 def operator(invoice, path, workflow_id="wf_invoice", **settings):
@@ -87,3 +89,12 @@ def test_waiting_is_not_held_up_by_a_place_that_cannot_be_written(connect, conte
 
     with pytest.raises(TaskDeferred):
         task.execute(context)
+
+
+def test_half_of_a_surrogate_pair_is_written_as_an_escape(tmp_path):
+    outputs = {"end-node-1": {"label": "End", "json_data": {"vendor": "\ud800"}}}
+    run = WorkflowRun.model_validate({"id": "run_1", "status": "completed"})
+
+    write_outputs(tmp_path / "out.json", outputs, run)
+
+    assert json.loads((tmp_path / "out.json").read_bytes()) == outputs

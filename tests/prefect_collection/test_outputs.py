@@ -100,3 +100,12 @@ def test_the_outputs_of_an_invoice_are_those_of_the_readme(call, emulator, invoi
     outputs = call("wait_for_run", run_id, poll_interval_seconds=0.5).final_outputs
 
     assert outputs == json.loads(block_with("end-node-1", "json"))
+
+
+def test_half_of_a_surrogate_pair_is_written_as_an_escape(tmp_path):
+    outputs = {"end-node-1": {"label": "End", "json_data": {"vendor": "\ud800"}}}
+    run = WorkflowRun.model_validate({"id": "run_1", "status": "completed", "final_outputs": outputs})
+
+    manifest = OutputTarget.read(str(tmp_path / "out.json")).write(run)
+
+    assert json.loads(read(manifest["uri"])) == outputs

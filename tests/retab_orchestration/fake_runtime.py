@@ -101,7 +101,7 @@ class FakeRuntime:
         self.clock.time += seconds
 
     @asynccontextmanager
-    async def lock(self, name):
+    async def lock(self, name, seconds=None):
         yield
 
     def now(self):

@@ -259,3 +259,13 @@ def test_run_can_be_built_by_hand():
     run = WorkflowRun(id="run_1", status=RunStatus.RUNNING, trigger=Trigger(type=TriggerType.API))
 
     assert (run.status, run.status_name, run.trigger.type) == (RunStatus.RUNNING, "running", TriggerType.API)
+
+
+def test_why_a_run_failed_is_told_without_what_signs_an_address():
+    said = "cannot fetch https://storage.test/a.pdf?sig=s3cret"
+    run = WorkflowRun.model_validate({"id": "run_1", "status": "error", "error": {"message": said}})
+
+    with pytest.raises(RunFailedError, match=r"https://storage\.test/a\.pdf") as failed:
+        run.raise_for_status()
+
+    assert "s3cret" not in str(failed.value)

@@ -342,3 +342,37 @@ def test_what_was_sent_of_a_large_request_is_not_repeated_either(at):
     assert not [start for start in range(len(echo) - 16) if echo[start : start + 16] in told]
     assert not [start for start in range(len(encoded) - 16) if encoded[start : start + 16] in told]
     assert len(error.message) <= 250
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("see https://storage.test/a/b?sig=s3cret&x=1 for it", "see https://storage.test/a/b… for it"),
+        ("<HTTPS://user:s3cret@storage.test/a#s3cret>", "<HTTPS://storage.test/a…>"),
+        ("a 'https://storage.test?s3cret' b", "a 'https://storage.test…' b"),
+        ("https://docs.retab.com/errors is the page", "https://docs.retab.com/errors is the page"),
+    ],
+)
+def test_an_address_is_told_without_what_signs_it(said, shown):
+    body = json.dumps({"code": "x", "message": said, "details": [said]}).encode()
+
+    error = error_of(Request("GET", "/v1/x"), Response(400, body), run_id=None, now=0.0, key="k" * 20)
+
+    assert (error.message, error.details) == (shown, [shown])
+
+
+def test_a_redirect_is_told_without_what_signs_it():
+    for place in ("/x?sig=s3cret", "https://storage.test/x?sig=s3cret"):
+        error = error_of(REQUEST, Response(302, b"", {"location": place}), run_id=None, now=0.0, key="k" * 20)
+
+        assert "s3cret" not in str(error)
+        assert place.partition("?")[0] in str(error)
+
+
+def test_of_very_many_details_few_are_kept():
+    details = [[[[]] * 100] * 100] * 100
+    body = json.dumps({"code": "x", "message": "m", "details": details}).encode()
+
+    error = error_of(Request("GET", "/v1/x"), Response(400, body), run_id=None, now=0.0, key="k" * 20)
+
+    assert len(repr(error.details)) < 50_000

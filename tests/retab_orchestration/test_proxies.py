@@ -130,6 +130,12 @@ class OverTls:
     def sendall(self, data):
         self._do(lambda: self._tls.write(data))
 
+    def together(self, *parts):
+        """Send records that come in one of the TLS around it."""
+        for part in parts:
+            self._tls.write(part)
+        self._sock.sendall(self._to_send.read())
+
     def _do(self, step):
         while True:
             try:
@@ -272,6 +278,27 @@ def test_an_answer_through_a_proxy_has_the_same_limit(look, monkeypatch, tls, ce
 
     assert late.value.sent
     assert took < 2 * TIMEOUT + LATE
+
+
+def test_what_comes_behind_an_answer_inside_of_two_tls_answers_no_other_request(
+    monkeypatch, tls, certificate
+):
+    """Both records of the inner TLS come in one of the outer, so that the system's socket has nothing more to read."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+
+    def script(connection):
+        connection.request()
+        connection.send(head(200))
+        inner = connection.sock = tunnelled(connection.sock, tls)
+        while connection.request():
+            inner.together(ok(RUN), ok(RUN.replace(b"running", b"completed")))
+
+    with raw_server(script, tls=tls) as proxy:
+        options = {"proxy": f"https://localhost:{proxy.port}", "api": "classic", "auth": "bearer"}
+        with RetabClient("k", "https://retab.test", **options) as client:
+            found = [client.get_run("run_1", outputs=False).status.value for _ in range(3)]
+
+    assert found == ["running"] * 3
 
 
 def test_an_answer_inside_of_two_tls_has_the_same_limit(look, monkeypatch, tls, certificate):

@@ -1,6 +1,7 @@
 """How large an answer may be, and what happens to one that is larger."""
 
 import asyncio
+import gc
 import gzip
 import itertools
 import json
@@ -19,6 +20,7 @@ from retab_orchestration import (
     ConflictError,
     CreateOutcomeUnknownError,
     NotFoundError,
+    PollPolicy,
     RateLimitedError,
     ResponseTooLargeError,
     RetabClient,
@@ -145,6 +147,67 @@ def test_an_answer_over_the_limit_is_refused_before_it_is_read_and_adds_at_most_
     assert not refused.value.retryable
     assert peak < 64 * MIB
     assert server.connections == 1
+
+
+def test_an_answer_in_tiny_chunks_takes_no_more_memory_than_one_in_large_ones(ask):
+    answer = chunked(b"  ", times=200_000)
+    with raw_server(answering(answer)) as server:
+        tracemalloc.start()
+        try:
+            with pytest.raises(ResponseTooLargeError):
+                get(ask, server, max_response_bytes=256 * 1024)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert peak < 4 * MIB
+
+
+def of_tiny_parts(number=30_000):
+    """Return answers of many parts that would become values of some KiB each, by what they are of."""
+    objects, keyed = [{}] * number, {f"n{part}": {} for part in range(number)}
+    run = {"id": "run_1", "status": "running"}
+    step = {"node_id": "n"}
+    return {
+        "steps of a run": ("get_run", {**run, "steps": [step] * number}),
+        "traces of a run": ("get_run", {**run, "trace_spans": objects}),
+        "outputs of a run": ("get_run", {**run, "final_outputs": keyed}),
+        "documents of a run": ("get_run", {**run, "inputs": {"documents": keyed}}),
+        "tags of a run": ("get_run", {**run, "metadata": dict.fromkeys(keyed, "")}),
+        "steps": ("list_steps", [step] * number),
+        "steps that are none": ("list_steps", {"data": objects}),
+        "what went through a step": ("list_steps", [{**step, "handle_outputs": keyed}]),
+        "runs that are none": ("list_runs", {"data": objects}),
+    }
+
+
+@pytest.mark.parametrize("name", of_tiny_parts())
+def test_an_answer_of_very_many_parts_is_too_large(ask, name):
+    operation, body = of_tiny_parts()[name]
+    run_id = () if operation == "list_runs" else ("run_1",)
+    options = {"outputs": False} if operation == "get_run" else {}
+    refused = pytest.raises(ResponseTooLargeError, match="max_response_bytes")
+    with raw_server(answering(ok(json.dumps(body).encode()))) as server, refused:
+        ask(server, operation, *run_id, settings={"max_response_bytes": 2 * MIB}, **options)
+
+
+def test_a_create_whose_answer_has_very_many_parts_may_have_made_a_run(ask):
+    body = json.dumps(of_tiny_parts()["steps of a run"][1]).encode()
+    with raw_server(answering(ok(body))) as server, pytest.raises(CreateOutcomeUnknownError):
+        ask(server, "create_run", "wf_1", settings={"max_response_bytes": 2 * MIB})
+
+
+def test_an_answer_without_the_header_of_zlib_may_begin_with_a_single_byte(ask):
+    packed = raw_deflate(RUN)
+
+    def script(connection):
+        while connection.request():
+            connection.send(head(200, content_encoding="deflate", content_length=len(packed)) + packed[:1])
+            connection.pause(0.1)
+            connection.send(packed[1:])
+
+    with raw_server(script) as server:
+        assert get(ask, server).id == "run_1"
 
 
 def test_the_limit_is_a_setting(ask):
@@ -279,6 +342,67 @@ def test_a_list_that_moves_on_by_a_row_while_it_is_read_goes_on(ask):
 
     with raw_server(listing(rows_of, 10)) as server:
         assert {run.id for run in ask(server, "iter_runs", limit=1)} == {"run_1", "run_2", "run_3"}
+
+
+def test_the_last_page_may_have_the_cursor_that_it_was_asked_for_with(ask):
+    script = listing(lambda after, limit: (["run_2"] if after else ["run_1"], "run_1"), 10)
+    with raw_server(script) as server:
+        runs = ask(server, "iter_runs")
+
+    assert [run.id for run in runs] == ["run_1", "run_2"]
+
+
+def test_a_list_without_end_that_has_nothing_of_what_was_asked_for_is_an_error(ask):
+    numbers = itertools.count()
+
+    def one(after, limit):
+        name = f"run_{next(numbers)}"
+        return [name], name
+
+    with raw_server(listing(one, 10)) as server, pytest.raises(ResponseTooLargeError, match="asked for"):
+        ask(server, "iter_runs", exclude_status="running")
+
+
+def test_a_list_that_goes_in_a_circle_under_ever_new_cursors_ends_where_two_are_read_as_one(ask):
+    numbers = itertools.count()
+
+    def circle(after, limit):
+        number = next(numbers)
+        return [f"run_{number % 50 // 2 * 20 + row}" for row in range(20)], f"run_9{number}"
+
+    with raw_server(listing(circle, 10)) as server:
+        runs = ask(server, "iter_runs", status="error", settings={"api": "current"})
+
+    assert len({run.id for run in runs}) == len(runs) == 25 * 20
+
+
+def test_a_wait_keeps_no_name_that_is_longer_than_an_id():
+    def script(connection):
+        while request := connection.request():
+            name = request.split(b" ")[1].rpartition(b"/")[2].decode()
+            run = {"id": name, "status": "running", "workflow_id": name + "w" * 256 * 1024}
+            connection.send(ok(json.dumps(run).encode()))
+
+    async def main(url):
+        async with AsyncRetabClient("k", url, api="classic", auth="bearer") as client:
+            poll = PollPolicy(first=0, shortest=60, interval=60)
+            waits = [
+                asyncio.create_task(client.wait_for_run(f"run_{number}", poll=poll)) for number in range(40)
+            ]
+            await asyncio.sleep(3)
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+            return held
+
+    with raw_server(script) as server:
+        tracemalloc.start()
+        try:
+            assert asyncio.run(main(server.url)) < 5 * MIB
+        finally:
+            tracemalloc.stop()
 
 
 def steps_for_ever(fresh, size=10):

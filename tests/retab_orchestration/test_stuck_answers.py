@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import multiprocessing
 import re
+import threading
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from retab_orchestration import (
+    ApiTimeoutError,
     AsyncRetabClient,
     OutputsUnavailableError,
     PollPolicy,
     RetabClient,
+    RetabError,
     RetryPolicy,
     UnreadableAnswerError,
     WaitTimeoutError,
@@ -213,3 +218,97 @@ def test_outputs_that_drip_end_the_wait_too():
             client.wait_for_run("run_1", poll=poll)
 
     assert time.monotonic() - began < 10
+
+
+def flooding(piece):
+    def script(connection):
+        connection.request()
+        connection.send(head(200, transfer_encoding="chunked") if piece.endswith(b" \r\n") else b"")
+        while True:
+            connection.send(piece * 10_000)
+
+    return script
+
+
+@pytest.mark.parametrize("piece", [b"HTTP/1.1 100 \r\n\r\n", b"1\r\n \r\n"], ids=["1xx", "chunks"])
+def test_a_flood_of_tiny_parts_lets_the_loop_go_on(piece):
+    async def main(url):
+        async with AsyncRetabClient("k", url, timeout=1, retry=RetryPolicy(attempts=1), **OPTIONS) as client:
+            asking = asyncio.create_task(client.get_run("run_1", outputs=False))
+            lags = []
+            while not asking.done():
+                began = time.monotonic()
+                await asyncio.sleep(0.001)
+                lags.append(time.monotonic() - began)
+            await asyncio.gather(asking, return_exceptions=True)
+            return lags, asking.exception()
+
+    with served_by_another_process(flooding(piece)) as url:
+        lags, error = asyncio.run(main(url))
+
+    assert isinstance(error, ApiTimeoutError)
+    assert max(lags) < 0.4
+
+
+@contextmanager
+def served_by_another_process(script):
+    """Serve without taking turns with the client."""
+    forked = multiprocessing.get_context("fork")
+    ours, theirs = forked.Pipe()
+
+    def serve():
+        with raw_server(script) as server:
+            theirs.send(server.url)
+            time.sleep(60)
+
+    process = forked.Process(target=serve, daemon=True)
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        process.kill()
+        process.join(60)
+
+
+def hanging(connection):
+    connection.request()
+    connection.wait()
+
+
+def test_a_wait_that_blocks_has_its_time_while_another_thread_finds_out_what_the_server_speaks():
+    with raw_server(hanging) as server:
+        first, second = (RetabClient("k", server.url, timeout=12) for _ in range(2))
+        asking = threading.Thread(target=lambda: failing(lambda: first.get_run("run_1")), daemon=True)
+        asking.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        with pytest.raises(WaitTimeoutError):
+            second.wait_for_run("run_1", timeout=1)
+        took = time.monotonic() - began
+
+    assert took < 8
+
+
+def failing(call):
+    with suppress(RetabError):
+        call()
+
+
+def test_a_wait_for_tests_has_its_time_while_no_place_is_free_for_its_requests():
+    """More answers hang than leave their places to others."""
+
+    async def main(url):
+        async with AsyncRetabClient("k", url, timeout=30, retry=RetryPolicy(attempts=1), **OPTIONS) as client:
+            held = [asyncio.create_task(client.get_run(f"run_{each}", outputs=False)) for each in range(100)]
+            await asyncio.sleep(4.5)  # by then as many have left their places as may
+            began = time.monotonic()
+            with pytest.raises(WaitTimeoutError):
+                await client.wait_for_test_run("trun_1", timeout=1)
+            took = time.monotonic() - began
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
+            return took
+
+    with raw_server(hanging) as server:
+        assert asyncio.run(main(server.url)) < 8
