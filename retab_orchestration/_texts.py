@@ -3,7 +3,10 @@
 import re
 from typing import Any
 
-__all__ = ["is_unicode", "kind_of", "printable", "without_signatures"]
+__all__ = ["LONGEST_ID", "is_id", "is_unicode", "kind_of", "printable", "without_signatures"]
+
+LONGEST_ID = 256
+"""Characters of an id; Retab's have about 30."""
 
 _LONGEST = 1000
 

@@ -9,7 +9,7 @@ from retab_orchestration._core.comparing import check_about
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import checked_id
-from retab_orchestration._texts import kind_of
+from retab_orchestration._texts import is_id, kind_of
 from retab_orchestration.models import (
     RunError,
     RunStatus,
@@ -19,7 +19,6 @@ from retab_orchestration.models import (
     outputs_from_steps,
     sink_nodes,
 )
-from retab_orchestration.models._reading import is_id
 
 __all__ = ["checked_nodes", "list_steps", "with_details"]
 

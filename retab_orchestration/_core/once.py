@@ -23,7 +23,6 @@ from retab_orchestration._core.tags import MOST_ROWS, Found, Tags, find_tagged, 
 from retab_orchestration._core.uploads import prepared, upload_documents
 from retab_orchestration._inputs import NewRun, checked_callback
 from retab_orchestration.documents import FileReference, OpenedDocument, Spool
-from retab_orchestration.errors import UnsupportedRouteError
 from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, WorkflowRun
 
@@ -194,7 +193,7 @@ async def _send(
         call = current.create_run(new, fingerprint, failed, on_progress)
     try:
         run = await session.exchange(call)
-    except UnsupportedRouteError:
+    except errors.UnsupportedRouteError:
         if await session.family_anew() == family:
             raise
         raise _OtherRoutesError("the server has other routes by now") from None

@@ -136,13 +136,12 @@ class AsyncioRuntime(Clocks):
         lasts = request.fresh or request.signed_url is not None
         try:
             async with shared.place(lasts=lasts, within=request.timeout) as number:
-                if pause := self.turn(self._settings):
-                    await asyncio.sleep(pause)
-                place = shared.transport.place(request)
-                kind = shared.transport.kind(request, place)
+                if (per_second := self._settings.requests_per_second) is not None:
+                    await asyncio.sleep(self.turn(self._settings, per_second))
+                place, kind = shared.transport.route(request)
                 pool = await self._pool(shared, kind, number)
                 content = _off_loop(request.body, flight) if request.body else None
-                limits = Limits.of(request, self._settings, began)
+                limits = Limits(self._settings.timeout, request.timeout, began)
                 built = shared.transport.build(request, place, kind, content, limits)
                 try:
                     return await self._exchange(pool, built, request)

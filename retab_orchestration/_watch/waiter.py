@@ -11,9 +11,9 @@ from retab_orchestration._core.resuming import check_resuming
 from retab_orchestration._core.schedule import Decision, LookAgain, Settle
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import LAST_LOOK, Wait
+from retab_orchestration._texts import is_id
 from retab_orchestration.errors import ApiError, RetabError, ReviewNotResumedError
 from retab_orchestration.models import RunStatus, WorkflowRun
-from retab_orchestration.models._reading import is_id
 from retab_orchestration.models.row import RunRow
 
 __all__ = ["Waiter", "check_waits"]
