@@ -1,7 +1,7 @@
 """What a DAG author may write: refused while the DAG file is parsed, wherever it is known by then."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from airflow_provider._core import core
@@ -98,6 +98,22 @@ def check_maps(**inputs: Any) -> None:
             raise core.InvalidInputError(
                 f"{name} is not JSON: {error}; give dicts, lists, strings, numbers, booleans, None"
             ) from None
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as JSON has it: as a list what Airflow reads when it is needed, the XComs of a mapped task."""
+    try:
+        return _as_json(value)
+    except RecursionError:  # which the core refuses, and says so
+        return value
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _as_json(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
+        return [_as_json(each) for each in value]
+    return value
 
 
 def check_nodes(nodes: Any) -> list[str] | None:

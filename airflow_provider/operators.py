@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import Context
 from airflow_provider.controls import RetabCancelRunOperator, RetabRestartRunOperator
 from airflow_provider.documents import ProgressLog, check_documents, find_documents
 from airflow_provider.hooks import RetabHook
-from airflow_provider.inputs import OnReview, check_maps, check_text
+from airflow_provider.inputs import OnReview, as_json, check_maps, check_text
 from airflow_provider.owner import RunOwner, check_waiting
 from airflow_provider.ownership import OnClear
 from airflow_provider.stopping import CancelOnTimeout
@@ -106,7 +106,7 @@ class RetabRunWorkflowOperator(RunOwner):
         run = client.create_run(
             self.workflow_id,
             documents=find_documents(self.documents),
-            json_inputs=self.json_inputs or None,
+            json_inputs=as_json(self.json_inputs) or None,
             text_inputs=self.text_inputs or None,
             version=self.version or None,
             metadata=self.metadata or None,

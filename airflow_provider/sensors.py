@@ -1,5 +1,6 @@
 """RetabRunSensor: waits for a run that something else started."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -83,16 +85,14 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
 
     def timed_out(self, client: "RetabClient", run: "WorkflowRun", status: str) -> Exception:  # noqa: ARG002
         """Return what every sensor fails with when its time is over; the run is not the sensor's to cancel."""
-        told = f"Run {run.id} is still {run.status_name} after {self.timeout:g} s"
-        error: Exception = AirflowSensorTimeout(told)
-        return error
+        return self._too_late(f"Run {run.id} is still {run.status_name} after")
 
     def execute(self, context: Context) -> Any:
         """Look once and defer until the run has settled; without `deferrable`, poke as any sensor does."""
         if not self.deferrable:
             return super().execute(context)
         # Airflow's sensors count every second, those in which a human is asked as well.
-        wait = Wait(strict_deadline=moment_after(self.timeout))
+        wait = Wait(strict_deadline=moment_after(self._limit[0]))
         with self._failing_softly(), failing_well():
             run = self._look()
             if run is not None and is_settled(run, self.on_review):
@@ -122,10 +122,19 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
 
     def late_unseen(self, run_id: str) -> Exception:
         """Return what a sensor fails with whose time is over in an outage: it has nothing to cancel."""
-        error: Exception = AirflowSensorTimeout(
-            f"Run {run_id} could not be looked at when {self.timeout:g} s were over"
-        )
-        return error
+        return self._too_late(f"Run {run_id} could not be looked at after")
+
+    def _too_late(self, what: str) -> Exception:
+        seconds, name = self._limit
+        # As in the other modes: after `timeout` there is no other try, after `execution_timeout` there may be.
+        kind: type[Exception] = AirflowSensorTimeout if name == "timeout" else AirflowException
+        return kind(f"{what} {seconds:g} s ({name})")
+
+    @property
+    def _limit(self) -> tuple[float, str]:
+        """Seconds that a deferred sensor may wait, and the setting that says so: Airflow 3 itself heeds but one."""
+        execution = self.execution_timeout.total_seconds() if self.execution_timeout else math.inf
+        return (self.timeout, "timeout") if self.timeout <= execution else (execution, "execution_timeout")
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""

@@ -1,5 +1,6 @@
 import json
 import time
+from collections.abc import Sequence
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -51,6 +52,25 @@ def test_completed_run_gives_its_outputs(connect, emulator, execute, ti, invoice
     assert ti.xcoms["run_url"] == f"{emulator.url}/v1/workflows/runs/{ti.xcoms['run_id']}"
     assert types_of(ti.xcoms) == XCOMS
     assert emulator.stats()["runs_created"] == 1
+
+
+class ReadLater(Sequence):
+    """What Airflow gives for the XComs of a mapped task."""
+
+    def __getitem__(self, index):
+        return [1, {"two": 2}][index]
+
+    def __len__(self):
+        return 2
+
+
+def test_xcoms_of_a_mapped_task_are_a_list_in_a_json_input(connect, execute):
+    task = echo(0)
+    task.json_inputs = {"json-node-1": {"seconds": 0, "numbers": ReadLater()}}  # as it is rendered
+
+    outputs = execute(task)
+
+    assert outputs["end-node-1"]["json_data"]["json-node-1"] == {"seconds": 0, "numbers": [1, {"two": 2}]}
 
 
 def test_outputs_are_those_of_the_nodes_asked_for(connect, execute, invoice, deferrable):

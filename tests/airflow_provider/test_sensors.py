@@ -1,4 +1,5 @@
 import time
+from datetime import timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -99,6 +100,15 @@ def test_timeout_counts_in_review_too(connect, in_review, execute, how, monkeypa
 
     with pytest.raises(AirflowSensorTimeout):
         execute(sensor(in_review, timeout=0.5, **how))
+
+
+def test_execution_timeout_counts_while_deferred_and_is_no_sensor_timeout(connect, start, execute):
+    task = sensor(start(600), deferrable=True, execution_timeout=timedelta(seconds=1))
+
+    with pytest.raises(AirflowException, match=r"after 1 s \(execution_timeout\)") as late:
+        execute(task)
+
+    assert not isinstance(late.value, AirflowSensorTimeout)
 
 
 def test_review_is_waited_for_by_default(connect, in_review, client, context, resume):
