@@ -171,9 +171,10 @@ def from_stream(stream: Any) -> OpenedDocument:
             "the document is a file that broke off while it was read, and does not go back to where it began; open it "
             "again, or give its path"
         )
-    name = getattr(stream, "name", None)
-    filename = PurePath(name).name if isinstance(name, str) else ""
+    filename = ""
     try:
+        name = getattr(stream, "name", None)
+        filename = PurePath(name).name if isinstance(name, str) else ""
         if not stream.seekable():
             stream = _spooled(stream, filename)
         start, size = stream.tell(), _measured(stream)

@@ -50,14 +50,14 @@ class OpenedDocument:
         """
         sent = 0
         with reading(self.filename), _closing(self.open()) as stream:
-            while piece := _whole_piece(self.filename, stream, piece_size):
+            while piece := _whole_piece(self.filename, stream, piece_size, self.size - sent):
                 sent += len(piece)
                 if sent > self.size:
                     break
                 yield piece
         if sent != self.size:
             raise InvalidInputError(
-                f"{self.filename} changed while it was being read; nothing was created, send it again"
+                f"{printable(self.filename, 200)} changed while it was being read; nothing was created, send it again"
             )
 
     def hashed(self) -> "OpenedDocument":
@@ -77,7 +77,8 @@ class OpenedDocument:
         """
         if self.sha256 not in {None, sha256}:
             raise InvalidInputError(
-                f"{self.filename} changed after it had been read the first time; nothing was created, send it again"
+                f"{printable(self.filename, 200)} changed after it had been read the first time; nothing was created, "
+                "send it again"
             )
         return sha256
 
@@ -119,14 +120,14 @@ def _closing(stream: BinaryIO) -> Iterator[BinaryIO]:
             stream.close()
 
 
-def _whole_piece(filename: str, stream: BinaryIO, size: int) -> bytes:
-    """Read a piece of that size, or of another multiple of 3 if a read gives more; less only at the end.
+def _whole_piece(filename: str, stream: BinaryIO, size: int, most: int) -> bytes:
+    """Read a piece of that size, or of another multiple of 3 if a read gives more; less at the end, or past `most`.
 
     However little a read gives, its bytes are joined once.
     """
     parts: list[bytes] = []
     length = 0
-    while length < size or length % 3:
+    while length <= most and (length < size or length % 3):
         part = stream.read(size - length if length < size else 3 - length % 3)
         if not isinstance(part, bytes | bytearray | memoryview):
             raise InvalidInputError(

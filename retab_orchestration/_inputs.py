@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 from retab_orchestration._texts import is_id, is_unicode, kind_of
@@ -17,6 +18,7 @@ __all__ = [
     "NewRun",
     "checked_callback",
     "checked_choice",
+    "checked_flag",
     "checked_id",
     "checked_identity",
     "checked_json",
@@ -67,9 +69,24 @@ def _checked_unicode(name: str, text: str) -> str:
 
 def checked_callback(name: str, given: Any) -> Any:
     """Return what is called on the way, or None; InvalidInputError if it cannot be called, or must be awaited."""
-    if given is None or (callable(given) and not inspect.iscoroutinefunction(given)):
+    if given is None or (callable(given) and not _is_awaited(given)):
         return given
     raise InvalidInputError(f"{name} must be a plain function: it is called, not awaited")
+
+
+def _is_awaited(given: Any) -> bool:
+    while isinstance(given, partial):
+        given = given.func
+    # What an object does when it is called is a method of its class.
+    call = None if isinstance(given, type) else inspect.getattr_static(type(given), "__call__", None)
+    return inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(call)
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """Return what is True or False, or raise InvalidInputError: a word would be taken for True, "no" as well."""
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{name} must be True or False, not {kind_of(value)}")
+    return value
 
 
 def checked_seconds(name: str, value: Any) -> float | None:
@@ -97,7 +114,7 @@ def checked_json(name: str, value: Any) -> Any:
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
         text.encode()
-        return json.loads(text[_HEADROOM:-_HEADROOM])
+        return json.loads(text[_HEADROOM:-_HEADROOM], object_pairs_hook=_object)
     except UnicodeEncodeError:
         reason = "half of a surrogate pair is in it"
     except (TypeError, ValueError, RecursionError) as error:
@@ -105,6 +122,13 @@ def checked_json(name: str, value: Any) -> Any:
     raise InvalidInputError(
         f"{name} is not JSON: {reason}; give dicts, lists, strings, numbers, booleans, None"
     )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("two keys of a dict are the same as text, and one of the two would be lost")
+    return fields
 
 
 def _checked_map(name: str, value: Any) -> dict[str, Any]:

@@ -53,7 +53,8 @@ class FileReference:
     id: str | None = None
     filename: str | None = None
     mime_type: str | None = None
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
+    """It may be signed."""
 
     def __post_init__(self) -> None:
         if not self.id and not self.url:
@@ -63,6 +64,10 @@ class FileReference:
         for name in ("id", "filename", "mime_type", "url"):
             if not isinstance(getattr(self, name), str | None):
                 raise InvalidInputError(f"a file reference's {name} must be a string")
+            if not is_unicode(getattr(self, name) or ""):
+                raise InvalidInputError(
+                    f"a file reference's {name} has half of a surrogate pair in it; decode it anew"
+                )
         if self.id and not is_id(self.id):
             raise InvalidInputError(
                 "a file reference's id has a character that no id has; copy it from Retab again"

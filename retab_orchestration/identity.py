@@ -65,11 +65,11 @@ class RunIdentity:
         for name, moment in (("since", self.since), ("begun", self.begun)):
             if moment is not None:
                 _check_moment(name, moment)
-        if not isinstance(self.key, str) or not isinstance(self.family, str):
+        if not (isinstance(self.key, str) and self.key and isinstance(self.family, str) and self.family):
             raise InvalidInputError(
-                "an identity's key and family must be strings; build it with RunIdentity.of"
+                "an identity's key and family must be strings that are not empty; build it with RunIdentity.of"
             )
-        if self.on_mismatch not in {"error", "create"}:
+        if not isinstance(self.on_mismatch, str) or self.on_mismatch not in {"error", "create"}:
             raise InvalidInputError(f"on_mismatch must be error or create, not {kind_of(self.on_mismatch)}")
 
     @classmethod
@@ -94,11 +94,13 @@ class RunIdentity:
         Raises:
             InvalidInputError: Nothing was given, so that every run would be the same; or a time has no zone.
         """
+        if parts.count(None) + parts.count("") == len(parts):
+            raise InvalidInputError("an identity needs at least one part that tells this run from others")
         try:
-            if set(parts) <= {None, ""}:
-                raise InvalidInputError("an identity needs at least one part that tells this run from others")
             return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since, begun)
-        except (TypeError, RecursionError):
+        except InvalidInputError:
+            raise
+        except (TypeError, ValueError, RecursionError):
             raise InvalidInputError(
                 "an identity's parts and generation must be strings, whole numbers or None"
             ) from None
@@ -110,13 +112,20 @@ class RunIdentity:
 
 
 def _check_moment(name: str, moment: Any) -> None:
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
+    if not isinstance(moment, datetime) or not _has_zone(moment):
         what = "one without" if isinstance(moment, datetime) else kind_of(moment)
         raise InvalidInputError(f"{name} must have a time zone, as datetime.now(UTC) has, not {what}")
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise InvalidInputError(
             f"{name} must be in the years {_FIRST_YEAR} to {_LAST_YEAR}, not in {moment.year}"
         )
+
+
+def _has_zone(moment: datetime) -> bool:
+    try:
+        return moment.utcoffset() is not None
+    except Exception:  # noqa: BLE001  a zone is whatever its author made of it
+        return False
 
 
 def checked_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:

@@ -11,7 +11,9 @@ __all__ = ["ErrorBudget", "KeyRefusals", "Pace", "PollPolicy", "RetryPolicy", "T
 
 # What is shorter than this is 0 to a clock, and 0 would never let go of a server.
 _SHORTEST = 1e-6
-# A number with more digits is no number of seconds, and no clock takes it.
+# No clock sleeps for much longer, and nobody lives to see it: some 31 years.
+_LONGEST = 1e9
+# A number with more digits is none that anything is counted with.
 _LARGEST = 2**53
 
 
@@ -45,9 +47,9 @@ class RetryPolicy:
     """Seconds for which a run is looked for when the answer to its create was lost: a list may lag that far behind."""
 
     def __post_init__(self) -> None:
-        _within(self, 0, math.inf, "find_for")
+        _within(self, 0, _LONGEST, "find_for")
         _within(self, 1, math.inf, "attempts", whole=True)
-        _within(self, _SHORTEST, math.inf, "base", "cap", "patience")
+        _within(self, _SHORTEST, _LONGEST, "base", "cap", "patience")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,10 @@ class PollPolicy:
     and for how long a run may still wait at the same nodes after it was."""
 
     def __post_init__(self) -> None:
-        _within(self, _SHORTEST, math.inf, "interval", "growth", "shortest", "review_interval")
-        _within(self, _SHORTEST, math.inf, "resume_timeout")
-        _within(self, _SHORTEST, math.inf, "error_budget")
-        _within(self, 0, math.inf, "first")
+        _within(self, _SHORTEST, math.inf, "growth")
+        _within(self, _SHORTEST, _LONGEST, "interval", "shortest", "review_interval")
+        _within(self, _SHORTEST, _LONGEST, "resume_timeout", "error_budget")
+        _within(self, 0, _LONGEST, "first")
         _within(self, 0, 1, "jitter")
 
     def gap(self, waited: float, *, in_review: bool, chance: float) -> float:

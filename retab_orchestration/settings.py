@@ -21,6 +21,8 @@ Api = Literal["auto", "classic", "current"]
 # Seconds. What is longer is a mistake, or infinity, which no socket takes.
 _LONGEST_TIMEOUT = 86400.0
 _HIGHEST_RATE = 1e6
+# One request in a day: what is less is a mistake, and a pause that no clock sleeps for.
+_LOWEST_RATE = 1 / 86400
 _PORTS = {"http": 80, "https": 443}
 _LONGEST_URL = 2000
 # Of `max_response_bytes`: no run would fit into less.
@@ -43,10 +45,10 @@ def _chosen(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def _check_rate(rate: object) -> None:
     number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
-    if rate is not None and not (number and 0 < rate <= _HIGHEST_RATE):  # type: ignore[operator]
+    if rate is not None and not (number and _LOWEST_RATE <= rate <= _HIGHEST_RATE):  # type: ignore[operator]
         raise ConfigurationError(
-            "requests_per_second must be a number, more than 0 and at most a million, or None for no limit, not "
-            + kind_of(rate)
+            "requests_per_second must be a number, more than 0 (one request a day at least) and at most a million, or "
+            f"None for no limit, not {kind_of(rate)}"
         )
 
 
@@ -73,12 +75,14 @@ def _is_host(host: object) -> bool:
 
 
 def _usable_key(api_key: object) -> str:
-    if not isinstance(api_key, str) or not api_key.strip():
+    if api_key is not None and not isinstance(api_key, str):
+        raise ConfigurationError(f"no API key: api_key must be a string, not {kind_of(api_key)}")
+    key = (api_key or "").strip()
+    if not key:
         raise ConfigurationError("no API key: pass api_key or set RETAB_API_KEY")
-    key = api_key.strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if not key.isascii() or not key.isprintable() or set(key) & set(" \"'"):
         raise ConfigurationError(
-            "the API key has characters that no key has (spaces, line ends, non-ASCII): copy it again"
+            "the API key has characters that no key has (spaces, quotes, line ends, non-ASCII): copy it again"
         )
     return key
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal, TypedDict
 
 from retab_orchestration._inputs import checked_choice, checked_id, checked_pairs, checked_text
-from retab_orchestration._texts import LONGEST_ID, kind_of
+from retab_orchestration._texts import LONGEST_ID, kind_of, printable
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
 
@@ -87,7 +87,7 @@ def _day(name: str, value: Any) -> date | None:
         return value
     try:
         if isinstance(value, datetime):
-            return (value.astimezone(UTC) if value.tzinfo else value).date()
+            return (value if value.utcoffset() is None else value.astimezone(UTC)).date()
         return date.fromisoformat(value)
     except (TypeError, ValueError, OverflowError):
         raise InvalidInputError(f"{name} must be a date or YYYY-MM-DD, not {kind_of(value)}") from None
@@ -96,7 +96,7 @@ def _day(name: str, value: Any) -> date | None:
 def _moment(value: Any) -> datetime | None:
     if not isinstance(value, datetime):
         return None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return value.replace(tzinfo=UTC) if value.utcoffset() is None else value
 
 
 def _whole(name: str, value: Any, least: int, most: int | None = None) -> int | None:
@@ -147,7 +147,8 @@ class RunFilters:
         """
         if unknown := set(given) - set(RunFilter.__annotations__):
             known = ", ".join(sorted(RunFilter.__annotations__))
-            raise InvalidInputError(f"list_runs has no filter {', '.join(sorted(unknown))}; it has {known}")
+            names = printable(", ".join(sorted(unknown)), 200)
+            raise InvalidInputError(f"list_runs has no filter {names}; it has {known}")
         if given.get("before") is not None and given.get("after") is not None:
             raise InvalidInputError("before and after exclude each other: one pages back, the other forward")
         metadata = given.get("metadata")

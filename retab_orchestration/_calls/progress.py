@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from retab_orchestration._texts import printable
 from retab_orchestration.documents import LARGE, OpenedDocument
 
 __all__ = ["DocumentProgress", "OnProgress", "Span", "teller"]
@@ -16,6 +17,7 @@ class DocumentProgress:
     node: str
     """The start node that it is for."""
     filename: str
+    """As a log may show it: line ends and the like are escaped, and it is cut to 200 characters."""
     sent: int
     """Bytes of the document that the connection has taken."""
     size: int
@@ -49,7 +51,7 @@ class Span:
         """Return how much of the document has been sent with so many bytes of the body."""
         size = self.document.size
         reached = min(max(0, sent - self.start), self.length) * size // self.length
-        return DocumentProgress(self.node, self.document.filename, reached, size)
+        return DocumentProgress(self.node, printable(self.document.filename, 200), reached, size)
 
 
 def teller(spans: Sequence[Span], on_progress: OnProgress) -> Callable[[int], None] | None:

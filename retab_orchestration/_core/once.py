@@ -21,7 +21,7 @@ from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import FAILED, until_listed
 from retab_orchestration._core.tags import MOST_ROWS, Found, Tags, find_tagged, remember_created, tags_of
 from retab_orchestration._core.uploads import prepared, upload_documents
-from retab_orchestration._inputs import NewRun, checked_callback
+from retab_orchestration._inputs import NewRun, checked_callback, checked_flag
 from retab_orchestration.documents import FileReference, OpenedDocument, Spool
 from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, WorkflowRun
@@ -37,9 +37,11 @@ async def create_run(
     """Check what a caller gave, which may be files on the far side of a network, and create it once.
 
     Raises:
-        InvalidInputError: `on_progress` is a coroutine function, which nobody would await.
+        InvalidInputError: `on_progress` is a coroutine function, which nobody would await; or `adopt` is no boolean.
     """
-    checked_callback("on_progress", on_progress)
+    if on_progress is not None:
+        checked_callback("on_progress", on_progress)
+    checked_flag("adopt", adopt)
     new = await session.runtime.off_loop(read, slow=True)
     return await create_once(session, new, adopt=adopt, on_progress=on_progress)
 
@@ -146,6 +148,7 @@ async def find_runs(session: Session, identity: RunIdentity, *, any_generation: 
 
     A list may lag behind a create that was cut off, so it is read until it shows that one, or may not lag any more.
     """
+    checked_flag("any_generation", any_generation)
     found = Found(())
     if await session.family() != "classic":
         found = await _tagged(session, identity, any_generation=any_generation)

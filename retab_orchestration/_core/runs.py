@@ -14,7 +14,7 @@ from retab_orchestration._core.own_runs import remember_own
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import always_failed_before, came_before
 from retab_orchestration._core.waiting import Patience, trouble_of, wait_for
-from retab_orchestration._inputs import NewRun, checked_callback, checked_identity
+from retab_orchestration._inputs import NewRun, checked_callback, checked_flag, checked_identity
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
 from retab_orchestration.models import DocumentRef, WorkflowRun
@@ -31,6 +31,9 @@ async def restart_run(
     session: Session, run_id: str, *, identity: RunIdentity | None, adopt: bool
 ) -> WorkflowRun:
     """Run the inputs of a run again, in the version that is published now, once for an identity."""
+    checked_flag("adopt", adopt)
+    if identity is not None:
+        checked_identity(identity)
     if await session.family() == "classic":
         if identity is None:
             return await session.exchange(classic.restart_run(run_id, uuid.uuid4().hex, is_remembered=False))
@@ -97,6 +100,7 @@ async def get_run(
     session: Session, run_id: str, *, outputs: bool, nodes: tuple[str, ...] | None
 ) -> WorkflowRun:
     """Look at a run once."""
+    checked_flag("outputs", outputs)
     run = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
     return await with_details(session, run, nodes) if outputs else run
 
@@ -118,8 +122,9 @@ async def wait_for_run(
     """Look at a run until it has ended, or waits for a human and the caller does not.
 
     Raises:
-        InvalidInputError: `on_change` is a coroutine function, which nobody would await.
+        InvalidInputError: `on_change` is a coroutine function, which nobody would await; or `outputs` is no boolean.
     """
+    checked_flag("outputs", outputs)
     began, on_change = session.runtime.now(), checked_on_change(on_change)
 
     async def look(seconds: float | None) -> WorkflowRun:

@@ -7,6 +7,7 @@ from retab_orchestration._calls import upload_rules, uploads
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import NewRun
+from retab_orchestration._texts import printable
 from retab_orchestration.documents import LARGE, FileReference, OpenedDocument, Spool
 from retab_orchestration.models import RouteFamily
 
@@ -92,7 +93,7 @@ async def _upload(
             refusal = error
     assert refusal is not None  # noqa: S101  the loop ends without a reference only if both were refused
     raise errors.UploadRefusedError(
-        f"{document.filename} was refused twice: {refusal.message}",
+        f"{printable(document.filename, 200)} was refused twice: {refusal.message}",
         method=refusal.method,
         path=refusal.path,
         status=refusal.status,

@@ -3,7 +3,9 @@
 import functools
 import os
 import ssl
+import stat
 import urllib.request
+from errno import EINVAL
 from pathlib import Path
 
 import httpx
@@ -70,12 +72,17 @@ def _usual(verify: bool) -> ssl.SSLContext:
     return httpx.create_ssl_context(verify=verify, trust_env=False)
 
 
+def _is_folder(place: str) -> bool:
+    mode = Path(place).stat().st_mode
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise OSError(EINVAL, "a pipe or a device, whose reading may never end")
+    return stat.S_ISDIR(mode)
+
+
 @functools.cache
 def _trusting(source: str, place: str) -> ssl.SSLContext:
-    path = Path(place)
     try:
-        path.stat()
-        is_folder = path.is_dir()
+        is_folder = _is_folder(place)
         return ssl.create_default_context(
             cafile=None if is_folder else place, capath=place if is_folder else None
         )

@@ -15,6 +15,8 @@ _PORTS = {"http": 80, "https": 443}
 # Bytes of a proxy's answer to CONNECT.
 _LARGEST_HEAD = 64 * 1024
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
+# Of NO_PROXY: a network in CIDR, and a port.
+_NETWORK_AND_PORT = re.compile(r"(\[?[0-9a-f:.]+/\d{1,3}\]?):(\d{1,5})")
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 
 
@@ -107,14 +109,14 @@ def read_exceptions(text: str, source: str) -> tuple[_Exception, ...] | None:
     """Read the addresses that are reached without a proxy; None means all of them.
 
     Args:
-        text: Hosts with commas between: names (and what is below them), `.below.only`, IP addresses, networks, each
-            with a port or without, or `*`.
+        text: Hosts with commas or spaces between: names (and what is below them), `.below.only`, IP addresses,
+            networks, each with a port or without, or `*`.
         source: Where it was found, for the error.
 
     Raises:
         ConfigurationError: An entry is none of these.
     """
-    entries = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
+    entries = [entry.lower() for entry in re.split(r"[\s,]+", text) if entry]
     if "*" in entries:
         return None
     return tuple(_read_exception(entry, source) for entry in entries)
@@ -126,6 +128,10 @@ def _read_exception(entry: str, source: str) -> _Exception:
     network = _network(rest.strip("[]") if rest.startswith("[") == rest.endswith("]") else rest)
     if network is not None:
         return _Exception(meant, rest, None, network, below=False, itself=True)
+    if with_port := _NETWORK_AND_PORT.fullmatch(rest):
+        network = _network(with_port[1].strip("[]"))
+        if network is not None:
+            return _Exception(meant, rest, int(with_port[2]), network, below=False, itself=True)
     try:
         parts = urlsplit("//" + rest)
         host, port = parts.hostname or "", parts.port

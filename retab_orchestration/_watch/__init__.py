@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from retab_orchestration._core import runs
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.waiting import Patience
+from retab_orchestration._inputs import checked_flag
 from retab_orchestration._watch.watcher import RunWatcher
 from retab_orchestration.models import WorkflowRun
 from retab_orchestration.settings import Settings
@@ -29,8 +30,9 @@ async def wait_for_run(
     """Wait with everyone else who waits, or alone where nothing goes on side by side.
 
     Raises:
-        InvalidInputError: `on_change` is a coroutine function, which nobody would await.
+        InvalidInputError: `on_change` is a coroutine function, which nobody would await; or `outputs` is no boolean.
     """
+    checked_flag("outputs", outputs)
     watcher = _join(session)
     if watcher is None:
         return await runs.wait_for_run(

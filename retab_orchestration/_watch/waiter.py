@@ -180,7 +180,7 @@ class Waiter:
         try:
             decision = self._context.run(decide)
         # Of the look, or of `on_change`, which may even say that it was cancelled: it is for whoever waits.
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        except (Exception, asyncio.CancelledError, GeneratorExit) as error:  # noqa: BLE001
             self.settled.set_exception(_own(error))
             return None
         return self._follow(decision, now, run, hint=hint)
@@ -211,6 +211,10 @@ def _listed_minutes(waited: float, chance: float) -> int:
 
 def _own(error: BaseException) -> BaseException:
     """Return an error for one wait alone: whoever raises it adds to its traceback, and others may have the same."""
+    if isinstance(error, StopIteration | GeneratorExit):  # no future takes the one, nobody hears of the other
+        told = RuntimeError(f"on_change raised {type(error).__name__}")
+        told.__cause__ = error
+        return told
     if not isinstance(error, RetabError):
         return error
     again = copy.copy(error).with_traceback(error.__traceback__)

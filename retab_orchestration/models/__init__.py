@@ -1,5 +1,6 @@
 """What Retab answers, as frozen values that read the body of every API generation."""
 
+from retab_orchestration._texts import is_id
 from retab_orchestration.models.document import DocumentRef
 from retab_orchestration.models.lifecycle import Cancellation, RunError, Timing, Trigger
 from retab_orchestration.models.outputs import outputs_from_steps, sink_nodes
@@ -55,6 +56,7 @@ __all__ = [
     "WorkflowRun",
     "WorkflowTestResult",
     "WorkflowTestRun",
+    "is_id",
     "outputs_from_steps",
     "sink_nodes",
 ]

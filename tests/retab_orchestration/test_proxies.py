@@ -449,7 +449,12 @@ EXCEPTIONS = [
     ("[::1]:8080", ("http", "::1", 8080), True),
     ("[::1]:8080", ("http", "::1", 80), False),
     ("fd00::/8", ("http", "fd12::1", 80), True),
+    ("10.0.0.0/8:8080", ("http", "10.1.2.3", 8080), True),
+    ("10.0.0.0/8:8080", ("http", "10.1.2.3", 80), False),
+    ("[fd00::/8]:8080", ("http", "fd12::1", 8080), True),
     ("a.test, ,b.test,", ("http", "b.test", 80), True),
+    ("a.test b.test\nc.test", ("http", "b.test", 80), True),
+    ("a.test b.test\nc.test", ("http", "c.test", 80), True),
     ("", ("http", "b.test", 80), False),
 ]
 

@@ -526,6 +526,26 @@ def test_a_mistake_in_on_change_is_its_owners(world):
     assert statuses(results) == {RunStatus.COMPLETED}
 
 
+@pytest.mark.parametrize("error", [StopIteration, GeneratorExit])
+def test_what_no_future_takes_in_on_change_is_its_owners(world, error):
+    ids = [world.start(40) for _ in range(5)]
+
+    def mistaken(run):
+        raise error
+
+    async def everyone():
+        waits = [
+            world.client.wait_for_run(each, outputs=False, on_change=mistaken if each == ids[2] else None)
+            for each in ids
+        ]
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    results = world.run(everyone())
+
+    assert f"on_change raised {error.__name__}" in str(results.pop(2))
+    assert statuses(results) == {RunStatus.COMPLETED}
+
+
 @pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00Z", "yesterday", 7])
 def test_an_odd_time_of_creation_ends_no_wait(clock, created_at):
     class Odd(Quick):

@@ -4,11 +4,12 @@ import math
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from retab_orchestration import PollPolicy, RetryPolicy, RunIdentity, errors
-from tests.hostile.core.clients import COLOURS, GET_RUN, OR_GOOD, Operation, calling
+from tests.hostile.core.clients import CLASSIC, COLOURS, GET_RUN, IDENTITY, OR_GOOD, Operation, calling
 from tests.hostile.harness import Case
 
 TEXT = "sk_something-4d1c-do-not-show-me"
@@ -34,6 +35,16 @@ class Odd:
     __str__ = __repr__
 
 
+class Awaited:
+    """What is called, and has to be awaited."""
+
+    async def __call__(self, seen: object) -> None: ...
+
+
+AWAITED = [Awaited(), partial(Awaited()), partial(partial(Awaited()), None)]
+NO_FLAGS = [None, "no", 0, 1, [], object(), Odd()]
+# Seconds past what any clock sleeps for.
+TOO_LONG = [1e12, 1e300, 2**40]
 NO_IDS = [
     *(
         None,
@@ -185,6 +196,10 @@ CREATES = [
     ),
     *(("identity", bad, REFUSED) for bad in ("me", 7, {}, object(), Odd())),
     *(("on_progress", bad, (*REFUSED, OR_GOOD)) for bad in (7, "x", object())),
+    *(("on_progress", bad, REFUSED) for bad in AWAITED),
+    *(("adopt", bad, REFUSED) for bad in NO_FLAGS),
+    # One of the two would be lost.
+    *(("json_inputs", {"n": bad}, REFUSED) for bad in ({1: "a", "1": "b"}, [{None: 1, "null": 2}])),
 ]
 # Arguments of `wait_for_run`.
 WAITS = [
@@ -196,6 +211,8 @@ WAITS = [
         for bad in ("n", 7, [], [7], [""], ["a b"], {}, object(), [Odd()], b"n")
     ),
     *(("run_id", bad, REFUSED) for bad in NO_IDS),
+    *((name, bad, REFUSED) for name in ("on_change", "on_outage") for bad in AWAITED),
+    *(("outputs", bad, REFUSED) for bad in NO_FLAGS),
 ]
 CALLS = {
     "get_run": (["run_id"], NO_IDS),
@@ -223,9 +240,18 @@ POLICIES = [
         for name in ("interval", "growth", "error_budget", "first", "jitter")
         for bad in NO_SECONDS[3:]
     ),
+    *((RetryPolicy, name, bad) for name in ("base", "cap", "patience", "find_for") for bad in TOO_LONG),
+    *(
+        (PollPolicy, name, bad)
+        for name in ("interval", "first", "shortest", "review_interval")
+        for bad in TOO_LONG
+    ),
+    *((PollPolicy, name, bad) for name in ("error_budget", "resume_timeout") for bad in TOO_LONG),
+    *((partial(RunIdentity, "a", "b"), "on_mismatch", bad) for bad in (None, [], {}, Odd())),
+    *((partial(RunIdentity, family="b"), "key", bad) for bad in ("", None, b"a", Odd())),
     *((RunIdentity.of, "since", bad) for bad in (7, "2026-01-01", datetime(2026, 1, 1), object())),  # noqa: DTZ001
 ]
-NO_KEYS = [7, b"x", "", " ", "a b", "a\nb", "\x00", "\xe9", "\ud800", [], object(), Odd()]
+NO_KEYS = [7, b"x", '"x"', "'x'", "", " ", "a b", "a\nb", "\x00", "\xe9", "\ud800", [], object(), Odd()]
 NO_URLS = [
     *(
         7,
@@ -296,7 +322,7 @@ SETTINGS = {
     "retry": [None, 7, {}, PollPolicy(), object(), Odd()],
     "verify": NO_FILES,
     "proxy": NO_PROXIES,
-    "requests_per_second": [0, -1, "5", True, math.nan, [], object(), Odd()],
+    "requests_per_second": [1e-12, 5e-324, 0, -1, "5", True, math.nan, [], object(), Odd()],
 }
 
 
@@ -324,6 +350,12 @@ def calls():
     yield from given(WAITS, "wait_for_run", run_id="run_1")
     for method, ([name], values) in CALLS.items():
         yield from given([(name, bad, REFUSED) for bad in values], method)
+    flags = {"get_run": ("outputs", "run_id", "run_1"), "restart_run": ("adopt", "run_id", "run_1")}
+    for method, (name, needed, value) in {
+        **flags,
+        "find_runs": ("any_generation", "identity", IDENTITY),
+    }.items():
+        yield from given([(name, bad, REFUSED) for bad in NO_FLAGS], method, **{needed: value})
     reviews = [(name, bad, REFUSED) for name, bad in REVIEWS]
     yield from given(reviews, "decide_review", run_id="run_1", node_id="n", approved=True)
     for name, values in FILTERS.items():
@@ -336,7 +368,7 @@ def calls():
 
 def policies():
     for number, (policy, name, bad) in enumerate(POLICIES):
-        what = f"{number} {policy.__qualname__}.{name} = {shown(bad)}"
+        what = f"{number} {getattr(policy, '__qualname__', 'RunIdentity')}.{name} = {shown(bad)}"
         yield what, lambda _, p=policy, n=name, b=bad: p(**{n: b}) and True, REFUSED, False
     for name, values in SETTINGS.items():
         # What is needed for TLS alone is read where there is TLS.
@@ -351,6 +383,15 @@ def cases():
     for number, (name, bad, call, expected) in enumerate(calls()):
         does = operation(f"{number} {name} = {shown(bad)}", call)
         yield from does.cases([("refused", lambda _: {}, expected)], [COLOURS[number % 2]], secrets=(TEXT,))
+    for number, bad in enumerate(("me", 7, {}, object(), Odd())):
+        restart = Operation(
+            f"restart_run identity {number}, classic",
+            "other",
+            lambda c, bad=bad: c.restart_run("run_1", identity=bad),
+            lambda value, _: value is not None,
+            CLASSIC,
+        )
+        yield from restart.cases([("refused", lambda _: {}, REFUSED)], [COLOURS[number % 2]])
     for name, act, expected, may_work in policies():
         right = GET_RUN.right if may_work else None
         yield Case(name, act, expected=expected, right=right, secrets=(TEXT, "pass-4d1c"))

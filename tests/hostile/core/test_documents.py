@@ -93,6 +93,21 @@ class NoClosed:
         return True
 
 
+class NoName(io.BytesIO):
+    """An open file that raises when it is asked for its name."""
+
+    @property
+    def name(self):
+        raise RuntimeError(ADDRESS)
+
+
+class Greedy(io.BytesIO):
+    """Has no end, and gives more than it is asked for, so that no piece is a multiple of 3."""
+
+    def read(self, size=-1, /):
+        return b"x" * (size + 5)
+
+
 def failing(when, build, expected=NOT_READ):
     """Return a row for everything that a store raises."""
     return [(f"{name} {when}", partial(build, error=error), expected) for name, error in RAISED.items()]
@@ -138,6 +153,9 @@ THINGS = [
         {"url": "data:,x", "filename": "x"},
         {"url": 7, "filename": "x"},
         {"id": "file_1", "filename": 7},
+        {"id": "file_1", "filename": "\ud800"},
+        {"id": "file_1", "mime_type": "\ud800"},
+        {"url": "https://x/\ud800", "filename": "a"},
     ),
     *(
         object(),
@@ -220,6 +238,8 @@ BUILT = [
     ("a path through a file", lambda _: Path("/etc/passwd/x"), REFUSED),
     ("a reference by id", lambda _: FileReference(id="file_1"), MAYBE),
     ("a file without .closed", lambda _: NoClosed(), GOOD),
+    ("a file whose name is none", lambda _: NoName(content(SMALL)), REFUSED),
+    ("five more than was asked for", lambda _: Store(good(SMALL), Greedy), NOT_READ),
     ("a closed file", lambda world: closed(made(Path.touch)(world).open("rb")), REFUSED),
     ("a file that is open for writing", lambda world: (world.inside / "x").open("wb"), REFUSED),
     ("one byte at a time", lambda _: Store(short(1)), GOOD),

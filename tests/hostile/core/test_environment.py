@@ -1,6 +1,9 @@
 """Environment variables that lead nowhere, or are of no kind: named, before anything is sent, and no secret told."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -8,6 +11,10 @@ from retab_orchestration import errors
 from tests.hostile.core.clients import COLOURS, GET_RUN, OR_GOOD, calling, told
 from tests.hostile.harness import Case
 
+# Nobody writes to it.
+PIPE = os.path.join(tempfile.mkdtemp(prefix="hostile-"), "pipe.pem")  # noqa: PTH118
+os.mkfifo(PIPE)
+atexit.register(shutil.rmtree, os.path.dirname(PIPE), ignore_errors=True)  # noqa: PTH120
 PASSWORD = "proxy-password-4d1c-do-not-show-me"
 WRONG = (errors.ConfigurationError,)
 GOOD = ()
@@ -57,7 +64,10 @@ VARIABLES = [
     ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.0/8"}, GOOD),
     ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "[::1],127.0.0.1"}, GOOD),
     ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "::1, 127.0.0.1 ,,"}, GOOD),
+    ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "localhost 127.0.0.1"}, GOOD),
+    ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "localhost\n127.0.0.1\n"}, GOOD),
     ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1:1"}, NOWHERE),
+    ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.0/8:1"}, NOWHERE),
     ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "[::1]"}, NOWHERE),
     ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "http://127.0.0.1"}, EITHER),
     ({"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "[::1"}, EITHER),
@@ -78,15 +88,20 @@ VARIABLES = [
 SECURE = [
     *(
         ({"SSL_CERT_FILE": value}, WRONG)
-        for value in ("/nowhere.pem", "/etc/passwd", "/dev/null", "x" * 9000, "\udc80")
+        for value in ("/nowhere.pem", "/etc/passwd", "/dev/null", "/dev/zero", "x" * 9000, "\udc80")
     ),
+    ({"SSL_CERT_FILE": PIPE}, WRONG),
+    ({"SSL_CERT_DIR": PIPE}, WRONG),
     *(({"SSL_CERT_DIR": value}, WRONG) for value in ("/nowhere", "/nowhere:/nowhere", "x" * 9000)),
     *(({"HTTPS_PROXY": value}, WRONG) for value in NO_PROXIES[::3]),
     ({"HTTPS_PROXY": f"http://user:{PASSWORD}@127.0.0.1:1"}, NOWHERE),
 ]
 # A client that takes everything from the environment.
 ALONE = [
-    *(({"RETAB_API_KEY": value}, WRONG) for value in ("", " ", "a b", "a\nb", "\udc80", "\xe9")),
+    *(
+        ({"RETAB_API_KEY": value}, WRONG)
+        for value in ("", " ", "a b", "a\nb", "\udc80", "\xe9", '"quoted"', "'quoted'")
+    ),
     *(
         ({"RETAB_API_BASE_URL": value}, WRONG)
         for value in ("x", "ftp://x", "http://", "http://u:p@x", "http://x?y", "\udc80")
