@@ -36,10 +36,10 @@ def read_profile(connection: Connection) -> Profile:
     client = {
         "api_key": connection.password,
         "base_url": _base_url(connection),
-        "api": extra.get("api") or "auto",
-        "auth": extra.get("auth") or "auto",
+        "api": _given(extra, "api", "auto"),
+        "auth": _given(extra, "auth", "auto"),
         "verify": _verify(extra.get("verify")),
-        "proxy": extra.get("proxy") or None,
+        "proxy": _given(extra, "proxy", None),
         "upload_hosts": _hosts(extra.get("upload_hosts")),
     }
     for name, unit in {"timeout": "seconds", "requests_per_second": "requests"}.items():
@@ -50,10 +50,16 @@ def read_profile(connection: Connection) -> Profile:
     return Profile(client, _dashboard_url(extra.get("dashboard_url")), _namespace(extra.get("namespace")))
 
 
+def _given(extra: dict[str, Any], name: str, usual: Any) -> Any:
+    # A form that is left empty gives an empty text.
+    value = extra.get(name)
+    return usual if value is None or value == "" else value
+
+
 def _extra(text: str | None) -> dict[str, Any]:
     try:
         extra = json.loads(text or "{}")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         extra = None
     if not isinstance(extra, dict):
         raise core.ConfigurationError(
@@ -68,7 +74,11 @@ def _base_url(connection: Connection) -> str | None:
         return None
     if "://" not in host:
         host = f"{connection.schema or 'https'}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    if not connection.port:
+        return host
+    scheme, _, rest = host.partition("://")
+    name, slash, path = rest.partition("/")  # a host with a path has its port before that
+    return f"{scheme}://{name}:{connection.port}{slash}{path}"
 
 
 def _whole(name: str, unit: str, value: Any) -> int:
@@ -107,13 +117,14 @@ def _hosts(value: Any) -> Any:
 
 
 def _dashboard_url(template: Any) -> str | None:
-    if not template:
+    if template is None or template == "":
         return None
-    if not isinstance(template, str) or not template.startswith(("http://", "https://")):
+    is_text = isinstance(template, str) and template.isprintable()
+    if not is_text or not template.startswith(("http://", "https://")):
         raise core.ConfigurationError(
             "its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}"
         )
-    return template
+    return str(template)
 
 
 def _namespace(name: Any) -> str | None:

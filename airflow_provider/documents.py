@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import urlsplit
 
 from airflow_provider._core import core
 from airflow_provider.inputs import is_rendered_later
@@ -60,7 +59,7 @@ def find_documents(documents: Any) -> dict[str, Any] | None:
     Raises:
         InvalidInputError: As `check_documents`; or a URI without a filesystem, the message names what to install.
     """
-    if not documents:
+    if documents is None:
         return None
     for node, document in _checked_map(documents).items():
         _check(node, document)
@@ -137,13 +136,19 @@ def _found(node: str, document: Any) -> Any:
     if "://" not in str(document) and not _is_object_storage_path(document):
         return Path(document)
     try:
-        return _Stored(_opened(document))
+        path = _opened(document)
+        if path.protocol not in {"file", "local"}:
+            return _Stored(path)
     except (ValueError, ImportError):
-        scheme = urlsplit(str(document)).scheme
+        scheme = str(document).partition("://")[0][:20]
         package = _PACKAGES.get(scheme, f"the Airflow provider that has a filesystem for {scheme}://")
         raise core.InvalidInputError(
             f"{_place(node)}: no filesystem for {scheme}://; install {package}, and see that its connection exists"
         ) from None
+    # A filesystem would open a pipe as well, and wait for somebody to write to it.
+    if fault := _fault(Path(path.path)):
+        raise core.InvalidInputError(f"{_place(node)} {fault}")
+    return Path(path.path)
 
 
 def _is_object_storage_path(document: Any) -> bool:

@@ -1,6 +1,7 @@
 """What a DAG author may write: refused while the DAG file is parsed, wherever it is known by then."""
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -8,6 +9,13 @@ from airflow_provider._core import core
 
 OnReview = Literal["return", "wait", "fail", "skip"]
 """When the run waits for a human: end with the outputs so far, wait for the decision too, fail, or skip the task."""
+
+
+# What an id of Retab is, as the core knows it, which a DAG file does not import while it is parsed.
+_ID = re.compile(r"(?!\.+$)[!-\"$-.0->@-\[\]-~]{1,256}")
+
+SHORTEST, LONGEST = 1e-6, 1e9
+"""Seconds: what is less is none to a clock, what is more, some 31 years, is past every date that Airflow can store."""
 
 
 def given(value: Any) -> str:
@@ -56,15 +64,17 @@ def check_seconds(*, zero: Collection[str] = (), **settings: float | None) -> No
         settings: Seconds, by the name of the setting.
 
     Raises:
-        InvalidInputError: One is no number, or not above 0; the message names it.
+        InvalidInputError: One is no number, not above 0, or more than a date can be told by; the message names it.
     """
     for name, seconds in settings.items():
         if seconds is None:
             continue
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not number or not (seconds > 0 or (seconds == 0 and name in zero)):
+        if not number or not (SHORTEST <= seconds <= LONGEST or (seconds == 0 and name in zero)):
             least = "0 or more" if name in zero else "more than 0"
-            raise core.InvalidInputError(f"{name} must be a number of seconds, {least}, not {given(seconds)}")
+            raise core.InvalidInputError(
+                f"{name} must be a number of seconds, {least} and at most {LONGEST:,.0f}, not {given(seconds)}"
+            )
 
 
 def check_text(**settings: Any) -> None:
@@ -116,17 +126,67 @@ def _as_json(value: Any) -> Any:
     return value
 
 
-def check_nodes(nodes: Any) -> list[str] | None:
-    """Return `output_nodes` as a list, None for the workflow's ends.
+def check_flags(**settings: Any) -> None:
+    """Refuse what is neither True nor False: a word would be taken for True, "False" as well.
 
     Raises:
-        InvalidInputError: They are not node ids.
+        InvalidInputError: One is something else; the message names it.
     """
-    if nodes is None:
+    for name, value in settings.items():
+        if not isinstance(value, bool):
+            raise core.InvalidInputError(f"{name} must be True or False, not {given(value)}")
+
+
+def check_nodes(nodes: Any, *, is_rendered: bool = True) -> list[str] | None:
+    """Return `output_nodes` as a list, None for the workflow's ends.
+
+    Args:
+        nodes: What the author gave, or what it was rendered to.
+        is_rendered: Whether templates in it have been rendered.
+
+    Raises:
+        InvalidInputError: They are not node ids, or there are none.
+    """
+    if nodes is None or (not is_rendered and is_rendered_later(nodes)):
         return None
-    if not isinstance(nodes, list | tuple) or not all(isinstance(node, str) and node for node in nodes):
-        raise core.InvalidInputError(f"output_nodes must be a list of node ids, not {given(nodes)}")
+    if not isinstance(nodes, list | tuple) or not nodes:
+        raise core.InvalidInputError(
+            f"output_nodes must be a list of node ids, or None, not {_listed(nodes)}"
+        )
+    for node in nodes:
+        if not is_rendered and is_rendered_later(node):
+            continue
+        if not isinstance(node, str) or not _ID.fullmatch(node):
+            raise core.InvalidInputError(
+                "output_nodes must be a list of node ids, and has something else in it; copy them from Retab"
+            )
     return list(nodes)
+
+
+def _listed(nodes: Any) -> str:
+    return "an empty list" if isinstance(nodes, list | tuple) else given(nodes)
+
+
+def templated(**inputs: Any) -> frozenset[str]:
+    """Return the names of those that are known at run time only."""
+    return frozenset(name for name, value in inputs.items() if is_rendered_later(value))
+
+
+def check_rendered(later: Collection[str], **inputs: Any) -> None:
+    """Refuse what came out as None at run time where something was to come: nothing is left out silently.
+
+    Args:
+        later: Which of the inputs were known at run time only.
+        inputs: What they are by now.
+
+    Raises:
+        InvalidInputError: One is None; the message names it.
+    """
+    for name, value in inputs.items():
+        if value is None and name in later:
+            raise core.InvalidInputError(
+                f"{name} was rendered to None; see that its template, or the task before, gives a value"
+            )
 
 
 def _only_rendered_later(value: Any) -> None:

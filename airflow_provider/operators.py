@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider.clocks import Wait
 from airflow_provider.controls import RetabCancelRunOperator, RetabRestartRunOperator
 from airflow_provider.documents import ProgressLog, check_documents, find_documents
 from airflow_provider.hooks import RetabHook
-from airflow_provider.inputs import OnReview, as_json, check_maps, check_text
+from airflow_provider.inputs import OnReview, as_json, check_maps, check_rendered, check_text, templated
 from airflow_provider.owner import RunOwner, check_waiting
 from airflow_provider.ownership import OnClear
 from airflow_provider.stopping import CancelOnTimeout
@@ -96,20 +97,29 @@ class RetabRunWorkflowOperator(RunOwner):
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
         self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
+        self._later = templated(output_path=output_path, **self._inputs)
         check_waiting(self)
         check_text(workflow_id=workflow_id)
         check_documents(documents)
         check_maps(json_inputs=json_inputs, text_inputs=text_inputs, metadata=metadata)
+
+    @property
+    def _inputs(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("documents", "json_inputs", "text_inputs")}
+
+    def _check_rendered(self, wait: Wait) -> None:
+        super()._check_rendered(wait)
+        check_rendered(self._later, **self._inputs)
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
         """Start a run of the workflow, or return the one of this identity."""
         run = client.create_run(
             self.workflow_id,
             documents=find_documents(self.documents),
-            json_inputs=as_json(self.json_inputs) or None,
-            text_inputs=self.text_inputs or None,
-            version=self.version or None,
-            metadata=self.metadata or None,
+            json_inputs=as_json(self.json_inputs),
+            text_inputs=self.text_inputs,
+            version=self.version,
+            metadata=self.metadata,
             identity=identity,
             adopt=adopt,
             on_progress=ProgressLog(),

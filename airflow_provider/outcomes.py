@@ -74,20 +74,27 @@ class RunEvent:
             raise core.InvalidInputError(
                 f"resumed without the event of a RetabRunTrigger, but with another ({given(event)}); clear the task"
             )
+        nodes = event.get("waiting_for_node_ids")
         found = cls(
             event["run_id"],
             event["status"],
             event.get("message") or "",
             _moment(event.get("at")),
             _moment(event.get("since")),
-            tuple(event.get("waiting_for_node_ids") or ()),
+            tuple(nodes) if isinstance(nodes, list | tuple) else (),
             event.get("is_final") is True,
         )
         if run_id is None or found.run_id != run_id:
             raise core.InvalidInputError(
                 f"resumed with the event of run {found.run_id!r}, but this task waits for {run_id!r}"
             )
-        if found.status not in {TIMEOUT, OUT_OF_TIME, WAIT_FAILED, *core.RunStatus}:
+        known = (
+            TIMEOUT,
+            OUT_OF_TIME,
+            WAIT_FAILED,
+            *core.RunStatus,
+        )  # no set: what was stored may have no hash
+        if found.status not in known:
             raise core.InvalidInputError(
                 f"resumed with the unknown status {found.status!r} of run {run_id}; clear the task"
             )

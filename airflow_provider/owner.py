@@ -13,12 +13,13 @@ from airflow_provider._core import core
 from airflow_provider.clocks import Wait
 from airflow_provider.inputs import (
     check_choice,
+    check_flags,
     check_nodes,
     check_on_review,
+    check_rendered,
     check_seconds,
     check_text,
     given,
-    is_rendered_later,
 )
 from airflow_provider.kills import cancel_in_time
 from airflow_provider.links import RetabRunLink
@@ -50,6 +51,8 @@ class RunOwner(WorkerWaiter, BaseOperator):
     output_path: Any
     wait_for_completion: bool
     on_clear: OnClear
+    _later: frozenset[str]
+    """The arguments that were templates, so that something is to come of them."""
 
     def __init__(self, **kwargs: Any) -> None:
         # Behind a mixin Airflow wraps whatever `__init__` it finds: without this one BaseOperator's a second time.
@@ -127,12 +130,13 @@ class RunOwner(WorkerWaiter, BaseOperator):
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         self._stop_if_killed()
         outputs = super()._finish(context, run)
-        return write_outputs(self.output_path, outputs, run) if self.output_path else outputs
+        return outputs if self.output_path is None else write_outputs(self.output_path, outputs, run)
 
     def _check_rendered(self, wait: Wait) -> None:
         """Refuse before the run exists what would fail once it does."""
         self._nodes()
-        if self.output_path:
+        check_rendered(self._later, output_path=self.output_path)
+        if self.output_path is not None:
             find_place(self.output_path)
         check_text(retab_conn_id=self.retab_conn_id)
         _, kwargs = self._deferral("run", wait).trigger.serialize()
@@ -152,16 +156,16 @@ def check_waiting(task: RunOwner) -> None:
     check_on_review(task.on_review)
     check_choice("on_clear", task.on_clear, OnClear)
     check_text(retab_conn_id=task.retab_conn_id)
-    if not is_rendered_later(task.output_nodes):
-        check_nodes(task.output_nodes)
+    check_nodes(task.output_nodes, is_rendered=False)
     check_output_path(task.output_path)
     check_seconds(poll_interval=task.poll_interval, timeout=task.timeout)
     check_seconds(defer_after=task.defer_after, zero={"defer_after"})
-    if task.cancel_on_timeout not in {True, False, "always"}:
+    check_flags(
+        deferrable=task.deferrable,
+        wait_for_completion=task.wait_for_completion,
+        cancel_on_kill=task.cancel_on_kill,
+    )
+    if not isinstance(task.cancel_on_timeout, bool) and task.cancel_on_timeout != "always":
         raise core.InvalidInputError(
             f"cancel_on_timeout must be True, False or 'always', not {given(task.cancel_on_timeout)}"
-        )
-    if not isinstance(task.cancel_on_kill, bool):
-        raise core.InvalidInputError(
-            f"cancel_on_kill must be True or False, not {given(task.cancel_on_kill)}"
         )

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import secrets
+import stat
+import tempfile
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -33,6 +35,10 @@ def check_output_path(path: Any) -> None:
             "output_path must be an absolute path, or a URI such as s3://connection@bucket/key, "
             f"not {type(path).__name__}"
         )
+    if not str(path).strip():
+        raise core.InvalidInputError(
+            "output_path must be an absolute path or a URI, and is empty; leave it out for none"
+        )
     if "://" not in str(path) and not os.path.isabs(path):  # noqa: PTH117  it may be any os.PathLike
         raise core.InvalidInputError("output_path must be an absolute path or a URI, and is a relative path")
 
@@ -45,7 +51,7 @@ def find_place(path: Any, run_id: str = "run") -> Any:
         run_id: The run.
 
     Raises:
-        InvalidInputError: There is no filesystem for the URI, or the path makes no sense.
+        InvalidInputError: There is no filesystem for the URI, the path makes no sense, or nothing can be written there.
     """
     check_output_path(path)
     is_folder = isinstance(path, str) and path.endswith("/")
@@ -53,7 +59,12 @@ def find_place(path: Any, run_id: str = "run") -> Any:
         path = _from_text(path)
     elif not hasattr(path, "write_bytes"):
         path = Path(path)
-    return path / f"{run_id}.json" if is_folder else path
+    elif getattr(path, "protocol", None) in {"file", "local"}:
+        path = Path(path.path)
+    place = path / f"{run_id}.json" if is_folder else path
+    if isinstance(place, Path):
+        _check_writable(place)
+    return place
 
 
 def write_outputs(path: Any, outputs: dict[str, Any], run: "WorkflowRun") -> dict[str, Any]:
@@ -87,11 +98,47 @@ def _encoded(outputs: dict[str, Any]) -> bytes:
         return json.dumps(outputs, separators=(",", ":")).encode()
 
 
+def _check_writable(place: Path) -> None:
+    """Refuse a local path that is none, or no file, and one in a folder that takes no file."""
+    try:
+        mode = place.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except (OSError, ValueError) as error:
+        raise core.InvalidInputError(
+            f"output_path cannot be looked at ({_reason(error)}); check it on the worker"
+        ) from None
+    if not stat.S_ISREG(mode):
+        raise core.InvalidInputError(
+            "output_path is a folder, a pipe or a device; name a file, or end the path of a folder with a slash"
+        )
+    folder = next(parent for parent in place.parents if parent.exists())
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise core.InvalidInputError(
+            f"output_path cannot be written ({_reason(error)}); check it on the worker"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or "it has a character that no path has"
+
+
 def _from_text(path: str) -> Any:
     if "://" not in path:
         return Path(path)
-    address = urlsplit(path)
+    try:
+        address = urlsplit(path)
+    except ValueError:
+        address = None
+    if address is None or not address.scheme:
+        raise core.InvalidInputError("output_path is no address; write it like s3://connection@bucket/key")
     if address.scheme == "file":
+        if address.netloc not in {"", "localhost"} or not address.path:
+            raise core.InvalidInputError(
+                "output_path has a file:// address without a path, or with a host; write file:///path"
+            )
         return Path(unquote(address.path))
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 

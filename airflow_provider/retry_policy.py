@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_provider._core import core
+from airflow_provider.inputs import given
 
 try:
     from airflow.sdk import RetryDecision, RetryPolicy
@@ -20,9 +21,14 @@ class RetabRetryPolicy(RetryPolicy):
 
     Args:
         longest: The longest that `Retry-After` may put a try off.
+
+    Raises:
+        InvalidInputError: It is no time of more than 0.
     """
 
     def __init__(self, longest: timedelta = timedelta(hours=1)) -> None:
+        if not isinstance(longest, timedelta) or longest <= timedelta():
+            raise core.InvalidInputError(f"longest must be a timedelta of more than 0, not {given(longest)}")
         self.longest = longest
 
     def evaluate(
@@ -36,7 +42,7 @@ class RetabRetryPolicy(RetryPolicy):
         if isinstance(exception, core.RetabError) and not exception.retryable:
             return RetryDecision.fail(reason=f"{type(exception).__name__}: another try ends as this one did")
         if isinstance(exception, core.ApiError) and exception.retry_after:
-            delay = min(timedelta(seconds=exception.retry_after), self.longest)
+            delay = timedelta(seconds=min(exception.retry_after, self.longest.total_seconds()))
             return RetryDecision.retry(delay, reason=f"Retab asked to wait for {delay.total_seconds():g} s")
         return RetryDecision.default()
 

@@ -21,12 +21,13 @@ from airflow_provider._core import core
 from airflow_provider.clocks import Wait, moment_after
 from airflow_provider.hooks import RetabHook
 from airflow_provider.inputs import (
+    LONGEST,
     OnReview,
+    check_flags,
     check_nodes,
     check_on_review,
     check_seconds,
     check_text,
-    is_rendered_later,
 )
 from airflow_provider.links import RetabRunLink
 from airflow_provider.outcomes import failing_well, is_settled
@@ -74,9 +75,11 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
         self.deferrable = deferrable
         self._pushed: tuple[str, tuple[str, ...]] | None = None
         check_text(run_id=run_id, retab_conn_id=retab_conn_id)
-        if not is_rendered_later(output_nodes):
-            check_nodes(output_nodes)
-        check_seconds(poke_interval=self.poke_interval, timeout=self.timeout, zero={"timeout"})
+        check_flags(deferrable=deferrable)
+        check_nodes(output_nodes, is_rendered=False)
+        # Of a sensor that polls, Airflow itself counts the time, which may be without an end.
+        timeout = self.timeout if deferrable else min(self.timeout, LONGEST)
+        check_seconds(poke_interval=self.poke_interval, timeout=timeout, zero={"timeout"})
 
     @property
     def seconds_between_looks(self) -> float:

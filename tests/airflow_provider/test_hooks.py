@@ -55,6 +55,7 @@ ADDRESSES = {
     "host only": {"host": "retab.example"},
     "host and schema": {"host": "retab.example", "schema": "http"},
     "host and port": {"host": "http://retab.example", "port": 8080},
+    "host with a path, and port": {"host": "http://retab.example/prefix/v1", "port": 8080},
 }
 EXPECTED = [
     "https://retab.example",
@@ -62,6 +63,7 @@ EXPECTED = [
     "https://retab.example",
     "http://retab.example",
     "http://retab.example:8080",
+    "http://retab.example:8080/prefix",
 ]
 
 

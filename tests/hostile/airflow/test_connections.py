@@ -12,6 +12,8 @@ from tests.hostile.harness import Case
 from tests.hostile.retab import RUN_ID
 
 PASSWORD = "proxy-password-4d1c-do-not-show-me"
+DEEP = "[" * 100_000 + "]" * 100_000
+LONG = '{"timeout": ' + "1" * 5000 + "}"
 # Fields of a connection, and what is in them instead.
 FIELDS = {
     "password": ["", " ", "a b", "a\nb", "\x00", "\xe9", None],
@@ -36,16 +38,20 @@ FIELDS = {
             "http://x\r\nHost: y",
         ),
     ],
-    "extra": ["x", "[]", "7", '"x"', "{", "null", "[1]", "{'api': 'auto'}", "[" * 100_000],
+    "extra": ["x", "[]", "7", '"x"', "{", "null", "[1]", "{'api': 'auto'}", "[" * 100_000, DEEP, LONG],
 }
 # Entries of its extra.
 EXTRAS = {
-    "api": ["newest", 7, ["x"], {"x": 1}, True, "x" * 9000],
-    "auth": ["basic", 7, ["x"], {"x": 1}, True],
+    "api": ["newest", 7, ["x"], {"x": 1}, True, "x" * 9000, 0, False, [], {}, "classic "],
+    "auth": ["basic", 7, ["x"], {"x": 1}, True, 0, False, [], {}],
     "timeout": [0, -1, "x", [], {}, "nan", "inf", "1e400", 10**400, True, 86401],
-    "requests_per_second": [0, -1, "x", [], {}, "nan", "-inf", 10**400, True],
+    "requests_per_second": ["1e-300", 1e-12, 0, -1, "x", [], {}, "nan", "-inf", 10**400, True],
     "verify": [7, [], {}, "\x00"],
     "proxy": [
+        0,
+        False,
+        [],
+        " ",
         "x",
         7,
         ["x"],
@@ -55,7 +61,7 @@ EXTRAS = {
         "http://[::1",
         "http://x:0",
     ],
-    "dashboard_url": ["x", 7, ["x"], {"x": 1}, "javascript:alert(1)", "ftp://x"],
+    "dashboard_url": ["x", 7, ["x"], {"x": 1}, "javascript:alert(1)", "ftp://x", 0, False, [], "http://x/\n"],
     "namespace": [7, [], {}, " ", True],
     "upload_hosts": [7, {"x": 1}, [7], "http://x", ["\x00"]],
 }
