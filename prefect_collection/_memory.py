@@ -54,6 +54,13 @@ class Given:
     places: Mapping[str, str] | None = None
     """Start node id -> where its document is."""
 
+    def __post_init__(self) -> None:
+        # Anything else may be written in another way by the next process, which would then start another run.
+        if not isinstance(self.dedupe_key, str | int):
+            raise InvalidInputError(
+                f"dedupe_key must be a string, the same one in each try, not of type {type(self.dedupe_key).__name__}"
+            )
+
     def digest(self, owner: Owner, told: Any) -> str:
         """Return 20 hex digits for this call by this owner; `told` is what is known of the documents."""
         inputs = {name: value for name, value in self.inputs.items() if value not in (None, {})}

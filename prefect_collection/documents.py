@@ -1,12 +1,17 @@
 """Documents as Prefect may store them: paths, URIs and references to files at Retab, never what is in them."""
 
+import re
+import stat
+from collections import deque
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec  # type: ignore[import-untyped]
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from prefect_collection._deciding import Source
 from retab_orchestration import Document, FileReference, InvalidInputError, with_sha256
@@ -22,6 +27,7 @@ __all__ = [
     "facts_of",
     "read_all",
     "refuse_contents",
+    "shown",
     "told_of",
 ]
 
@@ -41,7 +47,10 @@ class RemoteFile:
     @property
     def name(self) -> str:
         """What Retab shall call it: the last part of the URI."""
-        return self.uri.partition("?")[0].rstrip("/").rpartition("/")[2]
+        links = self.uri.partition("?")[0].split("::")
+        # Of a chain such as zip://a.pdf::file:///b.zip the first address is that of the file, the others lead there.
+        first = next((link for link in links if "://" in link), links[0])
+        return first.rstrip("/").rpartition("/")[2]
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Open it for reading.
@@ -50,6 +59,8 @@ class RemoteFile:
             InvalidInputError: There is no filesystem for the URI's scheme here.
         """
         scheme = self.uri.partition("://")[0][:20]
+        if scheme in LocalFileSystem.protocol:
+            _check_file(self.uri)
         try:
             return cast("BinaryIO", fsspec.open(self.uri, mode).open())
         except ImportError as error:
@@ -76,7 +87,25 @@ class RemoteFile:
         return self.uri
 
 
+def _check_file(uri: str) -> None:
+    """Refuse a pipe or a device: a filesystem would open it, and wait for somebody to write to it."""
+    try:
+        mode = Path(LocalFileSystem._strip_protocol(uri)).stat().st_mode  # noqa: SLF001  fsspec has no other name for it
+    except (OSError, ValueError):
+        return  # which opening it tells
+    if not stat.S_ISREG(mode):
+        raise InvalidInputError(f"{shown(uri)} is a folder, a pipe or a device; give the path of one file")
+
+
 StoredDocument = Path | RemoteFile | FileReference
+
+
+def shown(place: str) -> str:
+    """Return where a document is as an error may show it: an address without user, query and fragment."""
+    if "://" not in place:
+        return place
+    return re.sub(r"://[^/@]*@", "://", re.split(r"[?#]", place, maxsplit=1)[0])
+
 
 DocumentFacts = tuple[str, ...]
 """How the documents of a call looked when they were read: a word for each, in the order of their nodes."""
@@ -190,6 +219,8 @@ def _as_document(name: str, given: Any) -> StoredDocument:
         raise InvalidInputError(f"{name} must be {_ACCEPTED}, not of type {type(given).__name__}")
     if not given.strip():
         raise InvalidInputError(f"{name} is an empty string; give {_ACCEPTED}")
+    if given.startswith("://"):
+        raise InvalidInputError(f"{name} is an address without a scheme; give {_ACCEPTED}")
     return RemoteFile(given) if "://" in given else Path(given)
 
 
@@ -203,11 +234,21 @@ def refuse_contents(name: str, value: Any) -> None:
 
     Args:
         name: What to call the value in the error.
-        value: A parameter; maps, lists and tuples are looked into.
+        value: A parameter; maps, lists, tuples and sets are looked into.
 
     Raises:
-        InvalidInputError: The value is, or holds, bytes, an open file or a `Document` around them.
+        InvalidInputError: The value is, or holds, bytes, an open file or a `Document` around them; or it holds itself.
     """
+    try:
+        _refuse_contents(name, value)
+    except RecursionError:
+        raise InvalidInputError(
+            f"{name} is not JSON: it is nested too deep, or in itself; give dicts, lists, strings, numbers, booleans, "
+            "None"
+        ) from None
+
+
+def _refuse_contents(name: str, value: Any) -> None:
     if isinstance(value, bytes | bytearray | memoryview | Document) or callable(getattr(value, "seek", None)):
         raise InvalidInputError(
             f"{name} is of type {type(value).__name__}, and Prefect stores what a flow is called with: "
@@ -215,7 +256,8 @@ def refuse_contents(name: str, value: Any) -> None:
         )
     if isinstance(value, Mapping):
         for key, item in value.items():
-            refuse_contents(_place(name, key), item)
-    elif isinstance(value, list | tuple):
+            _refuse_contents(f"a key of {name}", key)
+            _refuse_contents(_place(name, key), item)
+    elif isinstance(value, list | tuple | AbstractSet | deque):
         for index, item in enumerate(value):
-            refuse_contents(f"{name}[{index}]", item)
+            _refuse_contents(f"{name}[{index}]", item)

@@ -13,7 +13,7 @@ from prefect_collection.cancelling import cancel_retab_runs
 from prefect_collection.documents import DocumentInput, refuse_contents
 from prefect_collection.outputs import OutputTarget
 from prefect_collection.tasks import acreate_run, await_for_run, create_run, wait_for_run
-from prefect_collection.waiting import OnReview, run_logger
+from prefect_collection.waiting import OnReview, check_wait, run_logger
 from retab_orchestration import WorkflowRun
 
 __all__ = ["RetabFlow", "arun_workflow", "run_workflow"]
@@ -110,6 +110,7 @@ def run_workflow(
         ReviewRequiredError: The run waits for a human, and `on_review` is `fail`.
         WaitTimeoutError: The run took longer, and was cancelled or goes on, as the message says.
     """
+    check_wait(poll_interval_seconds, output_nodes)
     target = OutputTarget.read(output_path)
     run_id = create_run(
         workflow_id,
@@ -152,6 +153,7 @@ async def arun_workflow(
     dedupe_key: str = "0",
 ) -> dict[str, Any]:
     """Do what `run_workflow` does, awaiting."""
+    check_wait(poll_interval_seconds, output_nodes)
     target = OutputTarget.read(output_path)
     run_id = await acreate_run(
         workflow_id,

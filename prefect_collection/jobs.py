@@ -1,17 +1,27 @@
 """A workflow as Prefect stores it, with its account and its inputs, and a run of it that goes on without us."""
 
+import json
 from collections.abc import Awaitable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from prefect.blocks.abstract import JobBlock, JobRun
-from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, ValidationInfo, field_validator
+from prefect.client.schemas.objects import BlockDocument
+from pydantic import (
+    ConfigDict,
+    Field,
+    HttpUrl,
+    PositiveFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from prefect_collection._accounts import aasked, awaited
 from prefect_collection.blocks import DOCUMENTATION, LOGO, Credentials, RetabCredentials, name_of
 from prefect_collection.documents import DocumentInput, as_documents, refuse_contents
 from prefect_collection.tasks._creation import creation_of_run
 from prefect_collection.tasks._once import aonce
-from prefect_collection.waiting import Waiting, outcome_of
+from prefect_collection.waiting import Waiting, check_wait, outcome_of
 from retab_orchestration import AsyncRetabClient, InvalidInputError, RetabError, WorkflowRun
 
 __all__ = ["RetabRun", "RetabWorkflow"]
@@ -94,6 +104,13 @@ class RetabRun(JobRun[dict[str, Any]]):
         return run.final_outputs
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("two keys of a dict are the same as text")
+    return fields
+
+
 class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would be registered as a block of its own
     """A workflow at Retab together with what to run it on.
 
@@ -156,6 +173,23 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
         refuse_contents(str(info.field_name), given)  # pydantic would take bytes for a path
         return given
 
+    @model_validator(mode="after")
+    def _must_be_waited_for(self) -> Self:
+        check_wait(self.poll_interval_seconds, self.output_nodes or None)
+        return self
+
+    def _to_block_document(self, *given: Any, **named: Any) -> BlockDocument:
+        """Return what Prefect stores, unless that would be something else: NaN would become null, a date a text."""
+        for node, value in self.json_inputs.items():
+            try:
+                json.loads(json.dumps(value, allow_nan=False), object_pairs_hook=_object)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise InvalidInputError(
+                    f"json_inputs[{node!r}] is not JSON, and would be stored as something else: {error}; give dicts, "
+                    "lists, strings, numbers, booleans, None"
+                ) from None
+        return super()._to_block_document(*given, **named)
+
     async def trigger(self, dedupe_key: str = "0") -> RetabRun:
         """Start a run and return it; nothing is waited for.
 
@@ -196,7 +230,7 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
         return RetabRun(
             run_id,
             credentials=self.credentials,
-            output_nodes=self.output_nodes,
+            output_nodes=self.output_nodes or None,
             poll_interval_seconds=self.poll_interval_seconds,
             timeout_seconds=self.timeout_seconds,
         )

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, TypedDict
@@ -45,18 +47,48 @@ class OutputTarget:
         """Check what a task was given; None for none.
 
         Raises:
-            InvalidInputError: It is no path, or no filesystem is known here for its scheme.
+            InvalidInputError: It is no path, no filesystem is known here for its scheme, or it takes no file.
         """
         if given is None:
             return None
         if isinstance(given, str) and given.strip():
             is_folder = given.endswith(("/", os.sep))
-            return cls(_checked_uri(given) if "://" in given else Path(given), is_folder)
+            return cls(_checked_uri(given) if "://" in given else Path(given), is_folder).checked()
         if callable(getattr(given, "open", None)) and callable(getattr(given, "is_dir", None)):
-            return cls(given, is_folder=False)
-        if isinstance(given, os.PathLike):
-            return cls(Path(given), is_folder=False)
+            return cls(given, is_folder=False).checked()
+        if isinstance(given, os.PathLike) and isinstance(os.fspath(given), str):
+            return cls(Path(given), is_folder=False).checked()
         raise InvalidInputError(f"output_path must be a path or a URI, not of type {type(given).__name__}")
+
+    def checked(self) -> "OutputTarget":
+        """Return it, unless it is local and takes no file: opening a pipe would wait for who reads from it.
+
+        Raises:
+            InvalidInputError: It takes none; the message says why.
+        """
+        if not isinstance(self.path, Path):
+            return self
+        place = self.path.absolute()
+        try:
+            mode = place.stat().st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"output_path cannot be looked at ({_reason(error)}); check it") from None
+        if stat.S_ISDIR(mode) or self.is_folder:
+            place /= "run.json"
+        elif not stat.S_ISREG(mode):
+            raise InvalidInputError(
+                "output_path is a pipe or a device; give the path of a file, or of a folder"
+            )
+        elif place.exists() and os.access(place, os.W_OK):
+            return self
+        folder = next(parent for parent in place.parents if parent.exists())
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise InvalidInputError(f"output_path cannot be written ({_reason(error)}); check it") from None
+        return self
 
     def write(self, run: WorkflowRun) -> Manifest:
         """Write the outputs of a completed run as JSON; a run that goes on has none to write."""
@@ -91,10 +123,18 @@ def _encoded(outputs: dict[str, Any]) -> bytes:
         return json.dumps(outputs, sort_keys=True).encode()
 
 
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or "it has a character that no path has"
+
+
 def _checked_uri(uri: str) -> str | Path:
     scheme = uri.partition("://")[0]
-    if scheme == "file":
-        return Path(uri.removeprefix("file://"))
+    if not scheme:
+        raise InvalidInputError(
+            "output_path is an address without a scheme; write it like s3://bucket/key, or give a path"
+        )
+    if scheme in {"file", "local"}:
+        return Path(uri.partition("://")[2])
     try:
         fsspec.get_filesystem_class(scheme)
     except ImportError as error:

@@ -1,7 +1,7 @@
 """How a wait is asked for, what it logs, and what its end means: the same for tasks, flows and blocks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from logging import Logger, LoggerAdapter
 from typing import Any, Literal, get_args
 
@@ -16,12 +16,14 @@ from retab_orchestration import (
     WaitTimeoutError,
     WorkflowRun,
 )
+from retab_orchestration.models import is_id
 
 __all__ = [
     "OnReview",
     "RunLogger",
     "Waiting",
     "cancelled",
+    "check_wait",
     "ended_before",
     "not_cancelled",
     "outage_log",
@@ -83,7 +85,7 @@ class Waiting:
             )
         logger = run_logger()
         self._log_status, self._log_outage = status_log(logger), outage_log(run_id, logger)
-        self._poll = PollPolicy(interval=poll_interval_seconds)
+        self._poll = _poll_policy(poll_interval_seconds)
         self._on_review = "wait" if on_review == "wait" else "return"
         self._timeout = timeout_seconds
         self._since: float | None = None
@@ -110,6 +112,32 @@ class Waiting:
         before, self._since = self._since, time.monotonic()
         if before is not None and self._timeout is not None and not self._is_asked:
             self._timeout = max(self._timeout - (self._since - before), _ONE_LOOK)
+
+
+def check_wait(poll_interval_seconds: Any, output_nodes: Any) -> None:
+    """Refuse before a run is created what its wait would refuse once it is there.
+
+    Raises:
+        InvalidInputError: The interval is none, or what should be node ids is something else; the message names it.
+    """
+    _poll_policy(poll_interval_seconds)
+    if output_nodes is None:
+        return
+    listed = (
+        isinstance(output_nodes, Sequence) and not isinstance(output_nodes, str) and len(output_nodes) > 0
+    )
+    if not listed or not all(isinstance(node, str) and node and is_id(node) for node in output_nodes):
+        raise InvalidInputError(
+            "output_nodes must be a list of node ids, or None for the workflow's own outputs; copy the ids from Retab"
+        )
+
+
+def _poll_policy(poll_interval_seconds: Any) -> PollPolicy:
+    try:
+        return PollPolicy(interval=poll_interval_seconds)
+    except InvalidInputError as error:
+        told = str(error).replace("PollPolicy.interval", "poll_interval_seconds")
+        raise InvalidInputError(told) from None
 
 
 def outage_log(run_id: str, logger: RunLogger) -> Callable[[ApiError | None], None]:

@@ -1,6 +1,7 @@
 """Why a call starts nothing, and what its user can do about it."""
 
 from prefect_collection._memory import Record
+from prefect_collection.documents import shown
 from prefect_collection.tasks._creation import Creation
 from retab_orchestration import CreateOutcomeUnknownError, InvalidInputError
 
@@ -39,4 +40,4 @@ def several(creation: Creation, records: list[Record]) -> InvalidInputError:
 
 
 def _places_of(creation: Creation) -> str:
-    return ", ".join(creation.places.values())
+    return ", ".join(map(shown, creation.places.values()))

@@ -5,9 +5,12 @@ import json
 import pickle
 import subprocess
 import sys
+from datetime import UTC, datetime
+from decimal import Decimal
 from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from prefect.blocks.core import Block
@@ -183,6 +186,36 @@ def test_output_nodes_choose_what_is_fetched(credentials, invoice):
         return await job.fetch_result()
 
     assert list(asyncio.run(run())) == ["extract-node-1"]
+
+
+def test_empty_output_nodes_are_those_that_the_workflow_ends_with(credentials, invoice):
+    workflow = RetabWorkflow(
+        credentials=credentials,
+        workflow_id="wf_invoice",
+        documents={"start-node-1": invoice},
+        output_nodes=[],
+    )
+
+    async def run():
+        job = await workflow.trigger()
+        await job.wait_for_completion()
+        return await job.fetch_result()
+
+    assert list(asyncio.run(run())) == ["end-node-1"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), datetime(2026, 1, 1, tzinfo=UTC), {1}, Decimal("1.10"), {1: "a", "1": "b"}],
+    ids=repr,
+)
+def test_what_would_be_stored_as_something_else_is_not_stored(credentials, value):
+    workflow = RetabWorkflow(
+        credentials=credentials, workflow_id="wf_echo", json_inputs={"json-node-1": value}
+    )
+
+    with pytest.raises(InvalidInputError, match=r"json_inputs\['json-node-1'\] is not JSON"):
+        workflow._to_block_document(name="echo", block_schema_id=uuid4(), block_type_id=uuid4())
 
 
 def started(workflow_id, **inputs):

@@ -1,5 +1,6 @@
 import io
 import traceback
+from collections import deque
 from pathlib import Path
 
 import fsspec
@@ -54,6 +55,10 @@ def test_no_documents_stay_none():
         io.BytesIO(b"%PDF"),
         Document(b"%PDF", filename="a.pdf"),
         [{"deep": [b"%PDF"]}],
+        {b"%PDF"},
+        frozenset({b"%PDF"}),
+        deque([b"%PDF"]),
+        {b"%PDF": "a key"},
     ],
 )
 def test_contents_are_refused_and_not_repeated(contents):
@@ -70,6 +75,9 @@ def test_contents_are_refused_and_not_repeated(contents):
         ("memory://a.pdf", "a.pdf"),
         ("https://example.com/a.pdf?signature=b/c", "a.pdf"),
         ("gs://bucket/folder/", "folder"),
+        ("zip://folder/a.pdf::s3://bucket/all.zip", "a.pdf"),
+        ("simplecache::s3://bucket/a.pdf", "a.pdf"),
+        ("zip://a.pdf::https://example.com/all.zip?signature=b/c", "a.pdf"),
     ],
 )
 def test_a_uri_names_its_document_by_its_last_part(uri, name):
