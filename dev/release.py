@@ -52,7 +52,7 @@ def _install(into: Path, index: str) -> Path:
 
 def _use(programs: Path, into: Path, started: list[Process]) -> Any:
     """Start a run at an emulator, both as they were installed, and return what is known of them then."""
-    command = [programs / "retab-emulator", "--speed", "100"]
+    command = (programs / "retab-emulator", "--speed", "100")
     emulator = Process("retab-emulator", command, output=into / "emulator.log")
     started.append(emulator)
     emulator.wait_until(lambda: LISTENING in emulator.tail(), timeout=60)
