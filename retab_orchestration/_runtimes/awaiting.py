@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 # Bytes of a body that are read in one go, for each change of thread costs as much as it takes to send 100 KiB.
 _READ_AHEAD = 1024 * 1024
+# Parts of an answer between which the others on the loop may go on: they may be chunks of a byte each.
+_PARTS_AT_ONCE = 100
 # Requests in flight of one account in one loop, and how many of those may be creates or uploads. More would gain
 # nothing: past this the loop is busy with answers.
 _IN_FLIGHT = 32
@@ -160,9 +162,13 @@ class AsyncioRuntime(Clocks):
             if answer.is_wanted:
                 parts = aiter(cast("AsyncGenerator[bytes, None]", response.stream))
                 async with aclosing(cast("AsyncGenerator[bytes, None]", parts)):
+                    taken = 0
                     async for part in parts:
+                        taken += 1
                         if not answer.take(part):
                             break
+                        if taken % _PARTS_AT_ONCE == 0:
+                            await asyncio.sleep(0)
             if has_surplus(response):
                 await response.extensions["network_stream"].aclose()
         finally:

@@ -43,8 +43,7 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.received += data
         if len(self.received) > _MOST_RECEIVED:
-            self._is_held = True
-            self.transport.pause_reading()
+            self._hold()
         self._wake()
 
     def eof_received(self) -> None:
@@ -70,6 +69,8 @@ class Line(asyncio.Protocol):
             OSError: The connection broke.
         """
         if self.received:
+            if seconds <= 0:
+                self._hold()  # what came in time is read, and no more
             await asyncio.sleep(0)
         else:
             if not self.is_over:
@@ -80,7 +81,7 @@ class Line(asyncio.Protocol):
                 return b""
         data = bytes(self.received[:_MOST_READ])
         del self.received[:_MOST_READ]
-        if self._is_held and len(self.received) <= _MOST_RECEIVED:
+        if self._is_held and seconds > 0 and len(self.received) <= _MOST_RECEIVED:
             self._is_held = False
             self.transport.resume_reading()
         return data
@@ -122,6 +123,11 @@ class Line(asyncio.Protocol):
         if transport is None:
             raise OSError("the connection is closed")
         self.use(transport)
+
+    def _hold(self) -> None:
+        if not self._is_held:
+            self._is_held = True
+            self.transport.pause_reading()
 
     def _check(self) -> None:
         if self.is_over or self.transport.is_closing():

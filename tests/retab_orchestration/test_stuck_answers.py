@@ -221,7 +221,11 @@ def test_outputs_that_drip_end_the_wait_too():
 
 
 def flooding(piece):
+    """Return a script that answers once, so that the client has all that it makes once, and then floods it."""
+
     def script(connection):
+        connection.request()
+        connection.send(ok(b'{"id": "run_1", "status": "running"}'))
         connection.request()
         connection.send(head(200, transfer_encoding="chunked") if piece.endswith(b" \r\n") else b"")
         while True:
@@ -234,6 +238,7 @@ def flooding(piece):
 def test_a_flood_of_tiny_parts_lets_the_loop_go_on(piece):
     async def main(url):
         async with AsyncRetabClient("k", url, timeout=1, retry=RetryPolicy(attempts=1), **OPTIONS) as client:
+            await client.get_run("run_1", outputs=False)
             asking = asyncio.create_task(client.get_run("run_1", outputs=False))
             lags = []
             while not asking.done():
