@@ -96,6 +96,20 @@ class RetabCredentials(CredentialsBlock):
         self.get_client().close()
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what a result store, or a process elsewhere, may keep: the name, by which the block is loaded again.
+
+        Raises:
+            InvalidInputError: The block was never saved, and has no name: what is left of it is its key.
+        """
+        name = name_of(self)
+        if name is None:
+            raise InvalidInputError(
+                "a Retab Credentials block that was never saved would be stored with its API key: save it, and hand on "
+                "its name, or the saved block"
+            )
+        return load_credentials, (name,)
+
     def get_client(self) -> RetabClient:
         """Return a blocking client of this account; close it, or use it in a `with`."""
         return RetabClient(**self._settings())

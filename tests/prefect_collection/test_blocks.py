@@ -172,6 +172,24 @@ def test_a_run_whose_block_was_never_saved_is_not_stored(credentials):
     assert copy.copy(RetabRun("run_1")).credentials is None
 
 
+def test_an_account_is_stored_by_its_name_alone_and_so_is_a_workflow_with_it(credentials):
+    credentials._block_document_name = "retab"
+
+    for block in (credentials, RetabWorkflow(credentials=credentials, workflow_id="wf_invoice")):
+        content = base64.b64decode(PickleSerializer().dumps({"deep": [block]}))
+        assert API_KEY.encode() not in content
+        assert b"retab" in content
+
+
+def test_an_account_that_was_never_saved_is_not_stored(credentials):
+    for block in (credentials, RetabWorkflow(credentials=credentials, workflow_id="wf_invoice")):
+        with pytest.raises(InvalidInputError, match=r"never saved.*save it") as refused:
+            PickleSerializer().dumps({"deep": [block]})
+
+        assert API_KEY not in str(refused.value)
+        assert copy.deepcopy(block) == copy.copy(block) == block
+
+
 def test_output_nodes_choose_what_is_fetched(credentials, invoice):
     workflow = RetabWorkflow(
         credentials=credentials,
