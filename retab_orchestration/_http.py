@@ -1,6 +1,7 @@
 """The values that go to and come from a server, and the outside world as the core sees it; never a socket."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -138,11 +139,11 @@ class Runtime(Protocol):
         """Do work that takes a while without holding up anybody else; `slow` is what a disk may hold up for ever."""
         ...
 
-    def lock(self, name: str, seconds: float | None = None) -> AbstractAsyncContextManager[None]:
+    def lock(self, name: str, seconds: float = math.inf) -> AbstractAsyncContextManager[None]:
         """Return a lock that everyone with this name in this runtime shares.
 
         Raises:
-            TimeoutError: Somebody else has held it for so many seconds.
+            ApiTimeoutError: When it is entered: others have held it for so many seconds.
         """
         ...
 

@@ -1,7 +1,6 @@
 """Finding out, once per server and key and with reads only, which routes and which header a server takes."""
 
 import copy
-import math
 from typing import Any
 
 from retab_orchestration import errors
@@ -43,23 +42,9 @@ class Dialects:
         _found.pop(self._key, None)
 
     async def _find_out(self, attempts: int) -> Dialect:
-        """Ask once for everybody who wants to know at this moment; they share a failure as well.
-
-        Raises:
-            ApiTimeoutError: Somebody else asks, who has more time, and was not answered in ours.
-        """
-        left = self._sender.seconds_left()
-        try:
-            return await self._find_out_within(None if math.isinf(left) else left, attempts)
-        except TimeoutError:
-            raise errors.ApiTimeoutError(
-                "the server was asked which routes it has, and did not answer in time; try again later",
-                sent=False,
-            ) from None
-
-    async def _find_out_within(self, seconds: float | None, attempts: int) -> Dialect:
+        """Ask once for everybody who wants to know at this moment; they share a failure as well."""
         asked = self._sender.runtime.now()
-        async with self._sender.runtime.lock(self._sender.settings.account, seconds):
+        async with self._sender.runtime.lock(self._sender.settings.account, self._sender.seconds_left()):
             failed_at, failure = _failures.get(self._key, (asked, None))
             if failure is not None and failed_at > asked:
                 raise copy.copy(failure)

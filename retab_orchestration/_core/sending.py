@@ -117,7 +117,7 @@ class Sender:
         return min(max(drawn, asked or 0.0), self.seconds_left())
 
     def seconds_left(self) -> float:
-        """Return for how long the last answer may still take; infinity for as long as it takes."""
+        """Return how long it may take until the last answer is there."""
         return math.inf if self.until is None else max(0.0, self.until - self.runtime.now())
 
     async def send(self, call: Call[T], dialect: Dialect) -> T:

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import functools
 import heapq
+import math
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -188,7 +189,7 @@ class AsyncioRuntime(Clocks):
         return await _in_thread(work, slow=slow)
 
     @asynccontextmanager
-    async def lock(self, name: str, seconds: float | None = None) -> AsyncIterator[None]:
+    async def lock(self, name: str, seconds: float = math.inf) -> AsyncIterator[None]:
         """Hold a lock of this process."""
         async with held_in_loop(name, seconds):
             yield

@@ -1,5 +1,6 @@
 """The runtime that blocks: a coroutine of the core that awaits it is never suspended."""
 
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -73,7 +74,7 @@ class BlockingRuntime(Clocks):
         return work()
 
     @asynccontextmanager
-    async def lock(self, name: str, seconds: float | None = None) -> AsyncIterator[None]:
+    async def lock(self, name: str, seconds: float = math.inf) -> AsyncIterator[None]:
         """Hold a lock of this process; a signal handler that runs in the thread which holds it goes on."""
         with held(name, seconds):
             yield

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import httpcore
 
+from retab_orchestration._problems import is_anothers
 from retab_orchestration._runtimes.limits import Limits
 from retab_orchestration._runtimes.proxies import Proxy, TunnelAnswer, ask_for_tunnel
 from retab_orchestration._runtimes.wire import failing_as
@@ -147,9 +148,9 @@ def _connect(host: str, port: int, limits: Limits) -> Stream:
                 sock.settimeout(left / (len(addresses) - number + 1))
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError:
+            except OSError as error:
                 sock.close()
-                if number == len(addresses):
+                if number == len(addresses) or is_anothers(error):
                     raise
             except BaseException:
                 sock.close()

@@ -141,7 +141,7 @@ class Transport:
             target = place.scheme + b"://" + place.name + target
             if kind.proxy.authorization is not None:
                 headers.append((b"Proxy-Authorization", kind.proxy.authorization))
-        timeout = {"connect": limits, "read": limits, "write": limits, "pool": None}
+        timeout = {"connect": limits, "read": limits, "write": limits, "pool": request.timeout}
         return httpcore.Request(
             request.method,
             httpcore.URL(scheme=place.scheme, host=place.host, port=place.port, target=target),

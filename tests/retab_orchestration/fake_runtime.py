@@ -1,5 +1,6 @@
 """The outside world in memory: the network is the emulator's core, and time passes only while somebody sleeps."""
 
+import math
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -101,7 +102,7 @@ class FakeRuntime:
         self.clock.time += seconds
 
     @asynccontextmanager
-    async def lock(self, name, seconds=None):
+    async def lock(self, name, seconds=math.inf):
         yield
 
     def now(self):
