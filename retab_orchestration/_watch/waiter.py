@@ -27,6 +27,10 @@ _EARLY = 0.1
 _LATE = 0.5
 _SOON = 0.5
 _SHORTEST_WAIT = 0.5
+# Seconds that a look may take, so that a few that hang do not hold the others up for as long as a request may take.
+# Each look that fails doubles them for the next: an answer may take as long as the account says.
+_LONGEST_LOOK = 15.0
+_MOST_DOUBLINGS = 16
 # Seconds for which the list alone may tell of a run: as long again as was waited already, within these. A list that
 # stays behind would show it as running for ever.
 _LISTED_FOR = (600.0, 3600.0)
@@ -94,6 +98,12 @@ class Waiter:
         """Return when its answer must be there: at the deadline, or a little later when it is asked for at that."""
         deadline = self.wait.schedule.deadline
         return deadline if deadline is None or now < deadline else deadline + LAST_LOOK
+
+    def seconds(self, now: float) -> float:
+        """Return how long a look that begins now may take; past its own deadline a wait is over, whatever it does."""
+        left = self.wait.seconds_left(now)
+        failures = min(self.wait.schedule.errors.failures, _MOST_DOUBLINGS)
+        return min(_LONGEST_LOOK * 2.0**failures, math.inf if left is None else left)
 
     def is_over(self, now: float) -> bool:
         """Tell whether its last look took too long as well."""

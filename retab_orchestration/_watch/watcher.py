@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 # Seconds without a word from the list after which nobody waits for it any longer.
 _LONGEST_SILENCE = 2.0
-# Seconds that one look may take, so that a few that hang do not hold the others up for as long as a request may take.
+# Seconds that the list, or a question about reviews, may take.
 _LONGEST_LOOK = 15.0
 # So many are asked for one by one while the list is being read.
 _AT_ONCE = 16
@@ -143,8 +143,7 @@ class RunWatcher:
         now, waiters = self._runtime.now(), self._waiters.get(run_id, ())
         if all(self._agenda.hold_up(waiter, now) for waiter in waiters):
             return
-        left = (waiter.wait.seconds_left(now) for waiter in waiters)
-        seconds = min([_LONGEST_LOOK, *filter(None, left)])
+        seconds = max((waiter.seconds(now) for waiter in waiters), default=0.0)
         try:
             answer = await self._session.exchange_once(shared.get_run(run_id), seconds=seconds)
             run = checked_run(answer, run_id)

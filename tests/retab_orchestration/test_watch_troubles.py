@@ -349,3 +349,48 @@ def test_two_waits_for_one_run_have_an_error_each(clock, refusal):
     assert first is not second
     assert (type(first), first.args, first.__dict__) == (type(second), second.args, second.__dict__)
     assert first.__traceback__ is not None
+
+
+class Slow(Quick):
+    """Takes its time for each run, and is given up by whoever has less."""
+
+    seconds = 20.0
+
+    async def send(self, request):
+        if not request.path.startswith("/v1/workflows/runs/"):
+            return await super().send(request)
+        if request.timeout < self.seconds:
+            await asyncio.sleep(request.timeout)
+            raise ApiTimeoutError("no answer in time")
+        await asyncio.sleep(self.seconds)
+        return await super().send(request)
+
+
+def test_an_answer_may_take_as_long_as_the_account_says(clock):
+    world = World(clock, runtime=Slow)
+
+    assert statuses(world.wait([world.start(5)])) == {RunStatus.COMPLETED}
+    assert world.runtime.now() < 60
+
+
+def test_a_hasty_wait_does_not_hurry_the_looks_of_another_for_the_same_run(clock):
+    world = World(clock, runtime=Slow)
+    world.runtime.seconds = 10.0
+    run_id = world.start(5)
+
+    async def hasty():
+        while True:
+            began = world.runtime.now()
+            with pytest.raises(WaitTimeoutError):
+                await world.client.wait_for_run(run_id, outputs=False, timeout=1.0)
+            assert world.runtime.now() - began < 7
+
+    async def both():
+        other = asyncio.ensure_future(hasty())
+        run = await world.client.wait_for_run(run_id, outputs=False)
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        return run
+
+    assert world.run(both()).status is RunStatus.COMPLETED
+    assert world.runtime.now() < 60
