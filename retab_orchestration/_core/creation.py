@@ -8,7 +8,15 @@ from typing import Protocol
 
 from retab_orchestration import errors
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
-from retab_orchestration._core.own_runs import begun, begun_of, own_runs, remember_own
+from retab_orchestration._core.own_runs import (
+    begun,
+    begun_of,
+    latest_of,
+    note_begun,
+    note_own,
+    own_runs,
+    remember_own,
+)
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import FAILED, Siblings, always_failed_before, kept_of, until_listed
 from retab_orchestration._core.tags import Tags, tags_of
@@ -45,6 +53,8 @@ class Creation:
         self._send = send
         self._siblings = Siblings(session, new, fingerprint)
         self._failures = 0
+        self._what = (session, new.identity, fingerprint)
+        self._known_before: tuple[str | None, datetime | None] | None = None
         # What an earlier process has sent and not heard of may act as late as what this one sends.
         self._lost = int(new.identity.begun is not None)
 
@@ -55,7 +65,8 @@ class Creation:
             InputsChangedError: It has other inputs, and the identity may have one run only.
             CreateOutcomeUnknownError: There may be one that the list did not come to.
         """
-        cut_off_at = begun_of(self._session, self.new.identity, self._fingerprint)
+        self._known_before = latest_of(*self._what)
+        cut_off_at = begun_of(*self._what)
         identity = replace(self.new.identity, begun=cut_off_at)
         self.new, self._lost = replace(self.new, identity=identity), int(cut_off_at is not None)
         look = partial(self._siblings.tagged, identity.since)
@@ -103,21 +114,32 @@ class Creation:
 
     async def send(self) -> WorkflowRun:
         """Send the create, and do what follows its answers until there is a run."""
-        what = (self._session, self.new.identity, self._fingerprint)
-        with begun(*what, is_lost=lambda: self._lost > 0):
-            step, run = Step.SEND, None
-            while step is Step.SEND or run is None:
-                answer, run, error = await self._sent()
-                self._lost += answer is Answer.LOST
-                search, tags = Search.NOT_YET, Tags.UNKNOWN
-                while (step := self._step(answer, search, tags)) is Step.SEARCH:
-                    search, tags, run = await self._search()
-                if step in {Step.RAISE_LAST, Step.RAISE_UNKNOWN} and error is not None:
-                    raise self._raised(step, answer, error)
-            if step is Step.SETTLE:
-                run = await self._siblings.settled(run)
-        remember_own(*what, run.id)
+        # By what has interrupted this thread, or by blocking code on its loop, one may have been made meanwhile.
+        is_news = self._known_before not in {None, latest_of(*self._what)}
+        if is_news and (run := await self.adopt()) is not None:
+            return run
+        with begun(*self._what, is_lost=lambda: self._lost > 0):
+            run = await self._sent_and_found()
+        remember_own(*self._what, run.id)
         return run
+
+    async def _sent_and_found(self) -> WorkflowRun:
+        while True:
+            answer, run, error = await self._sent()
+            before = self._known_before
+            # What came in between may have made a run as well.
+            is_overtaken = before is not None and latest_of(*self._what)[0] != before[0]
+            self._lost += (answer is Answer.LOST) + is_overtaken
+            search, tags = Search.NOT_YET, Tags.UNKNOWN
+            while (step := self._step(answer, search, tags)) is Step.SEARCH:
+                search, tags, run = await self._search()
+            if step is Step.RETURN and run is not None:
+                return run
+            if step is Step.SETTLE and run is not None:
+                note_own(*self._what, run.id)  # whatever breaks this off, and however far the list lags
+                return await self._siblings.settled(run)
+            if step is not Step.SEND and error is not None:
+                raise self._raised(step, answer, error)
 
     def _step(self, answer: Answer, search: Search, tags: Tags) -> Step:
         again = self.new.is_tried_again
@@ -146,6 +168,7 @@ class Creation:
     async def _sent(self) -> _Answered:
         answered: set[str] = set()
         while True:
+            note_begun(*self._what)
             try:
                 run = await self._send(self.new, failed=self._failures)
             except errors.CreateOutcomeUnknownError as unknown:

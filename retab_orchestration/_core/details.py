@@ -11,6 +11,7 @@ from retab_orchestration._core.session import Session
 from retab_orchestration._inputs import checked_id
 from retab_orchestration._texts import is_id, kind_of
 from retab_orchestration.models import (
+    RouteFamily,
     RunError,
     RunStatus,
     Step,
@@ -46,8 +47,12 @@ async def list_steps(session: Session, run_id: str) -> list[Step]:
     Raises:
         UnreadableAnswerError: There are steps of other runs among them.
     """
-    calls = classic.list_steps if await session.family() == "classic" else current.list_steps
-    steps: list[Step] = await everything(session, lambda after: calls(run_id, after))
+
+    async def read(family: RouteFamily) -> list[Step]:
+        calls = classic.list_steps if family == "classic" else current.list_steps
+        return await everything(session, lambda after: calls(run_id, after))
+
+    steps = await session.in_routes(read)
     check_about("run", run_id, (step.run_id for step in steps), run_id=run_id)
     return steps
 

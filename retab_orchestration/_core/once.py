@@ -70,11 +70,9 @@ async def create_once(
     try:
         return await _create_on(session, await session.family(), new, adopt=adopt, on_progress=on_progress)
     except _OtherRoutesError:
-        # Nothing was sent that could act, and it is to be looked for in another way.
+        # It is to be looked for in another way: before that, a create whose answer was lost may have been sent.
         try:
-            return await _create_on(
-                session, await session.family(), new, adopt=adopt, on_progress=on_progress
-            )
+            return await _create_on(session, await session.family(), new, adopt=True, on_progress=on_progress)
         except _OtherRoutesError:
             raise errors.UnsupportedRouteError(
                 "the server has turned out to have other routes twice, as one behind a gateway does that is being "
@@ -200,7 +198,8 @@ async def _send(
         if await session.family_anew() == family:
             raise
         raise _OtherRoutesError("the server has other routes by now") from None
-    remember_created(session, run)
+    if family == "current":  # classic routes take no tags, on a server that keeps them as well
+        remember_created(session, run)
     return run
 
 

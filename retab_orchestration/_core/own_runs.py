@@ -17,6 +17,9 @@ __all__ = [
     "begun",
     "begun_of",
     "is_earlier",
+    "latest_of",
+    "note_begun",
+    "note_own",
     "own_runs",
     "own_runs_of_any_generation",
     "remember_own",
@@ -75,8 +78,8 @@ def begun(
         fingerprint: What stands for its inputs.
         is_lost: Whether an error leaves open what became of an earlier sending.
     """
+    note_begun(session, identity, fingerprint)
     known = _known(session, identity)
-    known.begun[fingerprint] = session.runtime.utc()
     try:
         yield
     except errors.CreateOutcomeUnknownError:
@@ -85,6 +88,11 @@ def begun(
         if not is_lost():
             known.begun.pop(fingerprint, None)
         raise
+
+
+def note_begun(session: Session, identity: RunIdentity, fingerprint: str) -> None:
+    """Keep that a create is sent now."""
+    _known(session, identity).begun[fingerprint] = session.runtime.utc()
 
 
 def begun_of(session: Session, identity: RunIdentity, fingerprint: str) -> datetime | None:
@@ -98,12 +106,27 @@ def begun_of(session: Session, identity: RunIdentity, fingerprint: str) -> datet
 
 
 def remember_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
-    """Keep which run an identity has, for the next call in this process."""
-    known = _known(session, identity)
-    before = known.runs.get(fingerprint)
-    earlier = () if before is None else (*before.earlier, before.run_id)[-_MOST_EARLIER:]
-    known.runs[fingerprint] = _Own(run_id, identity.family, session.runtime.now(), earlier)
-    known.begun.pop(fingerprint, None)
+    """Keep which run an identity has, for the next call in this process, and that none is looked for any more."""
+    note_own(session, identity, fingerprint, run_id)
+    _known(session, identity).begun.pop(fingerprint, None)
+
+
+def note_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
+    """Keep which run an identity has as far as is known by now."""
+    runs = _known(session, identity).runs
+    before = runs.get(fingerprint)
+    if before is None or before.run_id != run_id:
+        earlier = () if before is None else (*before.earlier, before.run_id)[-_MOST_EARLIER:]
+        runs[fingerprint] = _Own(run_id, identity.family, session.runtime.now(), earlier)
+
+
+def latest_of(
+    session: Session, identity: RunIdentity, fingerprint: str
+) -> tuple[str | None, datetime | None]:
+    """Return the run that this process made last for these inputs, and when it sent a create that is in doubt."""
+    known = _own.get((session.settings.base_url, identity.key), _Known())
+    own = known.runs.get(fingerprint)
+    return (None if own is None else own.run_id), known.begun.get(fingerprint)
 
 
 def is_earlier(session: Session, identity: RunIdentity, run_id: str) -> bool:

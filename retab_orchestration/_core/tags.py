@@ -32,6 +32,8 @@ __all__ = [
 MOST_ROWS = 1000
 """Rows of a workflow's runs, newest first, in which tags are looked for where the server does not filter by them."""
 
+# Rows of a page.
+_ROWS = 100
 # Rows, newest first, one of which has to show metadata where it is kept, and how many of them are looked at themselves.
 _SAMPLE = 20
 _READ_OF_SAMPLE = 3
@@ -113,13 +115,24 @@ async def _find_out(session: Session) -> Tags:
         if not any(whole):
             return Tags.UNKNOWN
         if not any(run is not None and "metadata" in run.raw for run in whole):
-            # A server that filters by a tag keeps it, and one that does not shows another row.
-            marked = (await list_runs(session, RunFilters.read(metadata={OURS: "1"}, limit=1))).data
-            if not marked:
-                return Tags.FILTERED
-            if OURS not in marked[0].metadata:
-                return Tags.DROPPED
+            return await _found_out_from_marked(session)
     return await _filtered_or_not(session)
+
+
+async def _found_out_from_marked(session: Session) -> Tags:
+    """Tell by what is listed for our tag: by a server that filters, and so keeps it, nothing or runs of ours, else all.
+
+    Of all, the newest may have no metadata: those that were started by hand, by email or on classic routes.
+    """
+    read = 0
+    async for row in iter_runs(session, RunFilters.read(metadata={OURS: "1"}, limit=_ROWS)):
+        run = row if read else await _whole(session, row)
+        if run is not None and "metadata" in run.raw:
+            return await _filtered_or_not(session)
+        read += 1
+        if read >= MOST_ROWS:
+            break
+    return Tags.DROPPED if read else Tags.FILTERED
 
 
 async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
@@ -215,7 +228,7 @@ async def _filtered(session: Session, key: str, value: str) -> Found | None:
     runs: list[WorkflowRun] = []
     pauses: Sequence[float] = LOOKS
     missing = 0
-    filters, cursor = RunFilters.read(metadata={key: value}, order="asc", limit=100), Cursor()
+    filters, cursor = RunFilters.read(metadata={key: value}, order="asc", limit=_ROWS), Cursor()
     async for row in iter_runs(session, filters, cursor):
         run = await _whole(session, row, pauses)
         if run is None:
@@ -245,18 +258,21 @@ async def _read(
     """Look for a tag in the rows themselves, newest first."""
     found: list[WorkflowRun] = []
     read, looked, is_complete = 0, 0, True
+    first: datetime | None = None
     created: datetime | None = None
     earliest = -math.inf if since is None else since.timestamp() - _CLOCK_SLACK
-    filters, cursor = RunFilters.read(workflow_id=workflow_id, order="desc", limit=100), Cursor()
+    filters, cursor = RunFilters.read(workflow_id=workflow_id, order="desc", limit=_ROWS), Cursor()
     async for run in iter_runs(session, filters, cursor):
         created, before = run.timing.created_at, created
         read += 1
+        first = created if read == 1 else first
         if read > MOST_ROWS:
             is_complete = False
             break
         if created is not None and created.timestamp() < earliest:
-            # Unless the list has another order than it was asked for, all that follow are older.
-            if before is not None and created <= before:
+            # Unless the list has another order than it was asked for, all that follow are older. Two of one moment say
+            # nothing of its order, and a page of them is no list of runs that somebody has started.
+            if (before is not None and created < before) or (created == first and read > _ROWS):
                 break
             continue
         if "metadata" not in run.raw:
