@@ -115,8 +115,7 @@ class Creation:
     async def send(self) -> WorkflowRun:
         """Send the create, and do what follows its answers until there is a run."""
         # By what has interrupted this thread, or by blocking code on its loop, one may have been made meanwhile.
-        is_news = self._known_before not in {None, latest_of(*self._what)}
-        if is_news and (run := await self.adopt()) is not None:
+        if self._known_before not in {None, latest_of(*self._what)} and (run := await self.adopt()):
             return run
         with begun(*self._what, is_lost=lambda: self._lost > 0):
             run = await self._sent_and_found()
@@ -126,10 +125,9 @@ class Creation:
     async def _sent_and_found(self) -> WorkflowRun:
         while True:
             answer, run, error = await self._sent()
-            before = self._known_before
             # What came in between may have made a run as well.
-            is_overtaken = before is not None and latest_of(*self._what)[0] != before[0]
-            self._lost += (answer is Answer.LOST) + is_overtaken
+            is_overtaken = self._known_before and latest_of(*self._what)[0] != self._known_before[0]
+            self._lost += (answer is Answer.LOST) + bool(is_overtaken)
             search, tags = Search.NOT_YET, Tags.UNKNOWN
             while (step := self._step(answer, search, tags)) is Step.SEARCH:
                 search, tags, run = await self._search()
