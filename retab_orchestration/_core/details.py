@@ -50,7 +50,8 @@ async def list_steps(session: Session, run_id: str) -> list[Step]:
 
     async def read(family: RouteFamily) -> list[Step]:
         calls = classic.list_steps if family == "classic" else current.list_steps
-        return await everything(session, lambda after: calls(run_id, after))
+        found: list[Step] = await everything(session, lambda after: calls(run_id, after))
+        return found
 
     steps = await session.in_routes(read)
     check_about("run", run_id, (step.run_id for step in steps), run_id=run_id)

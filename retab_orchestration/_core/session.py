@@ -1,5 +1,6 @@
 """One account on one server, as everything else in the core sees it."""
 
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from retab_orchestration import errors
