@@ -18,7 +18,7 @@ from prefect_collection.documents import (
 from prefect_collection.tasks._claiming import Claiming
 from prefect_collection.tasks._creation import Creation
 from prefect_collection.tasks._refusals import gone, several, unknown
-from prefect_collection.tasks._steps import Apart, Ask, Steps
+from prefect_collection.tasks._steps import Apart, Ask, AtAnyRate, Steps
 from prefect_collection.waiting import run_logger
 from retab_orchestration import (
     CreateOutcomeUnknownError,
@@ -150,7 +150,7 @@ class Call:
             yield Apart(partial(memory.restore, known))
             self._claiming.outcome = known
             raise
-        self._claiming.outcome = yield Apart(partial(memory.keep, run.id, known, self._facts))
+        self._claiming.outcome = yield AtAnyRate(partial(memory.keep, run.id, known, self._facts))
         return created(run.id)
 
     def _tagged(self, known: Record) -> Steps:

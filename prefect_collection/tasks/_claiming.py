@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect_collection._claims import Before, Claim
 from prefect_collection._memory import Memory, Record
-from prefect_collection.tasks._steps import Apart, Pause, Steps
+from prefect_collection.tasks._steps import Apart, AtAnyRate, Pause, Steps
 
 __all__ = ["Claiming"]
 
@@ -57,4 +57,4 @@ class Claiming:
         """Let another process go on with the outcome."""
         claim, self._claim = self._claim, None
         if claim is not None:
-            yield Apart(partial(claim.leave, self.outcome.told if self.outcome else None))
+            yield AtAnyRate(partial(claim.leave, self.outcome.told if self.outcome else None))

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from anyio import CancelScope
+
 from prefect_collection._memory import Given, Memory
 from prefect_collection._owner import Owner
 from prefect_collection._turns import LONGEST_TURN, TURNS
@@ -18,7 +20,7 @@ from prefect_collection.blocks import name_of
 from prefect_collection.documents import told_of
 from prefect_collection.tasks._call import Call, created
 from prefect_collection.tasks._creation import Creation
-from prefect_collection.tasks._steps import Apart, Ask, Pause, Step, Steps, Wait
+from prefect_collection.tasks._steps import Apart, Ask, AtAnyRate, Pause, Step, Steps, Wait
 from retab_orchestration import RetabError
 
 __all__ = ["Creation", "aonce", "once"]
@@ -91,15 +93,25 @@ async def _await(step: Step) -> Any:
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)  # noqa: TID251  nothing is being waited for at Retab
     if isinstance(step, Apart):
-        # Not in the loop's own threads: those may all wait for the turn that this is needed to end.
-        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-        return await loop.run_in_executor(_threads(), context.run, step.do)
+        return await _in_thread(step)
     if isinstance(step, Ask):
         answer: Awaitable[Any] = step.do()
         return await answer
     # Who stops waiting must not stop the others.
     await asyncio.shield(asyncio.wrap_future(step.running.ended))
     return True
+
+
+async def _in_thread(step: Apart) -> Any:
+    # Not in the loop's own threads: those may all wait for the turn that this is needed to end.
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+    done = loop.run_in_executor(_threads(), context.run, step.do)
+    if not isinstance(step, AtAnyRate):
+        return await done
+    # A time-out of Prefect's stops one await after another, and with it whatever is still in the queue for a thread.
+    with CancelScope(shield=True):
+        await asyncio.shield(done)
+    return done.result()
 
 
 def _remember(creation: Creation) -> Memory | None:

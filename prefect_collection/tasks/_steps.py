@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect_collection._turns import Running
 
-__all__ = ["Apart", "Ask", "Pause", "Step", "Steps", "Wait"]
+__all__ = ["Apart", "Ask", "AtAnyRate", "Pause", "Step", "Steps", "Wait"]
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,11 @@ class Apart:
     """Something that blocks: in a thread of its own where an event loop must not be blocked."""
 
     do: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class AtAnyRate(Apart):
+    """Something that blocks, and is done even where the call is being stopped: others go by what it notes."""
 
 
 @dataclass(frozen=True)

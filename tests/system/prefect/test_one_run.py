@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import fsspec
 import pytest
+from anyio import CancelScope
 from fsspec.implementations.memory import MemoryFileSystem
 from prefect import flow, runtime, task
 from prefect.client.orchestration import get_client
@@ -57,8 +58,8 @@ def file_of(run_id):
         return client.wait_for_run(run_id, timeout=60).final_outputs["end-node-1"]["json_data"]["vendor_name"]
 
 
-def held(emulator):
-    wait_until(lambda: emulator.stats()["held"] == 1, timeout=60.0, what="the create")
+def held(emulator, count=1):
+    wait_until(lambda: emulator.stats()["held"] == count, timeout=60.0, what="the create")
 
 
 @pytest.fixture
@@ -477,6 +478,27 @@ def test_a_call_of_those_at_once_that_is_stopped_leaves_the_others_their_run(emu
     ended = asyncio.run(caller())
 
     assert len({each for each in ended if isinstance(each, str)}) == created(emulator) == 1
+
+
+def test_many_creates_that_are_stopped_together_are_taken_up_by_the_next_calls(emulator):
+    many, at_once = 24, 16  # those that are sent at once, and more than there are threads for what they note
+    emulator.post_faults([{"match": "POST /v1/workflows/*", "kind": "hold_after", "times": at_once}])
+
+    def calls():
+        return [acreate_run("wf_echo", json_inputs={"json-node-1": number}) for number in range(many)]
+
+    @flow
+    async def caller():
+        with CancelScope() as scope:  # as a time-out of Prefect's
+            making = asyncio.gather(*calls())
+            await asyncio.to_thread(held, emulator, at_once)
+            scope.cancel()
+            await making
+        emulator.release()
+        return await asyncio.wait_for(asyncio.gather(*calls()), 100)
+
+    assert sorted(asyncio.run(caller())) == sorted(emulator.run_ids())
+    assert created(emulator) == many
 
 
 def test_a_create_that_was_stopped_a_moment_ago_is_looked_for_as_long_as_the_list_may_lag(monkeypatch):
