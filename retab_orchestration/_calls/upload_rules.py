@@ -30,7 +30,11 @@ _METADATA_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (
     *map(IPv6Network, ("fd00:ec2::/32", "fd20:ce::/32")),
 )
 # Prefixes under which an IPv6 address has an IPv4 address in its last 32 bits: mapped, compatible, translated.
-_WITH_IPV4 = tuple(map(IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96")))
+_WITH_IPV4 = tuple(
+    map(IPv6Network, ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
+)
+# What stands before an IPv4 address in the last 64 bits of an address of ISATAP.
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
 
 def _refuse(rule: str, text: str) -> NoReturn:
@@ -138,13 +142,14 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _meant(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
-    """Return an address and that of IPv4 which it stands for."""
+    """Return an address and those of IPv4 which it stands for, or is reached through."""
     if isinstance(address, IPv4Address):
         return [address]
-    inner = address.sixtofour
-    if any(address in network for network in _WITH_IPV4) and int(address) > 1:
-        inner = IPv4Address(int(address) & 0xFFFFFFFF)
-    return [address, inner] if inner else [address]
+    last = IPv4Address(int(address) & 0xFFFFFFFF)
+    has_last = any(address in network for network in _WITH_IPV4) and int(address) > 1
+    is_isatap = (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
+    inner = [address.sixtofour, *(address.teredo or ()), last if has_last or is_isatap else None]
+    return [address, *(each for each in inner if each is not None)]
 
 
 def checked_place(url: str, settings: Settings) -> None:

@@ -104,6 +104,8 @@ def complete_upload(ticket: Ticket, sha256: str) -> Call[FileReference]:
     target = path("/v1/files/upload/{file_id}/complete", file_id=ticket.file_id)
 
     def read(body: Mapping[str, Any]) -> FileReference:
+        if body.get("fileId") not in {None, ticket.file_id}:
+            raise ValueError("It is about another file")
         # The first form of this answer called it storageUrl.
         url = body.get("url") or body.get("storageUrl") or ticket.reference.url
         filename = body.get("filename") or ticket.reference.filename

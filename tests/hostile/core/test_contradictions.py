@@ -20,6 +20,7 @@ from tests.hostile.core.clients import (
     of,
 )
 from tests.hostile.retab import (
+    FILE,
     NODE,
     RESULT,
     REVIEW,
@@ -189,6 +190,7 @@ ABOUT_OTHERS = [
         UNKNOWN,
     ),
     (RESTART_CLASSIC, "the run that is restarted", said(200, {**run(), "id": "run_0"}), UNKNOWN),
+    (UPLOAD, "the completion of another file", decided("complete", {**FILE, "fileId": "file_2"}), UNREADABLE),
     (
         RESTART,
         "the run that is restarted, created",
