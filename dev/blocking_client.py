@@ -19,7 +19,6 @@ NAMES = {
     "AsyncRunOperations": "RunOperations",
     "AsyncTestRunOperations": "TestRunOperations",
     "AsyncioRuntime": "BlockingRuntime",
-    "_watch.wait_for_run": "runs.wait_for_run",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "_async": "_sync",

@@ -2,8 +2,8 @@
 
 from retab_orchestration._calls.filters import RunFilter
 from retab_orchestration._calls.progress import DocumentProgress, OnProgress
-from retab_orchestration._core.waiting import OnReview
 from retab_orchestration._inputs import JsonValue
+from retab_orchestration._polling.wait import OnReview
 from retab_orchestration._version import __version__
 from retab_orchestration.client import AsyncRetabClient, RetabClient
 from retab_orchestration.documents import (

@@ -119,8 +119,8 @@ class Call(Generic[T]):
 class Runtime(Protocol):
     """The outside world: the network, the clocks and chance. The core awaits nothing else."""
 
-    def apart(self) -> "SharedRuntime | None":
-        """Return a runtime on the same account for work that many share, None where nothing goes on side by side."""
+    def hold_connections(self) -> "SharedRuntime | None":
+        """Return a runtime that keeps the connections of this one open until it is closed; None where calls block."""
         ...
 
     async def send(self, request: Request) -> Response:
@@ -161,7 +161,7 @@ class Runtime(Protocol):
 
 
 class SharedRuntime(Runtime, Protocol):
-    """A runtime that is closed by whom it was made for."""
+    """A runtime whose connections others may use as well, until the last one closes it."""
 
     async def aclose(self) -> None:
         """Give the connections back."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from retab_orchestration import PollPolicy
-from retab_orchestration._watch.economy import Economy
+from retab_orchestration._polling.list_poll import ListCost
 
 TRIGGERERS = (1, 4, 10, 100)
 RUNS = (1_000, 10_000, 100_000, 1_000_000)
@@ -104,11 +104,10 @@ def size(costs: Costs, triggerers: int, runs: int, interval: float = PollPolicy(
 
 def _lists(costs: Costs, own: int, runs: int) -> bool:
     """Ask the watcher's own arithmetic, when all its runs are due."""
-    economy = Economy()
+    cost = ListCost()
     for _ in range(5):  # pages have then grown as far as they do
-        economy.read_page(economy.limit, int(economy.limit * costs.row_bytes))
-    economy.ended(own, own, runs, 0.0, now=0.0)
-    return economy.prefers_list(own, own, own, now=0.0)
+        cost.read_page(cost.limit, int(cost.limit * costs.row_bytes))
+    return cost.is_cheaper(own, runs, now=0.0)
 
 
 def _first(own: int, busy: float, bound: str) -> str:

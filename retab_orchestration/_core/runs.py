@@ -1,9 +1,7 @@
-"""Runs: create, look at, wait for and cancel them."""
+"""Runs: read, restart and cancel them."""
 
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, shared
@@ -13,18 +11,12 @@ from retab_orchestration._core.once import create_once
 from retab_orchestration._core.own_runs import remember_own
 from retab_orchestration._core.session import Session
 from retab_orchestration._core.siblings import always_failed_before, came_before
-from retab_orchestration._core.waiting import Patience, trouble_of, wait_for
-from retab_orchestration._inputs import NewRun, checked_callback, checked_flag, checked_identity
+from retab_orchestration._inputs import NewRun, checked_flag, checked_identity
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
 from retab_orchestration.models import DocumentRef, WorkflowRun
 
-__all__ = ["cancel_run", "checked_on_change", "details_of_settled", "get_run", "restart_run", "wait_for_run"]
-
-OnChange = Callable[[WorkflowRun], Any]
-
-# Seconds for which the outputs of a run may fail to be read, however near the deadline of its wait is.
-_LEAST_FOR_OUTPUTS = 60.0
+__all__ = ["cancel_run", "get_run", "restart_run"]
 
 
 async def restart_run(
@@ -99,7 +91,7 @@ def _reference(document: DocumentRef) -> FileReference:
 async def get_run(
     session: Session, run_id: str, *, outputs: bool, nodes: tuple[str, ...] | None
 ) -> WorkflowRun:
-    """Look at a run once."""
+    """Read a run once."""
     checked_flag("outputs", outputs)
     run = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
     return await with_details(session, run, nodes) if outputs else run
@@ -108,75 +100,3 @@ async def get_run(
 async def cancel_run(session: Session, run_id: str) -> WorkflowRun:
     """Ask for a run to be cancelled."""
     return checked_run(await session.exchange(shared.cancel_run(run_id, uuid.uuid4().hex)), run_id)
-
-
-async def wait_for_run(
-    session: Session,
-    run_id: str,
-    patience: Patience,
-    *,
-    outputs: bool,
-    nodes: tuple[str, ...] | None,
-    on_change: OnChange | None,
-) -> WorkflowRun:
-    """Look at a run until it has ended, or waits for a human and the caller does not.
-
-    Raises:
-        InvalidInputError: `on_change` is a coroutine function, which nobody would await; or `outputs` is no boolean.
-    """
-    checked_flag("outputs", outputs)
-    began, on_change = session.runtime.now(), checked_on_change(on_change)
-
-    async def look(seconds: float | None) -> WorkflowRun:
-        return checked_run(await session.exchange_once(shared.get_run(run_id), seconds=seconds), run_id)
-
-    run = await wait_for(session, run_id, look, patience, on_change)
-    return await details_of_settled(session, run, nodes, patience, began) if outputs else run
-
-
-async def details_of_settled(
-    session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None, patience: Patience, began: float
-) -> WorkflowRun:
-    """Return a run that was waited for with its outputs, or why it failed, through an outage that may pass.
-
-    Args:
-        session: The account.
-        run: The run as it was seen last.
-        nodes: The nodes whose outputs are wanted, None for the end of the workflow.
-        patience: How it was waited for. An outage may last for as long as in that wait: to its deadline, or a minute.
-        began: When that wait began.
-
-    Raises:
-        OutputsUnavailableError: They could not be read in that time.
-        ApiError: They were refused.
-    """
-    budget = patience.poll.error_budget
-    if patience.timeout is not None:
-        left = patience.timeout - (session.runtime.now() - began)
-        budget = min(budget, max(left, _LEAST_FOR_OUTPUTS))
-    poll = replace(patience.poll, first=0, error_budget=budget)
-
-    async def look(_seconds: float | None) -> WorkflowRun:
-        return await with_details(session.within(budget), run, nodes)
-
-    try:
-        patience = replace(patience, timeout=None, poll=poll)
-        return await wait_for(session, run.id, look, patience, known=run)
-    except errors.ApiError as error:
-        if trouble_of(error, is_known=True) is None:
-            raise
-        raise errors.OutputsUnavailableError(
-            f"run {run.id} is {run.status_name}, but its outputs could not be read: {error}. They are kept: wait for "
-            "the run again, which reads them at once",
-            run=run,
-        ) from error
-
-
-def checked_on_change(on_change: OnChange | None) -> OnChange | None:
-    """Return it as it is.
-
-    Raises:
-        InvalidInputError: It is no function, or a coroutine function, which nobody would await.
-    """
-    found: OnChange | None = checked_callback("on_change", on_change)
-    return found

@@ -10,7 +10,6 @@ from retab_orchestration._calls import classic, current
 from retab_orchestration._core.comparing import check_about, checked_run
 from retab_orchestration._core.listing import everything
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience, wait_for
 from retab_orchestration._http import Call
 from retab_orchestration._inputs import checked_choice, checked_id
 from retab_orchestration.models import RouteFamily, WorkflowTestResult, WorkflowTestRun
@@ -21,7 +20,7 @@ __all__ = [
     "get_test_result",
     "get_test_run",
     "list_test_results",
-    "wait_for_test_run",
+    "poll_test_run",
 ]
 
 T = TypeVar("T")
@@ -102,21 +101,17 @@ async def create_test_run(session: Session, scope: TestScope) -> WorkflowTestRun
 
 
 async def get_test_run(session: Session, test_run_id: str) -> WorkflowTestRun:
-    """Look at a run of tests once."""
-    return await _looked_at(session, test_run_id, session.family, session.exchange)
+    """Read a run of tests, with the account's retries."""
+    return await _read(session, test_run_id, session.family, session.exchange)
 
 
-async def wait_for_test_run(session: Session, test_run_id: str, patience: Patience) -> WorkflowTestRun:
-    """Look at a run of tests until it has ended."""
-
-    async def look(seconds: float | None) -> WorkflowTestRun:
-        once = partial(session.exchange_once, seconds=seconds)
-        return await _looked_at(session, test_run_id, partial(session.family, attempts=1), once)
-
-    return await wait_for(session, test_run_id, look, patience)
+async def poll_test_run(session: Session, test_run_id: str, seconds: float | None) -> WorkflowTestRun:
+    """Read a run of tests without repeating anything, within so many seconds; None for as long as any request."""
+    once = partial(session.exchange_once, seconds=seconds)
+    return await _read(session, test_run_id, partial(session.family, attempts=1), once)
 
 
-async def _looked_at(
+async def _read(
     session: Session,
     test_run_id: str,
     family: Callable[[], Awaitable[RouteFamily]],

@@ -176,8 +176,8 @@ class AsyncioRuntime(Clocks):
             await response.aclose()
         return answer.response()
 
-    def apart(self) -> "AsyncioRuntime":
-        """Return another runtime on the same connections."""
+    def hold_connections(self) -> "AsyncioRuntime":
+        """Return another runtime on the same connections, which stay open until both are closed."""
         return AsyncioRuntime(self._settings)
 
     async def sleep(self, seconds: float) -> None:

@@ -62,8 +62,8 @@ class BlockingRuntime(Clocks):
             response.close()
         return answer.response()
 
-    def apart(self) -> None:
-        """Say that nothing goes on side by side here."""
+    def hold_connections(self) -> None:
+        """Return nothing: a call blocks its thread, so nothing goes on beside it that could be shared."""
 
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""

@@ -90,7 +90,7 @@ class FakeRuntime:
     def _read(response):
         return Response(response.status, response.body, response.headers)
 
-    def apart(self):
+    def hold_connections(self):
         return None
 
     async def off_loop(self, work, *, slow=False):

@@ -6,7 +6,7 @@ from itertools import pairwise, product
 import pytest
 
 from retab_orchestration import PollPolicy, ReviewNotResumedError, RunStatus
-from retab_orchestration._core.resuming import Resuming
+from retab_orchestration._polling.resuming import Resuming
 from retab_orchestration.emulator import Request
 from tests.invoices import invoice_pdf
 

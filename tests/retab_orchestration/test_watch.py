@@ -8,6 +8,7 @@ import itertools
 import json
 import sys
 import tracemalloc
+import weakref
 from collections import Counter
 
 import pytest
@@ -20,11 +21,12 @@ from retab_orchestration import (
     RetabError,
     RunStatus,
     WaitTimeoutError,
+    WorkflowRun,
 )
-from retab_orchestration import _watch as watching
 from retab_orchestration._core.session import Session
 from retab_orchestration._http import Response
-from retab_orchestration._watch.economy import Economy
+from retab_orchestration._polling import waiting
+from retab_orchestration._polling.list_poll import ListCost
 from retab_orchestration.emulator import Request as WireRequest
 from retab_orchestration.emulator import Service
 from retab_orchestration.policies import RetryPolicy
@@ -215,6 +217,40 @@ def test_each_of_many_waits_holds_little_memory_also_with_a_client_of_its_own(cl
     assert each <= 2800
 
 
+class Callback:
+    """An `on_change` that can be seen to be gone."""
+
+    def __call__(self, run):
+        pass
+
+
+def test_nothing_is_kept_of_waits_that_have_ended_while_another_goes_on(clock):
+    world = World(clock, runtime=Quick)
+    ids = [world.start(60) for _ in range(1000)]
+    last = world.start(10_000)
+    kept = weakref.WeakSet()
+
+    async def wait(run_id):
+        kept.add(callback := Callback())
+        await world.client.wait_for_run(run_id, outputs=False, timeout=604_800, poll=FIVE, on_change=callback)
+
+    async def everyone():
+        other = asyncio.ensure_future(world.client.wait_for_run(last, outputs=False, poll=FIVE))
+        await asyncio.gather(*map(wait, ids))
+        await asyncio.sleep(0)
+        gc.collect()
+        runs = sum(isinstance(each, WorkflowRun) for each in gc.get_objects())
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        return len(kept), runs
+
+    before = sum(isinstance(each, WorkflowRun) for each in gc.get_objects())
+    callbacks, runs = world.run(everyone())
+
+    assert callbacks == 0
+    assert runs - before <= 2
+
+
 def test_few_runs_are_asked_for_one_by_one(world):
     ids = [world.start(30), world.start(600)]
 
@@ -329,15 +365,15 @@ def test_several_who_wait_for_each_run_of_a_crowded_organisation_are_all_told(cl
 
 
 def test_a_list_that_paid_again_stays_open_when_fewer_wait():
-    economy = Economy()
-    economy.read_page(25, 25_000)
-    economy.ended(20, 0, 25, 60_000.0, 0.0)
-    assert not economy.prefers_list(20, 20, 20, 10.0)
-    assert economy.prefers_list(40, 40, 40, 10.0)
+    cost = ListCost()
+    cost.read_page(25, 25_000)
+    cost.ended(polls=20, saved=0, spent=60_000.0)
+    assert not cost.is_cheaper(20, 20, 10.0)
+    assert cost.is_cheaper(40, 40, 10.0)
 
-    economy.ended(40, 40, 40, 80_000.0, 11.0)
+    cost.ended(polls=40, saved=40, spent=80_000.0)
 
-    assert economy.prefers_list(20, 20, 20, 20.0)
+    assert cost.is_cheaper(20, 20, 20.0)
 
 
 def test_runs_that_the_list_does_not_show_are_asked_for_and_the_list_is_not(clock):
@@ -373,7 +409,7 @@ def test_one_who_stops_waiting_disturbs_nobody_and_the_last_one_closes(world):
     assert statuses(results[25:]) == {RunStatus.COMPLETED}
     assert world.runtime.closed == 1
     assert left == set()
-    assert not any(watching._watchers.values())
+    assert not any(waiting._watchers.values())
 
 
 def test_the_last_one_closes_also_when_it_is_cancelled(world):

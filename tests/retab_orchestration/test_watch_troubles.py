@@ -7,14 +7,10 @@ from contextlib import contextmanager
 import pytest
 
 from retab_orchestration import ApiError, ApiTimeoutError, PollPolicy, RunStatus, WaitTimeoutError
-from retab_orchestration._core.waiting import Patience, Wait
 from retab_orchestration._http import Response
-from retab_orchestration._watch.agenda import Agenda
-from retab_orchestration._watch.economy import Economy
-from retab_orchestration._watch.waiter import Waiter
+from retab_orchestration._polling.list_poll import ListCost
 from tests.retab_orchestration.conftest import ok
 from tests.retab_orchestration.test_watch import FIVE, Quick, World, statuses
-from tests.retab_orchestration.virtual_loop import VirtualLoop
 
 STEADY = PollPolicy(interval=5.0, growth=1e9, jitter=0.0)
 
@@ -107,16 +103,41 @@ def test_a_hold_moves_no_wait_past_its_deadline(clock):
     assert world.runtime.now() - began <= 30 + 6
 
 
-def test_a_look_that_is_put_off_is_not_put_past_its_deadline(clock):
-    async def put():
-        loop = asyncio.get_running_loop()
-        waiter = Waiter(Wait("run_1", Patience(30.0, PollPolicy()), loop.time(), None))
-        agenda = Agenda(loop.time, lambda: None)
-        agenda.put(waiter, loop.time() + 100)
-        agenda.close()
-        return waiter.due - loop.time()
+def test_a_poll_that_is_put_off_is_not_put_past_its_deadline(clock):
+    world = World(clock, runtime=RefusesOnce)
+    world.runtime.after = 100
+    ids = [world.start(3000) for _ in range(5)]
+    began = world.runtime.now()
 
-    assert VirtualLoop(clock).run_until_complete(put()) == pytest.approx(30)
+    results = world.wait(ids, poll=FIVE, timeout=30)
+
+    assert {type(result) for result in results} == {WaitTimeoutError}
+    assert world.runtime.now() - began == pytest.approx(30, abs=0.01)
+
+
+def test_deadlines_are_exact_while_a_page_hangs(clock):
+    class Stuck(Quick):
+        async def send(self, request):
+            if request.path == "/v1/workflows/runs":
+                await asyncio.sleep(min(60, request.timeout))
+                raise ApiTimeoutError("hangs", sent=True)
+            return await super().send(request)
+
+    world = World(clock, runtime=Stuck)
+    late = []
+
+    async def one(number):
+        began, timeout = world.runtime.now(), 3 + 0.31 * number
+        with pytest.raises(WaitTimeoutError):
+            await world.client.wait_for_run(world.start(3000), outputs=False, poll=FIVE, timeout=timeout)
+        late.append(world.runtime.now() - began - timeout)
+
+    async def everyone():
+        await asyncio.gather(*map(one, range(40)))
+
+    world.run(everyone())
+
+    assert (min(late), max(late)) == (pytest.approx(0, abs=0.01), pytest.approx(0, abs=0.01))
 
 
 def test_deadlines_are_not_late_behind_hundreds_of_looks(clock):
@@ -168,13 +189,13 @@ def test_a_server_that_takes_twenty_requests_a_second_ends_no_wait(clock):
 
 
 def test_a_list_that_fails_for_weeks_is_tried_again():
-    economy = Economy()
+    cost = ListCost()
 
     for _ in range(2000):
-        economy.failed(0.0)
+        cost.failed(0.0)
 
-    assert not economy.prefers_list(100, 100, 100, 599.0)
-    assert economy.prefers_list(100, 100, 100, 601.0)
+    assert not cost.is_cheaper(100, 100, 599.0)
+    assert cost.is_cheaper(100, 100, 601.0)
 
 
 def test_a_list_that_was_not_worth_its_price_once_may_be_later(clock):

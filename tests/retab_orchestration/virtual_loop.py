@@ -41,7 +41,7 @@ class SideBySide:
     latency = 0.0
     """Seconds that every request takes."""
 
-    def apart(self):
+    def hold_connections(self):
         return self
 
     async def aclose(self):

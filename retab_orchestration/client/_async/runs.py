@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
 
-from retab_orchestration import _watch
 from retab_orchestration._calls.filters import RunFilter, RunFilters
 from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core import listing, once, reviews, runs
 from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import OnReview, Patience
 from retab_orchestration._inputs import JsonValue, NewRun, checked_id, checked_identity
+from retab_orchestration._polling import waiting
+from retab_orchestration._polling.wait import OnReview, WaitOptions
 from retab_orchestration.documents import DocumentInput
 from retab_orchestration.errors import ApiError
 from retab_orchestration.identity import RunIdentity
@@ -208,13 +208,12 @@ class AsyncRunOperations:
             OutputsUnavailableError: The run has ended, and its outputs could not be read: wait for it again.
             ApiError: It could not be looked at any more; the run goes on.
         """
-        return await _watch.wait_for_run(
+        return await waiting.wait_for_run(
             self._session,
             checked_id("run_id", run_id),
-            Patience.read(timeout, poll, on_review, on_outage),
+            WaitOptions.read(timeout, poll, on_review, on_outage, on_change),
             outputs=outputs,
             nodes=checked_nodes(output_nodes),
-            on_change=on_change,
         )
 
     async def decide_review(

@@ -2,8 +2,9 @@
 
 from retab_orchestration._core import test_runs
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience
 from retab_orchestration._inputs import checked_id
+from retab_orchestration._polling import waiting
+from retab_orchestration._polling.wait import WaitOptions
 from retab_orchestration.models import WorkflowTestResult, WorkflowTestRun
 from retab_orchestration.policies import PollPolicy
 
@@ -58,9 +59,8 @@ class AsyncTestRunOperations:
         Raises:
             WaitTimeoutError: It goes on: wait again.
         """
-        patience = Patience.read(timeout, poll)
-        return await test_runs.wait_for_test_run(
-            self._session, checked_id("test_run_id", test_run_id), patience
+        return await waiting.wait_for_test_run(
+            self._session, checked_id("test_run_id", test_run_id), WaitOptions.read(timeout, poll)
         )
 
     async def list_test_results(self, test_run_id: str) -> list[WorkflowTestResult]:

@@ -11,8 +11,9 @@ from retab_orchestration._calls.progress import OnProgress
 from retab_orchestration._core import listing, once, reviews, runs
 from retab_orchestration._core.details import checked_nodes, list_steps
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import OnReview, Patience
 from retab_orchestration._inputs import JsonValue, NewRun, checked_id, checked_identity
+from retab_orchestration._polling import waiting
+from retab_orchestration._polling.wait import OnReview, WaitOptions
 from retab_orchestration.documents import DocumentInput
 from retab_orchestration.errors import ApiError
 from retab_orchestration.identity import RunIdentity
@@ -217,13 +218,12 @@ class RunOperations:
             ApiError: It could not be looked at any more; the run goes on.
         """
         return run_blocking(
-            runs.wait_for_run(
+            waiting.wait_for_run(
                 self._session,
                 checked_id("run_id", run_id),
-                Patience.read(timeout, poll, on_review, on_outage),
+                WaitOptions.read(timeout, poll, on_review, on_outage, on_change),
                 outputs=outputs,
                 nodes=checked_nodes(output_nodes),
-                on_change=on_change,
             )
         )
 

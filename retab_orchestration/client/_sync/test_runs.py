@@ -4,8 +4,9 @@
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._core import test_runs
 from retab_orchestration._core.session import Session
-from retab_orchestration._core.waiting import Patience
 from retab_orchestration._inputs import checked_id
+from retab_orchestration._polling import waiting
+from retab_orchestration._polling.wait import WaitOptions
 from retab_orchestration.models import WorkflowTestResult, WorkflowTestRun
 from retab_orchestration.policies import PollPolicy
 
@@ -60,9 +61,10 @@ class TestRunOperations:
         Raises:
             WaitTimeoutError: It goes on: wait again.
         """
-        patience = Patience.read(timeout, poll)
         return run_blocking(
-            test_runs.wait_for_test_run(self._session, checked_id("test_run_id", test_run_id), patience)
+            waiting.wait_for_test_run(
+                self._session, checked_id("test_run_id", test_run_id), WaitOptions.read(timeout, poll)
+            )
         )
 
     def list_test_results(self, test_run_id: str) -> list[WorkflowTestResult]:

@@ -1,0 +1,156 @@
+"""Wait for a run, or for a run of tests: poll it by itself, or share the polls of everyone who waits in this loop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from retab_orchestration import errors
+from retab_orchestration._calls import shared
+from retab_orchestration._core.comparing import checked_run
+from retab_orchestration._core.details import with_details
+from retab_orchestration._core.session import Session
+from retab_orchestration._core.test_runs import poll_test_run
+from retab_orchestration._inputs import checked_flag
+from retab_orchestration._polling.resuming import check_resuming
+from retab_orchestration._polling.wait import Wait, WaitOptions, trouble_of
+from retab_orchestration._polling.watcher import RunWatcher
+from retab_orchestration.models import WorkflowRun, WorkflowTestRun
+from retab_orchestration.settings import Settings
+
+__all__ = ["wait_for_run", "wait_for_test_run"]
+
+R = TypeVar("R", WorkflowRun, WorkflowTestRun)
+
+# Seconds for which the outputs of a run may fail to be read, however near the deadline of its wait is.
+_LEAST_FOR_OUTPUTS = 60.0
+
+_watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, RunWatcher]] = WeakKeyDictionary()
+
+
+async def wait_for_run(
+    session: Session, run_id: str, options: WaitOptions, *, outputs: bool, nodes: tuple[str, ...] | None
+) -> WorkflowRun:
+    """Wait until a run has ended, or waits for a human and the caller does not go on; on asyncio with shared polls.
+
+    Raises:
+        InvalidInputError: `outputs` is no boolean.
+    """
+    checked_flag("outputs", outputs)
+    began = session.runtime.now()
+    watcher = _join(session)
+    if watcher is None:
+        run = await _poll_until_settled(Wait(run_id, options, began), session, _poll_run(session, run_id))
+    else:
+        # Many wait like this at once: no coroutine more than needed stands between the caller and the future.
+        try:
+            wait = watcher.begin(run_id, options)
+            try:
+                run = await wait.settled
+            finally:
+                watcher.end(wait)
+        finally:
+            await _leave(session, watcher)
+    return await _with_outputs(session, run, nodes, options, began) if outputs else run
+
+
+async def wait_for_test_run(session: Session, test_run_id: str, options: WaitOptions) -> WorkflowTestRun:
+    """Wait until a run of tests has ended."""
+
+    async def poll(seconds: float | None) -> WorkflowTestRun:
+        return await poll_test_run(session, test_run_id, seconds)
+
+    return await _poll_until_settled(Wait(test_run_id, options, session.runtime.now()), session, poll)
+
+
+def _join(session: Session) -> RunWatcher | None:
+    """Return the account's watcher in this event loop; None where calls block."""
+    runtime = session.runtime.hold_connections()
+    if runtime is None:
+        return None
+    watchers = _watchers.setdefault(asyncio.get_running_loop(), {})
+    if session.settings not in watchers:
+        watchers[session.settings] = RunWatcher(session.over(runtime), runtime)
+    return watchers[session.settings]
+
+
+async def _leave(session: Session, watcher: RunWatcher) -> None:
+    """Close the watcher if nobody waits any more."""
+    watchers = _watchers[asyncio.get_running_loop()]
+    if watcher.is_idle and watchers.get(session.settings) is watcher:
+        del watchers[session.settings]  # whoever comes from now on brings another
+        # To the end, even if whoever waits is cancelled once more meanwhile.
+        await asyncio.shield(watcher.aclose())
+
+
+async def _poll_until_settled(
+    wait: Wait[R], session: Session, poll: Callable[[float | None], Awaitable[R]]
+) -> R:
+    """Poll one run whenever that is due, until its wait is over.
+
+    Raises:
+        WaitTimeoutError: The deadline passed.
+        ReviewNotResumedError: Its reviews are decided, and it does not go on.
+        ApiError: A poll was refused, or polls have failed for too long; the last failure.
+    """
+    runtime = session.runtime
+    while True:
+        await runtime.sleep(max(0.0, wait.due - runtime.now()))
+        try:
+            run = await poll(wait.seconds_left(runtime.now()))
+        except errors.ApiError as error:
+            wait.failed(error, runtime.now(), runtime.chance())
+            continue
+        if wait.saw(run, runtime.now(), runtime.chance()):
+            return run
+        if isinstance(run, WorkflowRun) and (resuming := wait.resuming()) is not None:
+            await check_resuming(session, run, resuming, wait.seconds_left(runtime.now()))
+
+
+def _poll_run(session: Session, run_id: str) -> Callable[[float | None], Awaitable[WorkflowRun]]:
+    async def poll(seconds: float | None) -> WorkflowRun:
+        return checked_run(await session.exchange_once(shared.get_run(run_id), seconds=seconds), run_id)
+
+    return poll
+
+
+async def _with_outputs(
+    session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None, options: WaitOptions, began: float
+) -> WorkflowRun:
+    """Return a run that was waited for with its outputs, or why it failed, through an outage that may pass.
+
+    Args:
+        session: The account.
+        run: The run as it was seen last.
+        nodes: The nodes whose outputs are wanted, None for the end of the workflow.
+        options: How it was waited for. An outage may last for as long as in that wait: to its deadline, or a minute.
+        began: When that wait began.
+
+    Raises:
+        OutputsUnavailableError: They could not be read in that time.
+        ApiError: They were refused.
+    """
+    now = session.runtime.now()
+    budget = options.poll.error_budget
+    if options.timeout is not None:
+        budget = min(budget, max(options.timeout - (now - began), _LEAST_FOR_OUTPUTS))
+    poll = replace(options.poll, first=0, error_budget=budget)
+    wait: Wait[WorkflowRun] = Wait(run.id, replace(options, timeout=None, poll=poll, on_change=None), now)
+    wait.status_name = (
+        run.status_name
+    )  # the run is known: what only gateways say of one does not end the wait
+
+    async def read(_seconds: float | None) -> WorkflowRun:
+        return await with_details(session.within(budget), run, nodes)
+
+    try:
+        return await _poll_until_settled(wait, session, read)
+    except errors.ApiError as error:
+        if trouble_of(error, is_known=True) is None:
+            raise
+        raise errors.OutputsUnavailableError(
+            f"run {run.id} is {run.status_name}, but its outputs could not be read: {error}. They are kept: wait for "
+            "the run again, which reads them at once",
+            run=run,
+        ) from error
