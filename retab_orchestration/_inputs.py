@@ -134,7 +134,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _checked_map(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidInputError(f"{name} must map start node ids to values, not be {type(value).__name__}")
-    return {checked_id(f"a node id in {name}", node): given for node, given in value.items()}
+    for node in value:
+        checked_id(f"a node id in {name}", node)
+    return dict(value)
 
 
 def _json_map(name: str, value: Any) -> dict[str, Any]:

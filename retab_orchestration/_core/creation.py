@@ -7,6 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from retab_orchestration import errors
+from retab_orchestration._core.create_errors import cut_off, inputs_changed, may_exist, not_found
 from retab_orchestration._core.create_steps import Answer, Search, Step, next_step, pauses
 from retab_orchestration._core.own_runs import (
     begun,
@@ -24,7 +25,7 @@ from retab_orchestration._inputs import NewRun
 from retab_orchestration.identity import FINGERPRINT
 from retab_orchestration.models import WorkflowRun
 
-__all__ = ["Creation", "cut_off", "inputs_changed"]
+__all__ = ["Creation"]
 
 # Conflicts that the API documents, and that have nothing to do with an `Idempotency-Key`: nothing was created.
 _DOCUMENTED_CONFLICTS = frozenset({"production_required_but_unpublished"})
@@ -105,39 +106,34 @@ class Creation:
             if self.new.identity.begun is not None:
                 raise cut_off(self.new, self.new.identity.begun)
             return
-        raise errors.CreateOutcomeUnknownError(
-            "this task may have a run already that is not among the newest of the list, which this server does not "
-            "filter by tags; nothing was created. Look for it with "
-            f"list_runs(workflow_id={self.new.workflow_id!r})",
-            workflow_id=self.new.workflow_id,
-        )
+        raise may_exist(self.new)
 
     async def send(self) -> WorkflowRun:
         """Send the create, and do what follows its answers until there is a run."""
-        # By what has interrupted this thread, or by blocking code on its loop, one may have been made meanwhile.
-        if self._known_before not in {None, latest_of(*self._what)} and (run := await self.adopt()):
-            return run
+        before = self._known_before
+        if before is not None and before != latest_of(*self._what):
+            # By what has interrupted this thread, or by blocking code on its loop, one may have been made meanwhile.
+            found = await self.adopt()
+            if found is not None:
+                return found
+            before = self._known_before
         with begun(*self._what, is_lost=lambda: self._lost > 0):
-            run = await self._sent_and_found()
+            step, run = Step.SEND, None
+            while step is Step.SEND or run is None:
+                answer, run, error = await self._sent()
+                # What came in between may have made a run as well.
+                is_overtaken = before is not None and latest_of(*self._what)[0] != before[0]
+                self._lost += (answer is Answer.LOST) + is_overtaken
+                search, tags = Search.NOT_YET, Tags.UNKNOWN
+                while (step := self._step(answer, search, tags)) is Step.SEARCH:
+                    search, tags, run = await self._search()
+                if step in {Step.RAISE_LAST, Step.RAISE_UNKNOWN} and error is not None:
+                    raise self._raised(step, answer, error)
+            if step is Step.SETTLE:
+                note_own(*self._what, run.id)  # whatever breaks this off, and however far the list lags
+                run = await self._siblings.settled(run)
         remember_own(*self._what, run.id)
         return run
-
-    async def _sent_and_found(self) -> WorkflowRun:
-        while True:
-            answer, run, error = await self._sent()
-            # What came in between may have made a run as well.
-            is_overtaken = self._known_before and latest_of(*self._what)[0] != self._known_before[0]
-            self._lost += (answer is Answer.LOST) + bool(is_overtaken)
-            search, tags = Search.NOT_YET, Tags.UNKNOWN
-            while (step := self._step(answer, search, tags)) is Step.SEARCH:
-                search, tags, run = await self._search()
-            if step is Step.RETURN and run is not None:
-                return run
-            if step is Step.SETTLE and run is not None:
-                note_own(*self._what, run.id)  # whatever breaks this off, and however far the list lags
-                return await self._siblings.settled(run)
-            if step is not Step.SEND and error is not None:
-                raise self._raised(step, answer, error)
 
     def _step(self, answer: Answer, search: Search, tags: Tags) -> Step:
         again = self.new.is_tried_again
@@ -149,19 +145,8 @@ class Creation:
             return cause if isinstance(cause, errors.ApiError) else error
         if isinstance(error, errors.CreateOutcomeUnknownError):
             return error
-        came_before = (
-            "the server says that this create came before"
-            if answer is Answer.CONFLICT
-            else "an earlier sending of this create was not answered"
-        )
-        return errors.CreateOutcomeUnknownError(
-            f"{came_before}, and the run is not to be found; look for it with "
-            f"list_runs(workflow_id={self.new.workflow_id!r}) before creating it again. The last answer was: {error}",
-            workflow_id=self.new.workflow_id,
-            since=self._siblings.since.isoformat(timespec="seconds"),
-            until=self._session.runtime.utc().isoformat(timespec="seconds"),
-            cause=error if isinstance(error, errors.ApiError) else None,
-        )
+        until = self._session.runtime.utc()
+        return not_found(self.new, error, self._siblings.since, until, is_known=answer is Answer.CONFLICT)
 
     async def _sent(self) -> _Answered:
         answered: set[str] = set()
@@ -207,23 +192,3 @@ class Creation:
             if tags is Tags.DROPPED:
                 break
         return result, tags, None
-
-
-def inputs_changed(run: WorkflowRun) -> errors.InputsChangedError:
-    """Return the error for a run of the same identity that has other inputs."""
-    return errors.InputsChangedError(
-        f"run {run.id} was started for the same task with other inputs; clear the task to start a new run, or give it "
-        "back the inputs that it had",
-        run=run,
-    )
-
-
-def cut_off(new: NewRun, at: datetime) -> errors.CreateOutcomeUnknownError:
-    """Return the error for a create that was cut off, where nothing tells its run from others."""
-    since = at.isoformat(timespec="seconds")
-    return errors.CreateOutcomeUnknownError(
-        f"a create of this run was cut off at {since}, and this server has nothing to find its run by; nothing was "
-        f"sent. Look for it with list_runs(workflow_id={new.workflow_id!r}, from_date={since[:10]!r})",
-        workflow_id=new.workflow_id,
-        since=since,
-    )

@@ -9,10 +9,12 @@ from functools import partial
 from retab_orchestration import errors
 from retab_orchestration._calls import classic, current
 from retab_orchestration._calls.progress import OnProgress
-from retab_orchestration._core.creation import Creation, cut_off, inputs_changed
+from retab_orchestration._core.create_errors import cut_off, inputs_changed
+from retab_orchestration._core.creation import Creation
 from retab_orchestration._core.own_runs import (
     begun,
     begun_of,
+    note_begun,
     own_runs,
     own_runs_of_any_generation,
     remember_own,
@@ -128,6 +130,7 @@ async def _on_classic_routes(
             raise cut_off(new, cut_off_at)
         if living and identity.on_mismatch == "error":
             raise inputs_changed(next(iter(living.values())))
+        note_begun(session, identity, fingerprint)
         with begun(session, identity, fingerprint):
             run = await _send(
                 session, new, family="classic", fingerprint=fingerprint, failed=0, on_progress=on_progress

@@ -70,7 +70,9 @@ def _known(session: Session, identity: RunIdentity) -> _Known:
 def begun(
     session: Session, identity: RunIdentity, fingerprint: str, is_lost: Callable[[], bool] = lambda: False
 ) -> Iterator[None]:
-    """Keep that a create is sent: whatever breaks it off, the next call in this process looks for its run.
+    """Forget that a create was sent where it ends in an error that leaves nothing open.
+
+    Whatever else breaks it off, the next call in this process looks for its run.
 
     Args:
         session: The account.
@@ -78,15 +80,13 @@ def begun(
         fingerprint: What stands for its inputs.
         is_lost: Whether an error leaves open what became of an earlier sending.
     """
-    note_begun(session, identity, fingerprint)
-    known = _known(session, identity)
     try:
         yield
     except errors.CreateOutcomeUnknownError:
         raise
     except errors.RetabError:
         if not is_lost():
-            known.begun.pop(fingerprint, None)
+            _known(session, identity).begun.pop(fingerprint, None)
         raise
 
 
