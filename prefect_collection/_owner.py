@@ -1,7 +1,5 @@
 """Whose a run is: the names that a retry, a resumption and a start on another machine have in common."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import Token
 from dataclasses import dataclass
@@ -17,13 +15,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect_collection._deciding import Start
 from retab_orchestration.identity import digest_of
 
-__all__ = ["CREATING", "Owner", "read_labels"]
+__all__ = ["CREATING", "Owner", "full_name", "read_labels"]
 
-# Starts of flow runs in flow runs whose first count is remembered.
-_MOST_STARTS = 1024
-
-CREATING: set[Callable[..., Any]] = set()
-"""The functions of our own tasks that create: they are the call, and not a task around it."""
+CREATING: set[str] = set()
+"""The names of the functions of our own tasks that create: they are the call, and not a task around it."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +47,19 @@ class Owner:
         """Ask Prefect's server for the flow runs above the code that runs; None outside of flow and task runs."""
         entered = _entered_tasks()
         # Of tasks, the functions of our own that are called directly leave the user's.
-        around = entered[:-1] if entered and entered[-1].task.fn in CREATING else entered
+        around = entered[:-1] if entered and full_name(entered[-1].task.fn) in CREATING else entered
         flow_run_id = _flow_run_id(entered, is_ours=len(around) < len(entered))
         if flow_run_id is None and not entered:
             return None
         line: list[tuple[FlowRun, TaskRun | None]] = []
+        attempts: list[int] = []
         if flow_run_id is not None:
             with get_client(sync_client=True) as client:
                 line = _line_of(client, flow_run_id)
+                attempts = [_own_attempt(client, flow_run) for flow_run, _ in line[:-1]]
         outside = [task for task in entered if task.task_run.flow_run_id is None]
         outermost = line[-1][0] if line else None
-        attempt = _ATTEMPTS.of([flow_run for flow_run, _ in line])
+        attempt = [str(outermost.id), outermost.run_count, attempts] if outermost else []
         return cls(
             str(outside[0].task_run.id if outside or outermost is None else outermost.id),
             _way_down(line, around),
@@ -72,6 +69,11 @@ class Owner:
             digest_of(attempt, [task.task_run.run_count for task in around])[:12],
             outermost.created if outermost else None,
         )
+
+
+def full_name(fn: Callable[..., Any]) -> str:
+    """Return what a function is known by also where it is a copy, as in the processes of a pool."""
+    return f"{fn.__module__}.{fn.__qualname__}"
 
 
 def read_labels(owner: Owner) -> Mapping[str, Any] | None:
@@ -128,42 +130,12 @@ def _way_down(line: list[tuple[FlowRun, TaskRun | None]], around: list[TaskRunCo
     return tuple(path)
 
 
-class _Attempts:
-    """Tells the attempts of flow runs apart, by the outermost's count of starts and the retries of those in it.
-
-    After a suspension of the outermost a flow in it is another flow run, or the same one with a higher count: what
-    counts are the retries that this process has seen.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._first: OrderedDict[tuple[str | int, ...], int] = OrderedDict()
-
-    def of(self, flow_runs: list[FlowRun]) -> list[Any]:
-        """Return what tells this attempt from others.
-
-        Args:
-            flow_runs: The innermost first.
-        """
-        if not flow_runs:
-            return []
-        *inner, outermost = flow_runs
-        with self._lock:
-            retries = [self._retries(flow_run, outermost) for flow_run in inner]
-        return [str(outermost.id), outermost.run_count, retries]
-
-    def _retries(self, flow_run: FlowRun, outermost: FlowRun) -> int:
-        if flow_run.deployment_id is not None:
-            return flow_run.run_count  # in a process of its own, which no suspension of the outermost ends
-        suspensions = len(outermost.empirical_policy.pause_keys or ())
-        start = (str(flow_run.id), str(outermost.id), outermost.run_count, suspensions)
-        first = self._first.setdefault(start, flow_run.run_count)
-        if len(self._first) > _MOST_STARTS:
-            self._first.popitem(last=False)
-        return flow_run.run_count - first
-
-
-_ATTEMPTS = _Attempts()
+def _own_attempt(client: SyncPrefectClient, flow_run: FlowRun) -> int:
+    """Count the attempts of a flow run in another one: one in a suspended one is started anew without being retried."""
+    if flow_run.deployment_id is not None or flow_run.run_count < 2:
+        return flow_run.run_count  # in a process of its own, which no suspension of the outermost ends
+    # As the server saw them: a process of a pool does not know of those before it.
+    return 1 + sum(state.name == "AwaitingRetry" for state in client.read_flow_run_states(flow_run.id))
 
 
 def _is_counted(called: TaskRun, around: list[TaskRunContext]) -> bool:

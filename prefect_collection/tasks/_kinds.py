@@ -7,7 +7,7 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from prefect_collection._owner import CREATING
+from prefect_collection._owner import CREATING, full_name
 from retab_orchestration import RetabError, RunCancelledError, RunFailedError
 
 __all__ = ["asking", "creating", "twin_of"]
@@ -30,7 +30,7 @@ def creating(fn: Callable[P, R]) -> Task[P, R]:
     What it has started is remembered with the flow run. Prefect's own cache would not do: its key is the path of a
     document, whatever is in it by now.
     """
-    CREATING.add(fn)
+    CREATING.add(full_name(fn))
     return Task(fn, persist_result=True, cache_policy=NO_CACHE, retry_condition_fn=_may_pass)
 
 
