@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, NoReturn, get_args
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary, ref
 
@@ -157,6 +157,24 @@ class Settings:
             raise ConfigurationError("proxy must look like http://host:port or https://host:port")
         digest = hashlib.sha256(self.api_key.encode()).hexdigest()
         object.__setattr__(self, "account", f"{self.base_url}#{digest[:16]}")
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled, and with it a client: whoever stores that would store the key.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            "a Retab client is not pickled, because its API key would be stored: make it where it is used"
+        )
+
+    def __copy__(self) -> "Settings":
+        """Return itself, which nothing changes."""
+        return self
+
+    def __deepcopy__(self, _: object) -> "Settings":
+        """Return itself, which nothing changes."""
+        return self
 
     @classmethod
     def read(cls, api_key: str | None, base_url: str | None, **rest: object) -> "Settings":

@@ -1,6 +1,9 @@
+import copy
+import pickle
+
 import pytest
 
-from retab_orchestration import ConfigurationError, RetabClient
+from retab_orchestration import AsyncRetabClient, ConfigurationError, RetabClient
 from retab_orchestration.settings import DEFAULT_BASE_URL, Settings
 
 
@@ -108,6 +111,18 @@ def test_the_key_is_in_no_repr_and_in_no_name():
     assert "pass" not in repr(settings)
     assert "secret" not in settings.account
     assert settings.account != Settings.read("other", None).account
+
+
+@pytest.mark.parametrize("kind", [RetabClient, AsyncRetabClient])
+def test_a_client_is_not_pickled_for_its_key_would_be_stored(kind):
+    client = kind("k_do-not-store")
+
+    with pytest.raises(TypeError, match="make it where it is used") as refused:
+        pickle.dumps({"deep": [client]})
+
+    assert "k_do-not-store" not in str(refused.value)
+    settings = Settings("k_do-not-store")
+    assert copy.copy(settings) is copy.deepcopy([settings])[0] is settings
 
 
 def test_a_path_of_certificate_authorities_may_be_a_path(tmp_path):
