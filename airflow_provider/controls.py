@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider.hooks import RetabHook
-from airflow_provider.inputs import OnReview, check_text, templated
+from airflow_provider.inputs import OnReview, check_text
 from airflow_provider.links import RetabRunLink
 from airflow_provider.outcomes import failing_well, push_run
 from airflow_provider.owner import RunOwner, check_waiting
@@ -70,7 +70,6 @@ class RetabRestartRunOperator(RunOwner):
         self.wait_for_completion, self.on_review, self.on_clear = wait_for_completion, on_review, on_clear
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.run_id = run_id
-        self._later = templated(output_path=output_path)
         check_waiting(self)
         check_text(run_id=run_id)
 

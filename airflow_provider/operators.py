@@ -97,7 +97,7 @@ class RetabRunWorkflowOperator(RunOwner):
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
         self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
-        self._later = templated(output_path=output_path, **self._inputs)
+        self._later = templated(**self._inputs)
         check_waiting(self)
         check_text(workflow_id=workflow_id)
         check_documents(documents)

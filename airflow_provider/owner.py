@@ -16,7 +16,6 @@ from airflow_provider.inputs import (
     check_flags,
     check_nodes,
     check_on_review,
-    check_rendered,
     check_seconds,
     check_text,
     given,
@@ -51,8 +50,6 @@ class RunOwner(WorkerWaiter, BaseOperator):
     output_path: Any
     wait_for_completion: bool
     on_clear: OnClear
-    _later: frozenset[str]
-    """The arguments that were templates, so that something is to come of them."""
 
     def __init__(self, **kwargs: Any) -> None:
         # Behind a mixin Airflow wraps whatever `__init__` it finds: without this one BaseOperator's a second time.
@@ -84,6 +81,11 @@ class RunOwner(WorkerWaiter, BaseOperator):
                 if not self.wait_for_completion:
                     return dict(owned.run.final_outputs)
                 return self._see_through(client, context, owned, wait)
+
+    @property
+    def _is_written(self) -> bool:
+        """Whether the outputs go to a place; a template that comes out empty names none."""
+        return self.output_path is not None and self.output_path != ""
 
     def _begin(self, client: "RetabClient", context: Context) -> Owned:
         hook = self.hook
@@ -130,13 +132,12 @@ class RunOwner(WorkerWaiter, BaseOperator):
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         self._stop_if_killed()
         outputs = super()._finish(context, run)
-        return outputs if self.output_path is None else write_outputs(self.output_path, outputs, run)
+        return write_outputs(self.output_path, outputs, run) if self._is_written else outputs
 
     def _check_rendered(self, wait: Wait) -> None:
         """Refuse before the run exists what would fail once it does."""
         self._nodes()
-        check_rendered(self._later, output_path=self.output_path)
-        if self.output_path is not None:
+        if self._is_written:
             find_place(self.output_path)
         check_text(retab_conn_id=self.retab_conn_id)
         _, kwargs = self._deferral("run", wait).trigger.serialize()

@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import stat
-import tempfile
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -51,7 +50,7 @@ def find_place(path: Any, run_id: str = "run") -> Any:
         run_id: The run.
 
     Raises:
-        InvalidInputError: There is no filesystem for the URI, the path makes no sense, or nothing can be written there.
+        InvalidInputError: There is no filesystem for the URI, or the path makes no sense, or is a folder's or a pipe's.
     """
     check_output_path(path)
     is_folder = isinstance(path, str) and path.endswith("/")
@@ -63,7 +62,7 @@ def find_place(path: Any, run_id: str = "run") -> Any:
         path = Path(path.path)
     place = path / f"{run_id}.json" if is_folder else path
     if isinstance(place, Path):
-        _check_writable(place)
+        _check_file(place)
     return place
 
 
@@ -98,31 +97,20 @@ def _encoded(outputs: dict[str, Any]) -> bytes:
         return json.dumps(outputs, separators=(",", ":")).encode()
 
 
-def _check_writable(place: Path) -> None:
-    """Refuse a local path that is none, or no file, and one in a folder that takes no file."""
+def _check_file(place: Path) -> None:
+    """Refuse a local path that is none, or where something else than a file is; what else is wrong, writing tells."""
     try:
         mode = place.stat().st_mode
-    except FileNotFoundError:
-        mode = stat.S_IFREG
-    except (OSError, ValueError) as error:
+    except OSError:
+        return
+    except ValueError:
         raise core.InvalidInputError(
-            f"output_path cannot be looked at ({_reason(error)}); check it on the worker"
+            "output_path has a character that no path has; check where it comes from"
         ) from None
     if not stat.S_ISREG(mode):
         raise core.InvalidInputError(
             "output_path is a folder, a pipe or a device; name a file, or end the path of a folder with a slash"
         )
-    folder = next(parent for parent in place.parents if parent.exists())
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise core.InvalidInputError(
-            f"output_path cannot be written ({_reason(error)}); check it on the worker"
-        ) from None
-
-
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or "it has a character that no path has"
 
 
 def _from_text(path: str) -> Any:

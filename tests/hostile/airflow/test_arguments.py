@@ -40,16 +40,14 @@ RENDERED = {
     "metadata": ["", "None", [], 0, False],
     "version": ["", " ", 0, [], False],
     "output_nodes": [*NO_NODES, "", "None", "{{ x }}", ["{{ x }}"], 0],
-    "output_path": ["", " ", "None", 0, []],
+    "output_path": [" ", "None", 0, []],
 }
 # Inputs that are templates of text, and are rendered to nothing.
-TEMPLATES = ("documents", "json_inputs", "text_inputs", "output_path")
-# Places where no file can be written; {inside} has a folder, a file, a pipe and a link to itself.
+TEMPLATES = ("documents", "json_inputs", "text_inputs")
+# Places that are none of a file; {inside} has a folder, a file, a pipe and a link to a device.
 PLACES = [
-    *("{inside}/folder", "{inside}/file/x.json", "{inside}/file/", "{inside}/pipe", "{inside}/loop"),
-    *("{inside}/a\x00b", "{inside}/\ud800", "/proc/x.json", "/proc/a/b.json"),
-    "{inside}/" + "x" * 9000,
-    *("file://host/x.json", "file://{inside}/folder", "file://"),
+    *("{inside}/folder", "{inside}/pipe", "{inside}/a\x00b", "{inside}/\ud800", "{inside}/device"),
+    *("file://host{inside}/x.json", "file://{inside}/folder", "file://{inside}/pipe", "file://"),
     *("s3://[x/y", "://x", "nowhere://x/y"),
 ]
 URIS = [
@@ -82,7 +80,8 @@ def places(world):
     (world.inside / "folder").mkdir()
     (world.inside / "file").touch()
     os.mkfifo(world.inside / "pipe")
-    (world.inside / "loop").symlink_to("loop")
+    # Never a device itself, which code that writes carelessly would replace.
+    (world.inside / "device").symlink_to("/dev/null")
 
 
 def refusing(act):

@@ -50,6 +50,7 @@ PLACES = [
     *("{inside}/file/x.json", "{inside}/file/", "{inside}/pipe", "{inside}/loop", "{inside}/a\x00b"),
     *(
         "{inside}/\ud800",
+        "{inside}/device",
         "/proc/x.json",
         "/proc/a/b.json",
         "{inside}/" + "x" * 9000,
@@ -93,6 +94,8 @@ def places(world):
     (world.inside / "file").touch()
     os.mkfifo(world.inside / "pipe")
     (world.inside / "loop").symlink_to("loop")
+    # Never a device itself, which code that writes carelessly would replace.
+    (world.inside / "device").symlink_to("/dev/null")
 
 
 def read_from(world, uri):
