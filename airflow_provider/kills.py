@@ -4,17 +4,21 @@ import asyncio
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider._core import core, import_core
+from airflow_provider._core import core
+from airflow_provider._core import import_core
 from airflow_provider.hooks import RetabHook
+from airflow_provider.hooks import import_core
+from airflow_provider.predecessors import existing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from retab_orchestration import RetabClient, RunIdentity
+    from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
 TRIGGERS_ARE_KILLED = hasattr(BaseTrigger, "on_kill")
 """Whether this Airflow tells a trigger that its task was stopped: from 3.3 on."""
@@ -59,7 +63,13 @@ def cancel_in_time(
 
 
 def cancel_unheard_of(
-    hook: RetabHook, identity: "RunIdentity", run_id: str | None, *, spare_review: bool, is_killed: bool
+    hook: RetabHook,
+    identity: "RunIdentity",
+    run_id: str | None,
+    *,
+    is_cleared: bool = False,
+    spare_review: bool,
+    is_killed: bool,
 ) -> None:
     """Do what `cancel_in_time` does about the runs of a task that ends while it starts one, or looks for its own.
 
@@ -67,17 +77,20 @@ def cancel_unheard_of(
         hook: The account.
         identity: Which run it is; with its `begun`, it is waited for until the list may not lag any more.
         run_id: The run of an earlier attempt, where that is known.
+        is_cleared: Whether there may be runs from before a clear, which the attempt was about to cancel or to take up.
         spare_review: Whether a run goes on that waits for a human.
         is_killed: Whether Airflow ends the process in a moment.
     """
 
     def cancel(client: "RetabClient") -> None:
+        if is_cleared:
+            family = replace(identity, since=None, begun=None)
+            _cancel_living(client, client.find_runs(family, any_generation=True), spare_review=spare_review)
         runs = client.find_runs(identity)
         if run_id is not None and run_id not in {run.id for run in runs}:
-            runs.append(client.get_run(run_id, outputs=False))
-        for run in runs:
-            if not run.is_terminal:
-                cancel_unless_reviewed(client, run.id, spare_review=spare_review)
+            known = existing(client, run_id)
+            runs += [known] if known else []
+        _cancel_living(client, runs, spare_review=spare_review)
         has_ended_badly = [run.is_terminal and run.status.value != "completed" for run in runs]
         if all(has_ended_badly) and identity.begun is not None:
             _log.warning(
@@ -136,6 +149,12 @@ def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: 
     _log.info("Run %s: cancelling it", run_id)
     client.cancel_run(run_id)
     return True
+
+
+def _cancel_living(client: "RetabClient", runs: "list[WorkflowRun]", *, spare_review: bool) -> None:
+    for run in runs:
+        if not run.is_terminal:
+            cancel_unless_reviewed(client, run.id, spare_review=spare_review)
 
 
 async def cancel_if_stopped(

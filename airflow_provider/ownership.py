@@ -164,9 +164,19 @@ class Ownership:
         return self._ledger.successor() is not None
 
     @property
+    def is_cleared(self) -> bool:
+        """Whether the attempt follows a clear."""
+        return self._standing is Standing.CLEARED
+
+    @property
+    def last_run_id(self) -> str | None:
+        """The run of the attempt before, where it was kept; a clear may have come between."""
+        return self._entry.run_id if self._entry else None
+
+    @property
     def kept_run_id(self) -> str | None:
         """The run of the attempt before, where this one is its retry and it was kept."""
-        return self._entry.run_id if self._entry and self._standing is Standing.RETRY else None
+        return self.last_run_id if self._standing is Standing.RETRY else None
 
     def _own(self, client: "RetabClient") -> tuple[list["WorkflowRun"], Own]:
         """Return the runs of this attempt and those before it, the last being the one that counts."""

@@ -76,7 +76,8 @@ class RunStopper(RunWaiter):
                 cancel_unheard_of(
                     self.hook,
                     ownership.unheard_of,
-                    ownership.kept_run_id,
+                    ownership.last_run_id,
+                    is_cleared=ownership.is_cleared,
                     spare_review=is_late and wanted != "always",
                     is_killed=not is_late,
                 )
