@@ -28,9 +28,12 @@ from retab_orchestration import (
     ServerError,
     UnreadableAnswerError,
     UnsupportedRouteError,
+    WorkflowRun,
 )
+from retab_orchestration._core.waiting import Patience, Wait
 from retab_orchestration._http import Request
 from retab_orchestration._runtimes.reading import Answer
+from retab_orchestration._watch.waiter import Waiter
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.raw_server import answering, head, ok, raw_server
 
@@ -379,33 +382,24 @@ def test_a_list_that_goes_in_a_circle_under_ever_new_cursors_ends_where_two_are_
     assert len({run.id for run in runs}) == len(runs) == 25 * 20
 
 
-def test_a_wait_keeps_no_name_that_is_longer_than_an_id():
-    def script(connection):
-        while request := connection.request():
-            name = request.split(b" ")[1].rpartition(b"/")[2].decode()
-            run = {"id": name, "status": "running", "workflow_id": name + "w" * 256 * 1024}
-            connection.send(ok(json.dumps(run).encode()))
+def test_a_wait_keeps_few_of_the_names_that_its_run_has_and_none_that_is_longer_than_an_id():
+    async def main():
+        waiters = []
+        for number in range(40):
+            waiter = Waiter(Wait(f"run_{number}", Patience(None, PollPolicy(), "wait"), 0.0, None))
+            nodes = [f"node-{number}-{node:0100}" for node in range(1500)]
+            run = {"id": f"run_{number}", "status": "waiting_for_human", "waiting_for_node_ids": nodes}
+            waiter.saw(WorkflowRun.model_validate({**run, "workflow_id": f"{number}" * 2**17}), 0.0, 0.0)
+            waiters.append(waiter)
+        del waiter, nodes, run
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
 
-    async def main(url):
-        async with AsyncRetabClient("k", url, api="classic", auth="bearer") as client:
-            poll = PollPolicy(first=0, shortest=60, interval=60)
-            waits = [
-                asyncio.create_task(client.wait_for_run(f"run_{number}", poll=poll)) for number in range(40)
-            ]
-            await asyncio.sleep(3)
-            gc.collect()
-            held, _ = tracemalloc.get_traced_memory()
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-            return held
-
-    with raw_server(script) as server:
-        tracemalloc.start()
-        try:
-            assert asyncio.run(main(server.url)) < 9 * MIB
-        finally:
-            tracemalloc.stop()
+    tracemalloc.start()
+    try:
+        assert asyncio.run(main()) < 3 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 def steps_for_ever(fresh, size=10):
