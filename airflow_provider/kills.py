@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider._core import core
-from airflow_provider._core import import_core
+from airflow_provider._core import core, import_core
 from airflow_provider.hooks import RetabHook
-from airflow_provider.hooks import import_core
 from airflow_provider.predecessors import existing
 
 if TYPE_CHECKING:

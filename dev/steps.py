@@ -116,7 +116,7 @@ async def _poll() -> Walk:
         RetabRunTrigger(f"run_{number}", retab_conn_id="retab_steps", poll_interval=0.5)
         for number in range(WAITS)
     ]
-    waits = [asyncio.create_task(anext(trigger.run())) for trigger in triggers]
+    waits = [asyncio.create_task(_event(trigger)) for trigger in triggers]
     try:
         await asyncio.wait_for(asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED), 60)
         server.recorder.stop()
@@ -127,6 +127,10 @@ async def _poll() -> Walk:
         await asyncio.gather(*waits, return_exceptions=True)
         listener.close()
     return server.recorder.walk
+
+
+async def _event(trigger: Any) -> Any:
+    return await anext(trigger.run())
 
 
 class _RunServer:

@@ -24,6 +24,9 @@ LAST_POLL = 5.0
 LONGEST_POLL = 15.0
 """Seconds that a poll may take which many wait for."""
 
+# Nodes at which a human is asked that are kept: each wait has its own, for as long as it lasts.
+_MOST_NODES = 100
+
 # Seconds. A server that asks for a longer pause gets this one: the run may end meanwhile.
 _LONGEST_PAUSE = 120.0
 
@@ -125,7 +128,7 @@ class Wait(Generic[W]):
         nodes = run.waiting_for_node_ids if isinstance(run, WorkflowRun) and run.is_waiting else ()
         if self._is_moved(nodes):
             self.status_name = None  # one review has followed another at once
-        self._nodes = nodes
+        self._nodes = tuple(nodes[:_MOST_NODES])
         return self._saw_state(run.status, run.status_name, now, chance, run)
 
     def failed(self, error: errors.ApiError, now: float, chance: float) -> None:
@@ -221,7 +224,7 @@ class Wait(Generic[W]):
 
     def _is_moved(self, nodes: Sequence[str]) -> bool:
         """Tell whether a human is asked at these nodes, and was asked elsewhere before."""
-        return bool(self._nodes and nodes) and tuple(nodes) != self._nodes
+        return bool(self._nodes and nodes) and tuple(nodes[:_MOST_NODES]) != self._nodes
 
     def _goes_back(self, status: RunStatus) -> bool:
         """Tell whether a later state than this was seen already, which a list that lags does not show yet."""

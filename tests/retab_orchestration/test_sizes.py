@@ -30,10 +30,10 @@ from retab_orchestration import (
     UnsupportedRouteError,
     WorkflowRun,
 )
-from retab_orchestration._core.waiting import Patience, Wait
 from retab_orchestration._http import Request
+from retab_orchestration._polling.shared_wait import SharedWait
+from retab_orchestration._polling.wait import WaitOptions
 from retab_orchestration._runtimes.reading import Answer
-from retab_orchestration._watch.waiter import Waiter
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.raw_server import answering, head, ok, raw_server
 
@@ -384,14 +384,14 @@ def test_a_list_that_goes_in_a_circle_under_ever_new_cursors_ends_where_two_are_
 
 def test_a_wait_keeps_few_of_the_names_that_its_run_has_and_none_that_is_longer_than_an_id():
     async def main():
-        waiters = []
+        waits = []
         for number in range(40):
-            waiter = Waiter(Wait(f"run_{number}", Patience(None, PollPolicy(), "wait"), 0.0, None))
+            wait = SharedWait(f"run_{number}", WaitOptions(None, PollPolicy(), "wait"), 0.0)
             nodes = [f"node-{number}-{node:0100}" for node in range(1500)]
             run = {"id": f"run_{number}", "status": "waiting_for_human", "waiting_for_node_ids": nodes}
-            waiter.saw(WorkflowRun.model_validate({**run, "workflow_id": f"{number}" * 2**17}), 0.0, 0.0)
-            waiters.append(waiter)
-        del waiter, nodes, run
+            wait.polled(WorkflowRun.model_validate({**run, "workflow_id": f"{number}" * 2**17}), 0.0, 0.0)
+            waits.append(wait)
+        del wait, nodes, run
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 
