@@ -64,7 +64,7 @@ lint: $(call BUILT,core) ## The first three of check: what runs before a commit
 
 types: venvs ## mypy, in each environment
 	$(call MYPY,core) retab_orchestration dev/blocking_client.py dev/release.py dev/hosts dev/demo dev/tools tests/typing
-	$(call MYPY,core) --ignore-missing-imports dev/benchmarks
+	$(call MYPY,core) --ignore-missing-imports dev/benchmarks dev/steps.py
 	$(call MYPY,airflow) airflow_provider example_dags
 	$(call MYPY,airflow-floor) airflow_provider
 	$(call MYPY,prefect) prefect_collection example_flows
