@@ -116,14 +116,21 @@ def _place(node: Any) -> str:
     return f"documents[{node!r}]" if isinstance(node, str) and len(node) <= 100 else "documents"
 
 
+def _is_content(document: Any) -> bool:
+    """Whether it is the document itself, as a data: URI, or as something else than a reference to one."""
+    if isinstance(document, Mapping):
+        return str(document.get("url") or "").startswith("data:") or not set(document) <= _REFERENCE
+    return isinstance(document, str | PurePath) and str(document).lstrip().lower().startswith("data:")
+
+
 def _fault(document: Any) -> str:
+    if _is_content(document):
+        return f"would put the document itself into Airflow's database; give {_ACCEPTED}"
     if isinstance(document, str | PurePath):
         if "://" in str(document) or PurePath(document).is_absolute():
             return ""
         return "is a relative path, which workers resolve each in their own way; make it absolute"
     if isinstance(document, Mapping):
-        if str(document.get("url") or "").startswith("data:") or not set(document) <= _REFERENCE:
-            return f"would put the document itself into Airflow's database; give {_ACCEPTED}"
         return ""
     if _is_object_storage_path(document):
         return ""

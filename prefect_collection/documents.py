@@ -254,6 +254,11 @@ def _refuse_contents(name: str, value: Any) -> None:
             f"{name} is of type {type(value).__name__}, and Prefect stores what a flow is called with: "
             f"give {_ACCEPTED}; write bytes to a file first"
         )
+    if isinstance(value, str) and name.startswith("documents") and value.lstrip().lower().startswith("data:"):
+        raise InvalidInputError(
+            f"{name} is a data: URI, which is the document itself, and Prefect stores what a flow is called with: "
+            f"give {_ACCEPTED}; write it to a file first"
+        )
     if isinstance(value, Mapping):
         for key, item in value.items():
             _refuse_contents(f"a key of {name}", key)

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "cancel_on_timeout": [*NO_FLAGS, ["always"]],
     "on_review": [None, [], {}, "WAIT", "{{ x }}"],
     "on_clear": [None, [], {}, "{{ x }}"],
+    "documents": [{"n": text} for text in ("data://text/plain,QUJD", "data:,x://", " DATA://x,QUJD")],
     "output_path": ["", " ", "x.json", 7, b"/x", [], "file:x"],
 }
 # What a template, or the task before, left in an input.

@@ -39,9 +39,12 @@ FLOWS = {
         {"n": frozenset({PIECE.encode()})},
         {"n": collections.deque([PIECE.encode()])},
         {"n": LOOPED},
+        {"n": "data://text/plain,QUJD"},
     ],
 }
 CREATES = {"json_inputs": [{"n": bad} for bad in (LOOPED, DEEP, {1}, float("nan"), {1: 1, "1": 2})]}
+DATA = ["data://text/plain,QUJD", "data:,x://", " DATA://x,QUJD", {"url": "data:,x", "filename": "a"}]
+CREATES["documents"] = [{"n": given} for given in DATA]
 # Arguments of a wait.
 WAITS = {"output_nodes": NO_NODES, "poll_interval_seconds": [INFINITE, 1e-9, 1e12]}
 BLOCKS = {"output_nodes": NO_NODES[1:], "poll_interval_seconds": [INFINITE, 1e-9, 1e12]}
