@@ -73,7 +73,8 @@ class Owner:
 
 def full_name(fn: Callable[..., Any]) -> str:
     """Return what a function is known by also where it is a copy, as in the processes of a pool."""
-    return f"{fn.__module__}.{fn.__qualname__}"
+    # A partial has no name of its own.
+    return f"{fn.__module__}.{getattr(fn, '__qualname__', '')}"
 
 
 def read_labels(owner: Owner) -> Mapping[str, Any] | None:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 import fsspec
@@ -178,6 +179,16 @@ def test_a_task_is_known_by_its_own_name_whatever_its_runs_are_called(emulator):
 
     assert len(made) == 4
     assert len(set(made)) == created(emulator) == 1
+
+
+def test_a_task_of_what_is_callable_and_has_no_name_is_a_task_as_any_other(emulator):
+    reading = task(partial(create_run, "wf_echo"), name="reading")
+
+    @flow
+    def caller():
+        return [reading(), reading()]
+
+    assert [*set(caller())] == emulator.run_ids()
 
 
 def test_a_ready_flow_called_twice_at_once_in_a_flow_is_two_runs_in_every_attempt(emulator):
