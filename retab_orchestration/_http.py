@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 __all__ = ["Body", "Call", "Request", "Response", "Runtime", "SharedRuntime", "path"]
@@ -14,12 +14,8 @@ __all__ = ["Body", "Call", "Request", "Response", "Runtime", "SharedRuntime", "p
 T = TypeVar("T")
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise json.JSONDecodeError("no JSON", constant, 0)
-
-
-# Python reads NaN and Infinity as well, which no JSON has, and which many a database refuses.
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+# Python reads NaN and Infinity as well, which no JSON has, and which many a database refuses: null stands for them.
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 
 def path(template: str, **ids: str) -> str:

@@ -105,7 +105,7 @@ def create_run(
     body = json_body(payload, on_progress)
     key = digest_of(new.identity.key, failed, new.parent_run_id, fingerprint)
     request = Request("POST", "/v1/workflows/runs", body=body, headers={"Idempotency-Key": key})
-    read = partial(created_run, identity=new.identity.key, repeats=new.parent_run_id)
+    read = partial(created_run, identity=new.identity.key)
     return Call(request, read, creates=new.workflow_id)
 
 
