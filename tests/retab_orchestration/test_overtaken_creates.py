@@ -1,13 +1,14 @@
 """A create that is interrupted, overtaken or sent in other routes, and servers on which others start runs as well."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from retab_orchestration import CreateOutcomeUnknownError, RunIdentity
 from retab_orchestration._core import own_runs, tags
 from retab_orchestration.documents import LARGE
-from tests.retab_orchestration.conftest import make_client
+from tests.retab_orchestration.conftest import make_client, ok
 
 CREATE = "POST /v1/workflows/runs"
 STEPS = "GET /v1/workflows/steps"
@@ -194,3 +195,20 @@ def test_steps_are_read_where_the_server_has_them_by_now(connect):
     )
 
     assert [step.node_id for step in client.list_steps(run.id)] == ["json-node-1", "end-node-1"]
+
+
+def test_a_list_without_end_of_runs_that_are_not_there_ends_a_search(retab):
+    client, runtime = retab()
+    send, pages = runtime.send, count(1)
+
+    async def endless(request):
+        if (request.method, request.path) != ("GET", "/v1/workflows/runs"):
+            return await send(request)
+        page = next(pages)
+        assert page < 10
+        rows = [{"id": f"run_{page}_{number}", "status": "running"} for number in range(20)]
+        return ok({"data": rows, "list_metadata": {"after": str(page)}})
+
+    runtime.send = endless
+    with pytest.raises(CreateOutcomeUnknownError):
+        echo(client)
