@@ -114,6 +114,8 @@ def file_by_id(file_id: str) -> Call[FileReference]:
 
     def read(body: Mapping[str, Any]) -> FileReference:
         stored = body["mime_data"]
+        if not stored["url"]:
+            raise ValueError("It has no url")
         return FileReference(id=file_id, filename=stored["filename"], url=stored["url"])
 
     return Call(Request("GET", path("/v1/files/{file_id}/download-link", file_id=file_id)), read)

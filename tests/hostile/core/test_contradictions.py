@@ -212,6 +212,7 @@ CONTRADICTIONS = [
         }, (*UNREADABLE, OR_GOOD))
         for kind, odd in (("half a surrogate", "\ud800"), ("3 MiB", "w" * 3 * 2**20), ("dots", ".."))
     ),
+    (LINK, "a file without a url", said(200, {"mime_data": {**FILE, "url": None}}), UNREADABLE),
     (RESTART, "a run of no workflow", said(200, {**run(), "workflow_id": None}), UNREADABLE),
     (RESTART, "a run of a workflow that is a path", said(200, {**run(), "workflow_id": "../x"}), UNREADABLE),
     (
