@@ -40,11 +40,10 @@ def test_a_trigger_is_rebuilt_with_what_it_had(deferral):
 def test_a_trigger_waits_and_its_task_is_resumed(deferral, connect, client, context, fire, resume):
     connect("other")
     run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 1}})
-    # The deadlines of those days are over.
-    now = {"not_before": 0.0, "deadline": None, "strict_deadline": None, "poll_interval": 0.5}
+    timeless = {"deadline": None, "strict_deadline": None}  # those of that day are over
 
-    [event] = fire(rebuilt(deferral["trigger"], run_id=run.id, **now))
-    task, kwargs = task_of(deferral), deferral["kwargs"] | {"run_id": run.id}
+    [event] = fire(rebuilt(deferral["trigger"], run_id=run.id, not_before=0.0, poll_interval=0.5, **timeless))
+    task, kwargs = task_of(deferral), deferral["kwargs"] | {"run_id": run.id, **timeless}
     try:
         outputs = getattr(task, deferral["method_name"])(context, event=event, **kwargs)
     except TaskDeferred as again:
