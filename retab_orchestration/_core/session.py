@@ -87,9 +87,11 @@ class Session:
             seconds: How long it may take, with finding out what the server speaks; None leaves it to the account's
                 setting.
         """
+        sender, dialects = self._sender, self._dialects
         if seconds is not None:
-            return await self.within(seconds).exchange_once(call)
-        return await self._sender.send(call, await self._dialects.get(attempts=1))
+            sender = Sender(self.runtime, self.settings, sender.retry, self.runtime.now() + seconds)
+            dialects = Dialects(sender)
+        return await sender.send(call, await dialects.get(attempts=1))
 
     async def family_anew(self) -> RouteFamily:
         """Return the route family after asking the server again: it does not know a route that it had."""

@@ -161,11 +161,13 @@ class ListPoll:
         """Tell whether nobody should wait for it any longer."""
         return self.is_slow or now > self.heard_at + SLOW
 
-    async def read(self, take: Callable[[Sequence[RunRow]], int], failed: Callable[[ApiError], None]) -> bool:
+    async def read(
+        self, take: Callable[[Sequence[RunRow], float], int], failed: Callable[[ApiError], None]
+    ) -> bool:
         """Read pages until they have shown all that are wanted, the list ends, or it is not worth another one.
 
         Args:
-            take: Called with rows of runs that are watched; returns for how many of them that will do.
+            take: Called with rows of runs that are watched, and the time; returns for how many of them that will do.
             failed: Called with each failure of a page.
 
         Returns:
@@ -218,19 +220,20 @@ class ListPoll:
                 self.is_slow = took > SLOW
                 return page
 
-    async def _show(self, page: RowPage, take: Callable[[Sequence[RunRow]], int]) -> int:
+    async def _show(self, page: RowPage, take: Callable[[Sequence[RunRow], float], int]) -> int:
         """Tell of the runs on a page; return for how many of them that will do."""
         saved = 0
         for start in range(0, len(page.data), _ROWS_AT_ONCE):
             await self.session.runtime.sleep(0)
-            some = page.data[start : start + _ROWS_AT_ONCE]
-            rows = [RunRow(run_id, body) for run_id, body in some if run_id in self.watched]
-            shown = {row.id for row in rows}
-            self.watched -= shown
-            self.wanted -= shown
+            rows = []
+            for run_id, body in page.data[start : start + _ROWS_AT_ONCE]:
+                if run_id in self.watched:
+                    self.watched.discard(run_id)
+                    self.wanted.discard(run_id)
+                    rows.append(RunRow(run_id, body))
             if rows:
                 self.heard_at = self.session.runtime.now()
-                saved += take(rows)
+                saved += take(rows, self.heard_at)
         return saved
 
 

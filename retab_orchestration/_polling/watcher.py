@@ -129,12 +129,12 @@ class RunWatcher:
         """Tell whether a run whose turn has come is still to be requested."""
         now = self._runtime.now()
         waits = [wait for wait in self._waits.of(run_id) if wait.is_requested]
-        is_left = self._list is not None and not self._list.is_silent(now) and all(w.is_spare for w in waits)
-        if any(now >= wait.deadline for wait in waits) or not (is_left or now < self._hold_until):
+        is_listed = self._list is not None and not self._list.is_silent(now)
+        is_left = now < self._hold_until or (is_listed and all(wait.is_spare for wait in waits))
+        if not is_left or any(now >= wait.deadline for wait in waits):
             return bool(waits)
         for wait in waits:
-            wait.is_requested = wait.is_spare = False
-            wait.due = now
+            wait.is_requested, wait.is_spare, wait.due = False, False, now
         self._timer.set(now)
         return False
 
@@ -184,10 +184,9 @@ class RunWatcher:
                 if not wait.settled.done():
                     self._request(wait, now)
 
-    def _take(self, rows: Sequence[RunRow]) -> int:
+    def _take(self, rows: Sequence[RunRow], now: float) -> int:
         """Tell the waits what the list says of their runs; return for how many runs that will do."""
-        now, chance = self._runtime.now(), self._runtime.chance()
-        nearest, saved = math.inf, 0
+        nearest, saved, chance = math.inf, 0, self._runtime.chance()
         for row in rows:
             will_do = True
             for wait in self._waits.of(row.id):

@@ -9,7 +9,6 @@ from retab_orchestration._texts import printable
 from retab_orchestration.models._reading import (
     Reading,
     anything,
-    fields,
     flag,
     mapping,
     moment,
@@ -114,9 +113,10 @@ def literal_of(enum: type[_Status], name: str | None, named: Any) -> str | None:
 
 def state_of(enum: type[_Status], body: Any) -> str | None:
     """Find the literal of a state, flat or under `lifecycle`; None if there is none."""
-    name = pick(word, body, "lifecycle.status", "lifecycle.kind", "status")
-    named = fields(body).get("status_name")
-    found = name if named is None else literal_of(enum, name, named)
+    found = pick(text, body, "lifecycle.status", "lifecycle.kind", "status")
+    named = pick(word, body, "status_name")
+    if named is not None:
+        found = literal_of(enum, found, named)
     return None if found is None else printable(found, _LONGEST_NAME)
 
 
