@@ -1,7 +1,7 @@
 """Poll many runs with the pages of the run list, and compare what that costs with polling them one by one."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -9,7 +9,7 @@ from retab_orchestration._calls import shared
 from retab_orchestration._calls.filters import RunFilters
 from retab_orchestration._core.listing import Cursor
 from retab_orchestration._core.session import Session
-from retab_orchestration._polling.shared_wait import SLOW, SharedWait
+from retab_orchestration._polling.shared_wait import SLOW, SharedWait, SharedWaits
 from retab_orchestration._polling.wait import LONGEST_POLL, asked_pause
 from retab_orchestration.errors import ApiError, ResponseTooLargeError
 from retab_orchestration.identity import OURS
@@ -138,17 +138,19 @@ class ListPoll:
     Attributes:
         session: The account.
         cost: Decides on the size of pages and on one more; learns from each.
-        watched: The ids of the runs that somebody waits for; those on a page are taken out.
+        waits: Everyone who waits.
+        watched: The ids of the runs that were waited for when it began; those on a page are taken out.
         wanted: Those of them whose poll is due, or nearly so; they are taken out as well.
         places: Workflow and day of creation of those that are watched, None and an empty text where they are not known.
         polls: How many polls it is to save.
         heard_at: When it has told of a run last, or has begun.
         is_slow: Whether the last page was long in coming, or failed.
-        seconds: How long the pages took that were answered.
+        seconds: How long its pages took, as far as none of them was slow.
     """
 
     session: Session
     cost: ListCost
+    waits: SharedWaits
     watched: set[str]
     wanted: set[str]
     places: set[tuple[str | None, str]]
@@ -167,7 +169,7 @@ class ListPoll:
         """Read pages until they have shown all that are wanted, the list ends, or it is not worth another one.
 
         Args:
-            take: Called with rows of runs that are watched, and the time; returns for how many of them that will do.
+            take: Called with rows of runs that are waited for, and the time; returns for how many of them that will do.
             failed: Called with each failure of a page.
 
         Returns:
@@ -216,7 +218,7 @@ class ListPoll:
                 await runtime.sleep(max(pause, asked_pause(error)))
             else:
                 took = runtime.now() - began
-                self.seconds += took
+                self.seconds += min(took, SLOW)
                 self.is_slow = took > SLOW
                 return page
 
@@ -227,9 +229,9 @@ class ListPoll:
             await self.session.runtime.sleep(0)
             rows = []
             for run_id, body in page.data[start : start + _ROWS_AT_ONCE]:
-                if run_id in self.watched:
-                    self.watched.discard(run_id)
-                    self.wanted.discard(run_id)
+                self.watched.discard(run_id)
+                self.wanted.discard(run_id)
+                if run_id in self.waits.by_run:  # also where somebody has begun to wait after the poll began
                     rows.append(RunRow(run_id, body))
             if rows:
                 self.heard_at = self.session.runtime.now()
@@ -238,7 +240,7 @@ class ListPoll:
 
 
 def plan_list_poll(
-    session: Session, cost: ListCost, due: Collection[SharedWait], waits: Iterable[SharedWait], now: float
+    session: Session, cost: ListCost, due: Collection[SharedWait], waits: SharedWaits, now: float
 ) -> ListPoll | None:
     """Return how to poll the runs that are due with the list; None if polling them one by one is cheaper."""
     listed = {wait.run_id for wait in due}
@@ -254,7 +256,8 @@ def plan_list_poll(
     if not cost.is_cheaper(polls, len(rows), now):
         return None
     places = {(wait.workflow_id, (wait.created_at or "")[:10]) for wait in watched}
-    return ListPoll(session, cost, {wait.run_id for wait in watched}, wanted, places, polls, heard_at=now)
+    runs = {wait.run_id for wait in watched}
+    return ListPoll(session, cost, waits, runs, wanted, places, polls, heard_at=now)
 
 
 def _filters(family: RouteFamily, places: Collection[tuple[str | None, str]], today: date) -> RunFilters:

@@ -191,29 +191,29 @@ class SharedWaits:
     """All waits of one watcher, by run."""
 
     def __init__(self) -> None:
-        self._by_run: dict[str, list[SharedWait]] = {}
+        self.by_run: dict[str, list[SharedWait]] = {}
 
     def __len__(self) -> int:
         """Return how many runs are waited for."""
-        return len(self._by_run)
+        return len(self.by_run)
 
     def __iter__(self) -> Iterator[SharedWait]:
-        return chain.from_iterable(self._by_run.values())
+        return chain.from_iterable(self.by_run.values())
 
     def of(self, run_id: str) -> Sequence[SharedWait]:
         """Return the waits for a run; none for one that nobody waits for any more."""
-        return self._by_run.get(run_id, ())
+        return self.by_run.get(run_id, ())
 
     def add(self, wait: SharedWait) -> None:
         """Add a wait."""
-        self._by_run.setdefault(wait.run_id, []).append(wait)
+        self.by_run.setdefault(wait.run_id, []).append(wait)
 
     def remove(self, wait: SharedWait) -> None:
         """Remove a wait, whether it has settled or not."""
-        others = self._by_run[wait.run_id]
+        others = self.by_run[wait.run_id]
         others.remove(wait)
         if not others:
-            del self._by_run[wait.run_id]
+            del self.by_run[wait.run_id]
 
     def due(self, now: float) -> list[SharedWait]:
         """Return the waits whose polls are due, and those that may be made early together with them."""

@@ -292,6 +292,33 @@ def test_who_begins_while_others_wait_finds_the_list_worth_it_at_once(clock):
     assert 5 * 150 <= steady["page"] <= 6 * 170
 
 
+def test_who_begins_while_the_list_is_read_is_told_by_it_as_well(clock):
+    """The oldest half is waited for first, so that a poll of the list begins with runs that nobody waits for yet."""
+    world = world_of(clock, Fleet, 8_000)
+    world.runtime.page_takes = 0.1
+    world.runtime.grow(5_000)
+
+    async def everyone():
+        def begin(first, last):
+            waits = (
+                world.client.wait_for_run(f"run_{number}", outputs=False, poll=STEADY)
+                for number in range(first, last)
+            )
+            return [asyncio.ensure_future(wait) for wait in waits]
+
+        waits = begin(0, 2_500)
+        await asyncio.sleep(1)
+        waits += begin(2_500, 5_000)
+        await asyncio.sleep(16)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    world.run(everyone())
+
+    assert sum(kind == "run" for _, kind, _ in world.runtime.log) <= 500
+
+
 # ---- the decision
 
 
