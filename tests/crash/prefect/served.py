@@ -1,4 +1,4 @@
-"""The flows to be killed, served with the accounts of all accounts: `python served.py accounts.json`."""
+"""The flows to be killed, served with all accounts: `python served.py accounts.json`."""
 
 import json
 import sys

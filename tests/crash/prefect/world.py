@@ -20,9 +20,9 @@ class World:
     def __init__(self, host, accounts, folder):
         self.host = host
         self.outputs = folder
-        accounts = folder / "accounts.json"
-        accounts.write_text(json.dumps({account.name: (KEY, account.emulator.url) for account in accounts}))
-        self._accounts = accounts
+        known = folder / "accounts.json"
+        known.write_text(json.dumps({account.name: (KEY, account.emulator.url) for account in accounts}))
+        self._accounts = known
 
     def __enter__(self):
         env = {"PREFECT_RUNNER_POLL_FREQUENCY": "1"}
