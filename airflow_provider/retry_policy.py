@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider._arguments import given
 from airflow_provider._core import core
-from airflow_provider.inputs import given
 
 try:
     from airflow.sdk import RetryDecision, RetryPolicy

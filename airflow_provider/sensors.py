@@ -17,10 +17,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider._core import core
-from airflow_provider.clocks import Wait, moment_after
-from airflow_provider.hooks import RetabHook
-from airflow_provider.inputs import (
+from airflow_provider._arguments import (
     LONGEST,
     OnReview,
     check_flags,
@@ -29,9 +26,12 @@ from airflow_provider.inputs import (
     check_seconds,
     check_text,
 )
+from airflow_provider._core import core
+from airflow_provider._waiting.deadlines import Wait, moment_after
+from airflow_provider._waiting.events import failing_well, is_settled
+from airflow_provider._waiting.resume import RunWaiter, through_key_changes
+from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
-from airflow_provider.outcomes import failing_well, is_settled
-from airflow_provider.waiting import RunWaiter, through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, WorkflowRun

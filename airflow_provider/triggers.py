@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider._arguments import OnReview
+from airflow_provider._cancelling.cancel import TRIGGERS_ARE_KILLED, cancel_if_stopped
 from airflow_provider._core import core, import_core
-from airflow_provider.clocks import Sight, Watch
+from airflow_provider._waiting.deadlines import Sight, Watch
+from airflow_provider._waiting.events import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, log_outage, poll_policy
 from airflow_provider.hooks import RetabHook
-from airflow_provider.inputs import OnReview
-from airflow_provider.kills import TRIGGERS_ARE_KILLED, cancel_if_stopped
-from airflow_provider.outcomes import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, log_outage, poll_policy
 
 if TYPE_CHECKING:
     from retab_orchestration import ApiError, AsyncRetabClient, AuthenticationError, RetabError, WorkflowRun

@@ -1,13 +1,12 @@
 """Retab for Prefect: an account and a workflow as blocks, every operation as a task, the usual case as a flow."""
 
-from prefect_collection.blocks import RetabCredentials
-from prefect_collection.cancelling import (
+from prefect_collection.cancellation import (
     cancel_retab_runs,
     cancel_runs_of_flow_run,
     cancellation_automation,
 )
+from prefect_collection.credentials import RetabCredentials
 from prefect_collection.flows import arun_workflow, run_workflow
-from prefect_collection.jobs import RetabRun, RetabWorkflow
 from prefect_collection.tasks import (
     acancel_run,
     acreate_run,
@@ -28,6 +27,7 @@ from prefect_collection.tasks import (
     restart_run,
     wait_for_run,
 )
+from prefect_collection.workflow import RetabRun, RetabWorkflow
 
 __all__ = [
     "RetabCredentials",

@@ -8,12 +8,12 @@ from typing import Any, ParamSpec, TypeVar, cast
 from prefect import Flow
 from pydantic import PositiveFloat
 
-from prefect_collection.blocks import Credentials
-from prefect_collection.cancelling import cancel_retab_runs
-from prefect_collection.documents import DocumentInput, refuse_contents
-from prefect_collection.outputs import OutputTarget
+from prefect_collection._documents import DocumentInput, refuse_contents
+from prefect_collection._outputs import OutputTarget
+from prefect_collection._waiting import OnReview, check_wait, run_logger
+from prefect_collection.cancellation import cancel_retab_runs
+from prefect_collection.credentials import Credentials
 from prefect_collection.tasks import acreate_run, await_for_run, create_run, wait_for_run
-from prefect_collection.waiting import OnReview, check_wait, run_logger
 from retab_orchestration import WorkflowRun
 
 __all__ = ["RetabFlow", "arun_workflow", "run_workflow"]

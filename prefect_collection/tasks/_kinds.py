@@ -7,7 +7,7 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from prefect_collection._owner import CREATING, full_name
+from prefect_collection._identity import CREATING, full_name
 from retab_orchestration import RetabError, RunCancelledError, RunFailedError
 
 __all__ = ["asking", "creating", "twin_of"]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prefect_collection._accounts import aasked, asked
-from prefect_collection.blocks import Credentials
+from prefect_collection._account import aasked, asked
+from prefect_collection.credentials import Credentials
 from prefect_collection.tasks._kinds import asking, twin_of
 from retab_orchestration import ReviewDecision
 

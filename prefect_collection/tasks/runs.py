@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
 
-from prefect_collection._accounts import aasked, asked
-from prefect_collection.blocks import Credentials, RetabCredentials, aload_credentials, load_credentials
-from prefect_collection.documents import DocumentInput, as_documents
-from prefect_collection.progress import AsyncProgressArtifacts, ProgressArtifacts
-from prefect_collection.tasks._creation import creation_of_run
+from prefect_collection._account import aasked, asked
+from prefect_collection._artifacts import AsyncProgressArtifacts, ProgressArtifacts
+from prefect_collection._create_once.creation import creation_of_run
+from prefect_collection._create_once.once import Creation, aonce, once
+from prefect_collection._documents import DocumentInput, as_documents
+from prefect_collection.credentials import Credentials, RetabCredentials, aload_credentials, load_credentials
 from prefect_collection.tasks._kinds import asking, creating, twin_of
-from prefect_collection.tasks._once import Creation, aonce, once
 from retab_orchestration import AsyncRetabClient, RetabClient, RunFilter, RunPage, Step, WorkflowRun
 
 __all__ = [

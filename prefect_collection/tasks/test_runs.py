@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from prefect_collection._accounts import aasked, asked
-from prefect_collection.blocks import Credentials, RetabCredentials, aload_credentials, load_credentials
+from prefect_collection._account import aasked, asked
+from prefect_collection._create_once.once import Creation, aonce, once
+from prefect_collection.credentials import Credentials, RetabCredentials, aload_credentials, load_credentials
 from prefect_collection.tasks._kinds import creating, twin_of
-from prefect_collection.tasks._once import Creation, aonce, once
 from retab_orchestration import AsyncRetabClient, RetabClient
 
 __all__ = ["acreate_test_run", "create_test_run"]

@@ -4,11 +4,9 @@ from asyncio import to_thread
 from collections.abc import Sequence
 from typing import Any, cast
 
-from prefect_collection._accounts import awaited, waited
-from prefect_collection.blocks import Credentials
-from prefect_collection.outputs import OutputPath, OutputTarget
-from prefect_collection.tasks._kinds import asking, twin_of
-from prefect_collection.waiting import (
+from prefect_collection._account import awaited, waited
+from prefect_collection._outputs import OutputPath, OutputTarget
+from prefect_collection._waiting import (
     OnReview,
     Waiting,
     cancelled,
@@ -16,6 +14,8 @@ from prefect_collection.waiting import (
     not_cancelled,
     outcome_of,
 )
+from prefect_collection.credentials import Credentials
+from prefect_collection.tasks._kinds import asking, twin_of
 from retab_orchestration import (
     ApiError,
     AsyncRetabClient,

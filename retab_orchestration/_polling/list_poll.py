@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from retab_orchestration._calls import shared
-from retab_orchestration._calls.filters import RunFilters
-from retab_orchestration._core.listing import Cursor
-from retab_orchestration._core.session import Session
+from retab_orchestration._endpoints import shared
+from retab_orchestration._endpoints.filters import RunFilters
+from retab_orchestration._operations.listing import Cursor
 from retab_orchestration._polling.shared_wait import SLOW, SharedWait, SharedWaits
 from retab_orchestration._polling.wait import LONGEST_POLL, asked_pause
+from retab_orchestration._transport.session import Session
 from retab_orchestration.errors import ApiError, ResponseTooLargeError
 from retab_orchestration.identity import OURS
 from retab_orchestration.models import RouteFamily

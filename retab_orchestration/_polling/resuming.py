@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from retab_orchestration import errors
-from retab_orchestration._calls import current
-from retab_orchestration._core.listing import everything
-from retab_orchestration._core.session import Session
+from retab_orchestration._endpoints import current
+from retab_orchestration._operations.listing import everything
+from retab_orchestration._transport.session import Session
 from retab_orchestration.models import Review, WorkflowRun
 from retab_orchestration.policies import PollPolicy
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from retab_orchestration import errors
-from retab_orchestration._core.session import PASSING
-from retab_orchestration._inputs import checked_callback, checked_choice, checked_seconds
+from retab_orchestration._arguments import checked_callback, checked_choice, checked_seconds
 from retab_orchestration._polling.resuming import Resuming
+from retab_orchestration._transport.session import PASSING
 from retab_orchestration.models import RunStatus, WorkflowRun, WorkflowTestRun
 from retab_orchestration.policies import ErrorBudget, PollPolicy, Trouble
 

@@ -7,15 +7,15 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from retab_orchestration import errors
-from retab_orchestration._calls import shared
-from retab_orchestration._core.comparing import checked_run
-from retab_orchestration._core.details import with_details
-from retab_orchestration._core.session import Session
-from retab_orchestration._core.test_runs import poll_test_run
-from retab_orchestration._inputs import checked_flag
+from retab_orchestration._arguments import checked_flag
+from retab_orchestration._endpoints import shared
+from retab_orchestration._operations.answer_checks import checked_run
+from retab_orchestration._operations.outputs import with_details
+from retab_orchestration._operations.test_runs import poll_test_run
 from retab_orchestration._polling.resuming import check_resuming
 from retab_orchestration._polling.wait import Wait, WaitOptions, trouble_of
 from retab_orchestration._polling.watcher import RunWatcher
+from retab_orchestration._transport.session import Session
 from retab_orchestration.models import WorkflowRun, WorkflowTestRun
 from retab_orchestration.settings import Settings
 

@@ -9,15 +9,15 @@ from functools import partial
 from typing import Any
 
 from retab_orchestration import errors
-from retab_orchestration._calls import shared
-from retab_orchestration._core.comparing import checked_run
-from retab_orchestration._core.session import Session
+from retab_orchestration._endpoints import shared
 from retab_orchestration._http import SharedRuntime
+from retab_orchestration._operations.answer_checks import checked_run
 from retab_orchestration._polling.list_poll import ListCost, ListPoll, plan_list_poll
 from retab_orchestration._polling.request_queue import AT_ONCE, RequestQueue
 from retab_orchestration._polling.resuming import check_resuming
 from retab_orchestration._polling.shared_wait import SharedWait, SharedWaits
 from retab_orchestration._polling.wait import LONGEST_POLL, WaitOptions, asked_pause
+from retab_orchestration._transport.session import Session
 from retab_orchestration.models import WorkflowRun
 from retab_orchestration.models.row import RunRow
 

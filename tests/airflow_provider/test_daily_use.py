@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from airflow_provider.operators import RetabRestartRunOperator, RetabRunWorkflowOperator
 from dev.hosts.processes import wait_until
 from retab_orchestration import RetabClient, RetabError
-from retab_orchestration._core import own_runs
+from retab_orchestration._operations import process_runs
 from retab_orchestration.emulator import Emulator
 from tests.sweep.sockets import fresh_key, hurry
 
@@ -67,7 +67,7 @@ class Day:
 
     def attempt(self, *, dies=False, task=None, seconds=7200, map_index=-1):
         """Live through the next try, in a process of its own; return the deferral, the outputs or the error."""
-        own_runs._own.clear()
+        process_runs._own.clear()
         self.try_number += 1
         self.ti = self._new_ti()
         self.ti.try_number, self.ti.max_tries, self.ti.map_index = self.try_number, self.max_tries, map_index

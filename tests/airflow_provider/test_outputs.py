@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, ObjectStoragePath, TaskDeferred
 
+from airflow_provider._outputs import write_outputs
 from airflow_provider.operators import RetabRunWorkflowOperator
-from airflow_provider.results import write_outputs
 from retab_orchestration import WorkflowRun
 
 

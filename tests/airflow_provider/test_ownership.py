@@ -15,7 +15,7 @@ from retab_orchestration import (
     RunFailedError,
     ServerError,
 )
-from retab_orchestration._core import own_runs
+from retab_orchestration._operations import process_runs
 from tests.airflow_provider.refusals import refused
 from tests.sweep.sockets import hurry
 
@@ -80,7 +80,7 @@ def attempt(connect, new_ti):
         clear_number=0,
         **settings,
     ):
-        own_runs._own.clear()  # each attempt is a process of its own
+        process_runs._own.clear()  # each attempt is a process of its own
         task = operator or echo(**{"retries": 1, **settings})
         ti = ti or new_ti()
         ti.try_number, ti.max_tries = try_number, max_tries

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from airflow_provider.documents import ProgressLog
+from airflow_provider._documents import ProgressLog
 from airflow_provider.operators import RetabRunWorkflowOperator
 from retab_orchestration import DocumentProgress
 from tests.invoices import invoice_pdf, large_invoice

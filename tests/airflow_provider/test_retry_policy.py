@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider.kills import TRIGGERS_ARE_KILLED
+from airflow_provider._cancelling.cancel import TRIGGERS_ARE_KILLED
 from retab_orchestration import InvalidInputError, RateLimitedError, ServerError, WaitTimeoutError
 
 HAS_POLICIES = TRIGGERS_ARE_KILLED  # both came with Airflow 3.3

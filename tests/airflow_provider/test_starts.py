@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider.operators import RetabRunWorkflowOperator
 from dev.hosts.processes import wait_until
-from retab_orchestration._core import own_runs
+from retab_orchestration._operations import process_runs
 from retab_orchestration.emulator import Emulator
 from tests.airflow_provider.conftest import KEY
 from tests.sweep.sockets import hurry
@@ -91,7 +91,7 @@ def attempt(request, connect, new_ti, airflow_database):
         ti = new_ti()
         ti.run_id = request.node.name  # the audit log of Airflow 2 is one for all tests
         ti.try_number, ti.max_tries, ti.start_date = try_number, max_tries, datetime.now(UTC)
-        own_runs._own.clear()  # each attempt is a process of its own
+        process_runs._own.clear()  # each attempt is a process of its own
         began = START + timedelta(seconds=start)
         row = SimpleNamespace(id=dag_run, start_date=began, clear_number=clear_number)
         task = RetabRunWorkflowOperator(

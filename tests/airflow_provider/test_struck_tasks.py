@@ -18,13 +18,13 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider._cancelling.cancel import TRIGGERS_ARE_KILLED
 from airflow_provider.hooks import RetabHook
-from airflow_provider.kills import TRIGGERS_ARE_KILLED
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.triggers import RetabRunTrigger
 from dev.hosts.processes import wait_until
 from retab_orchestration import RetabClient, WaitTimeoutError
-from retab_orchestration._core import own_runs
+from retab_orchestration._operations import process_runs
 from retab_orchestration.emulator import Emulator
 from tests.sweep.sockets import fresh_key, hurry
 
@@ -318,7 +318,7 @@ def test_a_prompt_retry_after_a_worker_that_died_with_its_create_finds_the_run_o
 
     with pytest.raises(Killed):
         attempt(ti=Dies())
-    own_runs._own.clear()  # what a process has made itself it knows, and this one is another
+    process_runs._own.clear()  # what a process has made itself it knows, and this one is another
 
     attempt(try_number=2)
 
@@ -498,7 +498,7 @@ def test_a_deferred_task_that_is_late_in_an_outage_cancels_its_run_when_that_is_
 def test_a_clear_where_nothing_is_kept_finds_on_a_slow_list_what_to_cancel(serve, connect, attempt, new_ti):
     server = serve(list_lag=LAG)
     first = attempt()
-    own_runs._own.clear()  # another process
+    process_runs._own.clear()  # another process
 
     second = attempt(try_number=2, max_tries=2)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from prefect_collection._claims import LEASE, Before, Standing, standing_of
+from prefect_collection._create_once.claims import LEASE, Before, Standing, standing_of
 
 PREFIX = "retab-claim-0123456789abcdef0123-"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)

@@ -6,8 +6,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from prefect_collection.blocks import load_credentials
-from prefect_collection.documents import RemoteFile, as_documents, read_all, refuse_contents
+from prefect_collection._documents import RemoteFile, as_documents, read_all, refuse_contents
+from prefect_collection.credentials import load_credentials
 from retab_orchestration import (
     ConfigurationError,
     Document,

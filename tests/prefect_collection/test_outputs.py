@@ -4,7 +4,7 @@ import json
 import fsspec
 import pytest
 
-from prefect_collection.outputs import OutputTarget
+from prefect_collection._outputs import OutputTarget
 from retab_orchestration import WorkflowRun
 from tests.readme import block_with
 

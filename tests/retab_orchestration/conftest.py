@@ -4,9 +4,10 @@ import pytest
 
 from retab_orchestration import AsyncRetabClient, RetabClient, RetryPolicy
 from retab_orchestration._blocking import iterate_blocking, run_blocking
-from retab_orchestration._core import dialects, listing, own_runs, tags
-from retab_orchestration._core.session import Session
 from retab_orchestration._http import Response
+from retab_orchestration._operations import listing, process_runs, tags
+from retab_orchestration._transport import api_detection
+from retab_orchestration._transport.session import Session
 from retab_orchestration.emulator import Service
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime, ScriptedRuntime
@@ -15,11 +16,11 @@ from tests.retab_orchestration.virtual_loop import SharedFakeRuntime, SharedScri
 
 @pytest.fixture(autouse=True)
 def nothing_found_out_yet():
-    dialects._found.clear()
+    api_detection._found.clear()
     tags._known.clear()
     tags._created.clear()
-    own_runs._own.clear()
-    dialects._failures.clear()
+    process_runs._own.clear()
+    api_detection._failures.clear()
     listing._say_failed.clear()
 
 

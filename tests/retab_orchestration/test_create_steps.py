@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
-from retab_orchestration._core.create_steps import SENDINGS, Answer, Search, Step, next_step
-from retab_orchestration._core.tags import Tags
+from retab_orchestration._operations.create_decision import SENDINGS, Answer, Search, Step, next_step
+from retab_orchestration._operations.tags import Tags
 
 RULES = {
     # answer, search, lost before this answer -> what follows, where the server keeps tags or may do so

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration import Document, DocumentReadError, FileReference, InvalidInputError
-from retab_orchestration._calls.bodies import Embedded, json_body
+from retab_orchestration._endpoints.bodies import Embedded, json_body
 from retab_orchestration.documents import OpenedDocument, read_document
 from retab_orchestration.models import DocumentRef
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from retab_orchestration import CreateOutcomeUnknownError, RetabError, RetryPolicy, RunStatus
-from retab_orchestration._core import dialects, tags
 from retab_orchestration._http import Response
+from retab_orchestration._operations import tags
+from retab_orchestration._transport import api_detection
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.test_struck_creates import (
     CREATE,
@@ -152,7 +153,7 @@ def test_a_create_that_finds_other_routes_looks_for_its_run_in_those(connect):
     client, runtime = connect(server="current", traits={"idempotency": "ignored"})
     run = echo(client, identity=OWNER, adopt=True)
     forget()
-    dialects._found.clear()
+    api_detection._found.clear()
     runtime.clock.time += 100
     asked = []
 
@@ -353,7 +354,7 @@ def test_an_outage_at_its_start_does_not_end_a_wait_for_tests(connect, answer, a
     auth = "auto" if api == "auto" else "bearer"
     client, runtime = connect(server="both" if api == "auto" else api, api=api, auth=auth)
     test_run = client.create_test_run("wf_invoice")
-    dialects._found.clear()
+    api_detection._found.clear()
     until = runtime.now() + 8
     instead(runtime, lambda _: answer if runtime.now() < until else None)
 

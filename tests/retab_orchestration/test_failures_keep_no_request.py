@@ -8,7 +8,7 @@ import pytest
 from retab_orchestration import RetabError
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._http import Body, Request
-from retab_orchestration._runtimes import AsyncioRuntime, BlockingRuntime
+from retab_orchestration._transport import AsyncioRuntime, BlockingRuntime
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.raw_server import head, ok, raw_server
 

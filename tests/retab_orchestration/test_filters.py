@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from retab_orchestration import InvalidInputError, RunStatus
-from retab_orchestration._calls.filters import RunFilter, RunFilters
+from retab_orchestration._endpoints.filters import RunFilter, RunFilters
 
 
 def query(family="current", **given):

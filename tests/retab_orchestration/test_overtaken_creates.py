@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from retab_orchestration import CreateOutcomeUnknownError, RunIdentity
-from retab_orchestration._core import own_runs, tags
+from retab_orchestration._operations import process_runs, tags
 from retab_orchestration.documents import LARGE
 from tests.retab_orchestration.conftest import make_client, ok
 
@@ -37,7 +37,7 @@ def echo(client, identity=OWNER, adopt=True):
 
 def forget_everything():
     """As in a process that has just started."""
-    for memory in (own_runs._own, tags._known, tags._created):
+    for memory in (process_runs._own, tags._known, tags._created):
         memory.clear()
 
 

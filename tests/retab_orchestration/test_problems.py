@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from retab_orchestration import errors
-from retab_orchestration._calls.bodies import Embedded, json_body
+from retab_orchestration._endpoints.bodies import Embedded, json_body
 from retab_orchestration._http import Request, Response
 from retab_orchestration._problems import error_of, names_no_route, read_problem, retry_after_of
 from retab_orchestration.documents import read_document

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from retab_orchestration import Document, RunIdentity
-from retab_orchestration._inputs import NewRun
+from retab_orchestration._arguments import NewRun
 from retab_orchestration.identity import digest_of
 from retab_orchestration.models import RunPage, RunStatus, Step, WorkflowRun
 

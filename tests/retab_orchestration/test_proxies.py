@@ -18,7 +18,7 @@ from retab_orchestration import (
     RetabClient,
     RetryPolicy,
 )
-from retab_orchestration._runtimes.proxies import Proxies, TunnelAnswer, read_exceptions, read_proxy
+from retab_orchestration._transport.proxies import Proxies, TunnelAnswer, read_exceptions, read_proxy
 from tests.retab_orchestration.raw_server import head, ok, raw_server
 
 RUN = b'{"id": "run_1", "status": "running"}'

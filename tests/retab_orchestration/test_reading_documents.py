@@ -14,7 +14,7 @@ from retab_orchestration import (
     RunIdentity,
     with_sha256,
 )
-from retab_orchestration._inputs import NewRun
+from retab_orchestration._arguments import NewRun
 from retab_orchestration.documents import LARGE, Spool, read_document
 from retab_orchestration.identity import FINGERPRINT
 

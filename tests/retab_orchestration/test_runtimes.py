@@ -33,8 +33,8 @@ from retab_orchestration import (
 )
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._http import Body, Request
-from retab_orchestration._runtimes import AsyncioRuntime, BlockingRuntime
-from retab_orchestration._runtimes.environment import tls
+from retab_orchestration._transport import AsyncioRuntime, BlockingRuntime
+from retab_orchestration._transport.environment import tls
 from retab_orchestration.emulator import Emulator
 from retab_orchestration.settings import Settings
 

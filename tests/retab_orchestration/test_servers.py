@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration import CreateOutcomeUnknownError, RunIdentity
-from retab_orchestration._core import own_runs, tags
+from retab_orchestration._operations import process_runs, tags
 
 PAGE = Path(__file__).parents[2] / "docs" / "servers.md"
 ROUTES = ("classic", "current")
@@ -89,7 +89,7 @@ def test_a_process_that_dies_while_it_creates(server, cell, took_effect):
         client.create_run("wf_echo", identity=IDENTITY, **INPUTS)
     tags._known.clear()
     tags._created.clear()
-    own_runs._own.clear()
+    process_runs._own.clear()
     runtime.clock.time += 2
 
     again = replace(IDENTITY, begun=begun)

@@ -33,7 +33,7 @@ from retab_orchestration import (
 from retab_orchestration._http import Request
 from retab_orchestration._polling.shared_wait import SharedWait
 from retab_orchestration._polling.wait import WaitOptions
-from retab_orchestration._runtimes.reading import Answer
+from retab_orchestration._transport.responses import Answer
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.raw_server import answering, head, ok, raw_server
 

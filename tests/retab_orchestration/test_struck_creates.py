@@ -26,9 +26,9 @@ from retab_orchestration import (
     ServerError,
     UnreadableAnswerError,
 )
-from retab_orchestration._core import own_runs, tags
+from retab_orchestration._arguments import NewRun
 from retab_orchestration._http import Response
-from retab_orchestration._inputs import NewRun
+from retab_orchestration._operations import process_runs, tags
 from retab_orchestration.documents import LARGE
 from retab_orchestration.emulator import Emulator
 from retab_orchestration.emulator.engine import Run
@@ -497,11 +497,11 @@ def test_an_older_run_of_the_identity_is_not_the_one_whose_create_was_cut_off(re
     runtime.clock.time += 20.0
     begun = datetime.fromtimestamp(runtime.clock.time, UTC)
     cut_off = echo(client, identity=OWNER)
-    own_runs._own.clear()  # its process is gone
+    process_runs._own.clear()  # its process is gone
     again = replace(OWNER, begun=begun, on_mismatch="create")
 
     found = [run.id for run in client.find_runs(again)]
-    own_runs._own.clear()
+    process_runs._own.clear()
     taken_up = echo(client, identity=again, adopt=True)
 
     assert found == [before, cut_off.id]
@@ -531,7 +531,7 @@ def test_a_search_that_leaves_out_older_runs_says_so(retab, caplog, monkeypatch)
     client, _ = retab(metadata="unfiltered")
     for number in range(5):
         echo(client, number)
-    own_runs._own.clear()
+    process_runs._own.clear()
 
     with caplog.at_level(logging.WARNING):
         assert client.find_runs(OWNER) == []
@@ -621,7 +621,7 @@ def forget():
     """Be another process."""
     tags._known.clear()
     tags._created.clear()
-    own_runs._own.clear()
+    process_runs._own.clear()
 
 
 @pytest.mark.parametrize("server", ["classic", "dropped"])
@@ -737,7 +737,7 @@ def test_a_server_that_keeps_no_tags_does_not_make_equal_inputs_others(retab):
 
 
 def test_what_was_used_last_is_forgotten_last(retab, monkeypatch):
-    monkeypatch.setattr(own_runs, "_MOST_OWN", 3)
+    monkeypatch.setattr(process_runs, "_MOST_OWN", 3)
     client, runtime = retab(list_lag=1000.0)
     owners = [RunIdentity.of("owner", number) for number in range(5)]
 

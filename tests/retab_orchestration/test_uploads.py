@@ -16,8 +16,8 @@ from retab_orchestration import (
     UploadNotAllowedError,
     UploadRefusedError,
 )
+from retab_orchestration._arguments import NewRun
 from retab_orchestration._http import Response
-from retab_orchestration._inputs import NewRun
 from retab_orchestration.documents import LARGE
 from retab_orchestration.identity import FINGERPRINT
 from tests.invoices import large_invoice

@@ -23,10 +23,10 @@ from retab_orchestration import (
     WaitTimeoutError,
     WorkflowRun,
 )
-from retab_orchestration._core.session import Session
 from retab_orchestration._http import Response
 from retab_orchestration._polling import waiting
 from retab_orchestration._polling.list_poll import ListCost
+from retab_orchestration._transport.session import Session
 from retab_orchestration.emulator import Request as WireRequest
 from retab_orchestration.emulator import Service
 from retab_orchestration.policies import RetryPolicy

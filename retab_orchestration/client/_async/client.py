@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Self
 
-from retab_orchestration._core.session import Session
-from retab_orchestration._runtimes import AsyncioRuntime
+from retab_orchestration._transport import AsyncioRuntime
+from retab_orchestration._transport.session import Session
 from retab_orchestration.client._async.runs import AsyncRunOperations
 from retab_orchestration.client._async.test_runs import AsyncTestRunOperations
 from retab_orchestration.policies import RetryPolicy

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
 
-from retab_orchestration._calls.filters import RunFilter, RunFilters
-from retab_orchestration._calls.progress import OnProgress
-from retab_orchestration._core import listing, once, reviews, runs
-from retab_orchestration._core.details import checked_nodes, list_steps
-from retab_orchestration._core.session import Session
-from retab_orchestration._inputs import JsonValue, NewRun, checked_id, checked_identity
+from retab_orchestration._arguments import JsonValue, NewRun, checked_id, checked_identity
+from retab_orchestration._endpoints.filters import RunFilter, RunFilters
+from retab_orchestration._endpoints.progress import OnProgress
+from retab_orchestration._operations import create, listing, reviews, runs
+from retab_orchestration._operations.outputs import checked_nodes, list_steps
 from retab_orchestration._polling import waiting
 from retab_orchestration._polling.wait import OnReview, WaitOptions
+from retab_orchestration._transport.session import Session
 from retab_orchestration.documents import DocumentInput
 from retab_orchestration.errors import ApiError
 from retab_orchestration.identity import RunIdentity
@@ -86,7 +86,7 @@ class AsyncRunOperations:
             metadata=metadata,
             identity=identity,
         )
-        return await once.create_run(self._session, read, adopt=adopt, on_progress=on_progress)
+        return await create.create_run(self._session, read, adopt=adopt, on_progress=on_progress)
 
     async def get_run(
         self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None
@@ -158,7 +158,7 @@ class AsyncRunOperations:
 
         Where they cannot, a create that was cut off must not be sent again.
         """
-        return await once.can_find_runs(self._session)
+        return await create.can_find_runs(self._session)
 
     async def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first.
@@ -171,7 +171,9 @@ class AsyncRunOperations:
                 since then, for a list may lag: so this may take as long.
             any_generation: Whether runs of other generations of the same owner count as well.
         """
-        return await once.find_runs(self._session, checked_identity(identity), any_generation=any_generation)
+        return await create.find_runs(
+            self._session, checked_identity(identity), any_generation=any_generation
+        )
 
     async def wait_for_run(
         self,

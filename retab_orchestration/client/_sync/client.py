@@ -4,8 +4,8 @@
 from collections.abc import Sequence
 from typing import Self
 
-from retab_orchestration._core.session import Session
-from retab_orchestration._runtimes import BlockingRuntime
+from retab_orchestration._transport import BlockingRuntime
+from retab_orchestration._transport.session import Session
 from retab_orchestration.client._sync.runs import RunOperations
 from retab_orchestration.client._sync.test_runs import TestRunOperations
 from retab_orchestration.policies import RetryPolicy

@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
 
+from retab_orchestration._arguments import JsonValue, NewRun, checked_id, checked_identity
 from retab_orchestration._blocking import iterate_blocking, run_blocking
-from retab_orchestration._calls.filters import RunFilter, RunFilters
-from retab_orchestration._calls.progress import OnProgress
-from retab_orchestration._core import listing, once, reviews, runs
-from retab_orchestration._core.details import checked_nodes, list_steps
-from retab_orchestration._core.session import Session
-from retab_orchestration._inputs import JsonValue, NewRun, checked_id, checked_identity
+from retab_orchestration._endpoints.filters import RunFilter, RunFilters
+from retab_orchestration._endpoints.progress import OnProgress
+from retab_orchestration._operations import create, listing, reviews, runs
+from retab_orchestration._operations.outputs import checked_nodes, list_steps
 from retab_orchestration._polling import waiting
 from retab_orchestration._polling.wait import OnReview, WaitOptions
+from retab_orchestration._transport.session import Session
 from retab_orchestration.documents import DocumentInput
 from retab_orchestration.errors import ApiError
 from retab_orchestration.identity import RunIdentity
@@ -88,7 +88,7 @@ class RunOperations:
             metadata=metadata,
             identity=identity,
         )
-        return run_blocking(once.create_run(self._session, read, adopt=adopt, on_progress=on_progress))
+        return run_blocking(create.create_run(self._session, read, adopt=adopt, on_progress=on_progress))
 
     def get_run(
         self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None
@@ -165,7 +165,7 @@ class RunOperations:
 
         Where they cannot, a create that was cut off must not be sent again.
         """
-        return run_blocking(once.can_find_runs(self._session))
+        return run_blocking(create.can_find_runs(self._session))
 
     def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first.
@@ -179,7 +179,7 @@ class RunOperations:
             any_generation: Whether runs of other generations of the same owner count as well.
         """
         return run_blocking(
-            once.find_runs(self._session, checked_identity(identity), any_generation=any_generation)
+            create.find_runs(self._session, checked_identity(identity), any_generation=any_generation)
         )
 
     def wait_for_run(

@@ -1,12 +1,12 @@
 # Written by `python -m dev.blocking_client` from client/_async; change that.
 """The operations on runs of saved tests."""
 
+from retab_orchestration._arguments import checked_id
 from retab_orchestration._blocking import run_blocking
-from retab_orchestration._core import test_runs
-from retab_orchestration._core.session import Session
-from retab_orchestration._inputs import checked_id
+from retab_orchestration._operations import test_runs
 from retab_orchestration._polling import waiting
 from retab_orchestration._polling.wait import WaitOptions
+from retab_orchestration._transport.session import Session
 from retab_orchestration.models import WorkflowTestResult, WorkflowTestRun
 from retab_orchestration.policies import PollPolicy
 

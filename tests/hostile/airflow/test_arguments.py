@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider.outcomes import RunEvent
+from airflow_provider._waiting.events import RunEvent
 from retab_orchestration import RetabError
 from tests.hostile.airflow import tasks
 from tests.hostile.harness import Case

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from retab_orchestration import FileReference, RunIdentity, Step, WorkflowRun, errors
-from retab_orchestration._inputs import NewRun
+from retab_orchestration._arguments import NewRun
 from retab_orchestration.identity import FINGERPRINT
 from tests.hostile.answers import said
 from tests.hostile.core.clients import (

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 import prefect_collection
 from prefect_collection import RetabCredentials, RetabWorkflow
-from prefect_collection.jobs import RetabRun
+from prefect_collection.workflow import RetabRun
 from tests.hostile.harness import World
 
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 import prefect_collection
 from prefect_collection import RetabWorkflow
-from prefect_collection._memory import Given, Record
-from prefect_collection.documents import RemoteFile
-from prefect_collection.tasks._creation import Creation
-from prefect_collection.tasks._refusals import gone
+from prefect_collection._create_once.creation import Creation
+from prefect_collection._create_once.errors import gone
+from prefect_collection._documents import RemoteFile
+from prefect_collection._state import Given, Record
 from retab_orchestration import RetabError
 from tests.hostile.harness import Case
 from tests.hostile.prefect import tasks

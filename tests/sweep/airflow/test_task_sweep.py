@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.sensors import RetabRunSensor
 from retab_orchestration import RetabClient, RetabError
-from retab_orchestration._core import own_runs
+from retab_orchestration._operations import process_runs
 from tests.sweep.sockets import (
     AMBIGUOUS,
     KINDS,
@@ -117,7 +117,7 @@ class Life:
 
     def attempt(self):
         """Try once, on a worker and in the triggerer, each a process of its own that knows nothing."""
-        own_runs._own.clear()
+        process_runs._own.clear()
         connection = self.connect()
         step = functools.partial(self.task(connection, self.run_id).execute, self.context)
         while True:

@@ -6,7 +6,7 @@ import gc
 import pytest
 
 from retab_orchestration import AsyncRetabClient, PollPolicy, RetabClient, RetabError, RetryPolicy, RunStatus
-from retab_orchestration._core import own_runs
+from retab_orchestration._operations import process_runs
 from tests.sweep.core.world import IDENTITY
 from tests.sweep.plan import AMBIGUOUS, HARMLESS, expected
 from tests.sweep.sockets import fresh_key, hurry, patience, requests_of, servers, under
@@ -39,7 +39,7 @@ def for_each(family):
 
 def forget(url):
     """Let the next life at a server be in a process of its own; others go on at other servers meanwhile."""
-    own_runs._own.pop((url, IDENTITY.key), None)
+    process_runs._own.pop((url, IDENTITY.key), None)
 
 
 def blocking(url, kind=None):

@@ -1,7 +1,8 @@
 """A server in memory, the time of day, and a client that uses the one at the other."""
 
 from retab_orchestration import RetabError, RunIdentity
-from retab_orchestration._core import dialects, own_runs, tags
+from retab_orchestration._operations import process_runs, tags
+from retab_orchestration._transport import api_detection
 from retab_orchestration.emulator import Service
 from tests.retab_orchestration.conftest import make_client
 from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime
@@ -29,11 +30,11 @@ class World:
 
     def live(self, life):
         """Live a life in a process of its own, and return the error it ended with."""
-        dialects._found.clear()
+        api_detection._found.clear()
         tags._known.clear()
         tags._created.clear()
-        own_runs._own.clear()
-        dialects._failures.clear()
+        process_runs._own.clear()
+        api_detection._failures.clear()
         self.runtime.sent.clear()
         client = make_client(self.colour, self.runtime)
         try:

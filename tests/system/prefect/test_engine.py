@@ -720,7 +720,7 @@ def test_blocks_are_stored_with_their_secret_hidden_and_load_as_they_were(emulat
         "start-node-1": str(invoice),
         "more": "s3://bucket/a.pdf",
     }
-    assert prefect_collection.documents.as_documents(loaded.documents)["known"] == reference
+    assert prefect_collection._documents.as_documents(loaded.documents)["known"] == reference
     assert loaded.model_dump(exclude={"credentials", "documents"}) == workflow.model_dump(
         exclude={"credentials", "documents"}
     )

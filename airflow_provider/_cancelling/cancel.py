@@ -1,0 +1,244 @@
+"""Cancelling the run of a task that its user stopped: from its worker, which has seconds, or from the triggerer."""
+
+import asyncio
+import logging
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider._core import core, import_core
+from airflow_provider._create_once.earlier_attempts import existing
+from airflow_provider.hooks import RetabHook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
+
+TRIGGERS_ARE_KILLED = hasattr(BaseTrigger, "on_kill")
+"""Whether this Airflow tells a trigger that its task was stopped: from 3.3 on."""
+
+# Airflow kills a worker's process 5 s after it has asked it to end.
+_PATIENCE = 4.0
+# Seconds for the same where nobody kills it.
+_LONG_PATIENCE = 60.0
+# Seconds between two times that Retab is asked to cancel a run, after an answer that may be another one next time.
+_PAUSE = 0.5
+_LONG_PAUSE = 5.0
+
+# A task in one of these states waits for nothing any more. In any other one somebody takes care of its run: another
+# triggerer, to which the trigger moved (deferred), or an attempt after a clear (none, scheduled, queued, running too).
+_STOPPED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
+
+# Those that a task comes to by itself as well.
+_ENDED = frozenset({"failed", "success", "skipped"})
+
+# An event loop only keeps weak references to its tasks.
+_cancelling: set["asyncio.Task[None]"] = set()
+
+_log = logging.getLogger(__name__)
+
+
+def cancel_in_time(
+    hook: RetabHook, run_id: str, *, spare_review: bool = False, is_killed: bool = True
+) -> None:
+    """Cancel a run from the worker of a task that ends, within the seconds that there are; never raises.
+
+    Args:
+        hook: The account, which the worker has used before, so that Airflow need not be asked for it.
+        run_id: The run.
+        spare_review: Whether a run goes on that waits for a human.
+        is_killed: Whether Airflow ends the process in a moment; a task that only took too long has more time.
+    """
+
+    def cancel(client: "RetabClient") -> None:
+        cancel_unless_reviewed(client, run_id, spare_review=spare_review)
+
+    _in_time(hook, f"Run {run_id}", cancel, is_killed=is_killed)
+
+
+def cancel_unheard_of(
+    hook: RetabHook,
+    identity: "RunIdentity",
+    run_id: str | None,
+    *,
+    is_cleared: bool = False,
+    spare_review: bool,
+    is_killed: bool,
+) -> None:
+    """Do what `cancel_in_time` does about the runs of a task that ends while it starts one, or looks for its own.
+
+    Args:
+        hook: The account.
+        identity: Which run it is; with its `begun`, it is waited for until the list may not lag any more.
+        run_id: The run of an earlier attempt, where that is known.
+        is_cleared: Whether there may be runs from before a clear, which the attempt was about to cancel or to take up.
+        spare_review: Whether a run goes on that waits for a human.
+        is_killed: Whether Airflow ends the process in a moment.
+    """
+
+    def cancel(client: "RetabClient") -> None:
+        if is_cleared:
+            family = replace(identity, since=None, begun=None)
+            _cancel_living(client, client.find_runs(family, any_generation=True), spare_review=spare_review)
+        runs = client.find_runs(identity)
+        if run_id is not None and run_id not in {run.id for run in runs}:
+            known = existing(client, run_id)
+            runs += [known] if known else []
+        _cancel_living(client, runs, spare_review=spare_review)
+        has_ended_badly = [run.is_terminal and run.status.value != "completed" for run in runs]
+        if all(has_ended_badly) and identity.begun is not None:
+            _log.warning(
+                "The task ended while it started a run. None is to be found, so if there is one it goes on: look in "
+                "Retab for what was started since %s",
+                identity.begun.isoformat(timespec="seconds"),
+            )
+
+    _in_time(hook, "A run of this task", cancel, is_killed=is_killed)
+
+
+def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]", *, is_killed: bool) -> None:
+    """Cancel within the seconds that there are.
+
+    In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
+    """
+    patience = _PATIENCE if is_killed else _LONG_PATIENCE
+    until = time.monotonic() + patience - _PAUSE
+    # Three tries at most, half a second apart, where there are but seconds.
+    retry = core.RetryPolicy(attempts=3, base=0.25, cap=0.5) if is_killed else core.RetryPolicy()
+
+    def attempt() -> None:
+        with hook.get_conn(timeout=_PATIENCE, retry=retry) as client:
+            cancel(client)
+
+    def work() -> None:
+        try:
+            _attempt_until(until, hook, attempt)
+        except Exception as error:  # noqa: BLE001  the task ends anyway, and this is all it can say
+            _log.warning("%s may go on, cancelling it failed: %s", name, error)
+
+    thread = threading.Thread(target=work, daemon=True, name=f"cancel: {name}")
+    thread.start()
+    thread.join(patience)
+    if thread.is_alive():
+        _log.warning("%s may go on: Retab did not say in time that it is cancelled", name)
+
+
+def _attempt_until(until: float, hook: RetabHook, attempt: "Callable[[], None]") -> None:
+    """Attempt something until it succeeds, fails for good, or fails past a moment of `time.monotonic()`."""
+    while True:
+        try:
+            return attempt()
+        except core.RetabError as error:
+            has_new_key = isinstance(error, core.AuthenticationError) and hook.has_another_key()
+            if time.monotonic() > until or not (error.retryable or has_new_key):
+                raise
+        time.sleep(_PAUSE)  # noqa: TID251  in a thread of its own
+
+
+def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> bool:
+    """Cancel a run and return True; or return False where it waits for a human and is spared for that."""
+    if spare_review and client.get_run(run_id, outputs=False).is_waiting:
+        _log.info("Run %s waits for a human, and goes on", run_id)
+        return False
+    _log.info("Run %s: cancelling it", run_id)
+    client.cancel_run(run_id)
+    return True
+
+
+def _cancel_living(client: "RetabClient", runs: "list[WorkflowRun]", *, spare_review: bool) -> None:
+    for run in runs:
+        if not run.is_terminal:
+            cancel_unless_reviewed(client, run.id, spare_review=spare_review)
+
+
+async def cancel_if_stopped(
+    task_instance: Any, retab_conn_id: str, run_id: str, *, spare_review: bool = False
+) -> None:
+    """Cancel a trigger's run if its task was stopped, however often the caller is cancelled meanwhile.
+
+    Airflow 3.3 cancels a trigger that is being killed about every second; the work goes on all the same.
+
+    Args:
+        task_instance: The trigger's.
+        retab_conn_id: The account.
+        run_id: The run.
+        spare_review: Whether a run goes on that waits for a human: a task that ends then by itself is not stopped, and
+            a triggerer that was taken for dead may still have its trigger.
+    """
+    work = asyncio.ensure_future(_cancel_if_stopped(task_instance, retab_conn_id, run_id, spare_review))
+    _cancelling.add(work)
+    work.add_done_callback(_cancelling.discard)
+    await asyncio.shield(work)
+
+
+async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:
+    try:
+        await import_core()
+        await _cancel_patiently(task_instance, retab_conn_id, run_id, spare_review)
+    except Exception as error:  # noqa: BLE001  nobody awaits this any more who could handle it
+        _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
+
+
+async def _cancel_patiently(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:
+    """Cancel the run of a task that was stopped, trying for as long as polls may fail and the task stays stopped."""
+    budget = core.policies.ErrorBudget(core.PollPolicy().error_budget)
+    while True:
+        state = await _state(task_instance)
+        if state not in _STOPPED:
+            _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
+            return
+        try:
+            await _cancel_once(retab_conn_id, run_id, state, spare_review)
+        except core.RetabError as error:
+            if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
+                raise
+            _log.warning("Run %s is not cancelled yet, trying on: %s", run_id, error)
+        else:
+            return
+        await asyncio.sleep(_LONG_PAUSE)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+async def _cancel_once(retab_conn_id: str, run_id: str, state: str, spare_review: bool) -> None:
+    async with await RetabHook(retab_conn_id).aget_conn() as client:
+        if spare_review and state in _ENDED and (await client.get_run(run_id, outputs=False)).is_waiting:
+            _log.info("Run %s waits for a human, and goes on; its task is %s", run_id, state)
+            return
+        await client.cancel_run(run_id)
+    _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
+
+
+def _is_gone(task_instance: Any) -> bool:
+    """Whether Airflow 2 has no such task instance any more, as after its DAG run was deleted."""
+    from airflow.models.taskinstance import TaskInstance  # noqa: TID251  Airflow 2 alone comes here
+    from airflow.utils.session import create_session
+
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    with create_session() as session:
+        found = session.query(TaskInstance.task_id).filter_by(
+            **{name: getattr(task_instance, name) for name in names}
+        )
+        return found.first() is None
+
+
+async def _state(task_instance: Any) -> str | None:
+    if hasattr(task_instance, "current_state"):  # Airflow 2.11's task instance asks the database
+        state = await asyncio.to_thread(task_instance.current_state)
+        if state is None and await asyncio.to_thread(_is_gone, task_instance):
+            return "removed"
+        return None if state is None else str(state)
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    ti = task_instance
+    is_mapped = ti.map_index is not None and ti.map_index >= 0
+    found = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
+    # One that is not there was deleted, with its DAG run as a rule; one that was cleared is there, without a state.
+    name = f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
+    state = found.get(ti.run_id, {}).get(name, "removed")
+    return None if state is None else str(getattr(state, "value", state))

@@ -1,0 +1,137 @@
+"""What an Airflow connection says of a Retab account, field by field, checked."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider._arguments import given
+from airflow_provider._core import core
+
+__all__ = ["Profile", "read_profile"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a connection says, checked."""
+
+    client: dict[str, Any] = field(repr=False)
+    """The settings of a client, by the names of its parameters."""
+    dashboard_url: str | None
+    namespace: str | None
+
+
+def read_profile(connection: Connection) -> Profile:
+    """Read a connection.
+
+    Raises:
+        ConfigurationError: The message says which field is wrong, and what to set.
+    """
+    # `extra_dejson` would mask secrets with a blocking call, which an event loop does not survive before Airflow 3.3.2.
+    extra = _extra(connection.extra)
+    if not connection.password:
+        raise core.ConfigurationError("its password is empty; put the Retab API key there")
+    client = {
+        "api_key": connection.password,
+        "base_url": _base_url(connection),
+        "api": _given(extra, "api", "auto"),
+        "auth": _given(extra, "auth", "auto"),
+        "verify": _verify(extra.get("verify")),
+        "proxy": _given(extra, "proxy", None),
+        "upload_hosts": _hosts(extra.get("upload_hosts")),
+    }
+    for name, unit in {"timeout": "seconds", "requests_per_second": "requests"}.items():
+        if (value := extra.get(name)) not in (None, ""):
+            client[name] = _number(name, unit, value)
+    if (most := extra.get("max_response_bytes")) not in (None, ""):
+        client["max_response_bytes"] = _whole("max_response_bytes", "bytes", most)
+    return Profile(client, _dashboard_url(extra.get("dashboard_url")), _namespace(extra.get("namespace")))
+
+
+def _given(extra: dict[str, Any], name: str, usual: Any) -> Any:
+    # A form that is left empty gives an empty text.
+    value = extra.get(name)
+    return usual if value is None or value == "" else value
+
+
+def _extra(text: str | None) -> dict[str, Any]:
+    try:
+        extra = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        extra = None
+    if not isinstance(extra, dict):
+        raise core.ConfigurationError(
+            'its extra is not a JSON object; write it like {"api": "auto", "timeout": 60}'
+        )
+    return extra
+
+
+def _base_url(connection: Connection) -> str | None:
+    host = (connection.host or "").strip()
+    if not host:
+        return None
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    if not connection.port:
+        return host
+    scheme, _, rest = host.partition("://")
+    name, slash, path = rest.partition("/")  # a host with a path has its port before that
+    return f"{scheme}://{name}:{connection.port}{slash}{path}"
+
+
+def _whole(name: str, unit: str, value: Any) -> int:
+    number = _number(name, unit, value)
+    if not number.is_integer():
+        raise core.ConfigurationError(
+            f"its extra {name!r} must be a whole number of {unit}, not {given(value)}"
+        )
+    return int(number)
+
+
+def _number(name: str, unit: str, value: Any) -> float:
+    try:
+        return float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError, OverflowError):
+        raise core.ConfigurationError(
+            f"its extra {name!r} must be a number of {unit}, not {given(value)}"
+        ) from None
+
+
+def _verify(value: Any) -> bool | str:
+    # A form field gives text, a JSON extra gives a boolean.
+    words: dict[Any, bool] = {"": True, "true": True, "false": False}
+    if value is None or isinstance(value, bool):
+        return value is not False
+    if not isinstance(value, str):
+        raise core.ConfigurationError(
+            f"its extra 'verify' must be true, false or the path of a CA bundle, not {given(value)}"
+        )
+    return words.get(value.strip().lower(), value)
+
+
+def _hosts(value: Any) -> Any:
+    # A form field gives text, a JSON extra may give a list.
+    return [host for host in re.split(r"[,\s]+", value) if host] or None if isinstance(value, str) else value
+
+
+def _dashboard_url(template: Any) -> str | None:
+    if template is None or template == "":
+        return None
+    is_text = isinstance(template, str) and template.isprintable()
+    if not is_text or not template.startswith(("http://", "https://")):
+        raise core.ConfigurationError(
+            "its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}"
+        )
+    return str(template)
+
+
+def _namespace(name: Any) -> str | None:
+    if name is None or name == "":
+        return None
+    if not isinstance(name, str) or not name.strip():
+        raise core.ConfigurationError(
+            f"its extra 'namespace' must be a name such as 'production', not {given(name)}"
+        )
+    return name.strip()

@@ -1,0 +1,1 @@
+"""Which run a task owns, decided from values alone in `decide`, and made so by the rest."""

@@ -1,0 +1,104 @@
+"""An attempt that was given up while it started its run, as a zombie: its run gives way to that of its successor."""
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider._core import core
+from airflow_provider._create_once.earlier_attempts import has_failed
+from airflow_provider._state.record import Ledger
+
+if TYPE_CHECKING:
+    from airflow_provider._state.attempts import Entry
+    from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
+
+__all__ = ["SLOW", "give_way", "refuse_if_late", "stays"]
+
+SLOW = 10.0
+"""Seconds that a start has to take until it is asked whether the attempt has a successor: Airflow takes longer than
+that to give an attempt up."""
+
+_SUPERSEDED = "Another attempt of this task has taken this one's place"
+
+_log = logging.getLogger(__name__)
+
+
+def stays(own: str, identity: "RunIdentity", successor: "Entry | None", oldest: str | None) -> bool:
+    """Return whether a run that was just started is the task's, or has to give way.
+
+    Args:
+        own: Its id.
+        identity: What it was started for.
+        successor: What another attempt has written down since; None if none has, or where Airflow keeps nothing.
+        oldest: The oldest run of that identity which did not end badly; None where none can be found.
+    """
+    if successor is not None and successor.run_id is not None:
+        return successor.run_id == own
+    if successor is not None and successor.identity != identity.key:
+        return False  # the task was cleared
+    # Another attempt, if there is one, still looks for runs, and keeps the oldest.
+    return successor is None if oldest is None else oldest == own
+
+
+def give_way(
+    client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity", *, began: float, ledger: Ledger
+) -> "WorkflowRun | None":
+    """Return the run to wait for instead of one that was started too late, which is cancelled; None if it is not.
+
+    Args:
+        client: The account.
+        run: What this attempt has started.
+        identity: Which run it was to be.
+        began: When the attempt began, by `time.monotonic()`.
+        ledger: What Airflow keeps.
+
+    Raises:
+        AirflowException: This attempt has a successor that has no run yet.
+    """
+    if time.monotonic() - began < SLOW:
+        return None
+    successor, oldest = ledger.successor(), _oldest(client, run, identity)
+    if stays(run.id, identity, successor, oldest.id if oldest else None):
+        return None
+    _log.warning(
+        "Run %s was started late, and another attempt of this task has taken this one's place: cancelling it",
+        run.id,
+    )
+    _cancel(client, run)
+    if successor is not None and successor.run_id is not None:
+        return client.get_run(successor.run_id, outputs=False)
+    if oldest is not None and oldest.id != run.id:
+        return oldest
+    raise AirflowException(f"{_SUPERSEDED}; run {run.id}, which was started late, is cancelled")
+
+
+def refuse_if_late(*, began: float, ledger: Ledger) -> None:
+    """Refuse to start a run for an attempt that was given up before it did.
+
+    Args:
+        began: When the attempt began, by `time.monotonic()`.
+        ledger: What Airflow keeps.
+
+    Raises:
+        AirflowException: It has a successor.
+    """
+    if time.monotonic() - began >= SLOW and ledger.successor() is not None:
+        raise AirflowException(f"{_SUPERSEDED}, and nothing was started")
+
+
+def _oldest(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") -> "WorkflowRun | None":
+    try:
+        found = client.find_runs(identity) if client.can_find_runs() else []
+    except core.RetabError as error:
+        _log.warning("Whether run %s is the only one of its task could not be seen: %s", run.id, error)
+        return None
+    return next((each for each in found if not has_failed(each)), None)
+
+
+def _cancel(client: "RetabClient", run: "WorkflowRun") -> None:
+    try:
+        client.cancel_run(run.id)
+    except core.RetabError as error:
+        _log.warning("Run %s may go on, cancelling it failed: %s", run.id, error)

@@ -1,0 +1,170 @@
+"""What a DAG may name as a document: an absolute path, a URI, or a file that Retab has; never its bytes.
+
+Airflow keeps rendered inputs in its database, so bytes are refused where they are written down, in the DAG file.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_provider._arguments import is_rendered_later
+from airflow_provider._core import core
+
+if TYPE_CHECKING:
+    from retab_orchestration import DocumentProgress
+
+_log = logging.getLogger(__name__)
+
+_REFERENCE = frozenset({"id", "file_id", "filename", "mime_type", "url"})
+
+_ACCEPTED = (
+    "an absolute local path, a URI such as s3://connection@bucket/key, or a Retab file reference "
+    '{"id": ..., "filename": ..., "mime_type": ...}'
+)
+
+# The packages that bring Airflow a filesystem for a scheme: the "Object Storage" page of its documentation.
+_PACKAGES = {
+    "s3": "apache-airflow-providers-amazon[s3fs]",
+    "s3a": "apache-airflow-providers-amazon[s3fs]",
+    "gs": "apache-airflow-providers-google",
+    "gcs": "apache-airflow-providers-google",
+    "abfs": "apache-airflow-providers-microsoft-azure",
+    "abfss": "apache-airflow-providers-microsoft-azure",
+    "adl": "apache-airflow-providers-microsoft-azure",
+}
+
+
+def check_documents(documents: Any) -> None:
+    """Refuse what can be refused while the DAG file is parsed.
+
+    Args:
+        documents: `start node id -> document`, or what becomes that at run time.
+
+    Raises:
+        InvalidInputError: Bytes, an open file, a relative path, anything else that is no document.
+    """
+    if documents is not None and not is_rendered_later(documents):
+        for node, document in _checked_map(documents).items():
+            if not is_rendered_later(document):
+                _check(node, document)
+
+
+def find_documents(documents: Any) -> dict[str, Any] | None:
+    """Turn rendered documents into what `create_run` takes; nothing is read yet.
+
+    Args:
+        documents: `start node id -> absolute path | URI | file reference`.
+
+    Raises:
+        InvalidInputError: As `check_documents`; or a URI without a filesystem, the message names what to install.
+    """
+    if documents is None:
+        return None
+    for node, document in _checked_map(documents).items():
+        _check(node, document)
+    return {node: _found(node, document) for node, document in documents.items()}
+
+
+class ProgressLog:
+    """Logs how far large documents have been sent, a line for each tenth of one."""
+
+    def __init__(self) -> None:
+        self._tenths: dict[str, int] = {}
+
+    def __call__(self, progress: "DocumentProgress") -> None:
+        """Take note of how far a document is."""
+        tenths = 10 * progress.sent // progress.size
+        known, self._tenths[progress.node] = self._tenths.get(progress.node, 0), tenths
+        if tenths < known:
+            _log.info("Sending %s again", progress.filename)
+        if tenths not in {0, known}:
+            size = progress.size / 1_000_000
+            _log.info("Sent %d %% of %s, which has %.1f MB", 10 * tenths, progress.filename, size)
+
+
+class _Stored:
+    """A file behind a URI, as far as a document needs it: a name, and to be opened."""
+
+    def __init__(self, path: Any) -> None:
+        self.name: str = path.name
+        self._path = path
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """Open the file as often as it is sent."""
+        stream: BinaryIO = self._path.open(mode)
+        return stream
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+
+def _checked_map(documents: Any) -> Mapping[str, Any]:
+    if not isinstance(documents, Mapping):
+        raise core.InvalidInputError(
+            f"documents must map start node ids to documents, not be {type(documents).__name__}"
+        )
+    return documents
+
+
+def _check(node: str, document: Any) -> None:
+    if fault := _fault(document):
+        raise core.InvalidInputError(f"{_place(node)} {fault}")
+
+
+def _place(node: Any) -> str:
+    return f"documents[{node!r}]" if isinstance(node, str) and len(node) <= 100 else "documents"
+
+
+def _is_content(document: Any) -> bool:
+    """Whether it is the document itself, as a data: URI, or as something else than a reference to one."""
+    if isinstance(document, Mapping):
+        return str(document.get("url") or "").startswith("data:") or not set(document) <= _REFERENCE
+    return isinstance(document, str | PurePath) and str(document).lstrip().lower().startswith("data:")
+
+
+def _fault(document: Any) -> str:
+    if _is_content(document):
+        return f"would put the document itself into Airflow's database; give {_ACCEPTED}"
+    if isinstance(document, str | PurePath):
+        if "://" in str(document) or PurePath(document).is_absolute():
+            return ""
+        return "is a relative path, which workers resolve each in their own way; make it absolute"
+    if isinstance(document, Mapping):
+        return ""
+    if _is_object_storage_path(document):
+        return ""
+    return f"must be {_ACCEPTED}, not {type(document).__name__}: Airflow keeps inputs in its database"
+
+
+def _found(node: str, document: Any) -> Any:
+    if isinstance(document, Mapping):
+        return dict(document)
+    if "://" not in str(document) and not _is_object_storage_path(document):
+        return Path(document)
+    try:
+        path = _opened(document)
+        if path.protocol not in {"file", "local"}:
+            return _Stored(path)
+    except (ValueError, ImportError):
+        scheme = str(document).partition("://")[0][:20]
+        package = _PACKAGES.get(scheme, f"the Airflow provider that has a filesystem for {scheme}://")
+        raise core.InvalidInputError(
+            f"{_place(node)}: no filesystem for {scheme}://; install {package}, and see that its connection exists"
+        ) from None
+    # A filesystem would open a pipe as well, and wait for somebody to write to it.
+    if fault := _fault(Path(path.path)):
+        raise core.InvalidInputError(f"{_place(node)} {fault}")
+    return Path(path.path)
+
+
+def _is_object_storage_path(document: Any) -> bool:
+    return hasattr(document, "open") and hasattr(document, "as_uri") and hasattr(document, "protocol")
+
+
+def _opened(document: Any) -> Any:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    path = ObjectStoragePath(document) if isinstance(document, str | PurePath) else document
+    _ = path.fs  # which raises where the scheme has none
+    return path

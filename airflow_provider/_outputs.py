@@ -1,0 +1,140 @@
+"""Outputs that are too large for Airflow's database: a JSON file, and a manifest that says where and what it is."""
+
+import hashlib
+import json
+import os
+import secrets
+import stat
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider._arguments import is_rendered_later
+from airflow_provider._core import core
+
+if TYPE_CHECKING:
+    from retab_orchestration import WorkflowRun
+
+
+def check_output_path(path: Any) -> None:
+    """Refuse what is no place for outputs, while the DAG file is parsed.
+
+    Args:
+        path: An absolute path, a URI, an object that is a path, or what becomes one at run time; None for nowhere.
+
+    Raises:
+        InvalidInputError: It is something else; the message says what to give.
+    """
+    if path is None or is_rendered_later(path) or hasattr(path, "write_bytes"):
+        if isinstance(path, PurePath) and not path.is_absolute():
+            raise core.InvalidInputError("output_path is a relative path; make it absolute")
+        return
+    if not isinstance(path, str | os.PathLike):
+        raise core.InvalidInputError(
+            "output_path must be an absolute path, or a URI such as s3://connection@bucket/key, "
+            f"not {type(path).__name__}"
+        )
+    if not str(path).strip():
+        raise core.InvalidInputError(
+            "output_path must be an absolute path or a URI, and is empty; leave it out for none"
+        )
+    if "://" not in str(path) and not os.path.isabs(path):  # noqa: PTH117  it may be any os.PathLike
+        raise core.InvalidInputError("output_path must be an absolute path or a URI, and is a relative path")
+
+
+def find_place(path: Any, run_id: str = "run") -> Any:
+    """Return what to write to; nothing is written yet.
+
+    Args:
+        path: What `check_output_path` takes. Where it ends with a slash, it is a folder for a file of the run's name.
+        run_id: The run.
+
+    Raises:
+        InvalidInputError: There is no filesystem for the URI, or the path makes no sense, or is a folder's or a pipe's.
+    """
+    check_output_path(path)
+    is_folder = isinstance(path, str) and path.endswith("/")
+    if isinstance(path, str):
+        path = _from_text(path)
+    elif not hasattr(path, "write_bytes"):
+        path = Path(path)
+    elif getattr(path, "protocol", None) in {"file", "local"}:
+        path = Path(path.path)
+    place = path / f"{run_id}.json" if is_folder else path
+    if isinstance(place, Path):
+        _check_file(place)
+    return place
+
+
+def write_outputs(path: Any, outputs: dict[str, Any], run: "WorkflowRun") -> dict[str, Any]:
+    """Write the outputs as JSON, whole or not at all where the filesystem can.
+
+    Returns:
+        `{"uri", "size", "sha256", "run_id", "status"}`.
+    """
+    place = find_place(path, run.id)
+    content = _encoded(outputs)
+    if isinstance(place, Path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        unfinished.write_bytes(content)
+        unfinished.replace(place)
+    else:
+        place.write_bytes(content)
+    return {
+        "uri": place.as_uri() if hasattr(place, "as_uri") else str(place),
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "run_id": run.id,
+        "status": run.status.value,
+    }
+
+
+def _encoded(outputs: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(outputs, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+        return json.dumps(outputs, separators=(",", ":")).encode()
+
+
+def _check_file(place: Path) -> None:
+    """Refuse a local path that is none, or where something else than a file is; what else is wrong, writing tells."""
+    try:
+        mode = place.stat().st_mode
+    except OSError:
+        return
+    except ValueError:
+        raise core.InvalidInputError(
+            "output_path has a character that no path has; check where it comes from"
+        ) from None
+    if not stat.S_ISREG(mode):
+        raise core.InvalidInputError(
+            "output_path is a folder, a pipe or a device; name a file, or end the path of a folder with a slash"
+        )
+
+
+def _from_text(path: str) -> Any:
+    if "://" not in path:
+        return Path(path)
+    try:
+        address = urlsplit(path)
+    except ValueError:
+        address = None
+    if address is None or not address.scheme:
+        raise core.InvalidInputError("output_path is no address; write it like s3://connection@bucket/key")
+    if address.scheme == "file":
+        if address.netloc not in {"", "localhost"} or not address.path:
+            raise core.InvalidInputError(
+                "output_path has a file:// address without a path, or with a host; write file:///path"
+            )
+        return Path(unquote(address.path))
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    try:
+        place = ObjectStoragePath(path)
+        _ = place.fs  # which raises where the scheme has none
+    except (ValueError, ImportError) as error:
+        raise core.InvalidInputError(
+            f"output_path: no filesystem for {address.scheme}://; install the provider for it ({error})"
+        ) from error
+    return place

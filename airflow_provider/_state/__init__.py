@@ -1,0 +1,1 @@
+"""What Airflow keeps of a task and its run over retries and clears."""

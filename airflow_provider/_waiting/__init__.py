@@ -1,0 +1,1 @@
+"""Waiting for a run: on the worker, deferred, and what follows an event."""

@@ -1,0 +1,173 @@
+"""What a task does with a run: the XComs it leaves, the event it resumes with, and how it ends."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Context
+
+from airflow_provider._arguments import OnReview, given
+from airflow_provider._core import core
+from airflow_provider._waiting.deadlines import Wait
+
+if TYPE_CHECKING:
+    from retab_orchestration import ApiError, PollPolicy, WorkflowRun
+
+TIMEOUT = "timeout"
+"""The event's status when the deadline passed."""
+
+OUT_OF_TIME = "out_of_time"
+"""The event's status when the strict deadline passed, that of `execution_timeout`."""
+
+WAIT_FAILED = "wait_failed"
+"""The event's status when the trigger could not see the run any more."""
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """What a trigger says to the task that it wakes: ids and states, nothing else."""
+
+    run_id: str
+    status: str
+    """The run's, or `TIMEOUT`, `OUT_OF_TIME` or `WAIT_FAILED`."""
+    message: str = ""
+    """Why, for `WAIT_FAILED`."""
+    at: float | None = None
+    """When the trigger saw it, seconds since the epoch; None from triggers that did not say so."""
+    since: float | None = None
+    """The moment after which it may have begun unseen, or up to which the run was seen; None where nobody knows."""
+    nodes: tuple[str, ...] = ()
+    """Where a human was asked."""
+    is_final: bool = False
+    """Whether another attempt would fail as this one did, for `WAIT_FAILED`."""
+
+    @property
+    def is_state(self) -> bool:
+        """Whether the status is the run's."""
+        return self.status not in {TIMEOUT, OUT_OF_TIME, WAIT_FAILED}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a human was asked."""
+        return self.status == "waiting_for_human"
+
+    def told_to(self, wait: Wait) -> Wait:
+        """Return a wait with its clock as the trigger saw it."""
+        since = wait.seen_at if self.since is None else self.since
+        if self.at is None or not self.is_state:
+            return replace(wait, seen_at=since)
+        return replace(wait.saw(is_waiting=self.is_waiting, at=self.at, since=since), seen_at=self.at)
+
+    @classmethod
+    def read(cls, event: Any, *, run_id: str | None) -> "RunEvent":
+        """Check an event that crossed Airflow's database.
+
+        Args:
+            event: What the task was resumed with.
+            run_id: The run that the task waits for.
+
+        Raises:
+            InvalidInputError: It is missing, of another trigger, or about another run.
+        """
+        if not isinstance(event, dict) or not {"run_id", "status"} <= set(event):
+            raise core.InvalidInputError(
+                f"resumed without the event of a RetabRunTrigger, but with another ({given(event)}); clear the task"
+            )
+        nodes = event.get("waiting_for_node_ids")
+        found = cls(
+            event["run_id"],
+            event["status"],
+            event.get("message") or "",
+            _moment(event.get("at")),
+            _moment(event.get("since")),
+            tuple(nodes) if isinstance(nodes, list | tuple) else (),
+            event.get("is_final") is True,
+        )
+        if run_id is None or found.run_id != run_id:
+            raise core.InvalidInputError(
+                f"resumed with the event of run {found.run_id!r}, but this task waits for {run_id!r}"
+            )
+        known = (
+            TIMEOUT,
+            OUT_OF_TIME,
+            WAIT_FAILED,
+            *core.RunStatus,
+        )  # no set: what was stored may have no hash
+        if found.status not in known:
+            raise core.InvalidInputError(
+                f"resumed with the unknown status {found.status!r} of run {run_id}; clear the task"
+            )
+        return found
+
+
+def _moment(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+@contextmanager
+def failing_well() -> Iterator[None]:
+    """Fail a task without a retry where another attempt would end as this one did.
+
+    Raises:
+        AirflowFailException: For such an error, with its message.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, core.RetabError) or error.retryable:
+            raise
+        raise AirflowFailException(str(error)) from error
+
+
+def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
+    """Return how often to look: at least every `poll_interval` seconds, half as often while a human is asked."""
+    return core.PollPolicy(first=first, interval=poll_interval, review_interval=2 * poll_interval)
+
+
+def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
+    """Log once that a run cannot be looked at, and once that it can again."""
+    if error is None:
+        log.warning("Run %s can be looked at again", run_id)
+    else:
+        log.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
+
+
+def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:
+    """Whether there is nothing to wait for any more."""
+    return run.is_terminal or (run.is_waiting and on_review != "wait")
+
+
+def push_run(context: Context, run: "WorkflowRun", url: str) -> None:
+    """Leave the run's ids and state as XComs, always all four and of the same types."""
+    context["ti"].xcom_push(key="run_id", value=run.id)
+    push_state(context, run.status.value, run.waiting_for_node_ids)
+    context["ti"].xcom_push(key="run_url", value=url)
+
+
+def push_state(context: Context, status: str, nodes: Sequence[str]) -> None:
+    """Leave those of the XComs that change while a run goes on."""
+    context["ti"].xcom_push(key="status", value=status)
+    context["ti"].xcom_push(key="waiting_for_node_ids", value=list(nodes))
+
+
+def conclude(run: "WorkflowRun", on_review: OnReview) -> dict[str, Any]:
+    """End the task as its run did.
+
+    Returns:
+        The run's outputs so far, node id -> `{"label", "json_data"}`; `{}` when there are none.
+
+    Raises:
+        RunFailedError: The run ended in error.
+        RunCancelledError: The run was cancelled.
+        ReviewRequiredError: It waits for a human, and `on_review` is `fail`.
+        AirflowSkipException: It waits for a human, and `on_review` is `skip`.
+    """
+    run.raise_for_status()
+    if run.is_waiting and on_review in {"fail", "skip"}:
+        nodes = ", ".join(run.waiting_for_node_ids) or "a review"
+        told = f"Run {run.id} waits for a human at {nodes}; decide it in Retab or with decide_review"
+        if on_review == "skip":
+            raise AirflowSkipException(told)
+        raise core.ReviewRequiredError(f"{told}, or set on_review='wait' or 'return'", run=run)
+    return dict(run.final_outputs)

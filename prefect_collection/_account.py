@@ -1,0 +1,124 @@
+"""The account that a call is made with, whose key may be changed before the call, or while it goes on."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from prefect_collection.credentials import (
+    Credentials,
+    RetabCredentials,
+    aload_again,
+    aload_credentials,
+    aopen_client,
+    key_of,
+    load_again,
+    load_credentials,
+    name_of,
+    open_client,
+)
+from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabClient
+from retab_orchestration.policies import KeyRefusals
+
+__all__ = ["aasked", "asked", "awaited", "waited"]
+
+T = TypeVar("T")
+
+
+def asked(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
+    """Do something with an account; once more if its key is refused and it has another one by now.
+
+    Raises:
+        AuthenticationError: It was refused, and there is no other key; the message names the block.
+    """
+    block = load_credentials(credentials)
+    key = key_of(block)
+    try:
+        with open_client(block) as client:
+            return act(client)
+    except AuthenticationError as error:
+        now = _changed(error, key, load_again(block))
+    with open_client(now) as client:
+        return act(client)
+
+
+async def aasked(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
+    """Do what `asked` does, awaiting."""
+    block = await aload_credentials(credentials)
+    key = key_of(block)
+    try:
+        async with await aopen_client(block) as client:
+            return await act(client)
+    except AuthenticationError as error:
+        now = _changed(error, key, await aload_again(block))
+    async with await aopen_client(now) as client:
+        return await act(client)
+
+
+class Account:
+    """The account of one wait, whose key may be changed while it goes on.
+
+    Args:
+        block: The one that the wait begins with, None for the environment's.
+    """
+
+    def __init__(self, block: RetabCredentials | None) -> None:
+        self.block = block
+        # As it is now: that of the environment may be another one when it is refused.
+        self._key = key_of(block)
+        self._refusals = KeyRefusals()
+
+    def pause_after(self, error: AuthenticationError, now: RetabCredentials | None) -> float:
+        """Return the seconds until the next look after one that was refused.
+
+        Args:
+            error: The refusal.
+            now: The account as it was read anew.
+
+        Raises:
+            AuthenticationError: It was refused every time; the message names the block.
+        """
+        before, self._key, self.block = self._key, key_of(now), now
+        pause = self._refusals.pause_after(time.monotonic(), is_changed=self._key != before)
+        if pause is not None:
+            return pause
+        raise _told(error, now, "wait for the run again") from error
+
+
+def waited(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
+    """Wait with an account, and go on with its new key where that is changed meanwhile."""
+    account = Account(load_credentials(credentials))
+    while True:
+        try:
+            with open_client(account.block) as client:
+                return act(client)
+        except AuthenticationError as error:
+            pause = account.pause_after(error, load_again(account.block))
+            time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+async def awaited(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
+    """Do what `waited` does, awaiting."""
+    account = Account(await aload_credentials(credentials))
+    while True:
+        try:
+            async with await aopen_client(account.block) as client:
+                return await act(client)
+        except AuthenticationError as error:
+            pause = account.pause_after(error, await aload_again(account.block))
+            await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+def _changed(error: AuthenticationError, key: str, now: RetabCredentials | None) -> RetabCredentials | None:
+    if key_of(now) == key:
+        raise _told(error, now, "try again") from error
+    return now
+
+
+def _told(error: AuthenticationError, block: RetabCredentials | None, then: str) -> AuthenticationError:
+    name = name_of(block)
+    whose = f"the Retab Credentials block {name!r}" if name else "the block" if block else "RETAB_API_KEY"
+    return error.told_as(
+        f"Retab refuses the API key of {whose}, also after it was read again: put the key that is good now there, "
+        f"then {then}. {error.message}"
+    )

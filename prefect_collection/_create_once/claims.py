@@ -1,0 +1,258 @@
+"""Who of a flow run's processes may create: a claim that Prefect's server gives to one at a time.
+
+A flow run may have two processes, where one is thought lost and its flow run is started again elsewhere. Labels do not
+tell them apart, for the server reads, merges and writes them. The inputs of a flow run do: it has no two under one key.
+So claims are numbered. The first is had by whoever writes number one; whoever has it writes the next from time to
+time, and beside the last what came of it. Where neither is seen for a while, the next is anybody's.
+"""
+
+import contextvars
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any
+from uuid import UUID, uuid4
+
+from prefect.exceptions import PrefectHTTPStatusError
+
+from prefect_collection._create_once.turns import LONGEST_TURN
+from prefect_collection._prefect_server import Server
+from prefect_collection._waiting import run_logger
+from retab_orchestration import RetabError
+
+__all__ = ["Before", "Claim", "Standing", "standing_of"]
+
+LEASE = timedelta(seconds=30)
+"""How long a claim holds without being renewed: its process is taken for dead then."""
+
+BEAT = 8.0
+"""Seconds between two renewals."""
+
+_LEFT = "left"
+_PAGE = 200
+_NEVER = float("-inf")
+
+
+@dataclass(frozen=True)
+class Before:
+    """What whoever had the claim before has left behind."""
+
+    left: Mapping[str, Any] = field(default_factory=dict)
+    """What came of it; nothing where nobody had the claim."""
+    has_died: bool = False
+    """It had the claim, and nobody knows what came of it."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a claim stands for one who wants it."""
+
+    number: int = 0
+    """The newest claim, 0 where there is none."""
+    is_own: bool = False
+    is_held: bool = False
+    """Somebody else has it."""
+    before: Before = Before()
+
+
+def standing_of(inputs: Iterable[Mapping[str, Any]], prefix: str, holder: str, now: datetime) -> Standing:
+    """Read how a claim stands.
+
+    Args:
+        inputs: The inputs of the flow run as Prefect's server gives them, with `key`, `value` and `created`.
+        prefix: What the keys of this claim begin with.
+        holder: Who wants it.
+        now: The server's time.
+    """
+    claims: dict[int, tuple[str, datetime]] = {}
+    left: dict[int, Mapping[str, Any] | None] = {}
+    for each in inputs:
+        number, _, what = str(each["key"]).removeprefix(prefix).partition("-")
+        if what == _LEFT:
+            left[int(number)] = _json(each["value"])
+        else:
+            claims[int(number)] = str(each["value"]), datetime.fromisoformat(each["created"])
+    newest = max(claims, default=0)
+    last = max((number for number, (whose, _) in claims.items() if whose != holder), default=0)
+    outcome = left.get(last, None if last else {})
+    before = Before(has_died=True) if outcome is None else Before(outcome)
+    if newest != last:
+        return Standing(newest, is_own=newest not in left, before=before)
+    is_held = last > 0 and last not in left and now - claims[last][1] < LEASE
+    return Standing(newest, is_held=is_held, before=before)
+
+
+def _json(text: Any) -> Mapping[str, Any] | None:
+    try:
+        read = json.loads(text)
+    except (TypeError, ValueError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
+class Claim:
+    """The right to create what one call asks for; it blocks, and is renewed by a thread for as long as it is held.
+
+    Args:
+        server: Prefect's.
+        flow_run_id: The flow run that all processes have in common.
+        call: What stands for the call, in lower case letters and digits.
+    """
+
+    def __init__(self, server: Server, flow_run_id: UUID, call: str) -> None:
+        self._server = server
+        self._flow_run_id = flow_run_id
+        self._prefix = f"retab-claim-{call}-"
+        self._holder = uuid4().hex
+        self._number = 0
+        self._wanted = time.monotonic()
+        self._renewed = _NEVER
+        self._lock = threading.Lock()
+        # Prefect's settings are in it.
+        self._context = contextvars.copy_context()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody else can have it by now."""
+        return time.monotonic() - self._renewed < LEASE.total_seconds()
+
+    def take(self) -> Before | None:
+        """Take it; None is returned where somebody else has it, and then it may be tried again.
+
+        Raises:
+            RetabError: Somebody else has had it for too long.
+        """
+        with self._lock:
+            asked = time.monotonic()
+            if self._number == 0 and self._write("1", self._holder):
+                return self._taken(1, Before(), asked)
+            standing = self._look()
+            if standing.is_own:
+                return self._taken(standing.number, standing.before, asked)
+            if not standing.is_held and self._write(str(standing.number + 1), self._holder):
+                return self._taken(standing.number + 1, standing.before, asked)
+        if self._number == 0:
+            run_logger().info("Another process of this flow run may be starting this run; waiting for it")
+        self._number = max(1, standing.number)
+        if asked - self._wanted > LONGEST_TURN:
+            raise RetabError(
+                f"another process of this flow run has been starting this run for {LONGEST_TURN:g} s; if both shall "
+                "go on, try again later"
+            )
+        return None
+
+    def leave(self, left: Mapping[str, Any] | None) -> None:
+        """Give it up, and say what came of it; where that is not known, or cannot be said, it runs out."""
+        with self._lock:
+            _BEATS.remove(self)
+            is_held, self._renewed = self.is_held, _NEVER
+            if left is None or not is_held:
+                return
+            try:
+                self._write(f"{self._number}-{_LEFT}", json.dumps(dict(left)))
+            except Exception as error:  # noqa: BLE001  what came of it is noted elsewhere as well
+                run_logger().warning("Could not note what came of a create: %r", error)
+
+    def renew(self) -> None:
+        """Hold it for longer, unless it is somebody else's by now."""
+        self._context.run(self._renew)
+
+    def _renew(self) -> None:
+        with self._lock:
+            asked = time.monotonic()
+            if not self.is_held:
+                return
+            if self._write(str(self._number + 1), self._holder):
+                self._number, self._renewed = self._number + 1, asked
+            elif (standing := self._look()).is_own:
+                self._number, self._renewed = standing.number, asked
+            else:
+                self._renewed = _NEVER
+
+    def _taken(self, number: int, before: Before, asked: float) -> Before:
+        self._number, self._renewed = number, asked
+        _BEATS.add(self)
+        return before
+
+    def _write(self, key: str, value: str) -> bool:
+        """Return whether nobody had written that before."""
+        try:
+            self._server.client.create_flow_run_input(self._flow_run_id, self._prefix + key, value)
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == 409:
+                return False
+            if not 400 <= error.response.status_code < 429:
+                raise
+            _without_claims(error.response.status_code)
+        return True
+
+    def _look(self) -> Standing:
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = self._server.client.request(
+                "POST",
+                "/flow_runs/{id}/input/filter",
+                path_params={"id": self._flow_run_id},
+                json={
+                    "prefix": self._prefix,
+                    "limit": _PAGE,
+                    "exclude_keys": [each["key"] for each in found],
+                },
+            )
+            page = answer.json()
+            found += page
+            if len(page) < _PAGE:
+                told = answer.headers.get("Date")
+                now = parsedate_to_datetime(told) if told else datetime.now(UTC)
+                return standing_of(found, self._prefix, self._holder, now)
+
+
+@cache
+def _without_claims(status: int) -> None:
+    run_logger().warning(
+        "Prefect's server refuses inputs of flow runs (%d), so two processes of one flow run that create at the same "
+        "moment may start two runs",
+        status,
+    )
+
+
+class _Beats:
+    """One thread that renews all claims of this process, for as long as there are any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._claims: set[Claim] = set()
+        self._thread: threading.Thread | None = None
+
+    def add(self, claim: Claim) -> None:
+        with self._lock:
+            self._claims.add(claim)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="retab-claims", daemon=True)
+                self._thread.start()
+
+    def remove(self, claim: Claim) -> None:
+        with self._lock:
+            self._claims.discard(claim)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(BEAT):
+            with self._lock:
+                claims = [*self._claims]
+                if not claims:
+                    self._thread = None
+                    return
+            for claim in claims:
+                try:
+                    claim.renew()
+                except Exception as error:  # noqa: BLE001  it is tried again, and runs out after that
+                    run_logger().debug("A claim could not be renewed: %r", error)
+
+
+_BEATS = _Beats()

@@ -1,0 +1,43 @@
+"""Why a call starts nothing, and what its user can do about it."""
+
+from prefect_collection._create_once.creation import Creation
+from prefect_collection._documents import shown
+from prefect_collection._state import Record
+from retab_orchestration import CreateOutcomeUnknownError, InvalidInputError
+
+__all__ = ["gone", "several", "unknown"]
+
+
+def unknown(creation: Creation, record: Record) -> CreateOutcomeUnknownError:
+    """Say that an earlier try may have created something, and how to look for it."""
+    since = record.since or ""
+    filters = {**creation.target, "from_date": since[:10]}
+    asked = ", ".join(f"{name}={value!r}" for name, value in filters.items())
+    return CreateOutcomeUnknownError(
+        f"an earlier try, begun at {since}, was cut off, and what it was to create may exist. Nothing was sent "
+        f"this time: look for it with list_runs({asked}), or for a test run on the workflow's page; if it is not "
+        "there, run with another dedupe_key",
+        workflow_id=creation.target.get("workflow_id"),
+        since=since,
+    )
+
+
+def gone(creation: Creation, record: Record) -> InvalidInputError:
+    """Say that a document would be needed again, and is not there."""
+    what = f"run {record.run_id} of it ended badly" if record.run_id else "the create of its run was cut off"
+    return InvalidInputError(
+        f"{_places_of(creation)} is not there any more, and {what}: put it back to start another run"
+    )
+
+
+def several(creation: Creation, records: list[Record]) -> InvalidInputError:
+    """Say that a document is gone, and that it is not known which one it was."""
+    runs = ", ".join(sorted(record.run_id or f"one begun at {record.since}" for record in records))
+    return InvalidInputError(
+        f"{_places_of(creation)} is not there any more, and this flow run has started several runs from there, with "
+        f"different contents: {runs}. Put the one that is meant back, or give each content a path of its own"
+    )
+
+
+def _places_of(creation: Creation) -> str:
+    return ", ".join(map(shown, creation.places.values()))

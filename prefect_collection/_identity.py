@@ -1,0 +1,152 @@
+"""Whose a run is: the names that a retry, a resumption and a start on another machine have in common."""
+
+from collections.abc import Callable, Mapping
+from contextvars import Token
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import ObjectNotFound
+
+from prefect_collection._create_once.decide import Start
+from retab_orchestration.identity import digest_of
+
+__all__ = ["CREATING", "Owner", "full_name", "read_labels"]
+
+CREATING: set[str] = set()
+"""The names of the functions of our own tasks that create: they are the call, and not a task around it."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The outermost flow run, and the way down from it to the call.
+
+    A flow that is called by a flow may get another flow run when its parent is retried, its parent does not. So a way
+    down has Prefect's counter of calls where a flow calls a flow, and the names of tasks where there are tasks: Prefect
+    names what is called in a task anew each time, and a task run's own name has digits of that.
+    """
+
+    id: str
+    path: tuple[str, ...] = ()
+    flow_runs: tuple[UUID, ...] = ()
+    """The flow run itself, and the outermost one last; none outside of flows."""
+    labels: Mapping[str, Any] | None = None
+    """The labels of the outermost."""
+    start: Start = Start.FIRST
+    attempt: str = ""
+    """The same for as long as an attempt lasts: a suspended flow run goes on with it, a retry is another one."""
+    since: datetime | None = None
+    """When the outermost was created, in Prefect's time."""
+
+    @classmethod
+    def of_this_call(cls) -> "Owner | None":
+        """Ask Prefect's server for the flow runs above the code that runs; None outside of flow and task runs."""
+        entered = _entered_tasks()
+        # Of tasks, the functions of our own that are called directly leave the user's.
+        around = entered[:-1] if entered and full_name(entered[-1].task.fn) in CREATING else entered
+        flow_run_id = _flow_run_id(entered, is_ours=len(around) < len(entered))
+        if flow_run_id is None and not entered:
+            return None
+        line: list[tuple[FlowRun, TaskRun | None]] = []
+        attempts: list[int] = []
+        if flow_run_id is not None:
+            with get_client(sync_client=True) as client:
+                line = _line_of(client, flow_run_id)
+                attempts = [_own_attempt(client, flow_run) for flow_run, _ in line[:-1]]
+        outside = [task for task in entered if task.task_run.flow_run_id is None]
+        outermost = line[-1][0] if line else None
+        attempt = [str(outermost.id), outermost.run_count, attempts] if outermost else []
+        return cls(
+            str(outside[0].task_run.id if outside or outermost is None else outermost.id),
+            _way_down(line, around),
+            tuple(flow_run.id for flow_run, _ in line),
+            outermost.labels if outermost else None,
+            _start(line, entered),
+            digest_of(attempt, [task.task_run.run_count for task in around])[:12],
+            outermost.created if outermost else None,
+        )
+
+
+def full_name(fn: Callable[..., Any]) -> str:
+    """Return what a function is known by also where it is a copy, as in the processes of a pool."""
+    # A partial has no name of its own.
+    return f"{fn.__module__}.{getattr(fn, '__qualname__', '')}"
+
+
+def read_labels(owner: Owner) -> Mapping[str, Any] | None:
+    """Ask Prefect's server for the labels of the outermost flow run as they are now."""
+    if not owner.flow_runs:
+        return None
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(owner.flow_runs[-1]).labels
+
+
+def _entered_tasks() -> list[TaskRunContext]:
+    """Return the contexts of the tasks that the running code is in, outermost first, through flows in between."""
+    entered: list[TaskRunContext] = []
+    context: Any = TaskRunContext.get()
+    while isinstance(context, TaskRunContext):
+        if not entered or entered[-1].task_run.id != context.task_run.id:
+            entered.append(context)
+        # A context that was handed to another process has none around it.
+        token: Token[Any] | None = context._token  # noqa: SLF001  Prefect has no other way to what is around it
+        context = token.old_value if token is not None else None
+    return entered[::-1]
+
+
+def _flow_run_id(entered: list[TaskRunContext], *, is_ours: bool) -> UUID | None:
+    context = FlowRunContext.get()
+    if not is_ours and context is not None and context.flow_run is not None:
+        return context.flow_run.id
+    return entered[-1].task_run.flow_run_id if entered else None
+
+
+def _line_of(client: SyncPrefectClient, flow_run_id: UUID) -> list[tuple[FlowRun, TaskRun | None]]:
+    """Return a flow run and those above it, each with the task run by which the one above it has called it."""
+    line: list[tuple[FlowRun, TaskRun | None]] = []
+    above: UUID | None = flow_run_id
+    while above is not None:
+        flow_run = client.read_flow_run(above)
+        called: TaskRun | None = None
+        if flow_run.parent_task_run_id is not None:
+            try:
+                called = client.read_task_run(flow_run.parent_task_run_id)
+            except ObjectNotFound:
+                called = None
+        above = called.flow_run_id if called is not None else None
+        line.append((flow_run, called if above is not None else None))
+    return line
+
+
+def _way_down(line: list[tuple[FlowRun, TaskRun | None]], around: list[TaskRunContext]) -> tuple[str, ...]:
+    path = [f"task {task.task.name}" for task in around if task.task_run.flow_run_id is None]
+    for flow_run, called in reversed(line):
+        if called is not None and _is_counted(called, around):
+            path.append(f"flow {called.name}/{called.dynamic_key}")
+        path += [f"task {task.task.name}" for task in around if task.task_run.flow_run_id == flow_run.id]
+    return tuple(path)
+
+
+def _own_attempt(client: SyncPrefectClient, flow_run: FlowRun) -> int:
+    """Count the attempts of a flow run in another one: one in a suspended one is started anew without being retried."""
+    if flow_run.deployment_id is not None or flow_run.run_count < 2:
+        return flow_run.run_count  # in a process of its own, which no suspension of the outermost ends
+    # As the server saw them: a process of a pool does not know of those before it.
+    return 1 + sum(state.name == "AwaitingRetry" for state in client.read_flow_run_states(flow_run.id))
+
+
+def _is_counted(called: TaskRun, around: list[TaskRunContext]) -> bool:
+    """Whether a flow was called by a flow directly: Prefect's counter tells such calls apart, and each retry alike."""
+    in_task = any(task.task_run.flow_run_id == called.flow_run_id for task in around)
+    return not in_task and "__parents__" not in called.task_inputs and called.dynamic_key.isdigit()
+
+
+def _start(line: list[tuple[FlowRun, TaskRun | None]], entered: list[TaskRunContext]) -> Start:
+    # A resumed flow run has the count that it was suspended with.
+    if any(flow_run.run_count > 1 or flow_run.empirical_policy.pause_keys for flow_run, _ in line):
+        return Start.LATER
+    return Start.TASK_RETRY if any(task.task_run.run_count > 1 for task in entered) else Start.FIRST

@@ -1,0 +1,213 @@
+"""Cancelling at Retab what a flow run has started there, when the flow run itself is cancelled."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow
+from prefect import flow as as_flow
+from prefect.automations import Automation, EventTrigger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.events.actions import RunDeployment
+
+from prefect_collection._state import CLOCKS_DIFFER, Started, runs_in
+from prefect_collection._waiting import run_logger
+from prefect_collection.credentials import Credentials, aload_credentials, aopen_client, namespace_of
+from retab_orchestration import (
+    AsyncRetabClient,
+    InvalidInputError,
+    NotFoundError,
+    RetabError,
+    RunIdentity,
+    WorkflowRun,
+)
+
+__all__ = ["cancel_retab_runs", "cancel_runs_of_flow_run", "cancellation_automation"]
+
+_AT_ONCE = 10
+# Seconds between two tries while Retab is out of order: ten minutes in all, as long as a wait would go on.
+_PAUSES = (5.0, 10.0, 20.0, 40.0, 75.0, 150.0, 300.0)
+
+
+async def cancel_retab_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """Cancel every run at Retab that a flow run has started and that has not ended: a hook for your own flows.
+
+    `@flow(on_cancellation=[cancel_retab_runs], on_failure=[cancel_retab_runs])`. Of failures it minds only a flow run
+    that took longer than its flow's `timeout_seconds`.
+
+    Args:
+        flow: The flow.
+        flow_run: Its run; its labels are read anew, for the hook may run elsewhere.
+        state: What it is in.
+
+    Raises:
+        RetabError: Something could not be cancelled; everything else was.
+    """
+    if not state.is_failed() or state.name == "TimedOut":
+        await _cancel_runs_of(flow_run.id, None)
+
+
+@as_flow(name="retab-cancel-runs")
+async def cancel_runs_of_flow_run(flow_run_id: UUID, credentials: Credentials = None) -> list[str]:
+    """Cancel every run at Retab that a flow run has started and that has not ended.
+
+    Deploy it for `cancellation_automation`: a flow run that is cancelled while it is suspended runs no hook.
+
+    Args:
+        flow_run_id: The flow run that was cancelled.
+        credentials: The account of runs that were started with the environment's, or with a block that is not saved.
+
+    Returns:
+        The ids of the runs that were cancelled.
+
+    Raises:
+        RetabError: Something could not be cancelled; everything else was.
+    """
+    return await _cancel_runs_of(flow_run_id, credentials)
+
+
+def cancellation_automation(
+    *,
+    deployments: Sequence[UUID | str],
+    cleanup: UUID | str,
+    name: str = "Cancel Retab runs of cancelled flow runs",
+) -> Automation:
+    """Return an automation that cancels at Retab what cancelled flow runs have started; `create()` creates it.
+
+    Args:
+        deployments: The ids of the deployments whose flow runs are meant.
+        cleanup: The id of a deployment of `cancel_runs_of_flow_run`.
+        name: What to call it.
+
+    Raises:
+        InvalidInputError: No deployment was given, which would mean all of them, or something that is no id.
+    """
+    if isinstance(deployments, str | UUID) or not deployments:
+        raise InvalidInputError("deployments must be a list with the id of at least one deployment")
+    watched = [f"prefect.deployment.{_id('deployments', deployment)}" for deployment in deployments]
+    return Automation(
+        name=name,
+        description="A flow run that is cancelled while it is suspended runs no hook that could do it.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Cancelled"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={
+                "prefect.resource.role": "deployment",
+                "prefect.resource.id": watched,
+            },
+            posture="Reactive",
+            threshold=1,
+        ),
+        actions=[
+            RunDeployment(
+                source="selected",
+                deployment_id=_id("cleanup", cleanup),
+                parameters={"flow_run_id": {"__prefect_kind": "jinja", "template": "{{ flow_run.id }}"}},
+            )
+        ],
+    )
+
+
+def _id(name: str, given: UUID | str) -> UUID:
+    try:
+        return UUID(str(given))
+    except ValueError:
+        raise InvalidInputError(
+            f"{name}: {str(given)[:60]!r} is no id of a deployment; take what its apply() returns"
+        ) from None
+
+
+async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]:
+    async with get_client() as prefect:
+        flow_run = await prefect.read_flow_run(flow_run_id)
+    cancelled: dict[str, None] = {}  # in order, and each once, however often it was asked
+    for pause in (*_PAUSES, None):
+        problems: list[_Problem] = []
+        for account, started in runs_in(flow_run.labels).items():
+            asked = await _cancel_started(flow_run, account or fallback, started, problems)
+            cancelled |= dict.fromkeys(asked)
+        if pause is None or not any(problem.may_pass for problem in problems):
+            break
+        run_logger().warning("Retab could not be asked to cancel everything; asking again in %g s", pause)
+        await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+    if problems:
+        raise RetabError(
+            f"not everything that flow run {flow_run_id} has started could be cancelled: "
+            + "; ".join(problem.text for problem in problems)
+        )
+    return list(cancelled)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What could not be cancelled."""
+
+    text: str
+    may_pass: bool = False
+    """Whether it may be gone when Retab is asked again."""
+
+
+async def _cancel_started(
+    flow_run: FlowRun, account: Credentials, started: Started, problems: list[_Problem]
+) -> list[str]:
+    """Cancel what a flow run has started with one account; the tags know a run whose create was cut off as well."""
+    since = flow_run.created - CLOCKS_DIFFER if flow_run.created else None
+    try:
+        block = await aload_credentials(account)
+        names = (namespace_of(block), "prefect")
+        # Of a flow run in another one the tags name the outermost, of which it may cancel only its own.
+        all_of_it = RunIdentity.of(*names, str(flow_run.id), since=since)
+        async with await aopen_client(block) as client:
+            tagged = await _tagged(client, all_of_it, any_generation=True)
+            asked = await _cancel(client, started.run_ids | tagged, problems)
+            for begun in started.begun:
+                one = RunIdentity.of(
+                    *names, begun.owner, generation=begun.content, since=since, begun=begun.at
+                )
+                asked += await _cancel(client, await _tagged(client, one) - set(asked), problems)
+                if not await client.can_find_runs():
+                    problems.append(_unknown(begun.at))
+            return asked
+    except RetabError as error:
+        of = ", ".join(sorted(started.run_ids)) or "its runs"
+        problems.append(_Problem(f"{of}: {error}", may_pass=error.retryable))
+        return []
+
+
+async def _tagged(
+    client: AsyncRetabClient, identity: RunIdentity, *, any_generation: bool = False
+) -> set[str]:
+    """Return the runs of an identity that have not ended."""
+    found = await client.find_runs(identity, any_generation=any_generation)
+    return {run.id for run in found if not run.is_terminal}
+
+
+def _unknown(begun: datetime) -> _Problem:
+    return _Problem(
+        f"a create was cut off at {begun.isoformat(timespec='seconds')}, and this server has nothing to find its run "
+        f"by: look for it with list_runs(from_date='{begun.date()}'), and cancel it"
+    )
+
+
+async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_Problem]) -> list[str]:
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def cancel(run_id: str) -> WorkflowRun | None:
+        async with turns:
+            try:
+                run = await client.get_run(run_id, outputs=False)
+                return None if run.is_terminal else await client.cancel_run(run_id)
+            except NotFoundError:
+                return None  # there is nothing left to cancel
+            except RetabError as error:
+                problems.append(_Problem(f"{run_id}: {error}", may_pass=error.retryable))
+                return None
+
+    asked = [run.id for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
+    for run_id in asked:
+        run_logger().info("Cancelled run %s", run_id)
+    return asked

@@ -1,0 +1,230 @@
+"""The filters of the run list, checked once and spelled as the server of each route family expects them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal, TypedDict
+
+from retab_orchestration._arguments import checked_choice, checked_id, checked_pairs, checked_text
+from retab_orchestration._texts import LONGEST_ID, kind_of, printable
+from retab_orchestration.errors import InvalidInputError
+from retab_orchestration.models import RouteFamily, RunStatus, WorkflowRun
+
+__all__ = ["RunFilter", "RunFilters"]
+
+
+class RunFilter(TypedDict, total=False):
+    """What a list of runs may be narrowed to, ordered by and paged with; None is as good as not given.
+
+    Attributes:
+        workflow_id: Runs of this workflow only.
+        status: Runs in this state only, in any spelling of it. Servers call a run that failed `error` or `failed`, some
+            now this and now that: `iter_runs` asks for both, and `list_runs`, which sends one request, for the one that
+            this server was seen to use, else `error`.
+        exclude_status: Runs in any other state, in any spelling of it.
+        trigger_type: manual, api, schedule, webhook, email, restart or custom.
+        from_date: Created on this UTC day or later: a date or YYYY-MM-DD; or from this moment on: a datetime, in UTC if
+            it has no zone.
+        to_date: Created on this UTC day or earlier, or up to this moment. Servers know days; a page may have fewer
+            runs than `limit` for a moment within one.
+        min_duration_ms: That took at least so long, milliseconds.
+        max_duration_ms: That took at most so long, milliseconds.
+        search: A run id, or how one starts.
+        metadata: Runs that carry all these pairs; current routes only.
+        before: The page before this run id, `RunPage.before`; with `iter_runs` all before it, the nearest first.
+        after: The page after this run id, `RunPage.after`.
+        limit: Runs per page, 1 to 100; the server takes 20 when it is not given.
+        order: asc or desc; the server takes desc, newest first, when it is not given.
+        sort_by: created_at or started_at, with or without `timing.` before it.
+    """
+
+    workflow_id: str | None
+    status: RunStatus | str | None
+    exclude_status: RunStatus | str | None
+    trigger_type: str | None
+    from_date: date | str | None
+    to_date: date | str | None
+    min_duration_ms: int | None
+    max_duration_ms: int | None
+    search: str | None
+    metadata: Mapping[str, str] | None
+    before: str | None
+    after: str | None
+    limit: int | None
+    order: Literal["asc", "desc"] | None
+    sort_by: str | None
+
+
+_LARGEST = 2**63 - 1
+# Characters of the metadata to filter by, as JSON. Servers take addresses of about 8 KiB.
+_LONGEST = 2000
+
+_TRIGGER_TYPES = ("manual", "api", "schedule", "webhook", "email", "restart", "custom")
+_SORTS = {
+    "created_at": "created_at",
+    "timing.created_at": "created_at",
+    "started_at": "started_at",
+    "timing.started_at": "started_at",
+}
+
+
+def _status(name: str, value: Any) -> RunStatus | None:
+    if value is None:
+        return None
+    try:
+        status = RunStatus(value) if isinstance(value, str) else RunStatus.UNKNOWN
+    except ValueError:
+        status = RunStatus.UNKNOWN
+    if status is RunStatus.UNKNOWN:
+        known = ", ".join(sorted(member.value for member in RunStatus if member is not RunStatus.UNKNOWN))
+        raise InvalidInputError(f"{name} must be one of {known}, not {kind_of(value)}")
+    return status
+
+
+def _day(name: str, value: Any) -> date | None:
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    try:
+        if isinstance(value, datetime):
+            return (value if value.utcoffset() is None else value.astimezone(UTC)).date()
+        return date.fromisoformat(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInputError(f"{name} must be a date or YYYY-MM-DD, not {kind_of(value)}") from None
+
+
+def _moment(value: Any) -> datetime | None:
+    if not isinstance(value, datetime):
+        return None
+    return value.replace(tzinfo=UTC) if value.utcoffset() is None else value
+
+
+def _whole(name: str, value: Any, least: int, most: int | None = None) -> int | None:
+    if value is None:
+        return None
+    wrong = isinstance(value, bool) or not isinstance(value, int) or value < least
+    if wrong or value > (_LARGEST if most is None else most):
+        span = f"from {least} to {most}" if most is not None else f"of at least {least} and of 64 bits"
+        raise InvalidInputError(f"{name} must be a whole number {span}, not {kind_of(value)}")
+    return int(value)
+
+
+def _ordered(low_name: str, low: Any, high_name: str, high: Any) -> None:
+    if low is not None and high is not None and low > high:
+        raise InvalidInputError(f"{low_name} must not be after or above {high_name}: {low} and {high}")
+
+
+@dataclass(frozen=True)
+class RunFilters:
+    """Checked filters of the run list."""
+
+    workflow_id: str | None
+    status: RunStatus | None
+    exclude_status: RunStatus | None
+    trigger_type: str | None
+    from_date: date | None
+    to_date: date | None
+    min_duration_ms: int | None
+    max_duration_ms: int | None
+    search: str | None
+    metadata: str | None
+    before: str | None
+    after: str | None
+    limit: int | None
+    order: str | None
+    sort_by: str | None
+    moments: tuple[datetime | None, datetime | None] = (None, None)
+    """From when and until when, where it was told more exactly than servers know."""
+    failed_word: Literal["error", "failed"] = "error"
+    """How the server is to be asked for runs that failed."""
+
+    @classmethod
+    def read(cls, **given: Any) -> "RunFilters":
+        """Check what `list_runs` was given.
+
+        Raises:
+            InvalidInputError: The message names the filter and lists what it may be.
+        """
+        if unknown := set(given) - set(RunFilter.__annotations__):
+            known = ", ".join(sorted(RunFilter.__annotations__))
+            names = printable(", ".join(sorted(unknown)), 200)
+            raise InvalidInputError(f"list_runs has no filter {names}; it has {known}")
+        if given.get("before") is not None and given.get("after") is not None:
+            raise InvalidInputError("before and after exclude each other: one pages back, the other forward")
+        metadata = given.get("metadata")
+        pairs = {} if metadata is None else checked_pairs("metadata", metadata)
+        checked = cls(
+            workflow_id=_optional(checked_id, "workflow_id", given),
+            status=_status("status", given.get("status")),
+            exclude_status=_status("exclude_status", given.get("exclude_status")),
+            trigger_type=_optional_choice("trigger_type", given, _TRIGGER_TYPES),
+            from_date=_day("from_date", given.get("from_date")),
+            to_date=_day("to_date", given.get("to_date")),
+            min_duration_ms=_whole("min_duration_ms", given.get("min_duration_ms"), 0),
+            max_duration_ms=_whole("max_duration_ms", given.get("max_duration_ms"), 0),
+            search=_short("search", _optional(checked_text, "search", given), LONGEST_ID),
+            metadata=_short("metadata", json.dumps(pairs, sort_keys=True) if pairs else None, _LONGEST),
+            before=_optional(checked_id, "before", given),
+            after=_optional(checked_id, "after", given),
+            limit=_whole("limit", given.get("limit"), 1, 100),
+            order=_optional_choice("order", given, ("asc", "desc")),
+            sort_by=_SORTS[_optional_choice("sort_by", given, tuple(_SORTS))]
+            if given.get("sort_by") is not None
+            else None,
+            moments=(_moment(given.get("from_date")), _moment(given.get("to_date"))),
+        )
+        _ordered("from_date", checked.from_date, "to_date", checked.to_date)
+        _ordered("min_duration_ms", checked.min_duration_ms, "max_duration_ms", checked.max_duration_ms)
+        return checked
+
+    def query(self, family: RouteFamily) -> tuple[tuple[str, str], ...]:
+        """Return the query in the spelling of a route family.
+
+        Raises:
+            InvalidInputError: The family has no such filter.
+        """
+        if family == "classic" and self.metadata is not None:
+            raise InvalidInputError(
+                "classic routes have no run metadata to filter by; filter by workflow_id and from_date"
+            )
+        is_classic = family == "classic"
+        spelled = {
+            **{name: getattr(self, name) for name in RunFilter.__annotations__},
+            "status": self._spelled(self.status, family),
+            "exclude_status": self._spelled(self.exclude_status, family),
+            "sort_by": self.sort_by and ("" if is_classic else "timing.") + self.sort_by,
+            # Classic servers have known both names for these.
+            "min_duration": self.min_duration_ms if is_classic else None,
+            "max_duration": self.max_duration_ms if is_classic else None,
+        }
+        return tuple((name, str(value)) for name, value in spelled.items() if value is not None)
+
+    def _spelled(self, status: RunStatus | None, family: RouteFamily) -> str | None:
+        if status is RunStatus.ERROR and family == "current":
+            return self.failed_word
+        return status and status.spelled(family)
+
+    def admits(self, run: WorkflowRun) -> bool:
+        """Whether a run that the server lists is one that was asked for, as far as servers differ in that."""
+        if self.exclude_status is not None and run.status is self.exclude_status:
+            return False
+        created, (start, end) = run.timing.created_at, self.moments
+        return created is None or ((start is None or start <= created) and (end is None or created <= end))
+
+
+def _short(name: str, text: str | None, most: int) -> str | None:
+    if text is not None and len(text) > most:
+        raise InvalidInputError(
+            f"{name} must have at most {most} characters, for it goes into an address, not {len(text)}"
+        )
+    return text
+
+
+def _optional(check: Any, name: str, given: Mapping[str, Any]) -> str | None:
+    value = given.get(name)
+    return None if value is None else check(name, value)
+
+
+def _optional_choice(name: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> Any:
+    value = given.get(name)
+    return None if value is None else checked_choice(name, value, allowed)

@@ -1,0 +1,76 @@
+"""The endpoints that are the same in both route families."""
+
+from typing import Any
+
+from retab_orchestration._endpoints.bodies import json_body
+from retab_orchestration._endpoints.filters import RunFilters
+from retab_orchestration._http import Call, Request, Response, path
+from retab_orchestration.identity import IDENTITY
+from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
+from retab_orchestration.models._reading import ident, pick
+from retab_orchestration.models.row import RowPage
+
+__all__ = ["TEST_RUNS_LOOK", "cancel_run", "created_run", "get_run", "list_rows", "list_runs"]
+
+
+TEST_RUNS_LOOK = "the test runs of {workflow_id!r} in Retab's dashboard, on {day}"
+"""Where to look for a run of tests whose create went unanswered."""
+
+
+def created_run(body: Any, *, identity: str | None = None, repeats: str | None = None) -> WorkflowRun:
+    """Read the answer to a create, of which only the id is promised; whatever else it says, the id is kept.
+
+    Args:
+        body: The answer.
+        identity: The tag that the run was given, where routes have tags: the answer may leave it out or cut it.
+        repeats: The run that is restarted.
+
+    Raises:
+        ValueError: It has no id, or is about a run that this create has not made.
+    """
+    try:
+        run = WorkflowRun.model_validate(body)
+    except ValueError:
+        found = pick(ident, body, "id", "run.id") if isinstance(body, dict) else None
+        if found is None:
+            raise
+        run = WorkflowRun.model_validate({"id": found, "status": "pending"})
+    told = run.metadata.get(IDENTITY, "")
+    if run.id == repeats or (identity is not None and len(told) == len(identity) and told != identity):
+        raise ValueError("It is about another run than the one that was to be created")
+    return run
+
+
+def get_run(run_id: str) -> Call[WorkflowRun]:
+    """Read one run. Source: GET /v1/workflows/runs/{run_id}."""
+    request = Request("GET", path("/v1/workflows/runs/{run_id}", run_id=run_id))
+    return Call(request, WorkflowRun.model_validate, run_id=run_id)
+
+
+def list_runs(filters: RunFilters, family: RouteFamily) -> Call[RunPage]:
+    """Read one page of runs. Source: GET /v1/workflows/runs."""
+    request = Request("GET", "/v1/workflows/runs", filters.query(family), is_page=True)
+    return Call(request, RunPage.model_validate)
+
+
+def list_rows(filters: RunFilters, family: RouteFamily) -> Call[RowPage]:
+    """Read one page of runs no further than a wait needs. Source: GET /v1/workflows/runs."""
+
+    def read(answer: Response) -> RowPage:
+        return RowPage.read(answer.json(), len(answer.content))
+
+    request = Request("GET", "/v1/workflows/runs", filters.query(family), is_page=True)
+    return Call(request, read, whole=True)
+
+
+def cancel_run(run_id: str, command_id: str) -> Call[WorkflowRun]:
+    """Ask for a run to be cancelled; the same `command_id` asks once, however often it is sent.
+
+    Source: POST /v1/workflows/runs/{run_id}/cancel, answer `{"run": {...}, "cancellation_status": ...}`.
+    """
+    target = path("/v1/workflows/runs/{run_id}/cancel", run_id=run_id)
+    return Call(
+        Request("POST", target, body=json_body({"command_id": command_id})),
+        WorkflowRun.model_validate,
+        run_id=run_id,
+    )

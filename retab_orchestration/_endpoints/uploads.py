@@ -1,0 +1,114 @@
+"""A document in three requests: a signed address, the bytes to that address, and the word that they are there."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from retab_orchestration._endpoints.bodies import json_body
+from retab_orchestration._endpoints.progress import OnProgress, Span, teller
+from retab_orchestration._http import Body, Call, Request, path
+from retab_orchestration.documents import PLAIN_PIECE, FileReference, OpenedDocument
+from retab_orchestration.models._reading import ident
+
+__all__ = ["Ticket", "complete_upload", "open_upload", "send_document"]
+
+_LONGEST_ADDRESS = 16 * 1024
+_HOST = re.compile(r"[0-9A-Za-z_.-]+|[0-9A-Fa-f:.]+")
+
+
+@dataclass
+class Ticket:
+    """What a server gave for one document; the address is as good as a key for as long as it lasts."""
+
+    file_id: str
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    reference: FileReference
+    """What stands for the document in a create, once the upload is complete."""
+    sha256: str | None = None
+    """Of the bytes that were sent last, in hex; None until all of them were."""
+
+
+def open_upload(document: OpenedDocument) -> Call[Ticket]:
+    """Ask for a signed address. Source: POST /v1/files/upload."""
+    asked = {
+        "filename": document.filename,
+        "size_bytes": document.size,
+        "content_type": document.mime_type,
+    }
+
+    def read(body: Mapping[str, Any]) -> Ticket:
+        stored, file_id = body["mimeData"], ident(body["fileId"])
+        if file_id is None:
+            raise ValueError
+        return Ticket(
+            file_id=file_id,
+            method=_text(body.get("uploadMethod") or "PUT"),
+            url=_address(body["uploadUrl"]),
+            headers={
+                _text(name): _text(value) for name, value in dict(body.get("uploadHeaders") or {}).items()
+            },
+            reference=FileReference(file_id, filename=stored["filename"], url=stored["url"]),
+        )
+
+    return Call(Request("POST", "/v1/files/upload", body=json_body(asked)), read)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError
+    return str(value)
+
+
+def _address(value: Any) -> str:
+    """Return an address that every reader of it takes for the same one; ValueError for others."""
+    url = _text(value)
+    parts = urlsplit(url)
+    usual = url.isascii() and url.isprintable() and not set(url) & set(" \\") and len(url) <= _LONGEST_ADDRESS
+    _ = parts.port  # which raises for one that is none
+    if not usual or parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError
+    if "@" in parts.netloc:
+        raise ValueError
+    return url
+
+
+def send_document(
+    ticket: Ticket, node: str, document: OpenedDocument, on_progress: OnProgress | None
+) -> Call[None]:
+    """Send the bytes to their signed address, which may be done again, and write their hash on the ticket."""
+
+    def chunks() -> Iterator[bytes]:
+        ticket.sha256, digest = None, hashlib.sha256()
+        for piece in document.chunks(PLAIN_PIECE):
+            digest.update(piece)
+            yield piece
+        ticket.sha256 = digest.hexdigest()
+
+    on_sent = None
+    if on_progress is not None:
+        on_sent = teller([Span(node, document, 0, document.size)], on_progress)
+    body = Body(document.size, chunks, on_sent=on_sent)
+    request = Request(
+        ticket.method, "(signed address)", body=body, headers=ticket.headers, signed_url=ticket.url
+    )
+    return Call(request, lambda _: None, whole=True)
+
+
+def complete_upload(ticket: Ticket, sha256: str) -> Call[FileReference]:
+    """Say that the bytes are there. Source: POST /v1/files/upload/{file_id}/complete."""
+    target = path("/v1/files/upload/{file_id}/complete", file_id=ticket.file_id)
+
+    def read(body: Mapping[str, Any]) -> FileReference:
+        if body.get("fileId") not in {None, ticket.file_id}:
+            raise ValueError("It is about another file")
+        # The first form of this answer called it storageUrl.
+        url = body.get("url") or body.get("storageUrl") or ticket.reference.url
+        filename = body.get("filename") or ticket.reference.filename
+        return FileReference(ticket.file_id, filename=filename, url=url)
+
+    return Call(Request("POST", target, body=json_body({"sha256": sha256})), read)

@@ -1,0 +1,217 @@
+"""Lists to their last page: the three rules by which a listing ends are here and nowhere else."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from retab_orchestration import errors
+from retab_orchestration._endpoints import shared
+from retab_orchestration._endpoints.filters import RunFilters
+from retab_orchestration._http import Call
+from retab_orchestration._transport.session import Session
+from retab_orchestration.models import RunPage, RunStatus, WorkflowRun
+
+__all__ = ["Cursor", "everything", "iter_runs", "list_runs"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _Paged(Protocol[T_co]):
+    @property
+    def data(self) -> tuple[T_co, ...]: ...
+    @property
+    def after(self) -> str | None: ...
+
+
+# Pages of a list that is read as a whole, and how many times `max_response_bytes` all of them may have.
+_MOST_PAGES = 1000
+_MOST_ANSWERS = 4
+# Rows of a page where the server decides.
+_USUAL_ROWS = 20
+# Rows in a row that came before, in two listings that are read as one, after which both are taken to be at their end.
+_MOST_REPEATED = 2000
+# Pages without a new row after which a list is taken to be at its end. One may be: a run that was created meanwhile
+# moves all others by one.
+_STALLED_PAGES = 3
+# Pages whose rows are remembered for that.
+_REMEMBERED = 20
+
+
+class Cursor:
+    """Where a listing stands. It ends when a page is empty, has no cursor, or repeats one, or when no new rows come.
+
+    Args:
+        is_backward: Whether it goes to the pages before.
+    """
+
+    def __init__(self, *, is_backward: bool = False) -> None:
+        self._seen: set[str] = set()
+        self._rows: deque[frozenset[Any]] = deque(maxlen=_REMEMBERED)
+        self._stalled = 0
+        self.is_news = True
+        """Whether the last page had a row that those before it had not."""
+        self.is_cut = False
+        """Whether it ended where there may be more: the server does not page, or has an empty page before others."""
+        self._name = "before" if is_backward else "after"
+
+    def repeats(self, page: _Paged[Any]) -> bool:
+        """Whether the server does not page: it sent the cursor of an earlier page, or the same rows again and again."""
+        rows = frozenset(map(_id_of, page.data)) - {None}
+        self.is_news = any(all(row not in before for before in self._rows) for row in rows)
+        self._stalled = 0 if self.is_news or not rows else self._stalled + 1
+        self._rows.append(rows)
+        place = getattr(page, self._name)
+        repeats = place in self._seen or self._stalled >= _STALLED_PAGES
+        self.is_cut = repeats if page.data else place is not None and place not in self._seen
+        return repeats
+
+    def following(self, page: _Paged[Any]) -> str | None:
+        """Return the cursor of the page after this one, None if this was the last."""
+        place: str | None = getattr(page, self._name)
+        if not page.data or place is None:
+            return None
+        self._seen.add(place)
+        return place
+
+
+def _id_of(row: Any) -> Any:
+    if isinstance(row, tuple):
+        return row[0]
+    if isinstance(row, dict):
+        return row["id"] if isinstance(row.get("id"), str) else None
+    return getattr(row, "id", None) or getattr(row, "step_id", None)
+
+
+async def everything(session: Session, call: Callable[[str | None], Call[Any]]) -> list[T]:
+    """Read a list from its first page to its last.
+
+    Raises:
+        ResponseTooLargeError: It does not end, or not within four times `max_response_bytes`.
+    """
+    items: list[T] = []
+    cursor, sizes = Cursor(), [0]
+    after: str | None = None
+    for _ in range(_MOST_PAGES):
+        asked = replace(call(after), on_read=sizes.append)
+        page = await session.exchange(asked)
+        repeats = cursor.repeats(page)
+        # The last page of some servers has the cursor that it was asked for with.
+        items += page.data if cursor.is_news or not repeats else ()
+        after = None if repeats else cursor.following(page)
+        if after is None:
+            return items
+        if sum(sizes) > _MOST_ANSWERS * session.settings.max_response_bytes:
+            break
+    raise errors.ResponseTooLargeError(
+        f"the list does not end after {len(sizes) - 1} pages of {sum(sizes)} bytes in all; if it is as it should be, "
+        "raise max_response_bytes",
+        method=asked.request.method,
+        path=asked.request.path,
+        run_id=asked.run_id,
+    )
+
+
+# Accounts whose server was seen to call a run that failed `failed`.
+_say_failed: set[str] = set()
+
+
+async def list_runs(session: Session, filters: RunFilters) -> RunPage:
+    """Read one page of runs."""
+    if session.settings.account in _say_failed:
+        filters = replace(filters, failed_word="failed")
+    page, _ = await _page(session, filters)
+    return page.model_copy(update={"data": tuple(filter(filters.admits, page.data))})
+
+
+async def _page(session: Session, filters: RunFilters) -> tuple[RunPage, int | None]:
+    """Read one page; return it and how many rows were asked for: fewer where it was too large."""
+    limit = filters.limit
+    while True:
+        asked = replace(filters, limit=limit)
+        try:
+            page = await session.exchange(shared.list_runs(asked, await session.family()))
+            break
+        except errors.ResponseTooLargeError:
+            limit = (limit or _USUAL_ROWS) // 2
+            if not limit:
+                raise
+    if any(run.status_name == "failed" for run in page.data):
+        _say_failed.add(session.settings.account)
+    return page, limit
+
+
+async def iter_runs(
+    session: Session, filters: RunFilters, cursor: Cursor | None = None
+) -> AsyncIterator[WorkflowRun]:
+    """Read runs page by page, for as long as the caller goes on; `cursor` tells after that how it ended."""
+    if filters.status is not RunStatus.ERROR or await session.family() == "classic":
+        async for run in _each(session, filters, cursor):
+            yield run
+        return
+    listings = [_each(session, replace(filters, failed_word=word)) for word in ("error", "failed")]
+    async for run in _merged(listings, filters):
+        yield run
+
+
+async def _each(
+    session: Session, filters: RunFilters, cursor: Cursor | None = None
+) -> AsyncIterator[WorkflowRun]:
+    cursor = cursor or Cursor(is_backward=filters.before is not None)
+    place, idle = filters.before or filters.after, 0
+    while idle < _MOST_PAGES:
+        page, limit = await _page(
+            session, replace(filters, before=place) if filters.before else replace(filters, after=place)
+        )
+        filters = replace(filters, limit=limit)
+        repeats = cursor.repeats(page)
+        if repeats and not cursor.is_news:
+            return
+        admitted = [run for run in page.data if filters.admits(run)]
+        for run in admitted[::-1] if filters.before else admitted:
+            yield run
+        idle = 0 if admitted else idle + 1
+        place = None if repeats else cursor.following(page)
+        if place is None:
+            return
+    raise errors.ResponseTooLargeError(
+        f"the list goes on after {idle} pages without a run that was asked for; ask for less of it, by days",
+        method="GET",
+        path="/v1/workflows/runs",
+    )
+
+
+async def _merged(
+    listings: Sequence[AsyncIterator[WorkflowRun]], filters: RunFilters
+) -> AsyncIterator[WorkflowRun]:
+    """Yield the runs of several listings in the order that was asked for, each once."""
+    is_oldest_first = (filters.order == "asc") is (filters.before is None)
+    heads = [await _next_of(listing) for listing in listings]
+    seen: set[str] = set()
+    repeated = 0
+    while repeated < _MOST_REPEATED:
+        remaining = [number for number, head in enumerate(heads) if head is not None]
+        if not remaining:
+            return
+        number = (min if is_oldest_first else max)(
+            remaining, key=lambda each: _moment_of(heads[each], filters)
+        )
+        run, heads[number] = heads[number], await _next_of(listings[number])
+        repeated = 0 if run is not None and run.id not in seen else repeated + 1
+        if run is not None and not repeated:
+            seen.add(run.id)
+            yield run
+
+
+async def _next_of(listing: AsyncIterator[WorkflowRun]) -> WorkflowRun | None:
+    try:
+        return await anext(listing, None)
+    except errors.RequestRejectedError:
+        return None  # a server that does not know the word has no such runs
+
+
+def _moment_of(run: WorkflowRun | None, filters: RunFilters) -> float:
+    timing = run.timing if run is not None else None
+    moment = timing and (timing.started_at if filters.sort_by == "started_at" else timing.created_at)
+    return moment.timestamp() if moment else 0.0

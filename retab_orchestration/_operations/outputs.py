@@ -1,0 +1,138 @@
+"""What a run that has ended leaves to its steps: its final outputs, and why it failed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retab_orchestration import errors
+from retab_orchestration._arguments import checked_id
+from retab_orchestration._endpoints import classic, current
+from retab_orchestration._operations.answer_checks import check_about
+from retab_orchestration._operations.listing import everything
+from retab_orchestration._texts import is_id, kind_of
+from retab_orchestration._transport.session import Session
+from retab_orchestration.models import (
+    RouteFamily,
+    RunError,
+    RunStatus,
+    Step,
+    StepStatus,
+    WorkflowRun,
+    outputs_from_steps,
+    sink_nodes,
+)
+
+__all__ = ["checked_nodes", "list_steps", "with_details"]
+
+_GOING_ON = frozenset({StepStatus.QUEUED, StepStatus.RUNNING})
+
+
+def checked_nodes(output_nodes: Any) -> tuple[str, ...] | None:
+    """Check the nodes that a caller named for outputs; None means the end of the workflow.
+
+    Raises:
+        InvalidInputError: It is not a list of node ids, or an empty one.
+    """
+    if output_nodes is None:
+        return None
+    if isinstance(output_nodes, str) or not isinstance(output_nodes, Sequence) or not output_nodes:
+        raise errors.InvalidInputError(
+            f"output_nodes must be a list of node ids, or None, not {kind_of(output_nodes)}"
+        )
+    return tuple(checked_id("a node id in output_nodes", node) for node in output_nodes)
+
+
+async def list_steps(session: Session, run_id: str) -> list[Step]:
+    """Read every step of a run.
+
+    Raises:
+        UnreadableAnswerError: There are steps of other runs among them.
+    """
+
+    async def read(family: RouteFamily) -> list[Step]:
+        calls = classic.list_steps if family == "classic" else current.list_steps
+        found: list[Step] = await everything(session, lambda after: calls(run_id, after))
+        return found
+
+    steps = await session.in_routes(read)
+    check_about("run", run_id, (step.run_id for step in steps), run_id=run_id)
+    return steps
+
+
+async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:
+    """Return the run with its final outputs, or why it failed; no request is made where it says so itself.
+
+    Raises:
+        InvalidInputError: A node was named that the run does not have; the message lists those it has.
+    """
+    if run.status is RunStatus.ERROR:
+        return await _explained(session, run)
+    if nodes is not None:
+        return await _of_named_nodes(session, run, nodes)
+    if run.has_final_outputs or run.status is not RunStatus.COMPLETED:
+        return run
+    steps = await list_steps(session, run.id)
+    _check_ended(run, steps)
+    workflow = run.workflow_id or ""
+    edges = await _edges(session, workflow) if is_id(workflow) else None
+    return run.with_outputs(outputs_from_steps(steps, sink_nodes(steps, edges)))
+
+
+def _check_ended(run: WorkflowRun, steps: Sequence[Step]) -> None:
+    """Raise UnreadableAnswerError if the steps of a completed run are those of one that goes on.
+
+    A list of steps may lag behind its run, and outputs would be missing.
+    """
+    has_ended = any(step.status is StepStatus.COMPLETED for step in steps)
+    goes_on = any(step.node_type == "end" and step.status in _GOING_ON for step in steps)
+    if goes_on or not has_ended:
+        raise errors.UnreadableAnswerError(
+            "the run is completed, but the list of its steps does not show it yet", run_id=run.id
+        )
+
+
+async def _explained(session: Session, run: WorkflowRun) -> WorkflowRun:
+    """Return the run with the category, stage and message of the step that failed, where it has none of its own."""
+    error = run.error or RunError()
+    if error.category is not None:
+        return run
+    try:
+        steps = await list_steps(session, run.id)
+    except errors.ApiError:
+        return run  # why it failed is worth a request, not another failure
+    named = [step for step in steps if error.failing_step_id in {step.step_id, step.node_id}]
+    failed = [step for step in named or steps if step.status is StepStatus.ERROR]
+    if not failed:
+        return run
+    step = failed[0]
+    known = {
+        "message": error.message or step.error,
+        "stage": error.stage or step.error_stage,
+        "category": step.error_category,
+        "details": error.details or step.error_details,
+        "failing_step_id": error.failing_step_id or step.node_id,
+    }
+    return run.model_copy(update={"error": error.model_copy(update=known)})
+
+
+async def _of_named_nodes(session: Session, run: WorkflowRun, nodes: tuple[str, ...]) -> WorkflowRun:
+    if all(node in run.final_outputs for node in nodes):
+        return run.with_outputs({node: run.final_outputs[node] for node in nodes})
+    steps = await list_steps(session, run.id)
+    known = sorted({step.node_id for step in steps} | set(run.final_outputs))
+    missing = [node for node in nodes if node not in known]
+    if missing and run.status is RunStatus.COMPLETED:
+        raise errors.InvalidInputError(
+            f"run {run.id} has no node {', '.join(missing)}; output_nodes may name {', '.join(known) or 'nothing yet'}",
+            run_id=run.id,
+        )
+    found = {**run.final_outputs, **outputs_from_steps(steps, nodes)}
+    return run.with_outputs({node: found[node] for node in nodes if node in found})
+
+
+async def _edges(session: Session, workflow_id: str) -> list[Mapping[str, Any]] | None:
+    """Read the graph's edges; None where the key or the server does not give them: the steps still tell the end."""
+    calls = classic.list_edges if await session.family() == "classic" else current.list_edges
+    try:
+        return await everything(session, lambda after: calls(workflow_id, after))
+    except (errors.PermissionDeniedError, errors.NotFoundError):
+        return None

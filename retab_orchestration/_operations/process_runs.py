@@ -1,0 +1,183 @@
+"""What this process made, or may have: no list has to show it, and no server has to keep what tells it apart."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from retab_orchestration import errors
+from retab_orchestration._operations.create_decision import pauses
+from retab_orchestration._operations.tags import existing_run
+from retab_orchestration._transport.session import Session
+from retab_orchestration.identity import RunIdentity
+from retab_orchestration.models import WorkflowRun
+
+__all__ = [
+    "begun",
+    "begun_of",
+    "is_earlier",
+    "latest_of",
+    "note_begun",
+    "note_own",
+    "own_runs",
+    "own_runs_of_any_generation",
+    "remember_own",
+]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A run of ours."""
+
+    run_id: str
+    family: str
+    made: float
+    """When, on the runtime's clock."""
+    earlier: tuple[str, ...] = ()
+    """The runs of the same inputs before it."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one identity, by the inputs' fingerprint."""
+
+    runs: dict[str, _Own] = field(default_factory=dict)
+    """The newest one of each."""
+    begun: dict[str, datetime] = field(default_factory=dict)
+    """When a create was sent of which it is not known what became."""
+
+
+# By server and an identity's key.
+_own: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+_MOST_OWN = 10_000
+_MOST_EARLIER = 100
+# Seconds for which a run of ours is asked for again that is not found.
+_LOOK_FOR = 15.0
+
+
+def _known(session: Session, identity: RunIdentity) -> _Known:
+    """Return what is known of an identity, to be changed; what was changed longest ago is forgotten first."""
+    place = (session.settings.base_url, identity.key)
+    known = _own.setdefault(place, _Known())
+    _own.move_to_end(place)
+    while len(_own) > _MOST_OWN:
+        _own.popitem(last=False)
+    return known
+
+
+@contextmanager
+def begun(
+    session: Session, identity: RunIdentity, fingerprint: str, is_lost: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Forget that a create was sent where it ends in an error that leaves nothing open.
+
+    Whatever else breaks it off, the next call in this process looks for its run.
+
+    Args:
+        session: The account.
+        identity: Whose run it makes.
+        fingerprint: What stands for its inputs.
+        is_lost: Whether an error leaves open what became of an earlier sending.
+    """
+    try:
+        yield
+    except errors.CreateOutcomeUnknownError:
+        raise
+    except errors.RetabError:
+        if not is_lost():
+            _known(session, identity).begun.pop(fingerprint, None)
+        raise
+
+
+def note_begun(session: Session, identity: RunIdentity, fingerprint: str) -> None:
+    """Keep that a create is sent now."""
+    _known(session, identity).begun[fingerprint] = session.runtime.utc()
+
+
+def begun_of(session: Session, identity: RunIdentity, fingerprint: str) -> datetime | None:
+    """Return when a create was sent of which it is not known what became, here or by whom the identity tells of.
+
+    An identity that has one run has it whatever the inputs are.
+    """
+    known = _own.get((session.settings.base_url, identity.key), _Known())
+    ours = [*known.begun.values()] if identity.on_mismatch == "error" else [known.begun.get(fingerprint)]
+    return max(filter(None, [identity.begun, *ours]), default=None)
+
+
+def remember_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
+    """Keep which run an identity has, for the next call in this process, and that none is looked for any more."""
+    note_own(session, identity, fingerprint, run_id)
+    _known(session, identity).begun.pop(fingerprint, None)
+
+
+def note_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
+    """Keep which run an identity has as far as is known by now."""
+    runs = _known(session, identity).runs
+    before = runs.get(fingerprint)
+    if before is None or before.run_id != run_id:
+        earlier = () if before is None else (*before.earlier, before.run_id)[-_MOST_EARLIER:]
+        runs[fingerprint] = _Own(run_id, identity.family, session.runtime.now(), earlier)
+
+
+def latest_of(
+    session: Session, identity: RunIdentity, fingerprint: str
+) -> tuple[str | None, datetime | None]:
+    """Return the run that this process made last for these inputs, and when it sent a create that is in doubt."""
+    known = _own.get((session.settings.base_url, identity.key), _Known())
+    own = known.runs.get(fingerprint)
+    return (None if own is None else own.run_id), known.begun.get(fingerprint)
+
+
+def is_earlier(session: Session, identity: RunIdentity, run_id: str) -> bool:
+    """Whether an earlier create of this process has made a run of the identity already."""
+    known = _own.get((session.settings.base_url, identity.key), _Known())
+    return any(run_id in {own.run_id, *own.earlier} for own in known.runs.values())
+
+
+async def own_runs(
+    session: Session, identity: RunIdentity, listed: Iterable[WorkflowRun]
+) -> dict[str, WorkflowRun]:
+    """Return the runs that this process made for an identity and that were not listed, by the inputs' fingerprint.
+
+    Raises:
+        ApiError: One of them could not be read.
+    """
+    known = _own.get((session.settings.base_url, identity.key), _Known())
+    return await _unlisted(session, dict(known.runs), listed)
+
+
+async def own_runs_of_any_generation(
+    session: Session, identity: RunIdentity, listed: Iterable[WorkflowRun]
+) -> list[WorkflowRun]:
+    """Return those that this process made for what an identity succeeds as well, and that were not listed.
+
+    Raises:
+        ApiError: One of them could not be read.
+    """
+    kept = {
+        f"{key} {fingerprint}": own
+        for (base_url, key), known in [*_own.items()]
+        for fingerprint, own in [*known.runs.items()]
+        if base_url == session.settings.base_url and own.family == identity.family
+    }
+    return list((await _unlisted(session, kept, listed)).values())
+
+
+async def _unlisted(
+    session: Session, kept: dict[str, _Own], listed: Iterable[WorkflowRun]
+) -> dict[str, WorkflowRun]:
+    known = {run.id for run in listed}
+    read = {name: await _existing(session, own) for name, own in kept.items() if own.run_id not in known}
+    return {name: run for name, run in read.items() if run is not None}
+
+
+async def _existing(session: Session, own: _Own) -> WorkflowRun | None:
+    """Read a run; a server may not know what it has just created, and a gateway nothing at all, so it is asked again.
+
+    Raises:
+        UnsupportedRouteError: There is nothing behind the gateway that could know a run.
+    """
+    age = session.runtime.now() - own.made
+    look_for = max(session.retry.find_for - age, _LOOK_FOR)
+    return await existing_run(session, own.run_id, (0.0, *pauses(look_for)))

@@ -1,0 +1,188 @@
+"""Deciding what a run waits for, in the three ways that Retab has had for it."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retab_orchestration import errors
+from retab_orchestration._arguments import checked_id, checked_json, checked_text
+from retab_orchestration._endpoints import classic, current, shared
+from retab_orchestration._operations.answer_checks import check_about
+from retab_orchestration._operations.listing import everything
+from retab_orchestration._texts import kind_of
+from retab_orchestration._transport.session import Session
+from retab_orchestration.models import Review, ReviewDecision, ReviewVersion
+
+__all__ = ["Verdict", "decide_review"]
+
+
+_RECEIPTS = frozenset({"accepted", "already_received", "already_applied"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a human decided, checked."""
+
+    run_id: str
+    node_id: str
+    approved: bool
+    modified_data: Mapping[str, Any] | None
+    reason: str | None
+
+    @classmethod
+    def read(cls, run_id: Any, node_id: Any, *, approved: Any, modified_data: Any, reason: Any) -> "Verdict":
+        """Check what `decide_review` was given.
+
+        Raises:
+            InvalidInputError: The message names the argument.
+        """
+        if not isinstance(approved, bool):
+            raise errors.InvalidInputError(f"approved must be True or False, not {kind_of(approved)}")
+        if modified_data is not None:
+            if not isinstance(modified_data, Mapping):
+                raise errors.InvalidInputError(
+                    f"modified_data must be a dict, not {type(modified_data).__name__}"
+                )
+            if not approved:
+                raise errors.InvalidInputError(
+                    "modified_data goes with approved=True; a rejection changes nothing"
+                )
+            modified_data = checked_json("modified_data", modified_data)
+        return cls(
+            run_id=checked_id("run_id", run_id),
+            node_id=checked_id("node_id", node_id),
+            approved=approved,
+            modified_data=modified_data,
+            reason=None if reason is None else checked_text("reason", reason),
+        )
+
+
+async def decide_review(session: Session, verdict: Verdict) -> ReviewDecision:
+    """Decide the review that a run waits for at a node.
+
+    Raises:
+        ReviewConflictError: Another decision stands.
+    """
+    classic_routes = await session.family() == "classic"
+    try:
+        decision = await (_decide_classic if classic_routes else _decide_current)(session, verdict)
+    except errors.ReviewConflictError:
+        raise
+    except errors.ConflictError as conflict:
+        raise _conflict(verdict, conflict.message, status=409, request_id=conflict.request_id) from conflict
+    if decision.outcome == "conflict":
+        raise _conflict(verdict, "the server kept the decision that stood already")
+    if decision.outcome not in _RECEIPTS:
+        raise errors.UnreadableAnswerError(
+            f"the receipt for {verdict.node_id} says {decision.outcome!r}, not what became of the decision",
+            run_id=verdict.run_id,
+        )
+    check_about("run", verdict.run_id, [decision.run_id], run_id=verdict.run_id)
+    check_about("node", verdict.node_id, [decision.node_id], run_id=verdict.run_id)
+    if decision.approved is not verdict.approved:
+        raise _conflict(verdict, "the receipt says that it was decided otherwise")
+    return decision
+
+
+def _conflict(verdict: Verdict, said: str, **facts: Any) -> errors.ReviewConflictError:
+    text = f"the review of run {verdict.run_id} at {verdict.node_id} was not decided: {said}"
+    return errors.ReviewConflictError(text, run_id=verdict.run_id, **facts)
+
+
+async def _decide_classic(session: Session, verdict: Verdict) -> ReviewDecision:
+    command_id = uuid.uuid4().hex  # the same for both routes: one decision, however often it is sent
+    asked: dict[str, Any] = {
+        "approved": verdict.approved,
+        "modified_data": verdict.modified_data,
+        "command_id": command_id,
+    }
+    try:
+        return await session.exchange(classic.submit_decision(verdict.run_id, verdict.node_id, **asked))
+    except errors.NotFoundError as missing:
+        try:
+            return await session.exchange(classic.submit_resume(verdict.run_id, verdict.node_id, **asked))
+        except errors.UnsupportedRouteError:
+            raise missing from None  # it is the run that is not there, not the route
+
+
+async def _decide_current(session: Session, verdict: Verdict) -> ReviewDecision:
+    if not verdict.approved and verdict.reason is None:
+        raise errors.InvalidInputError(
+            "a rejection needs a reason; whoever looks at the run later will read it"
+        )
+    review = await _review(session, verdict)
+    versions: list[ReviewVersion] = await everything(
+        session, lambda after: current.list_review_versions(review.id, after)
+    )
+    check_about("review", review.id, (version.review_id for version in versions), run_id=verdict.run_id)
+    if review.decision is not None:
+        version_id = _version_decided(review, versions, verdict)
+    else:
+        version_id = await _version_to_decide(session, review, versions, verdict)
+    if verdict.approved:
+        return await session.exchange(current.approve_review(review, version_id))
+    return await session.exchange(current.reject_review(review, version_id, verdict.reason or ""))
+
+
+async def _review(session: Session, verdict: Verdict) -> Review:
+    """Return the oldest review that the node waits for, or the last one that was decided there."""
+    found: list[Review] = await everything(
+        session, lambda after: current.list_reviews(verdict.run_id, verdict.node_id, after)
+    )
+    check_about("run", verdict.run_id, (review.run_id for review in found), run_id=verdict.run_id)
+    check_about("node", verdict.node_id, (review.node_id for review in found), run_id=verdict.run_id)
+    reviews = [review for review in found if review.cancelled_at is None]
+    if not reviews:
+        run = await session.exchange(shared.get_run(verdict.run_id))
+        waiting = ", ".join(run.waiting_for_node_ids) or "no node"
+        raise errors.InvalidInputError(
+            f"run {run.id} has no review at node {verdict.node_id}; it is {run.status_name} and waits for {waiting}",
+            run_id=run.id,
+        )
+    return next((review for review in reviews if review.decision is None), reviews[-1])
+
+
+def _version_decided(review: Review, versions: list[ReviewVersion], verdict: Verdict) -> str:
+    """Return the version of the decision that stands, if it is the one that is asked for again."""
+    decision = review.decision
+    if decision is None or (decision.verdict == "approved") is not verdict.approved:
+        raise _conflict(verdict, "it was decided otherwise before")
+    decided = next((version for version in versions if version.id == decision.version_id), None)
+    edited = verdict.modified_data
+    if edited is not None and (decided is None or decided.snapshot != _shaped(decided, edited)):
+        raise _conflict(verdict, "it was approved with other values before")
+    return decision.version_id or _newest(review, versions).id
+
+
+async def _version_to_decide(
+    session: Session, review: Review, versions: list[ReviewVersion], verdict: Verdict
+) -> str:
+    newest = _newest(review, versions)
+    if verdict.modified_data is None:
+        return newest.id
+    snapshot = _shaped(newest, verdict.modified_data)
+    if snapshot == newest.snapshot:
+        return newest.id  # a lost answer to the same edit, or an edit that changes nothing
+    edit = current.create_review_version(review.id, newest.id, snapshot, verdict.reason)
+    return (await session.exchange(edit)).id
+
+
+def _newest(review: Review, versions: list[ReviewVersion]) -> ReviewVersion:
+    edited = {version.parent_id for version in versions}
+    leaves = [version for version in versions if version.id not in edited]
+    if not leaves:
+        raise errors.UnreadableAnswerError(
+            f"review {review.id} has no version to decide", run_id=review.run_id
+        )
+    return max(
+        enumerate(leaves), key=lambda leaf: (leaf[1].created_at is not None, leaf[1].created_at, leaf[0])
+    )[1]
+
+
+def _shaped(version: ReviewVersion, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return edited values in the form of the version that they replace: some blocks keep theirs under `output`."""
+    wrapped = (
+        isinstance(version.snapshot, Mapping) and set(version.snapshot) == {"output"} and "output" not in data
+    )
+    return {"output": dict(data)} if wrapped else dict(data)

@@ -1,0 +1,102 @@
+"""Runs: read, restart and cancel them."""
+
+import uuid
+from dataclasses import replace
+
+from retab_orchestration import errors
+from retab_orchestration._arguments import NewRun, checked_flag, checked_identity
+from retab_orchestration._endpoints import classic, shared
+from retab_orchestration._operations.answer_checks import checked_run
+from retab_orchestration._operations.create import create_once
+from retab_orchestration._operations.identity_runs import always_failed_before, came_before
+from retab_orchestration._operations.outputs import with_details
+from retab_orchestration._operations.process_runs import remember_own
+from retab_orchestration._transport.session import Session
+from retab_orchestration.documents import FileReference
+from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
+from retab_orchestration.models import DocumentRef, WorkflowRun
+
+__all__ = ["cancel_run", "get_run", "restart_run"]
+
+
+async def restart_run(
+    session: Session, run_id: str, *, identity: RunIdentity | None, adopt: bool
+) -> WorkflowRun:
+    """Run the inputs of a run again, in the version that is published now, once for an identity."""
+    checked_flag("adopt", adopt)
+    if identity is not None:
+        checked_identity(identity)
+    if await session.family() == "classic":
+        if identity is None:
+            return await session.exchange(classic.restart_run(run_id, uuid.uuid4().hex, is_remembered=False))
+        return await _restart_of(session, run_id, identity)
+    source = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
+    if not source.has_inputs:
+        raise errors.UnreadableAnswerError(
+            f"the server does not tell what run {run_id} was started with, so it cannot be run again; nothing was "
+            "created. Start a run with the same inputs instead",
+            run_id=run_id,
+        )
+    new = replace(_inputs_of(source), parent_run_id=run_id)
+    if identity is not None:
+        new = replace(new, identity=checked_identity(identity), is_tried_again=True)
+    return await create_once(session, new, adopt=adopt)
+
+
+def _inputs_of(source: WorkflowRun) -> NewRun:
+    """Return what a run was started with.
+
+    Raises:
+        UnreadableAnswerError: No run can be started with that.
+    """
+    try:
+        return NewRun.read(
+            source.workflow_id,
+            documents={node: _reference(document) for node, document in source.inputs.documents.items()},
+            json_inputs=source.inputs.json_data,
+            text_inputs=source.inputs.text,
+            metadata={
+                key: value for key, value in source.metadata.items() if not key.startswith(RESERVED_PREFIX)
+            },
+        )
+    except errors.InvalidInputError as error:
+        reason = str(error)
+    raise errors.UnreadableAnswerError(
+        f"the server tells of run {source.id} what no run can be started with ({reason}); nothing was created. Start a "
+        "run with the same inputs instead",
+        run_id=source.id,
+    )
+
+
+async def _restart_of(session: Session, run_id: str, identity: RunIdentity) -> WorkflowRun:
+    """Return the run that a classic server has started for an identity; another one, if that had ended badly before."""
+    began, seen = session.runtime.now(), set[str]()
+    while True:
+        command_id = digest_of(identity.key, len(seen)) if seen else identity.key
+        run = await session.exchange(classic.restart_run(run_id, command_id, is_remembered=True))
+        if run.id in seen or not came_before(session, identity, run, began):
+            remember_own(session, identity, f"restart of {run_id}", run.id)
+            return run
+        seen.add(run.id)
+        if (endless := always_failed_before(seen, f"the workflow of {run_id}")) is not None:
+            raise endless
+
+
+def _reference(document: DocumentRef) -> FileReference:
+    # An id can always be turned into a url that is good now; the url in an old run may not be any more.
+    url = None if document.id else document.url
+    return FileReference(id=document.id, filename=document.filename, mime_type=document.mime_type, url=url)
+
+
+async def get_run(
+    session: Session, run_id: str, *, outputs: bool, nodes: tuple[str, ...] | None
+) -> WorkflowRun:
+    """Read a run once."""
+    checked_flag("outputs", outputs)
+    run = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
+    return await with_details(session, run, nodes) if outputs else run
+
+
+async def cancel_run(session: Session, run_id: str) -> WorkflowRun:
+    """Ask for a run to be cancelled."""
+    return checked_run(await session.exchange(shared.cancel_run(run_id, uuid.uuid4().hex)), run_id)

@@ -1,6 +1,0 @@
-"""The outside world, blocking and awaiting: the only package with httpcore, a sleep, a clock or chance."""
-
-from retab_orchestration._runtimes.awaiting import AsyncioRuntime
-from retab_orchestration._runtimes.blocking import BlockingRuntime
-
-__all__ = ["AsyncioRuntime", "BlockingRuntime"]

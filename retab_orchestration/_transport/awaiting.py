@@ -1,0 +1,292 @@
+"""The runtime on asyncio: clients of one loop with the same settings share their connections and their limits."""
+
+import asyncio
+import contextvars
+import functools
+import heapq
+import math
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar, TypeVar, cast
+from weakref import WeakKeyDictionary, ref
+
+import httpcore
+
+from retab_orchestration._http import Body, Request, Response
+from retab_orchestration._transport.async_connections import AsyncBackend
+from retab_orchestration._transport.failures import Clocks, Flight
+from retab_orchestration._transport.locks import held_in_loop
+from retab_orchestration._transport.pools import Kind, Transport, has_surplus
+from retab_orchestration._transport.responses import Answer
+from retab_orchestration._transport.time_limits import Limits
+from retab_orchestration.settings import Settings
+
+__all__ = ["AsyncioRuntime"]
+
+T = TypeVar("T")
+
+
+# Bytes of a body that are read in one go, for each change of thread costs as much as it takes to send 100 KiB.
+_READ_AHEAD = 1024 * 1024
+# Parts of an answer between which the others on the loop may go on: they may be chunks of a byte each.
+_PARTS_AT_ONCE = 100
+# Requests in flight of one account in one loop, and how many of those may be creates or uploads. More would gain
+# nothing: past this the loop is busy with answers.
+_IN_FLIGHT = 32
+_CREATING = 16
+# Requests in flight that share a pool of connections. At each of them httpcore looks through its whole pool: 16 in one
+# cost more than half as much again as 4 in each of four.
+_IN_ONE_POOL = 4
+# Seconds after which a request that is no create and no upload leaves its place to the next, and how many may have done
+# so: answers that hang would hold all places otherwise.
+_SLOW = 2.0
+_MOST_SLOW = 64
+
+
+@dataclass
+class _Shared:
+    """Connections that several clients of one event loop use, and how many those are."""
+
+    loop: "ref[asyncio.AbstractEventLoop]"
+    """Weak, for the pools are kept by loop: a strong one would keep every loop for ever."""
+    transport: Transport
+    pools: dict[tuple[Kind, int], httpcore.AsyncConnectionPool] = field(default_factory=dict)
+    """By what their connections have in common, and the number of the pool."""
+    users: int = 0
+    in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
+    creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
+
+    places: list[int] = field(default_factory=lambda: list(range(_IN_FLIGHT)))
+    """Those that are free; a heap, so that few requests keep to the first pool, whose connections are open."""
+
+    slow: int = 0
+    """Requests that have left their place to others."""
+
+    @asynccontextmanager
+    async def place(self, *, lasts: bool, within: float | None = None) -> AsyncIterator[int]:
+        """Hold one of the places for requests in flight; those that may take minutes never hold them all.
+
+        Args:
+            lasts: Whether the request may take minutes.
+            within: Seconds that it has in all; None for as long as it takes.
+
+        Yields:
+            The number of the pool that it belongs to.
+
+        Raises:
+            TimeoutError: No place was free in that time.
+        """
+        async with self.creating if lasts else nullcontext():
+            async with asyncio.timeout(within):
+                await self.in_flight.acquire()
+            held = _Place(heapq.heappop(self.places))
+            timer = None if lasts else asyncio.get_running_loop().call_later(_SLOW, self._leave, held)
+            try:
+                yield held.number // _IN_ONE_POOL
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                if held.is_left:
+                    self.slow -= 1
+                else:
+                    self._free(held)
+
+    def _leave(self, held: "_Place") -> None:
+        if self.slow < _MOST_SLOW:
+            held.is_left = True
+            self.slow += 1
+            self._free(held)
+
+    def _free(self, held: "_Place") -> None:
+        heapq.heappush(self.places, held.number)
+        self.in_flight.release()
+
+
+@dataclass(slots=True)
+class _Place:
+    """A place for a request in flight."""
+
+    number: int
+    is_left: bool = False
+    """Whether somebody else may have it although the request goes on."""
+
+
+class AsyncioRuntime(Clocks):
+    """Awaits on an asyncio loop. Runtimes of one loop with the same settings share their connections.
+
+    The last user of the connections closes them.
+    """
+
+    __slots__ = ("_settings", "_shared")
+
+    _pools: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]]] = (
+        WeakKeyDictionary()
+    )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shared: dict[int, _Shared] | None = None
+        """By the id of the loop: threads may use a client each in a loop of its own. None until something is sent."""
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and read its answer."""
+        began = asyncio.get_running_loop().time()
+        shared, flight = await self._joined(), Flight(request)
+        lasts = request.fresh or request.signed_url is not None
+        try:
+            async with shared.place(lasts=lasts, within=request.timeout) as number:
+                if (per_second := self._settings.requests_per_second) is not None:
+                    await asyncio.sleep(self.turn(self._settings, per_second))
+                place, kind = shared.transport.route(request)
+                pool = await self._pool(shared, kind, number)
+                content = _off_loop(request.body, flight) if request.body else None
+                limits = Limits(self._settings.timeout, request.timeout, began)
+                built = shared.transport.build(request, place, kind, content, limits)
+                try:
+                    return await self._exchange(pool, built, request)
+                except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
+                    failure = flight.failure(error)
+        except TimeoutError:
+            failure = flight.crowded_out()
+        raise failure
+
+    async def _exchange(
+        self, pool: httpcore.AsyncConnectionPool, built: httpcore.Request, request: Request
+    ) -> Response:
+        response = await pool.handle_async_request(built)
+        try:
+            answer = Answer(request, response.status, response.headers, self._settings)
+            if answer.is_wanted:
+                parts = aiter(cast("AsyncGenerator[bytes, None]", response.stream))
+                async with aclosing(cast("AsyncGenerator[bytes, None]", parts)):
+                    taken = 0
+                    async for part in parts:
+                        taken += 1
+                        if not answer.take(part):
+                            break
+                        if taken % _PARTS_AT_ONCE == 0:
+                            await asyncio.sleep(0)
+            if has_surplus(response):
+                await response.extensions["network_stream"].aclose()
+        finally:
+            await response.aclose()
+        return answer.response()
+
+    def hold_connections(self) -> "AsyncioRuntime":
+        """Return another runtime on the same connections, which stay open until both are closed."""
+        return AsyncioRuntime(self._settings)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the loop go on."""
+        await asyncio.sleep(seconds)
+
+    async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:
+        """Do it in a thread."""
+        return await _in_thread(work, slow=slow)
+
+    @asynccontextmanager
+    async def lock(self, name: str, seconds: float = math.inf) -> AsyncIterator[None]:
+        """Hold a lock of this process."""
+        async with held_in_loop(name, seconds):
+            yield
+
+    async def aclose(self) -> None:
+        """Give the connections of this loop back, and of those that have ended; the last user closes them."""
+        known = {} if self._shared is None else self._shared
+        for name, shared in list(known.items()):
+            loop = shared.loop()
+            is_ours = loop is None or loop.is_closed() or loop is asyncio.get_running_loop()
+            if is_ours and known.pop(name, None) is shared:  # another thread may have been faster
+                shared.users -= 1
+                await self._left(shared, loop)
+
+    async def _left(self, shared: _Shared, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Close what nobody uses any more."""
+        if loop is None or shared.users:
+            return
+        if loop.is_closed():
+            self._pools.pop(loop, None)  # its connections ended with it
+            return
+        self._pools.get(loop, {}).pop(self._settings, None)
+        for pool in shared.pools.values():
+            await pool.aclose()
+
+    async def _joined(self) -> _Shared:
+        loop = asyncio.get_running_loop()
+        if self._shared is None:
+            self._shared = {}
+        known = self._shared.get(id(loop))
+        if known is not None and known.loop() is loop:
+            return known
+        await self.aclose()  # of loops that have ended, one of which may have had this id
+        shared = self._pools.setdefault(loop, {})
+        if self._settings not in shared:
+            shared[self._settings] = _Shared(ref(loop), Transport(self._settings))
+        self._shared[id(loop)] = joined = shared[self._settings]
+        joined.users += 1
+        return joined
+
+    async def _pool(self, shared: _Shared, kind: Kind, number: int) -> httpcore.AsyncConnectionPool:
+        key = kind, number
+        if key not in shared.pools:
+            # The first TLS context of the process takes longer to make than a loop should stand still.
+            options = await _in_thread(partial(shared.transport.pool_options, kind, AsyncBackend))
+            if not shared.users:
+                raise RuntimeError(
+                    "the client was closed while it was used; close it when its last call has ended"
+                )
+            if key not in shared.pools:
+                shared.pools[key] = httpcore.AsyncConnectionPool(**options)
+        return shared.pools[key]
+
+
+async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
+    """Read a body in a thread, part by part: a document may be on a slow disk, or on the far side of a network.
+
+    The last byte goes out when everything before it has been told: whoever is told may raise, which is harmless only as
+    long as the body is not whole.
+    """
+    with flight.reading_body():
+        pieces, sent = body.chunks(), 0
+        part = await _in_thread(partial(_joined, pieces), slow=True)
+        while part:
+            following = await _in_thread(partial(_joined, pieces), slow=True)
+            yield part if following else part[:-1]
+            sent += len(part)
+            if body.on_sent is not None:
+                body.on_sent(sent)
+            last, part = part[-1:], following
+        if sent:
+            yield last
+    flight.is_whole = True
+
+
+async def _in_thread(work: Callable[[], T], *, slow: bool = False) -> T:
+    """Do work in a thread of ours: those of the loop may all wait for what this is needed for.
+
+    What is slow has threads of its own, so that documents which hang hold up no answer.
+    """
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_threads(slow), context.run, work)
+
+
+@functools.cache
+def _threads(slow: bool) -> ThreadPoolExecutor:  # noqa: ARG001
+    return ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="retab")
+
+
+def _joined(pieces: Iterator[bytes]) -> bytes:
+    """Take pieces until there are enough of them; fewer, or none, are the last."""
+    taken: list[bytes] = []
+    while sum(map(len, taken)) < _READ_AHEAD and (piece := next(pieces, None)) is not None:
+        taken.append(piece)
+    return b"".join(taken)
+
+
+# The threads of a pool do not survive a fork.
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_threads.cache_clear)

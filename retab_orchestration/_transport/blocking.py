@@ -1,0 +1,102 @@
+"""The runtime that blocks: a coroutine of the core that awaits it is never suspended."""
+
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from typing import TypeVar, cast
+
+import httpcore
+
+from retab_orchestration._http import Body, Request, Response
+from retab_orchestration._transport.blocking_connections import Backend
+from retab_orchestration._transport.failures import Clocks, Flight
+from retab_orchestration._transport.locks import held
+from retab_orchestration._transport.pools import Kind, Transport, has_surplus
+from retab_orchestration._transport.responses import Answer
+from retab_orchestration._transport.time_limits import Limits
+from retab_orchestration.settings import Settings
+
+__all__ = ["BlockingRuntime"]
+
+T = TypeVar("T")
+
+
+class BlockingRuntime(Clocks):
+    """Blocks where the core awaits, so that a coroutine of the core ends without ever being suspended."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._transport: Transport | None = None
+        self._pools: dict[tuple[int, Kind], httpcore.ConnectionPool] = {}
+
+    async def send(self, request: Request) -> Response:
+        """Send one request and read its answer."""
+        if (per_second := self._settings.requests_per_second) is not None:
+            time.sleep(self.turn(self._settings, per_second))  # noqa: ASYNC251  there is no loop here to block
+        transport = self._transport = self._transport or Transport(self._settings)
+        place, kind = transport.route(request)
+        pool = self._pool(transport, kind)
+        flight = Flight(request)
+        content = _noted(request.body, flight) if request.body else None
+        limits = Limits(self._settings.timeout, request.timeout, time.monotonic())
+        built = transport.build(request, place, kind, content, limits)
+        try:
+            return self._exchange(pool, built, request)
+        except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
+            failure = flight.failure(error)
+        raise failure
+
+    def _exchange(self, pool: httpcore.ConnectionPool, built: httpcore.Request, request: Request) -> Response:
+        response = pool.handle_request(built)
+        try:
+            answer = Answer(request, response.status, response.headers, self._settings)
+            if answer.is_wanted:
+                for part in cast("Iterable[bytes]", response.stream):
+                    if not answer.take(part):
+                        break
+            if has_surplus(response):
+                response.extensions["network_stream"].close()
+        finally:
+            response.close()
+        return answer.response()
+
+    def hold_connections(self) -> None:
+        """Return nothing: a call blocks its thread, so nothing goes on beside it that could be shared."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Block the thread."""
+        time.sleep(seconds)  # noqa: ASYNC251  there is no loop here to block
+
+    async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:  # noqa: ARG002
+        """Do it here: there is no loop."""
+        return work()
+
+    @asynccontextmanager
+    async def lock(self, name: str, seconds: float = math.inf) -> AsyncIterator[None]:
+        """Hold a lock of this process; a signal handler that runs in the thread which holds it goes on."""
+        with held(name, seconds):
+            yield
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        for (process, _), pool in self._pools.items():
+            if process == os.getpid():
+                pool.close()
+        self._pools.clear()
+
+    def _pool(self, transport: Transport, kind: Kind) -> httpcore.ConnectionPool:
+        # A fork inherits the parent's sockets; two processes on one socket would read each other's answers.
+        key = (os.getpid(), kind)
+        pool = self._pools.get(key)
+        if pool is None:
+            made = httpcore.ConnectionPool(**transport.pool_options(kind, Backend))
+            pool = self._pools.setdefault(key, made)  # another thread may have been faster
+        return pool
+
+
+def _noted(body: Body, flight: Flight) -> Iterator[bytes]:
+    with flight.reading_body():
+        yield from body.told()
+    flight.is_whole = True

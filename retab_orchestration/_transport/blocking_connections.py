@@ -1,0 +1,235 @@
+"""Connections that block, each step of them within the limits of the request that it is made for."""
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import httpcore
+
+from retab_orchestration._problems import is_anothers
+from retab_orchestration._transport.failures import failing_as
+from retab_orchestration._transport.proxies import Proxy, TunnelAnswer, ask_for_tunnel
+from retab_orchestration._transport.time_limits import Limits
+
+__all__ = ["Backend"]
+
+T = TypeVar("T")
+
+_TLS_RECORD = 16 * 1024
+
+
+def _within(seconds: float) -> float:
+    """Return seconds for a socket, to which 0 means something else.
+
+    Raises:
+        TimeoutError: There are none left.
+    """
+    if seconds <= 0:
+        raise TimeoutError("timed out")
+    return seconds
+
+
+class Stream(httpcore.NetworkStream):
+    """One connection. What httpcore passes on as `timeout` is the `Limits` of a request."""
+
+    def __init__(self, sock: "socket.socket | _TlsInTls") -> None:
+        self._sock = sock
+
+    def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        """Return what comes in, nothing once the other side has closed."""
+        limits: Limits = timeout
+        with failing_as(httpcore.ReadTimeout, httpcore.ReadError):
+            self._sock.settimeout(_within(limits.receiving(time.monotonic())))
+            return self._sock.recv(max_bytes)
+
+    def write(self, buffer: bytes, timeout: Any = None) -> None:
+        """Send all of it."""
+        limits: Limits = timeout
+        with failing_as(httpcore.WriteTimeout, httpcore.WriteError):
+            left = memoryview(buffer)
+            while left:
+                began = time.monotonic()
+                self._sock.settimeout(_within(limits.sending(began)))
+                count = self._sock.send(left)
+                limits.sent(count, time.monotonic() - began)
+                left = left[count:]
+
+    def open_tunnel(self, request: bytes, limits: Limits) -> None:
+        """Send a proxy a request for a tunnel and read its answer."""
+        answer = TunnelAnswer()
+        with failing_as(httpcore.ConnectTimeout, httpcore.ProxyError):
+            self._sock.settimeout(_within(limits.connecting(time.monotonic())))
+            left = memoryview(request)
+            while left:
+                left = left[self._sock.send(left) :]
+            is_open = False
+            while not is_open:
+                self._sock.settimeout(_within(limits.connecting(time.monotonic())))
+                is_open = answer.is_whole(self._sock.recv(_TLS_RECORD))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
+    ) -> "Stream":
+        """Return the connection with TLS on top, and close it if that fails."""
+        limits: Limits = timeout
+        try:
+            with failing_as(httpcore.ConnectTimeout, httpcore.ConnectError):
+                seconds = _within(limits.connecting(time.monotonic()))
+                if isinstance(self._sock, socket.socket) and not isinstance(self._sock, ssl.SSLSocket):
+                    self._sock.settimeout(seconds)
+                    return Stream(ssl_context.wrap_socket(self._sock, server_hostname=server_hostname))
+                return Stream(_TlsInTls(self._sock, ssl_context, server_hostname, seconds))
+        except BaseException:
+            self.close()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore asks for."""
+        if info == "is_readable":
+            return _is_pending(self._sock) or _is_readable(self._sock.fileno())
+        if info == "ssl_object":
+            return self._sock if isinstance(self._sock, ssl.SSLSocket | _TlsInTls) else None
+        return None
+
+    def close(self) -> None:
+        """Close it."""
+        self._sock.close()
+
+
+class Backend(httpcore.NetworkBackend):
+    """Opens connections.
+
+    Args:
+        proxy: The proxy through which they lead; None for none.
+        proxy_tls: For a proxy that is spoken to over TLS.
+        tunnels: Whether the proxy is asked for a tunnel, because the server is to be spoken to over TLS.
+    """
+
+    def __init__(self, proxy: Proxy | None, proxy_tls: ssl.SSLContext | None, *, tunnels: bool) -> None:
+        self._proxy = proxy
+        self._proxy_tls = proxy_tls
+        self._tunnels = tunnels
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: Any = None,
+        local_address: str | None = None,  # noqa: ARG002  httpcore's
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+    ) -> Stream:
+        """Connect to a server, or to the proxy that leads to it."""
+        if self._proxy is None:
+            return _connect(host, port, timeout)
+        stream = _connect(self._proxy.host, self._proxy.port, timeout)
+        try:
+            if self._proxy_tls is not None:
+                stream = stream.start_tls(self._proxy_tls, self._proxy.host, timeout)
+            if self._tunnels:
+                stream.open_tunnel(ask_for_tunnel(self._proxy, host, port), timeout)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+
+def _connect(host: str, port: int, limits: Limits) -> Stream:
+    """Try one address after the other; the time that is left is shared by those that are left."""
+    with failing_as(httpcore.ConnectTimeout, httpcore.ConnectError):
+        limits.connecting(time.monotonic())
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for number, (family, kind, protocol, _, address) in enumerate(addresses, start=1):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                left = _within(limits.connecting(time.monotonic()))
+                sock.settimeout(left / (len(addresses) - number + 1))
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                sock.close()
+                if number == len(addresses) or is_anothers(error):
+                    raise
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return Stream(sock)
+    raise httpcore.ConnectError("the name has no addresses")
+
+
+class _TlsInTls:
+    """TLS inside of TLS, as a server behind a proxy with TLS needs it, and as much of a socket as a stream uses."""
+
+    def __init__(
+        self, sock: Any, context: ssl.SSLContext, server_hostname: str | None, seconds: float
+    ) -> None:
+        self._sock = sock
+        self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._received, self._to_send, server_hostname=server_hostname)
+        self.settimeout(seconds)
+        self._do(self._tls.do_handshake)
+
+    def settimeout(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def recv(self, count: int) -> bytes:
+        return self._do(lambda: self._tls.read(count))
+
+    def send(self, data: memoryview) -> int:
+        return self._do(lambda: self._tls.write(data[:_TLS_RECORD]))
+
+    def selected_alpn_protocol(self) -> str | None:
+        return self._tls.selected_alpn_protocol()
+
+    def pending(self) -> int:
+        return self._tls.pending() + self._received.pending
+
+    def fileno(self) -> int:
+        return int(self._sock.fileno())
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _do(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._limit()
+                part = self._sock.recv(2 * _TLS_RECORD)
+                if part:
+                    self._received.write(part)
+                else:
+                    self._received.write_eof()
+            else:
+                self._flush()
+                return done
+
+    def _flush(self) -> None:
+        left = memoryview(self._to_send.read())
+        while left:
+            self._limit()
+            left = left[self._sock.send(left) :]
+
+    def _limit(self) -> None:
+        self._sock.settimeout(_within(self._until - time.monotonic()))
+
+
+def _is_pending(sock: "socket.socket | _TlsInTls") -> bool:
+    """Tell whether something came in that was not read, and that the system's socket has no more."""
+    return isinstance(sock, ssl.SSLSocket | _TlsInTls) and sock.pending() > 0
+
+
+def _is_readable(descriptor: int) -> bool:
+    """Tell whether there is something to read: on an idle connection its end, or an answer that nobody asked for."""
+    if descriptor < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,140 @@
+"""What both runtimes do alike: what is said of a request that fails, and the clocks."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import httpcore
+
+from retab_orchestration import errors
+from retab_orchestration._http import Request
+from retab_orchestration._problems import is_anothers, told
+from retab_orchestration._transport.responses import BadEncodingError
+from retab_orchestration.policies import Pace
+from retab_orchestration.settings import Settings
+
+__all__ = ["Clocks", "Flight", "failing_as"]
+
+# Bytes of a body that may have been too many for the server.
+_MANY = 24 * 1024 * 1024
+
+
+class Flight:
+    """A request on its way: how far it is, and what is to be said of whatever goes wrong."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.is_whole = request.body is None
+        """Whether the connection has taken all of it. Nobody can act on half a body: what breaks before is harmless."""
+        self._is_begun = False
+        self._source: BaseException | None = None
+
+    @contextmanager
+    def reading_body(self) -> Iterator[None]:
+        """Note what the source of the body raises: that is for the caller, as it is."""
+        self._is_begun = True
+        try:
+            yield
+        except BaseException as error:
+            self._source = error
+            raise
+
+    def failure(self, error: Exception) -> Exception:
+        """Return the error for a failure. It is raised where the first one is handled no more.
+
+        An error of httpcore or h11 may have headers in its text or its frames, so that nothing of it is kept.
+        """
+        if error is self._source or isinstance(error, errors.RetabError) or is_anothers(error):
+            return error
+        facts: dict[str, Any] = {"method": self.request.method, "path": self.request.path}
+        if isinstance(error, _CONNECTING | httpcore.TimeoutException):
+            return self._unanswered(error, facts)
+        is_ours = isinstance(error, httpcore.LocalProtocolError) and not self._is_begun
+        if isinstance(error, httpcore.NetworkError | httpcore.ProtocolError) and not is_ours:
+            when = "before the answer was read" if self.is_whole else "while the request was being sent"
+            text = f"the connection broke {when} ({type(error).__name__}){self._hint}"
+            return errors.ApiConnectionError(text, sent=self.is_whole, **facts)
+        text = f"the answer could not be read ({type(error).__name__})"
+        if is_ours:
+            text = "the server gave headers for the document that cannot be sent"
+        elif isinstance(error, BadEncodingError):
+            text = "the answer is compressed in a way that is broken, or that was not asked for"
+        return errors.UnreadableAnswerError(text, **facts)
+
+    def crowded_out(self) -> errors.ApiTimeoutError:
+        """Return the error for a request that had no place among those in flight in time."""
+        text = "too many other requests wait for their answers; try again later"
+        return errors.ApiTimeoutError(text, sent=False, method=self.request.method, path=self.request.path)
+
+    def _unanswered(self, error: Exception, facts: dict[str, Any]) -> errors.ApiConnectionError:
+        is_late = isinstance(error, httpcore.TimeoutException)
+        if is_late and not isinstance(error, _CONNECTING):
+            text = "no answer in time; try again later, or raise timeout"
+            return errors.ApiTimeoutError(text, sent=self.is_whole, **facts)
+        if is_late:
+            text = "no connection in time; check base_url, the proxy and the network"
+            return errors.ApiTimeoutError(text, sent=False, **facts)
+        place = self.request.base_url or "the place where Retab takes documents"
+        reason = told(str(error), "")
+        text = f"no connection to {place} ({reason}); check base_url, the proxy and the network"
+        return errors.ApiConnectionError(text, sent=False, **facts)
+
+    @property
+    def _hint(self) -> str:
+        """Why the connection may have been closed in the middle of a body."""
+        body = self.request.body
+        if self.is_whole or body is None or body.length < _MANY:
+            return ""
+        return f"; the request has {body.length / 1024**2:.0f} MiB, and Retab takes about 32 MiB"
+
+
+_CONNECTING = httpcore.ConnectError | httpcore.ConnectTimeout | httpcore.PoolTimeout | httpcore.ProxyError
+
+
+@contextmanager
+def failing_as(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
+    """Raise for what a socket raises what httpcore raises for it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # also a name or a certificate that Python refuses
+        if is_anothers(error):
+            raise
+        raise (late if isinstance(error, TimeoutError) else broken)(str(error)) from error
+
+
+class Clocks:
+    """The clocks and chance of this machine, and the account's share of requests."""
+
+    __slots__ = ()
+
+    _paces: ClassVar[dict[Settings, Pace]] = {}
+    _pacing: ClassVar[threading.Lock] = threading.Lock()
+
+    def turn(self, settings: Settings, per_second: float) -> float:
+        """Return in how many seconds the next request of this account may be sent, whoever of this process sends it."""
+        with self._pacing:
+            return self._paces.setdefault(settings, Pace(per_second)).turn(self.now())
+
+    @classmethod
+    def unlock(cls) -> None:
+        """Forget who holds the lock."""
+        Clocks._pacing = threading.Lock()
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        return datetime.now(UTC)
+
+    def chance(self) -> float:
+        return random.random()  # noqa: S311  it spreads requests out, it keeps no secret
+
+
+# A lock that another thread held while the process forked would never be released in the child.
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=Clocks.unlock)

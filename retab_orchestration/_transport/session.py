@@ -1,0 +1,114 @@
+"""One account on one server, as everything else in the core sees it."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from retab_orchestration import errors
+from retab_orchestration._endpoints import current
+from retab_orchestration._http import Call, Runtime
+from retab_orchestration._texts import kind_of
+from retab_orchestration._transport.api_detection import Dialects
+from retab_orchestration._transport.sending import PASSING, Sender
+from retab_orchestration.models import RouteFamily
+from retab_orchestration.policies import RetryPolicy
+from retab_orchestration.settings import Settings
+
+__all__ = ["PASSING", "Session"]
+
+T = TypeVar("T")
+
+
+class Session:
+    """Sends calls to one account.
+
+    Args:
+        runtime: The network and the clocks.
+        settings: The account.
+        retry: How often what may be repeated is repeated.
+        until: When the last answer has to be there, on the runtime's clock; None for no such time.
+    """
+
+    __slots__ = ("_dialects", "_sender", "runtime", "settings", "tests_word")
+
+    def __init__(
+        self, runtime: Runtime, settings: Settings, retry: RetryPolicy, until: float | None = None
+    ) -> None:
+        if not isinstance(retry, RetryPolicy):
+            raise errors.InvalidInputError(f"retry must be a RetryPolicy, not {kind_of(retry)}")
+        self.runtime = runtime
+        self.settings = settings
+        self.tests_word: current.TestsWord = "evals"
+        self._sender = Sender(runtime, settings, retry, until)
+        self._dialects = Dialects(self._sender)
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How often what may be repeated is repeated, and for how long a lost run is looked for."""
+        return self._sender.retry
+
+    def over(self, runtime: Runtime) -> "Session":
+        """Return a session with the same account over another runtime."""
+        return Session(runtime, self.settings, self.retry)
+
+    def within(self, seconds: float | None) -> "Session":
+        """Return a session with the same account for what has to be done in so many seconds; None for no limit."""
+        if seconds is None:
+            return self
+        return Session(self.runtime, self.settings, self.retry, self.runtime.now() + seconds)
+
+    async def family(self, attempts: int | None = None) -> RouteFamily:
+        """Return the route family to use, asking the server the first time if it is to be found out.
+
+        Args:
+            attempts: How often to ask a server that does not answer; None leaves it to the account's setting.
+        """
+        return (await self._dialects.get(attempts)).api
+
+    async def exchange(self, call: Call[T]) -> T:
+        """Send a call until it is answered or its retries are used up.
+
+        A create is sent again only after an answer that proves that nothing was created.
+
+        Raises:
+            CreateOutcomeUnknownError: A create got no answer, or one that leaves open whether it took effect.
+            ApiError: Anything else that went wrong.
+        """
+        try:
+            return await self._sender.repeat(call, await self._dialects.get())
+        except errors.AuthenticationError:
+            self._dialects.forget()  # the server may take another header by now
+            raise
+
+    async def exchange_once(self, call: Call[T], *, seconds: float | None = None) -> T:
+        """Send a call that may be repeated, without repeating it: for a wait, which looks again anyway.
+
+        Args:
+            call: What to send.
+            seconds: How long it may take, with finding out what the server speaks; None leaves it to the account's
+                setting.
+        """
+        sender, dialects = self._sender, self._dialects
+        if seconds is not None:
+            sender = Sender(self.runtime, self.settings, sender.retry, self.runtime.now() + seconds)
+            dialects = Dialects(sender)
+        return await sender.send(call, await dialects.get(attempts=1))
+
+    async def family_anew(self) -> RouteFamily:
+        """Return the route family after asking the server again: it does not know a route that it had."""
+        self._dialects.forget()
+        return await self.family()
+
+    async def in_routes(self, work: Callable[[RouteFamily], Awaitable[T]]) -> T:
+        """Do what is done otherwise on classic routes; where they are gone, the server may have current ones by now.
+
+        Nobody asks whether current ones are gone: a gateway may say so, and who believes it finds no run by its tags.
+        """
+        family = await self.family()
+        try:
+            return await work(family)
+        except errors.UnsupportedRouteError:
+            if family == "current":
+                raise
+            if await self.family_anew() == family:
+                raise
+        return await work("current")
