@@ -1,16 +1,25 @@
-"""What an Airflow connection says of a Retab account, field by field, checked."""
+"""What an Airflow connection says of a Retab account, and what tells this Airflow from others where it does not."""
 
 import json
+import logging
 import re
+import socket
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider._arguments import given
 from airflow_provider._core import core
 
-__all__ = ["Profile", "read_profile"]
+if TYPE_CHECKING:
+    from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
+
+__all__ = ["Profile", "own_address", "own_machine", "read_profile", "warn_of_names"]
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -135,3 +144,41 @@ def _namespace(name: Any) -> str | None:
             f"its extra 'namespace' must be a name such as 'production', not {given(name)}"
         )
     return name.strip()
+
+
+def own_address() -> str | None:
+    """Return the address that this Airflow was given, None for one that every machine has."""
+    from airflow.configuration import conf
+
+    address = _base_url_of(conf)
+    host = urlsplit(address).hostname or ""
+    is_local = host in {"", "localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104  nothing listens here
+    return None if is_local else address.rstrip("/")
+
+
+def own_machine() -> str:
+    """Return what tells this machine's Airflow from others; every worker with a host name of its own has another."""
+    from airflow.configuration import AIRFLOW_HOME, conf
+
+    return f"{socket.gethostname()} {AIRFLOW_HOME} {_base_url_of(conf)}"
+
+
+def warn_of_names(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") -> None:
+    """Say that another worker would not find this run, unless there are no tags by which anybody could."""
+    try:
+        is_found = identity.tags.items() <= run.metadata.items() or client.can_find_runs()
+    except core.RetabError:
+        return  # the run exists, so this must not fail the task
+    if is_found:
+        _log.warning(
+            "This Airflow keeps nothing for a task, and finds its runs by the name of the worker's machine, so that a "
+            "run which another worker started may go on beside run %s. Set `namespace` in the extra of the "
+            "connection, to a name such as 'production'",
+            run.id,
+        )
+
+
+def _base_url_of(conf: Any) -> str:
+    sections = ("api", "webserver")  # of Airflow 3, of Airflow 2
+    addresses = (str(conf.get(name, "base_url", fallback="") or "") for name in sections)
+    return next(filter(None, addresses), "")

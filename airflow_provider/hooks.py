@@ -11,9 +11,8 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider import get_provider_info
-from airflow_provider._connection import Profile, read_profile
+from airflow_provider._connection import Profile, own_address, own_machine, read_profile
 from airflow_provider._core import core, import_core
-from airflow_provider._namespace import own_address, own_machine
 
 if TYPE_CHECKING:
     from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabClient, RetryPolicy

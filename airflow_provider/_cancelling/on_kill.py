@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 from airflow_provider._cancelling.cancel import cancel_in_time, cancel_unheard_of, cancel_unless_reviewed
 from airflow_provider._core import core
 from airflow_provider._create_once.ownership import Ownership
-from airflow_provider._state.record import kept_run_id
+from airflow_provider._state.attempts import kept_run_id
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import OUT_OF_TIME, TIMEOUT, failing_well, is_settled
 from airflow_provider._waiting.resume import RunWaiter, log, own_run_id, patiently, through_key_changes

@@ -1,6 +1,7 @@
-"""The runs that earlier attempts of a task have left: which there are, what became of them, and how they are ended."""
+"""What earlier attempts of a task have left: their runs, how those are ended, and what is said of a create in doubt."""
 
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider._core import core
@@ -9,7 +10,18 @@ from airflow_provider._create_once.decide import Earlier, OnClear
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
-__all__ = ["cancel_all", "earlier_state", "existing", "has_failed", "unread"]
+__all__ = [
+    "cancel_all",
+    "created_nothing",
+    "earlier_state",
+    "existing",
+    "has_failed",
+    "has_no_source",
+    "text_of",
+    "unknown",
+    "unread",
+]
+
 
 _log = logging.getLogger(__name__)
 
@@ -54,3 +66,44 @@ def cancel_all(client: "RetabClient", runs: list["WorkflowRun"]) -> None:
             client.cancel_run(run.id)
         except (core.ConflictError, core.NotFoundError) as error:
             _log.info("Run %s had ended: %s", run.id, error)
+
+
+def text_of(moment: datetime) -> str:
+    """Return a moment as people read it."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def unknown(workflow_id: str | None, since: str, *, is_sure: bool) -> Exception:
+    """Return the error for a create of an earlier attempt that cannot be looked for.
+
+    Args:
+        workflow_id: The workflow, where the task has one.
+        since: When that attempt began it.
+        is_sure: Whether it is known that it did.
+    """
+    until = text_of(datetime.now(UTC))
+    attempt = "was" if is_sure else "may have been"
+    of = f"run of {workflow_id}" if workflow_id else "run"
+    narrowed = f"workflow_id={workflow_id!r}, " if workflow_id else ""
+    return core.CreateOutcomeUnknownError(
+        f"an earlier attempt of this task {attempt} cut off while it started a {of}, between {since} and {until}, "
+        "and these routes have nothing to find it by; look for it with "
+        f"list_runs({narrowed}from_date={since[:10]!r}, to_date={until[:10]!r}), then clear the task to start a "
+        "run all the same",
+        workflow_id=workflow_id,
+        since=since,
+        until=until,
+    )
+
+
+def has_no_source(error: Exception) -> bool:
+    """Whether a document is not there any more."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, FileNotFoundError):
+        cause = cause.__cause__
+    return cause is not None
+
+
+def created_nothing(error: Exception) -> bool:
+    """Whether an error of a create means that there is no run."""
+    return isinstance(error, core.RetabError) and not isinstance(error, core.CreateOutcomeUnknownError)

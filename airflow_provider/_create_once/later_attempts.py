@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider._core import core
 from airflow_provider._create_once.earlier_attempts import has_failed
-from airflow_provider._state.record import Ledger
+from airflow_provider._state.attempts import Ledger
 
 if TYPE_CHECKING:
     from airflow_provider._state.attempts import Entry

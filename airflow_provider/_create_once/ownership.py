@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider._connection import warn_of_names
 from airflow_provider._core import core
 from airflow_provider._create_once.decide import (
     Earlier,
@@ -22,16 +23,17 @@ from airflow_provider._create_once.decide import (
 )
 from airflow_provider._create_once.earlier_attempts import (
     cancel_all,
+    created_nothing,
     earlier_state,
     existing,
     has_failed,
+    has_no_source,
+    text_of,
+    unknown,
     unread,
 )
-from airflow_provider._create_once.errors import created_nothing, has_no_source, text_of, unknown
 from airflow_provider._create_once.later_attempts import give_way, refuse_if_late
-from airflow_provider._namespace import warn_of_names
-from airflow_provider._state.attempts import Attempt, Entry, identity_of
-from airflow_provider._state.record import Ledger
+from airflow_provider._state.attempts import Attempt, Entry, Ledger, identity_of
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
