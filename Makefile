@@ -76,13 +76,13 @@ unit: venvs ## The tests without hosts, in each environment; branch coverage of 
 unit-core:
 	$(call PYTEST,core) -m "not system" --numprocesses 3 --dist loadfile --cov --cov-report=term $(CORE_TESTS)
 	$(call PYTEST,core) -m "not system" tests/sweep/core
-# These wait more than they work, so several at a time; the sweep does so by itself, in threads.
+# All of these wait more than they work, so several at a time; the sweep does so by itself, in threads.
 unit-airflow:
 	$(call PYTEST,airflow) -m "not system" --numprocesses 4 --dist loadfile tests/airflow_provider
 	$(call PYTEST,airflow) -m "not system" tests/sweep/airflow
 unit-airflow-floor:
 	$(call PYTEST,airflow-floor) -m "not system" --numprocesses 4 --dist loadfile tests/airflow_provider
-	$(call PYTEST,airflow-floor) -m "not system" tests/retab_orchestration tests/emulator
+	$(call PYTEST,airflow-floor) -m "not system" --numprocesses 3 --dist loadfile tests/retab_orchestration tests/emulator
 unit-prefect:
 	$(call PYTEST,prefect) -m "not system" tests/prefect_collection tests/sweep/prefect
 
