@@ -14,8 +14,8 @@ from airflow_provider.operators import (
 class GivenUp(RetabRunWorkflowOperator):
     """Airflow ends its deferral long before its trigger has anything to say."""
 
-    def _deferral(self, run_id, wait):
-        deferred = super()._deferral(run_id, wait)
+    def _deferral(self, *given):
+        deferred = super()._deferral(*given)
         deferred.timeout = timedelta(seconds=1)
         return deferred
 
