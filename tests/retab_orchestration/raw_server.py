@@ -32,10 +32,9 @@ class Connection:
 
     def drip(self, data, every=0.02):
         """Send byte after byte until the client has had enough."""
-        while data:
+        for byte in data:
             self.pause(every)
-            self.sock.sendall(data[:1])
-            data = data[1:]
+            self.sock.sendall(bytes((byte,)))
 
     def pause(self, seconds):
         if self._stopped.wait(seconds):
