@@ -14,7 +14,7 @@ class RetabRunLink(BaseOperatorLink):
     name = "View run"
 
     def get_link(self, operator: Any, *, ti_key: "TaskInstanceKey") -> str:
-        """Return where to look at the run, from the moment it exists; nothing before."""
-        # On Airflow 3 the worker asks, which has the operator itself; on 2.11 the webserver, which has only the XCom.
-        known: str | None = getattr(operator, "run_url", None)
-        return (XCom.get_value(ti_key=ti_key, key="run_url") or "") if known is None else known
+        """Return where to see the run, from the moment it exists; nothing before."""
+        # On Airflow 3 the worker asks, which may have seen the run; on 2.11 the webserver, which has only the XCom.
+        seen: str = getattr(operator, "run_url", "")
+        return seen or XCom.get_value(ti_key=ti_key, key="run_url") or ""

@@ -128,12 +128,6 @@ class RetabRunWorkflowOperator(RunOwner):
         self.log.info("Run %s of workflow %s is %s", run.id, self.workflow_id, run.status_name)
         return run
 
-    def _push(self, context: Context, run: "WorkflowRun") -> None:
-        # The answer to a create may hold no more than an id and a state.
-        super()._push(
-            context, run if run.workflow_id else run.model_copy(update={"workflow_id": self.workflow_id})
-        )
-
 
 class RetabRestartRunOperator(RunOwner):
     """Runs the inputs of a run again, in the version that is published now, and returns the new run's outputs.
@@ -219,12 +213,11 @@ class RetabCancelRunOperator(BaseOperator):
         super().__init__(**kwargs)
         self.run_id = run_id
         self.retab_conn_id = retab_conn_id
-        self.run_url: str | None = None
+        self.run_url = ""
         check_text(run_id=run_id, retab_conn_id=retab_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel the run."""
-        self.run_url = ""
         hook = RetabHook(self.retab_conn_id)
         with failing_well(), hook.get_conn() as client:
             run = client.cancel_run(self.run_id)

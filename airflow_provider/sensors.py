@@ -28,17 +28,17 @@ from airflow_provider._arguments import (
 )
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait, moment_after
-from airflow_provider._waiting.events import failing_well, is_settled
-from airflow_provider._waiting.resume import RunWaiter, through_key_changes
+from airflow_provider._waiting.events import RunEvent, failing_well, is_settled
+from airflow_provider._waiting.resume import RunWait, Step, own_run_id, through_key_changes
 from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
 
 if TYPE_CHECKING:
-    from retab_orchestration import RetabClient, WorkflowRun
+    from retab_orchestration import WorkflowRun
     from retab_orchestration.policies import ErrorBudget
 
 
-class RetabRunSensor(RunWaiter, BaseSensorOperator):
+class RetabRunSensor(BaseSensorOperator):
     """Waits for a Retab run and returns its outputs, node id -> `{"label", "json_data"}`.
 
     It leaves the same XComs as the operator. A run that ends in error, or is cancelled, fails the task without a
@@ -81,28 +81,72 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
         timeout = self.timeout if deferrable else min(self.timeout, LONGEST)
         check_seconds(poke_interval=self.poke_interval, timeout=timeout, zero={"timeout"})
 
-    @property
-    def seconds_between_looks(self) -> float:
-        """`poke_interval`."""
-        return float(self.poke_interval)
+    @cached_property
+    def hook(self) -> RetabHook:
+        """The hook of `retab_conn_id`."""
+        return RetabHook(self.retab_conn_id)
 
-    def timed_out(self, client: "RetabClient", run: "WorkflowRun", status: str) -> Exception:  # noqa: ARG002
-        """Return what every sensor fails with when its time is over; the run is not the sensor's to cancel."""
-        return self._too_late(f"Run {run.id} is still {run.status_name} after")
+    @cached_property
+    def _waiting(self) -> RunWait:
+        return RunWait(
+            self.hook,
+            on_review=self.on_review,
+            output_nodes=self.output_nodes,
+            poll_interval=float(self.poke_interval),
+            owns_run=False,
+        )
+
+    @property
+    def run_url(self) -> str:
+        """Where to see the run; empty until this process has seen it."""
+        return self._waiting.run_url
 
     def execute(self, context: Context) -> Any:
-        """Look once and defer until the run has settled; without `deferrable`, poke as any sensor does."""
+        """Poll once and defer until the run has settled; without `deferrable`, poke as any sensor does."""
         if not self.deferrable:
             return super().execute(context)
         # Airflow's sensors count every second, those in which a human is asked as well.
         wait = Wait(strict_deadline=moment_after(self._limit[0]))
         with self._failing_softly(), failing_well():
-            run = self._look()
+            run = self._poll_run()
             if run is not None and is_settled(run, self.on_review):
                 return self._finish(context, run)
             if run is not None:
                 self._push(context, run)
-            raise self._deferral(self.run_id, wait)
+            raise self._waiting.deferral(self.run_id, wait)
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: dict[str, Any] | None = None,
+        run_id: str | None = None,
+        **clocks: Any,
+    ) -> dict[str, Any]:
+        """Fetch the run that the trigger waited for, and end the task as it did.
+
+        Args:
+            context: The task's.
+            event: What the trigger fired.
+            run_id: The run that the task deferred for; `airflow dags test` loses it, then the XCom tells.
+            clocks: The fields of the `Wait` that the task deferred with.
+
+        Raises:
+            AirflowFailException: Another attempt would end as this one did.
+            AirflowSensorTimeout: The time is over.
+        """
+        wait = Wait(**clocks)
+        with failing_well():
+            outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
+            with self.hook.get_conn() as client:
+                resumed = self._waiting.resume(client, context, outcome, wait)
+            run = resumed.run
+            if resumed.step is Step.DEFER:
+                raise self._waiting.deferral(outcome.run_id, resumed.wait, resumed.nodes)
+            if run is None:
+                raise self._too_late(f"Run {outcome.run_id} could not be polled after")
+            if resumed.step is Step.TIMED_OUT:  # the run is not the sensor's to cancel
+                raise self._too_late(f"Run {run.id} is still {run.status_name} after")
+            return self._finish(context, run)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; `never_fail` counts here as well, of which Airflow 2 knows nothing once a sensor was deferred."""
@@ -123,10 +167,6 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
                 raise AirflowSkipException(f"Skipping due to {told} is set to True: {error}") from error
             raise
 
-    def late_unseen(self, run_id: str) -> Exception:
-        """Return what a sensor fails with whose time is over in an outage: it has nothing to cancel."""
-        return self._too_late(f"Run {run_id} could not be looked at after")
-
     def _too_late(self, what: str) -> Exception:
         seconds, name = self._limit
         # As in the other modes: after `timeout` there is no other try, after `execution_timeout` there may be.
@@ -140,9 +180,9 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
         return (self.timeout, "timeout") if self.timeout <= execution else (execution, "execution_timeout")
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
+        """Poll once."""
         with failing_well():
-            run = self._look()
+            run = self._poll_run()
             if run is None:
                 return PokeReturnValue(is_done=False)
             if is_settled(run, self.on_review):
@@ -150,7 +190,7 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
             self._push(context, run)
             return PokeReturnValue(is_done=False)
 
-    def _look(self) -> "WorkflowRun | None":
+    def _poll_run(self) -> "WorkflowRun | None":
         """Return the run; None where it could not be seen this time, which is forgiven a few times in a row."""
         nodes = check_nodes(self.output_nodes)
         try:
@@ -168,10 +208,10 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
             if not goes_on and not self.reschedule:
                 raise
             if not was_troubled:
-                self.log.warning("Run %s cannot be looked at, trying on: %s", self.run_id, error)
+                self.log.warning("Run %s cannot be polled, trying on: %s", self.run_id, error)
             return None
         if self._errors.is_troubled:
-            self.log.warning("Run %s can be looked at again", self.run_id)
+            self.log.warning("Run %s can be polled again", self.run_id)
         self._errors.understood(time.monotonic())
         return run
 
@@ -181,13 +221,13 @@ class RetabRunSensor(RunWaiter, BaseSensorOperator):
 
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         try:
-            return super()._finish(context, run)
+            return self._waiting.finish(context, run)
         except core.RetabError as error:
-            # Looking again changes nothing; and this is what soft_fail and never_fail understand in every mode.
+            # Polling again changes nothing; and this is what soft_fail and never_fail understand in every mode.
             raise AirflowFailException(str(error)) from error
 
     def _push(self, context: Context, run: "WorkflowRun") -> None:
         state = (run.status_name, run.waiting_for_node_ids)
         if state != self._pushed:
-            super()._push(context, run)
+            self._waiting.push(context, run)
             self._pushed = state

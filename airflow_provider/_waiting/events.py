@@ -126,11 +126,11 @@ def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
 
 
 def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
-    """Log once that a run cannot be looked at, and once that it can again."""
+    """Log once that a run cannot be polled, and once that it can again."""
     if error is None:
-        log.warning("Run %s can be looked at again", run_id)
+        log.warning("Run %s can be polled again", run_id)
     else:
-        log.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
+        log.warning("Run %s cannot be polled, trying on: %s", run_id, error)
 
 
 def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:

@@ -1,4 +1,4 @@
-"""WorkerWaiter: waiting for a run on the worker, to its end or for as long as a task may before it defers."""
+"""Waiting for a run on the worker, to its end or for as long as a task may before it defers."""
 
 import time
 from collections.abc import Callable
@@ -11,55 +11,62 @@ from airflow_provider._cancelling.on_kill import RunStopper
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Sight, Wait
 from airflow_provider._waiting.events import is_settled, log_outage, poll_policy
-from airflow_provider._waiting.resume import log, through_key_changes
+from airflow_provider._waiting.resume import RunWait, log, through_key_changes
 
 if TYPE_CHECKING:
     from retab_orchestration import ApiError, RetabClient, WorkflowRun
 
 
-class WorkerWaiter(RunStopper):
-    """A task that can wait for its run on the worker; it is mixed into operators."""
+def wait_on_worker(
+    waiting: RunWait,
+    stopper: RunStopper,
+    context: Context,
+    run: "WorkflowRun",
+    wait: Wait,
+    *,
+    until: float | None,
+) -> tuple["WorkflowRun", Wait]:
+    """Wait on the worker; return the run, and the wait with its clock as it is then.
 
-    deferrable: bool
-    defer_after: float
-    poll_interval: float
+    Args:
+        waiting: What to ask for.
+        stopper: Ends a run whose time is over.
+        context: The task's.
+        run: The run, as it was seen a moment ago.
+        wait: The wait when this begins.
+        until: When to defer, seconds since the epoch; None waits for the end here.
 
-    def _wait_here(
-        self, client: "RetabClient", context: Context, run: "WorkflowRun", wait: Wait
-    ) -> tuple["WorkflowRun", Wait]:
-        """Wait on the worker for as long as asked to; return the run, and the wait with its clock as it is then."""
-        if is_settled(run, self.on_review):
-            return client.get_run(run.id, output_nodes=self._nodes()), wait
-        if self.deferrable and not self.defer_after:
-            return run, wait
-        here_until = time.time() + self.defer_after if self.deferrable else None
-        here = _Here(run, wait, partial(self._push, context))
-        while True:
-            try:
-                return through_key_changes(self.hook, partial(self._look, here, here_until)), here.wait
-            except core.WaitTimeoutError as error:
-                last: WorkflowRun = error.run if isinstance(error.run, core.WorkflowRun) else run
-                if here_until is not None and (here.wait.deadline is None or here.wait.deadline > here_until):
-                    return last, here.wait
-                last = self._late(context, last, error)
-            if not last.is_waiting or is_settled(last, self.on_review):
+    Raises:
+        WaitTimeoutError: The time is over; the message says what became of the run.
+    """
+    here = _Here(run, wait, partial(waiting.push, context))
+    while True:
+        try:
+            return through_key_changes(waiting.hook, partial(_wait, waiting, here, until)), here.wait
+        except core.WaitTimeoutError as error:
+            last: WorkflowRun = error.run if isinstance(error.run, core.WorkflowRun) else run
+            if until is not None and (here.wait.deadline is None or here.wait.deadline > until):
                 return last, here.wait
-            # A human was asked while nobody could look, and so perhaps before the time was over.
-            here.changed(last)
-            if here_until is not None:
-                return last, here.wait
+            last = stopper.end_if_late(context, last, error)
+        if not last.is_waiting or is_settled(last, waiting.on_review):
+            return last, here.wait
+        # A human was asked while nobody could poll, and so perhaps before the time was over.
+        here.changed(last)
+        if until is not None:
+            return last, here.wait
 
-    def _look(self, here: "_Here", here_until: float | None, client: "RetabClient") -> "WorkflowRun":
-        return client.wait_for_run(
-            here.run_id,
-            timeout=here.wait.left(time.time(), here_until),
-            poll=poll_policy(self.poll_interval),
-            # A review may take days, which is nothing for a worker to wait for.
-            on_review="wait" if self.on_review == "wait" and not self.deferrable else "return",
-            output_nodes=self._nodes(),
-            on_change=here.changed,
-            on_outage=here.lost_or_found,
-        )
+
+def _wait(waiting: RunWait, here: "_Here", until: float | None, client: "RetabClient") -> "WorkflowRun":
+    return client.wait_for_run(
+        here.run_id,
+        timeout=here.wait.left(time.time(), until),
+        poll=poll_policy(waiting.poll_interval),
+        # A review may take days, which is nothing for a worker to wait for.
+        on_review="wait" if waiting.on_review == "wait" and until is None else "return",
+        output_nodes=waiting.nodes,
+        on_change=here.changed,
+        on_outage=here.lost_or_found,
+    )
 
 
 class _Here:

@@ -1,9 +1,9 @@
-"""What every task does alike with the run it waits for: defer, resume, leave XComs, end as the run did."""
+"""RunWait: what every task does alike with the run it waits for: defer, resume, leave XComs, end as the run did."""
 
 import logging
 import time
-from dataclasses import asdict, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import (
@@ -22,7 +22,6 @@ from airflow_provider._waiting.events import (
     WAIT_FAILED,
     RunEvent,
     conclude,
-    failing_well,
     is_settled,
     push_run,
     push_state,
@@ -38,167 +37,220 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Seconds between two tries to look at a run whose time is over, or to cancel it.
-_BETWEEN_LOOKS = 5.0
+# Seconds between two tries to poll a run whose time is over, or to cancel it.
+_BETWEEN_TRIES = 5.0
 
 
-class RunWaiter:
-    """A task that ends when a run has settled; it is mixed into operators and the sensor."""
+class Step(Enum):
+    """What a resumed task does."""
 
-    retab_conn_id: str
-    output_nodes: Any
-    on_review: OnReview
-    cancel_on_kill: bool = False
-    run_url: str | None = None
-    """Where to look at the run; empty before there is one, None where only the XCom knows."""
-    _run_id: str | None = None
+    FINISH = "finish"
+    """End as the run did, or as `on_review` says."""
+    DEFER = "defer"
+    """Wait on: a review began or ended, so that the clock was stopped or goes on; or a human decided a moment ago."""
+    START_ANEW = "start_anew"
+    """Start a run in place of one that was cancelled, late, on behalf of the attempt before this one."""
+    TIMED_OUT = "timed_out"
+    """The time is over, and the run goes on."""
+    TIMED_OUT_UNSEEN = "timed_out_unseen"
+    """The time is over, and the run cannot be read."""
+    WAIT_FAILED = "wait_failed"
+    """Fail as the trigger did."""
+    RAISE = "raise"
+    """Fail with the error of the poll."""
 
-    @cached_property
-    def hook(self) -> RetabHook:
-        """The hook of `retab_conn_id`."""
-        return RetabHook(self.retab_conn_id)
+
+def step_after(
+    status: str, *, is_settled: bool, is_cancelled: bool, reattached: bool, is_clock_stopped: bool
+) -> Step:
+    """Decide what a resumed task does after it has read its run.
+
+    Args:
+        status: That of the trigger's event.
+        is_settled: Whether there is nothing to wait for any more.
+        is_cancelled: Whether the run was cancelled.
+        reattached: Whether an earlier attempt had started the run.
+        is_clock_stopped: Whether the time does not run, because a human is asked.
+    """
+    if is_cancelled and reattached:
+        return Step.START_ANEW
+    if is_settled:
+        return Step.FINISH
+    if status == OUT_OF_TIME or (status == TIMEOUT and not is_clock_stopped):
+        return Step.TIMED_OUT
+    return Step.WAIT_FAILED if status == WAIT_FAILED else Step.DEFER
+
+
+def step_after_failed_poll(status: str, *, may_go_on: bool, owns_run: bool) -> Step:
+    """Decide what a resumed task does that cannot read its run.
+
+    Args:
+        status: That of the trigger's event.
+        may_go_on: Whether another deferral may mend it, and resuming has not failed for too long.
+        owns_run: Whether the task would cancel the run, which it has to read for that.
+    """
+    if status == OUT_OF_TIME and not owns_run:
+        return Step.TIMED_OUT_UNSEEN
+    if may_go_on:
+        return Step.DEFER
+    return Step.WAIT_FAILED if status == WAIT_FAILED else Step.RAISE
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Where a resumed task stands."""
+
+    step: Step
+    """Never `WAIT_FAILED` or `RAISE`, which `RunWait.resume` raises itself."""
+    wait: Wait
+    nodes: "Sequence[str]" = ()
+    """Where a human is asked."""
+    run: "WorkflowRun | None" = None
+    """None where it could not be read: at `DEFER`, if that is why, and at `TIMED_OUT_UNSEEN`."""
+
+
+class RunWait:
+    """A task's wait for its run: what it asks for, what it leaves as XComs, how it defers and is resumed.
+
+    Args:
+        hook: The account.
+        on_review: What happens when the run waits for a human.
+        output_nodes: The nodes whose outputs to fetch, as they were given.
+        poll_interval: Seconds between two polls, at most.
+        owns_run: Whether the run ends with the task.
+        cancel_on_kill: Whether the trigger cancels the run when the task is stopped.
+        workflow_id: The run's workflow where it is known; the answer to a create may hold no more than an id and a
+            state.
+    """
+
+    def __init__(
+        self,
+        hook: RetabHook,
+        *,
+        on_review: OnReview,
+        output_nodes: Any,
+        poll_interval: float,
+        owns_run: bool,
+        cancel_on_kill: bool = False,
+        workflow_id: str | None = None,
+    ) -> None:
+        self.hook = hook
+        self.on_review: OnReview = on_review
+        self.poll_interval = poll_interval
+        self.run_url = ""
+        """Where to see the run; empty until this process has seen it."""
+        self._output_nodes = output_nodes
+        self._owns_run = owns_run
+        self._cancel_on_kill = cancel_on_kill
+        self._workflow_id = workflow_id
 
     @property
-    def seconds_between_looks(self) -> float:
-        """Seconds between two looks at the run, at most."""
-        raise NotImplementedError
-
-    def timed_out(self, client: "RetabClient", run: "WorkflowRun", status: str) -> Exception:
-        """Return what the task fails with when its time is over.
-
-        Args:
-            client: The account.
-            run: The run, which goes on.
-            status: `TIMEOUT` or `OUT_OF_TIME`.
-        """
-        raise NotImplementedError
-
-    def late_unseen(self, run_id: str) -> Exception | None:  # noqa: ARG002
-        """Return what the task fails with when its time is over and the run cannot be seen; None looks on for it."""
-        return None
-
-    def execute_complete(  # noqa: PLR0917  Airflow gives all by name
-        self,
-        context: Context,
-        event: dict[str, Any] | None = None,
-        run_id: str | None = None,
-        deadline: float | None = None,
-        strict_deadline: float | None = None,
-        reattached: bool = False,
-        seconds_left: float | None = None,
-        failing_since: float | None = None,
-        seen_at: float | None = None,
-    ) -> dict[str, Any]:
-        """Fetch the run that the trigger waited for, and end the task as it did.
-
-        Args:
-            context: The task's.
-            event: What the trigger fired.
-            run_id: The run that the task deferred for; `airflow dags test` loses it, then the XCom tells.
-            deadline: When the wait has to end, seconds since the epoch.
-            strict_deadline: The same, for the time in which a human is asked as well.
-            reattached: Whether an earlier attempt had started the run.
-            seconds_left: What is left of the time while its clock stands still, because a human is asked.
-            failing_since: Since when the run could not be read at a resume, seconds since the epoch.
-            seen_at: When the run was last seen, seconds since the epoch.
+    def nodes(self) -> list[str] | None:
+        """The nodes whose outputs to fetch.
 
         Raises:
-            AirflowFailException: Another attempt would end as this one did.
+            InvalidInputError: The template has come out as something else.
         """
-        wait = Wait(deadline, strict_deadline, reattached, seconds_left, failing_since, seen_at)
-        with failing_well():
-            self._run_id = run_id or own_run_id(context)
-            outcome = RunEvent.read(event, run_id=self._run_id)
-            with self.hook.get_conn() as client:
-                run, wait = self._read(client, context, outcome, wait)
-                return self._resume(client, context, run, outcome, wait)
+        return check_nodes(self._output_nodes)
 
-    def _read(
-        self, client: "RetabClient", context: Context, outcome: RunEvent, wait: Wait
-    ) -> tuple["WorkflowRun", Wait]:
-        """Return the run, and the wait with its clock as the trigger and this look saw it; or defer again."""
+    def push(self, context: Context, run: "WorkflowRun") -> None:
+        """Leave the run's ids and state as XComs."""
+        self.run_url = self.hook.run_url(run.workflow_id or self._workflow_id, run.id)
+        push_run(context, run, self.run_url)
+
+    def finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
+        """End the wait as the run did, and return its outputs."""
+        self.push(context, run)
+        log.info("Run %s is %s", run.id, run.status_name)
+        return conclude(run, self.on_review)
+
+    def deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:
+        """Return what hands the wait to the triggerer.
+
+        Args:
+            run_id: The run.
+            wait: For how long.
+            nodes: Where a human is asked now.
+        """
+        from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger
+
+        through_review = self.on_review == "wait"
+        return TaskDeferred(
+            trigger=RetabRunTrigger(
+                run_id,
+                retab_conn_id=self.hook.retab_conn_id,
+                deadline=wait.deadline,
+                strict_deadline=wait.strict_deadline,
+                not_before=time.time() + SHORTEST_DEFERRAL,
+                poll_interval=self.poll_interval,
+                on_review=self.on_review,
+                watch=wait.watch(through_review=through_review),
+                cancel_on_kill=self._cancel_on_kill,
+                nodes=nodes,
+            ),
+            method_name="execute_complete",
+            kwargs={"run_id": run_id, **asdict(wait)},
+            timeout=wait.backstop(SHORTEST_DEFERRAL, through_review=through_review),
+        )
+
+    def resume(self, client: "RetabClient", context: Context, outcome: RunEvent, wait: Wait) -> Resumed:
+        """Read the run that the trigger waited for, leave its state as XComs, and return what to do.
+
+        Raises:
+            AirflowException: The trigger could not wait for the run; AirflowFailException where nobody could.
+            RetabError: The run cannot be read.
+        """
         wait = outcome.told_to(wait)
         try:
-            run = client.get_run(outcome.run_id, output_nodes=self._nodes())
+            run = client.get_run(outcome.run_id, output_nodes=self.nodes)
         except core.RetabError as error:
-            raise self._unreadable(context, outcome, wait, error) from error
+            return self._unread(context, outcome, wait, error)
         if wait.failing_since is not None:
             log.warning("Run %s can be read again", run.id)
         now = time.time()
         if not run.is_terminal:
             wait = wait.saw(is_waiting=run.is_waiting, at=now, since=wait.seen_at)
-        return run, replace(wait, failing_since=None, seen_at=now)
+        wait = replace(wait, failing_since=None, seen_at=now)
+        step = step_after(
+            outcome.status,
+            is_settled=is_settled(run, self.on_review),
+            is_cancelled=was_cancelled(run),
+            reattached=wait.reattached,
+            is_clock_stopped=wait.seconds_left is not None,
+        )
+        if step not in {Step.FINISH, Step.START_ANEW}:
+            self.push(context, run)
+        if step is Step.WAIT_FAILED:
+            raise _wait_failed(outcome)
+        return Resumed(step, wait, run.waiting_for_node_ids, run)
 
-    def _unreadable(
-        self, context: Context, outcome: RunEvent, wait: Wait, error: "RetabError"
-    ) -> BaseException:
-        """Return what follows where the run cannot be read at a resume: another deferral, or a failure."""
+    def _unread(self, context: Context, outcome: RunEvent, wait: Wait, error: "RetabError") -> Resumed:
         # The trigger reads the connection anew, and knows for how long a run may not be there.
         is_news = (
             isinstance(error, core.AuthenticationError | core.NotFoundError) and outcome.status != WAIT_FAILED
         )
         again = wait.failed_to_resume(time.time()) if error.retryable or is_news else None
-        if outcome.status == OUT_OF_TIME and (late := self.late_unseen(outcome.run_id)) is not None:
-            return late
-        if again is None:
-            return self._wait_failed(outcome) if outcome.status == WAIT_FAILED else error
-        if wait.failing_since is None:
-            log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
-        if outcome.is_state:  # which may be that of the run for days
-            push_state(context, outcome.status, outcome.nodes)
-        deferred: BaseException = self._deferral(outcome.run_id, again, outcome.nodes)
-        return deferred
+        step = step_after_failed_poll(outcome.status, may_go_on=again is not None, owns_run=self._owns_run)
+        if step is Step.WAIT_FAILED:
+            raise _wait_failed(outcome) from error
+        if step is Step.RAISE:
+            raise error
+        if step is Step.DEFER:
+            if wait.failing_since is None:
+                log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
+            if outcome.is_state:  # which may be that of the run for days
+                push_state(context, outcome.status, outcome.nodes)
+        return Resumed(step, again or wait, outcome.nodes)
 
-    def _resume(
-        self, client: "RetabClient", context: Context, run: "WorkflowRun", outcome: RunEvent, wait: Wait
-    ) -> dict[str, Any]:
-        if is_settled(run, self.on_review):
-            return self._finish(context, run)
-        self._push(context, run)
-        if outcome.status == OUT_OF_TIME or (outcome.status == TIMEOUT and wait.seconds_left is None):
-            raise self.timed_out(client, run, outcome.status)
-        if outcome.status == WAIT_FAILED:
-            raise self._wait_failed(outcome)
-        # A review began or ended, so that the clock was stopped or goes on; or a human decided a moment ago.
-        raise self._deferral(run.id, wait, run.waiting_for_node_ids)
 
-    @staticmethod
-    def _wait_failed(outcome: RunEvent) -> Exception:
-        kind: type[Exception] = AirflowFailException if outcome.is_final else AirflowException
-        return kind(f"The triggerer could not wait for run {outcome.run_id}: {outcome.message}")
+def _wait_failed(outcome: RunEvent) -> Exception:
+    kind: type[Exception] = AirflowFailException if outcome.is_final else AirflowException
+    return kind(f"The triggerer could not wait for run {outcome.run_id}: {outcome.message}")
 
-    def _deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:
-        from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger
 
-        return TaskDeferred(
-            trigger=RetabRunTrigger(
-                run_id,
-                retab_conn_id=self.retab_conn_id,
-                deadline=wait.deadline,
-                strict_deadline=wait.strict_deadline,
-                not_before=time.time() + SHORTEST_DEFERRAL,
-                poll_interval=self.seconds_between_looks,
-                on_review=self.on_review,
-                watch=wait.watch(through_review=self.on_review == "wait"),
-                cancel_on_kill=self.cancel_on_kill,
-                nodes=nodes,
-            ),
-            method_name="execute_complete",
-            kwargs={"run_id": run_id, **asdict(wait)},
-            timeout=wait.backstop(SHORTEST_DEFERRAL, through_review=self.on_review == "wait"),
-        )
-
-    def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
-        self._push(context, run)
-        log.info("Run %s is %s", run.id, run.status_name)
-        return conclude(run, self.on_review)
-
-    def _push(self, context: Context, run: "WorkflowRun") -> None:
-        self.run_url = self.hook.run_url(run.workflow_id, run.id)
-        push_run(context, run, self.run_url)
-
-    def _nodes(self) -> list[str] | None:
-        return check_nodes(self.output_nodes)
+def was_cancelled(run: "WorkflowRun") -> bool:
+    """Whether the run was cancelled."""
+    return run.status.value == "cancelled"
 
 
 def own_run_id(context: Context) -> str | None:
@@ -209,7 +261,7 @@ def own_run_id(context: Context) -> str | None:
 
 
 def patiently(act: "Callable[[], T]") -> "T":
-    """Look at a run, or cancel it, trying for as long as looks may fail.
+    """Poll a run, or cancel it, trying for as long as polls may fail.
 
     Raises:
         RetabError: What failed last.
@@ -221,7 +273,7 @@ def patiently(act: "Callable[[], T]") -> "T":
         except core.RetabError as error:
             if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
                 raise
-            time.sleep(_BETWEEN_LOOKS)  # noqa: TID251  nothing is being waited for meanwhile
+            time.sleep(_BETWEEN_TRIES)  # noqa: TID251  nothing is being waited for meanwhile
 
 
 def through_key_changes(hook: RetabHook, act: "Callable[[RetabClient], T]") -> "T":

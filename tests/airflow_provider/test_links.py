@@ -26,7 +26,9 @@ def test_worker_knows_the_link_when_the_task_has_deferred(connect, context, ti, 
     assert link == ti.xcoms["run_url"] == f"https://retab.example/wf_echo/{ti.xcoms['run_id']}"
 
 
-def test_there_is_no_link_without_a_run(connect, context, operator):
+def test_there_is_no_link_without_a_run(connect, context, operator, monkeypatch):
+    """There is no XCom then either."""
+    monkeypatch.setattr("airflow_provider.links.XCom.get_value", lambda *, ti_key, key: None)
     connect(password="")
     with refused(ConfigurationError, match="password"):
         operator.execute(context)

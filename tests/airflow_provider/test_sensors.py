@@ -248,5 +248,5 @@ def test_a_deferred_sensor_whose_time_is_over_in_an_outage_ends_with_a_sensor_ti
     emulator.post_faults([{"match": "GET /v1/workflows/runs*", "kind": "http_503", "times": 9999}])
     event = {"run_id": task.run_id, "status": "out_of_time"}
 
-    with pytest.raises(AirflowSensorTimeout, match="could not be looked at"):
+    with pytest.raises(AirflowSensorTimeout, match="could not be polled"):
         task.execute_complete(context, event=event, **deferred.value.kwargs)

@@ -343,7 +343,7 @@ def test_an_outage_ends_none_of_fifty_triggers(connect, start, emulator, monkeyp
     assert sorted(warned) == sorted(
         line
         for run_id in run_ids
-        for line in (f"Run {run_id} can be looked at again", f"Run {run_id} cannot be looked at")
+        for line in (f"Run {run_id} can be polled again", f"Run {run_id} cannot be polled")
     )
 
 
