@@ -75,7 +75,7 @@ unit: venvs ## The tests without hosts, in each environment; branch coverage of 
 
 unit-core:
 	$(call PYTEST,core) -m "not system" --numprocesses 3 --dist loadfile --cov --cov-report=term $(CORE_TESTS)
-	$(call PYTEST,core) -m "not system" tests/sweep/core
+	$(call PYTEST,core) -m "not system" tests/sweep/core tests/scale
 # All of these wait more than they work, so several at a time; the sweep does so by itself, in threads.
 unit-airflow:
 	$(call PYTEST,airflow) -m "not system" --numprocesses 4 --dist loadfile tests/airflow_provider

@@ -4,8 +4,10 @@ import json
 import logging
 import re
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import Connection
@@ -14,9 +16,12 @@ from airflow_provider._arguments import given
 from airflow_provider._core import core
 
 if TYPE_CHECKING:
+    from airflow_provider.hooks import RetabHook
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
-__all__ = ["Profile", "own_address", "own_machine", "read_profile", "warn_of_names"]
+__all__ = ["Profile", "own_address", "own_machine", "read_profile", "through_key_changes", "warn_of_names"]
+
+T = TypeVar("T")
 
 
 _log = logging.getLogger(__name__)
@@ -182,3 +187,21 @@ def _base_url_of(conf: Any) -> str:
     sections = ("api", "webserver")  # of Airflow 3, of Airflow 2
     addresses = (str(conf.get(name, "base_url", fallback="") or "") for name in sections)
     return next(filter(None, addresses), "")
+
+
+def through_key_changes(hook: "RetabHook", act: "Callable[[RetabClient], T]") -> "T":
+    """Do something that only reads, again with the connection read anew where its key is refused.
+
+    Raises:
+        AuthenticationError: The key is refused every time; the message names the connection.
+    """
+    refusals = core.policies.KeyRefusals()
+    while True:
+        try:
+            with hook.get_conn() as client:
+                return act(client)
+        except core.AuthenticationError as error:
+            pause = refusals.pause_after(time.monotonic(), is_changed=hook.has_another_key())
+            if pause is None:
+                raise hook.refused(error) from error
+            time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile

@@ -1,6 +1,5 @@
 """RunOwner: the operators that start a run, and own it whatever happens to them."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,9 +23,9 @@ from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear, Owned, Ownership
 from airflow_provider._outputs import check_output_path, find_place, write_outputs
 from airflow_provider._waiting.deadlines import Wait
-from airflow_provider._waiting.events import OUT_OF_TIME, RunEvent, failing_well, is_settled
+from airflow_provider._waiting.events import OUT_OF_TIME, RunEvent, failing_well, is_settled, own_run_id
 from airflow_provider._waiting.on_worker import wait_on_worker
-from airflow_provider._waiting.resume import RunWait, Step, own_run_id, was_cancelled
+from airflow_provider._waiting.resume import RunWait, Step, was_cancelled
 from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
 
@@ -37,16 +36,12 @@ if TYPE_CHECKING:
 class RunOwner(BaseOperator):
     """An operator that starts one run and waits for it, over its retries, crashes and deferrals.
 
-    A retry takes the run up that an earlier attempt started, or returns its outputs; a new run is started only if
-    that one ended in error or was cancelled.
-
-    Its attributes are arguments of each such operator, which ends its `__init__` with `check_waiting`. It consists of
-    a wait for the run and of what stops the run, which are made when they are first needed: templates are rendered
-    by then.
+    Its attributes are arguments of each such operator, which ends its `__init__` with `check_waiting`. It has a wait
+    for the run and what stops the run, made when they are first needed, when templates are rendered.
     """
 
-    # An input that ends in .json or .sql is an input, not the name of a template.
     template_ext: Sequence[str] = ()
+    """None: an input that ends in .json or .sql is an input, not the name of a template."""
     operator_extra_links = (RetabRunLink(),)
     ui_color = "#e5e0fb"
     may_start_again = False
@@ -144,8 +139,8 @@ class RunOwner(BaseOperator):
         """
         wait = Wait(**clocks)
         with failing_well():
-            self._stopper.run_id = run_id = run_id or own_run_id(context)
-            outcome = RunEvent.read(event, run_id=run_id)
+            self._stopper.run_id = run_id or own_run_id(context)
+            outcome = RunEvent.read(event, run_id=self._stopper.run_id)
             with self.hook.get_conn() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
                 run = resumed.run
@@ -161,19 +156,13 @@ class RunOwner(BaseOperator):
         """Resume; where Airflow itself ended the deferral, poll the run and cancel it if its time is over."""
         if next_method == "__fail__":
             with failing_well():
-                run = self._stopper.settled_after_all(context, str((next_kwargs or {}).get("error")))
-                if run is not None:
+                if (run := self._stopper.settled_after_all(context, next_kwargs or {})) is not None:
                     return self._finish(context, run)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """Cancel the run, if Retab answers at once: Airflow ends the process 5 s after this begins."""
         self._stopper.kill(self._context)
-
-    @property
-    def _is_written(self) -> bool:
-        """Whether the outputs go to a place; a template that comes out empty names none."""
-        return self.output_path is not None and self.output_path != ""
 
     def _begin(self, client: "RetabClient", context: Context) -> Owned:
         hook, stopper = self.hook, self._stopper
@@ -192,12 +181,10 @@ class RunOwner(BaseOperator):
     def _see_through(
         self, client: "RetabClient", context: Context, owned: Owned, wait: Wait
     ) -> dict[str, Any]:
-        run = owned.run
-        if is_settled(run, self.on_review):
-            run = client.get_run(run.id, output_nodes=self._waiting.nodes)
-        elif self.defer_after or not self.deferrable:
-            until = time.time() + self.defer_after if self.deferrable else None
-            run, wait = wait_on_worker(self._waiting, self._stopper, context, run, wait, until=until)
+        seconds = self.defer_after if self.deferrable else None
+        run, wait = wait_on_worker(
+            client, self._waiting, self._stopper, owned.run, wait, context=context, seconds=seconds
+        )
         if owned.reattached and was_cancelled(run):
             return self._start_anew(context, run, wait)
         if is_settled(run, self.on_review):
@@ -220,16 +207,18 @@ class RunOwner(BaseOperator):
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         self._stopper.stop_if_killed()
         outputs = self._waiting.finish(context, run)
-        return write_outputs(self.output_path, outputs, run) if self._is_written else outputs
+        return write_outputs(self.output_path, outputs, run) if _is_place(self.output_path) else outputs
 
     def _check_rendered(self, wait: Wait) -> None:
         """Refuse before the run exists what would fail once it does."""
-        check_nodes(self.output_nodes)
-        if self._is_written:
+        if _is_place(self.output_path):
             find_place(self.output_path)
-        check_text(retab_conn_id=self.retab_conn_id)
-        _, kwargs = self._deferral("run", wait).trigger.serialize()
-        json.dumps(kwargs)
+        self._waiting.check(wait)
+
+
+def _is_place(output_path: Any) -> bool:
+    """Whether outputs go to it; a template that comes out empty names none."""
+    return output_path is not None and output_path != ""
 
 
 def check_waiting(task: RunOwner) -> None:

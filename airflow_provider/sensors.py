@@ -26,10 +26,11 @@ from airflow_provider._arguments import (
     check_seconds,
     check_text,
 )
+from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait, moment_after
-from airflow_provider._waiting.events import RunEvent, failing_well, is_settled
-from airflow_provider._waiting.resume import RunWait, Step, own_run_id, through_key_changes
+from airflow_provider._waiting.events import RunEvent, failing_well, is_settled, own_run_id
+from airflow_provider._waiting.resume import RunWait, Step
 from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
 
@@ -107,7 +108,7 @@ class RetabRunSensor(BaseSensorOperator):
             return super().execute(context)
         # Airflow's sensors count every second, those in which a human is asked as well.
         wait = Wait(strict_deadline=moment_after(self._limit[0]))
-        with self._failing_softly(), failing_well():
+        with _failing_softly(self), failing_well():
             run = self._poll_run()
             if run is not None and is_settled(run, self.on_review):
                 return self._finish(context, run)
@@ -150,22 +151,8 @@ class RetabRunSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; `never_fail` counts here as well, of which Airflow 2 knows nothing once a sensor was deferred."""
-        with self._failing_softly():
+        with _failing_softly(self):
             return super().resume_execution(next_method, next_kwargs, context)
-
-    @contextmanager
-    def _failing_softly(self) -> Iterator[None]:
-        """Skip where the author wants no failure, as Airflow does around `poke`."""
-        try:
-            yield
-        except AirflowSkipException:
-            raise
-        except Exception as error:
-            is_end = isinstance(error, AirflowFailException | AirflowSensorTimeout)
-            if self.never_fail or (self.soft_fail and is_end):
-                told = "soft_fail" if self.soft_fail else "never_fail"
-                raise AirflowSkipException(f"Skipping due to {told} is set to True: {error}") from error
-            raise
 
     def _too_late(self, what: str) -> Exception:
         seconds, name = self._limit
@@ -231,3 +218,18 @@ class RetabRunSensor(BaseSensorOperator):
         if state != self._pushed:
             self._waiting.push(context, run)
             self._pushed = state
+
+
+@contextmanager
+def _failing_softly(sensor: BaseSensorOperator) -> Iterator[None]:
+    """Skip where the author wants no failure, as Airflow does around `poke`."""
+    try:
+        yield
+    except AirflowSkipException:
+        raise
+    except Exception as error:
+        is_end = isinstance(error, AirflowFailException | AirflowSensorTimeout)
+        if sensor.never_fail or (sensor.soft_fail and is_end):
+            setting = "soft_fail" if sensor.soft_fail else "never_fail"
+            raise AirflowSkipException(f"Skipping due to {setting} is set to True: {error}") from error
+        raise

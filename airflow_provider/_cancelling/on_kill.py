@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context
 
 from airflow_provider._cancelling.cancel import cancel_in_time, cancel_unheard_of, cancel_unless_reviewed
+from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
 from airflow_provider._create_once.ownership import Owned, Ownership
 from airflow_provider._state.attempts import kept_run_id
-from airflow_provider._waiting.events import is_settled
-from airflow_provider._waiting.resume import RunWait, log, own_run_id, patiently, through_key_changes
+from airflow_provider._waiting.events import is_settled, own_run_id
+from airflow_provider._waiting.resume import RunWait, log, patiently
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, WaitTimeoutError, WorkflowRun
@@ -140,21 +141,22 @@ class RunStopper:
         self._waiting.push(context, last)
         raise self.timed_out(client, last, is_strict=False) from error
 
-    def settled_after_all(self, context: Context, error: str) -> "WorkflowRun | None":
+    def settled_after_all(self, context: Context, failure: dict[str, Any]) -> "WorkflowRun | None":
         """Return a run that has settled although Airflow ended its deferral; None where it goes on, or is cancelled.
 
         Args:
             context: The task's.
-            error: Why Airflow ended the deferral.
+            failure: What Airflow resumes the task with; why it ended the deferral.
         """
-        self.run_id, is_late = own_run_id(context) or kept_run_id(context), "timeout" in error.lower()
+        self.run_id = own_run_id(context) or kept_run_id(context)
+        is_late = "timeout" in str(failure.get("error")).lower()
         if self.run_id is None:
             return None
         with self._hook.get_conn() as client:
             try:
                 run = self._seen(client, self.run_id, is_late=is_late)
-            except core.RetabError as failure:
-                log.warning("Run %s may go on, it could not be polled: %s", self.run_id, failure)
+            except core.RetabError as error:
+                log.warning("Run %s may go on, it could not be polled: %s", self.run_id, error)
                 return None
             if is_settled(run, self._waiting.on_review):
                 return run

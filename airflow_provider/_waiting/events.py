@@ -151,6 +151,13 @@ def push_state(context: Context, status: str, nodes: Sequence[str]) -> None:
     context["ti"].xcom_push(key="waiting_for_node_ids", value=list(nodes))
 
 
+def own_run_id(context: Context) -> str | None:
+    """Return the run id that this task left as an XCom before it deferred."""
+    ti = context["ti"]
+    run_id: str | None = ti.xcom_pull(task_ids=ti.task_id, key="run_id", map_indexes=ti.map_index)
+    return run_id
+
+
 def conclude(run: "WorkflowRun", on_review: OnReview) -> dict[str, Any]:
     """End the task as its run did.
 

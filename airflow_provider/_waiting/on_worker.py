@@ -8,37 +8,45 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider._cancelling.on_kill import RunStopper
+from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Sight, Wait
 from airflow_provider._waiting.events import is_settled, log_outage, poll_policy
-from airflow_provider._waiting.resume import RunWait, log, through_key_changes
+from airflow_provider._waiting.resume import RunWait, log
 
 if TYPE_CHECKING:
     from retab_orchestration import ApiError, RetabClient, WorkflowRun
 
 
 def wait_on_worker(
+    client: "RetabClient",
     waiting: RunWait,
     stopper: RunStopper,
-    context: Context,
     run: "WorkflowRun",
     wait: Wait,
     *,
-    until: float | None,
+    context: Context,
+    seconds: float | None,
 ) -> tuple["WorkflowRun", Wait]:
-    """Wait on the worker; return the run, and the wait with its clock as it is then.
+    """Wait on the worker, if at all; return the run, and the wait with its clock as it is then.
 
     Args:
+        client: The account.
         waiting: What to ask for.
         stopper: Ends a run whose time is over.
-        context: The task's.
         run: The run, as it was seen a moment ago.
         wait: The wait when this begins.
-        until: When to defer, seconds since the epoch; None waits for the end here.
+        context: The task's.
+        seconds: After how many to defer; None waits for the end here.
 
     Raises:
         WaitTimeoutError: The time is over; the message says what became of the run.
     """
+    if is_settled(run, waiting.on_review):
+        return client.get_run(run.id, output_nodes=waiting.nodes), wait
+    if seconds == 0:
+        return run, wait
+    until = None if seconds is None else time.time() + seconds
     here = _Here(run, wait, partial(waiting.push, context))
     while True:
         try:

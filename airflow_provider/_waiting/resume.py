@@ -1,5 +1,6 @@
 """RunWait: what every task does alike with the run it waits for: defer, resume, leave XComs, end as the run did."""
 
+import json
 import logging
 import time
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider._arguments import OnReview, check_nodes
+from airflow_provider._arguments import OnReview, check_nodes, check_text
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import (
@@ -153,6 +154,13 @@ class RunWait:
         """
         return check_nodes(self._output_nodes)
 
+    def check(self, wait: Wait) -> None:
+        """Refuse what no deferral could be made of."""
+        check_nodes(self._output_nodes)
+        check_text(retab_conn_id=self.hook.retab_conn_id)
+        _, kwargs = self.deferral("run", wait).trigger.serialize()
+        json.dumps(kwargs)
+
     def push(self, context: Context, run: "WorkflowRun") -> None:
         """Leave the run's ids and state as XComs."""
         self.run_url = self.hook.run_url(run.workflow_id or self._workflow_id, run.id)
@@ -253,13 +261,6 @@ def was_cancelled(run: "WorkflowRun") -> bool:
     return run.status.value == "cancelled"
 
 
-def own_run_id(context: Context) -> str | None:
-    """Return the run id that this task left as an XCom before it deferred."""
-    ti = context["ti"]
-    run_id: str | None = ti.xcom_pull(task_ids=ti.task_id, key="run_id", map_indexes=ti.map_index)
-    return run_id
-
-
 def patiently(act: "Callable[[], T]") -> "T":
     """Poll a run, or cancel it, trying for as long as polls may fail.
 
@@ -274,21 +275,3 @@ def patiently(act: "Callable[[], T]") -> "T":
             if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
                 raise
             time.sleep(_BETWEEN_TRIES)  # noqa: TID251  nothing is being waited for meanwhile
-
-
-def through_key_changes(hook: RetabHook, act: "Callable[[RetabClient], T]") -> "T":
-    """Do something that only reads, again with the connection read anew where its key is refused.
-
-    Raises:
-        AuthenticationError: The key is refused every time; the message names the connection.
-    """
-    refusals = core.policies.KeyRefusals()
-    while True:
-        try:
-            with hook.get_conn() as client:
-                return act(client)
-        except core.AuthenticationError as error:
-            pause = refusals.pause_after(time.monotonic(), is_changed=hook.has_another_key())
-            if pause is None:
-                raise hook.refused(error) from error
-            time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile

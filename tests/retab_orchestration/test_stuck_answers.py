@@ -262,15 +262,17 @@ def flooding(piece):
 
 @pytest.mark.parametrize("piece", [b"HTTP/1.1 100 \r\n\r\n", b"1\r\n \r\n"], ids=["1xx", "chunks"])
 def test_a_flood_of_tiny_parts_lets_the_loop_go_on(piece):
+    """Counted in the loop's own processor time, which other processes take nothing of."""
+
     async def main(url):
         async with AsyncRetabClient("k", url, timeout=1, retry=RetryPolicy(attempts=1), **OPTIONS) as client:
             await client.get_run("run_1", outputs=False)
             asking = asyncio.create_task(client.get_run("run_1", outputs=False))
             lags = []
             while not asking.done():
-                began = time.monotonic()
+                began = time.thread_time()
                 await asyncio.sleep(0.001)
-                lags.append(time.monotonic() - began)
+                lags.append(time.thread_time() - began)
             await asyncio.gather(asking, return_exceptions=True)
             return lags, asking.exception()
 

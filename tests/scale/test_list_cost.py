@@ -1,6 +1,7 @@
 """What thousands of waits cost, in requests and bytes, next to polling each run by itself: counted, in virtual time."""
 
 import asyncio
+import functools
 import itertools
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from retab_orchestration._polling.list_poll import ListCost
 from retab_orchestration._polling.wait import Wait, WaitOptions
 from retab_orchestration.models import RunStatus
 from tests.retab_orchestration.conftest import ok
+from tests.retab_orchestration.fake_runtime import Clock
 from tests.retab_orchestration.test_watch import World
 from tests.retab_orchestration.virtual_loop import SharedFakeRuntime
 
@@ -149,8 +151,8 @@ class Cost:
         return sum(self.requests.values()) * 32 * 1024 + self.bytes
 
 
-def spent(world, count, seconds, since=0.0, poll=STEADY):
-    """Let so many wait for so long and return what that has cost from a moment on."""
+def spent(world, count, seconds, poll=STEADY):
+    """Let so many wait for so long; the answers are in the log of the account."""
     world.runtime.grow(count)
 
     async def everyone():
@@ -165,8 +167,20 @@ def spent(world, count, seconds, since=0.0, poll=STEADY):
         await asyncio.gather(*waits, return_exceptions=True)
 
     world.run(everyone())
-    found = [(kind, size) for at, kind, size in world.runtime.log if at >= since]
-    return Cost(Counter(kind for kind, _ in found), sum(size for _, size in found))
+
+
+@functools.cache
+def log_of(kind, body, count, seconds):
+    """Return the answers that so many who wait for so long are given: several tests read the same."""
+    world = world_of(kind, body)
+    spent(world, count, seconds)
+    return tuple(world.runtime.log)
+
+
+def shared(kind, body, count, seconds, since=0.0):
+    """Return what waits that share the list have cost from a moment on."""
+    found = [(what, size) for at, what, size in log_of(kind, body, count, seconds) if at >= since]
+    return Cost(Counter(what for what, _ in found), sum(size for _, size in found))
 
 
 def alone(body, count, seconds, since=0.0, poll=STEADY):
@@ -186,8 +200,8 @@ def alone(body, count, seconds, since=0.0, poll=STEADY):
     return Cost(Counter(run=count * polls), count * polls * body)
 
 
-def world_of(clock, kind, body):
-    world = World(clock, runtime=kind)
+def world_of(kind, body):
+    world = World(Clock(), runtime=kind)
     world.runtime.body = body
     return world
 
@@ -205,46 +219,44 @@ def world_of(clock, kind, body):
         (Lags, 8_000),
     ],
 )
-def test_five_thousand_waits_never_cost_more_than_each_by_itself(clock, kind, body):
-    shared, single = spent(world_of(clock, kind, body), 5_000, 60), alone(body, 5_000, 60)
+def test_five_thousand_waits_never_cost_more_than_each_by_itself(kind, body):
+    cost, single = shared(kind, body, 5_000, 60), alone(body, 5_000, 60)
 
-    assert shared.total <= single.total
-    assert sum(shared.requests.values()) <= sum(single.requests.values())
-    assert shared.requests["page"] > 0
+    assert cost.total <= single.total
+    assert sum(cost.requests.values()) <= sum(single.requests.values())
+    assert cost.requests["page"] > 0
 
 
 @pytest.mark.parametrize(
     ("kind", "body"),
     [(Fleet, 400), (Fleet, 8_000), (Slow, 400), (Hiccups, 16_000), (Fails, 400), (Lags, 16_000)],
 )
-def test_twenty_thousand_waits_never_cost_more_than_each_by_itself(clock, kind, body):
-    shared, single = spent(world_of(clock, kind, body), 20_000, 25), alone(body, 20_000, 25)
+def test_twenty_thousand_waits_never_cost_more_than_each_by_itself(kind, body):
+    cost, single = shared(kind, body, 20_000, 25), alone(body, 20_000, 25)
 
-    assert shared.total <= single.total
-    assert sum(shared.requests.values()) <= sum(single.requests.values())
-    assert shared.requests["page"] > 0
+    assert cost.total <= single.total
+    assert sum(cost.requests.values()) <= sum(single.requests.values())
+    assert cost.requests["page"] > 0
 
 
 @pytest.mark.parametrize(
     ("kind", "body"),
     [(Fleet, 400), (Fleet, 8_000), (Fleet, 16_000), (Fails, 400), (Fails, 8_000), (Lags, 8_000)],
 )
-def test_a_list_that_answers_is_not_left_and_hardly_a_run_is_polled_by_itself(clock, kind, body):
-    world = world_of(clock, kind, body)
+def test_a_list_that_answers_is_not_left_and_hardly_a_run_is_polled_by_itself(kind, body):
+    cost, single = shared(kind, body, 5_000, 60, since=20), alone(body, 5_000, 60, since=20)
 
-    shared, single = spent(world, 5_000, 60, since=20), alone(body, 5_000, 60, since=20)
-
-    assert shared.requests["run"] <= 0.02 * single.requests["run"]
+    assert cost.requests["run"] <= 0.02 * single.requests["run"]
     # A page holds a hundred rows, or 256 KiB of them.
-    assert shared.requests["page"] <= 1.3 * single.requests["run"] / min(100, 256 * 1024 // body)
+    assert cost.requests["page"] <= 1.3 * single.requests["run"] / min(100, 256 * 1024 // body)
 
 
-def test_one_silence_does_not_turn_the_list_into_single_polls(clock):
+def test_one_silence_does_not_turn_the_list_into_single_polls():
     class Stops(Fleet):
         def seconds_of_page(self):
             return 8.0 if self.pages == 300 else self.page_takes
 
-    world = world_of(clock, Stops, 8_000)
+    world = world_of(Stops, 8_000)
 
     spent(world, 5_000, 60)
 
@@ -261,9 +273,9 @@ def _pages(world):
     return [each for each in world.runtime.log if each[1] == "page"]
 
 
-def test_who_begins_while_others_wait_finds_the_list_worth_it_at_once(clock):
+def test_who_begins_while_others_wait_finds_the_list_worth_it_at_once():
     """The first hundred are the oldest of five thousand: the list pays for them only once all are waited for."""
-    world = world_of(clock, Fleet, 8_000)
+    world = world_of(Fleet, 8_000)
     world.runtime.grow(5_000)
 
     async def everyone():
@@ -292,9 +304,9 @@ def test_who_begins_while_others_wait_finds_the_list_worth_it_at_once(clock):
     assert 5 * 150 <= steady["page"] <= 6 * 170
 
 
-def test_who_begins_while_the_list_is_read_is_told_by_it_as_well(clock):
+def test_who_begins_while_the_list_is_read_is_told_by_it_as_well():
     """The oldest half is waited for first, so that a poll of the list begins with runs that nobody waits for yet."""
-    world = world_of(clock, Fleet, 8_000)
+    world = world_of(Fleet, 8_000)
     world.runtime.page_takes = 0.1
     world.runtime.grow(5_000)
 
