@@ -35,8 +35,7 @@ PARTS :=
 QUICK :=
 
 .PHONY: help demo test check lint types unit hostile system crash bench sdks sdk-venvs venvs pins wheel release-check clean \
-	unit-core unit-airflow unit-airflow-floor unit-prefect system-prefect system-prefect-killed system-prefect-once \
-	system-prefect-rest \
+	unit-core unit-airflow unit-airflow-floor unit-prefect system-airflow system-prefect \
 	hostile-core hostile-airflow hostile-prefect
 
 FIRST := ^(demo|test|check|bench|docs):
@@ -94,26 +93,21 @@ hostile-core hostile-airflow hostile-prefect: hostile-%:
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
-	@$(MAKE) system-prefect
+	@$(MAKE) $(call AT_ONCE,2) system-airflow system-prefect
+
+# Tasks and flows wait more than they work, so both hosts at a time; of three at a time, one was seen to wait a minute
+# for the lock of its database.
+system-airflow: $(call BUILT,airflow airflow-floor)
 	@# One Airflow for both; what it consists of is killed last.
 	$(call PYTEST,airflow) -m system tests/system/airflow tests/crash/airflow
 	$(call PYTEST,airflow-floor) -m system tests/system/airflow_floor
 
-# Flows wait more than they work, so two servers at a time, each with about a third of the tests; with three one was
-# seen to wait a minute for the lock of its database.
 PREFECT_TESTS := tests/system/prefect
 PREFECT_KILLED := tests/crash/prefect $(PREFECT_TESTS)/test_secrets.py
-PREFECT_ONCE := $(PREFECT_TESTS)/test_one_run.py $(PREFECT_TESTS)/test_two_processes.py
-PREFECT_REST := $(filter-out $(PREFECT_KILLED) $(PREFECT_ONCE),$(wildcard $(PREFECT_TESTS)/test_*.py)) tests/prefect_collection
+PREFECT_REST := $(filter-out $(PREFECT_KILLED),$(wildcard $(PREFECT_TESTS)/test_*.py)) tests/prefect_collection
 system-prefect: $(call BUILT,prefect)
-	@$(MAKE) $(call AT_ONCE,2) system-prefect-killed system-prefect-rest system-prefect-once
-
-system-prefect-killed:
-	$(call PYTEST,prefect) -m system $(PREFECT_KILLED)
-system-prefect-once:
-	$(call PYTEST,prefect) -m system $(PREFECT_ONCE)
-system-prefect-rest:
 	$(call PYTEST,prefect) -m system $(PREFECT_REST)
+	$(call PYTEST,prefect) -m system $(PREFECT_KILLED)
 
 crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
 	@rm -rf $(CRASH_RESULTS)

@@ -208,7 +208,7 @@ def test_it_is_refused_before_the_run_exists(context, operator, given, error, ad
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
 def test_unknown_run_is_waited_for_by_no_sensor(context, execute, mode):
     with refused(NotFoundError, match="run_nowhere"):
-        execute(RetabRunSensor(task_id="run", run_id="run_nowhere", poke_interval=0.01, **mode))
+        execute(RetabRunSensor(task_id="run", run_id="run_nowhere", poke_interval=0.5, **mode))
 
 
 def test_empty_file_is_refused(context, tmp_path):

@@ -179,7 +179,7 @@ def test_strict_deadline_passes_in_review_too(connect, start_review, monkeypatch
 
 
 def test_unknown_run_fires_a_failure(connect, fire):
-    [event] = fire(RetabRunTrigger("run_nowhere", poll_interval=0.1))
+    [event] = fire(RetabRunTrigger("run_nowhere", poll_interval=0.5))
 
     assert event["status"] == "wait_failed"
     assert "404" in event["message"]
