@@ -15,7 +15,7 @@ __all__ = ["RunFilter", "RunFilters"]
 
 
 class RunFilter(TypedDict, total=False):
-    """What a list of runs may be narrowed to, ordered by and paged with; None is as good as not given.
+    """What a list of runs may be narrowed to, ordered by and paged with; None is the same as no value.
 
     Attributes:
         workflow_id: Runs of this workflow only.

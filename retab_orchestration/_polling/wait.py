@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_callback, checked_choice, checked_seconds
 from retab_orchestration._polling.resuming import Resuming
-from retab_orchestration._transport.session import PASSING
+from retab_orchestration._transport.session import TRANSIENT
 from retab_orchestration.models import RunStatus, WorkflowRun, WorkflowTestRun
 from retab_orchestration.policies import ErrorBudget, PollPolicy, Trouble
 
@@ -252,4 +252,4 @@ def trouble_of(error: errors.ApiError, *, is_known: bool) -> Trouble | None:
         is_gateways = is_known and isinstance(error, errors.UnsupportedRouteError)
         return Trouble.OUTAGE if is_gateways else Trouble.MISSING
     never_said = type(error) in _NEVER_SAID and is_known
-    return Trouble.OUTAGE if never_said or isinstance(error, PASSING) else None
+    return Trouble.OUTAGE if never_said or isinstance(error, TRANSIENT) else None

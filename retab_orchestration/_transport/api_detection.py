@@ -1,4 +1,4 @@
-"""Finding out, once per server and key and with reads only, which routes and which header a server takes."""
+"""Detecting, once per server and key and with requests that only read, which routes and which header a server takes."""
 
 import copy
 from typing import Any
@@ -7,17 +7,17 @@ from retab_orchestration import errors
 from retab_orchestration._endpoints import current, shared
 from retab_orchestration._endpoints.filters import RunFilters
 from retab_orchestration._http import Call
-from retab_orchestration._transport.sending import Dialect, Header, Sender
+from retab_orchestration._transport.sending import Header, Sender, ServerApi
 
-__all__ = ["Dialects"]
+__all__ = ["ApiDetection"]
 
 # By server and key, for as long as the process lives: a wait of days asks once.
-_found: dict[tuple[str, str, str], Dialect] = {}
+_found: dict[tuple[str, str, str], ServerApi] = {}
 _failures: dict[tuple[str, str, str], tuple[float, errors.ApiError]] = {}
 
 
-class Dialects:
-    """What the server of one account speaks."""
+class ApiDetection:
+    """Detects the routes and the header of the server of one account."""
 
     __slots__ = ("_key", "_sender")
 
@@ -26,23 +26,23 @@ class Dialects:
         settings = sender.settings
         self._key = settings.account, settings.api, settings.auth
 
-    async def get(self, attempts: int | None = None) -> Dialect:
-        """Return it, asking the server the first time.
+    async def get(self, attempts: int | None = None) -> ServerApi:
+        """Return the routes and the header, asking the server the first time.
 
         Args:
             attempts: How often to ask a server that does not answer; None leaves it to the account's setting.
         """
         settings = self._sender.settings
         if settings.api != "auto" and settings.auth != "auto":
-            return Dialect(settings.api, settings.auth)
+            return ServerApi(settings.api, settings.auth)
         return _found.get(self._key) or await self._find_out(attempts or self._sender.retry.attempts)
 
     def forget(self) -> None:
-        """Ask again the next time: the server does not speak like that any more."""
+        """Ask the server again the next time, because its routes or its header have changed."""
         _found.pop(self._key, None)
 
-    async def _find_out(self, attempts: int) -> Dialect:
-        """Ask once for everybody who wants to know at this moment; they share a failure as well."""
+    async def _find_out(self, attempts: int) -> ServerApi:
+        """Ask once for all callers of this moment; they share a failure as well."""
         asked = self._sender.runtime.now()
         async with self._sender.runtime.lock(self._sender.settings.account, self._sender.seconds_left()):
             failed_at, failure = _failures.get(self._key, (asked, None))
@@ -56,26 +56,26 @@ class Dialects:
                     raise
             return _found[self._key]
 
-    async def _probe(self, attempts: int) -> Dialect:
-        """Find out, with reads only, what the server speaks.
+    async def _probe(self, attempts: int) -> ServerApi:
+        """Detect the routes and the header with requests that only read.
 
         The steps of the whole organisation are a route that only current servers have. Where a classic server says that
         it has no such route, that says nothing about the key: the run list, which every server has, settles the header.
-        It has to say so again after that: a gateway may not know a route for a moment, and who takes that for a classic
-        server does not look for a run before creating it.
+        It has to say so again after that: a gateway may not know a route for a moment, and no run is searched for
+        before its create on a server that is taken for a classic one.
         """
         steps, runs = current.probe(), shared.list_runs(RunFilters.read(limit=1), "classic")
         if self._sender.settings.api != "auto":
             auth = await self._accepted(runs if self._sender.settings.api == "classic" else steps, attempts)
-            return Dialect(self._sender.settings.api, auth)
+            return ServerApi(self._sender.settings.api, auth)
         try:
-            return Dialect("current", await self._accepted(steps, attempts))
+            return ServerApi("current", await self._accepted(steps, attempts))
         except (errors.NotFoundError, errors.RequestRejectedError):
             auth = await self._accepted(runs, attempts)
         try:
-            return Dialect("current", await self._accepted(steps, attempts))
+            return ServerApi("current", await self._accepted(steps, attempts))
         except (errors.NotFoundError, errors.RequestRejectedError):
-            return Dialect("classic", auth)
+            return ServerApi("classic", auth)
 
     async def _accepted(self, call: Call[Any], attempts: int) -> Header:
         """Return the header with which the server takes the key: Bearer first, on 401 once more with Api-Key."""
@@ -84,7 +84,7 @@ class Dialects:
         )
         for header in tried:
             try:
-                await self._sender.repeat(call, Dialect("current", header), attempts)
+                await self._sender.repeat(call, ServerApi("current", header), attempts)
             except errors.PermissionDeniedError:
                 return header  # the key is known, it may only not read this
             except errors.AuthenticationError:

@@ -19,7 +19,7 @@ from retab_orchestration.models._reading import TooManyPartsError, at_most
 from retab_orchestration.policies import RetryPolicy
 from retab_orchestration.settings import Settings
 
-__all__ = ["PASSING", "Dialect", "Header", "Sender"]
+__all__ = ["TRANSIENT", "Header", "Sender", "ServerApi"]
 
 T = TypeVar("T")
 
@@ -37,25 +37,25 @@ _FEWEST_PARTS = 10_000
 # Seconds that a request has where there are none left: it fails, as one that is too late.
 _MOMENT = 0.001
 
-PASSING = (
+TRANSIENT = (
     errors.ApiConnectionError,
     errors.RateLimitedError,
     errors.ServerError,
     errors.UnreadableAnswerError,
 )
-"""What may be gone when the same thing is asked again."""
+"""Errors that the same request may not have when it is sent again."""
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """What a server was found to speak."""
+class ServerApi:
+    """The routes that a server has, and the header that it takes the key in."""
 
-    api: RouteFamily
+    family: RouteFamily
     auth: Header
 
 
 class Sender:
-    """Sends calls in a given dialect, and again where that does no harm.
+    """Sends calls to a server of given routes, and again where that does no harm.
 
     Args:
         runtime: The network and the clocks.
@@ -74,7 +74,7 @@ class Sender:
         self.retry = retry
         self.until = until
 
-    async def repeat(self, call: Call[T], dialect: Dialect, attempts: int | None = None) -> T:
+    async def repeat(self, call: Call[T], api: ServerApi, attempts: int | None = None) -> T:
         """Send a call until it is answered or its attempts are used up.
 
         Raises:
@@ -90,7 +90,7 @@ class Sender:
             reraise=True,
         )
         try:
-            return cast("T", await retrying(self.send, call, dialect))
+            return cast("T", await retrying(self.send, call, api))
         except errors.ApiError as error:
             if not call.creates or not _leaves_open(error):
                 raise
@@ -120,10 +120,10 @@ class Sender:
         """Return how long it may take until the last answer is there."""
         return math.inf if self.until is None else max(0.0, self.until - self.runtime.now())
 
-    async def send(self, call: Call[T], dialect: Dialect) -> T:
+    async def send(self, call: Call[T], api: ServerApi) -> T:
         """Send a call once and read its answer."""
         key = self.settings.api_key
-        header = {"Authorization": f"Bearer {key}"} if dialect.auth == "bearer" else {"Api-Key": key}
+        header = {"Authorization": f"Bearer {key}"} if api.auth == "bearer" else {"Api-Key": key}
         request = call.request
         if self.until is not None:
             request = replace(request, timeout=max(self.seconds_left(), _MOMENT))
@@ -201,7 +201,7 @@ def _may_repeat(call: Call[Any], error: BaseException, patience: float) -> bool:
         return True
     if call.creates and not call.is_command:
         return isinstance(error, errors.ApiConnectionError) and not error.sent
-    return isinstance(error, PASSING)
+    return isinstance(error, TRANSIENT)
 
 
 def _leaves_open(error: errors.ApiError) -> bool:

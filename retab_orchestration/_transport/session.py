@@ -7,13 +7,13 @@ from retab_orchestration import errors
 from retab_orchestration._endpoints import current
 from retab_orchestration._http import Call, Runtime
 from retab_orchestration._texts import kind_of
-from retab_orchestration._transport.api_detection import Dialects
-from retab_orchestration._transport.sending import PASSING, Sender
+from retab_orchestration._transport.api_detection import ApiDetection
+from retab_orchestration._transport.sending import TRANSIENT, Sender
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.policies import RetryPolicy
 from retab_orchestration.settings import Settings
 
-__all__ = ["PASSING", "Session"]
+__all__ = ["TRANSIENT", "Session"]
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class Session:
         until: When the last answer has to be there, on the runtime's clock; None for no such time.
     """
 
-    __slots__ = ("_dialects", "_sender", "runtime", "settings", "tests_word")
+    __slots__ = ("_detection", "_sender", "runtime", "settings", "tests_word")
 
     def __init__(
         self, runtime: Runtime, settings: Settings, retry: RetryPolicy, until: float | None = None
@@ -39,7 +39,7 @@ class Session:
         self.settings = settings
         self.tests_word: current.TestsWord = "evals"
         self._sender = Sender(runtime, settings, retry, until)
-        self._dialects = Dialects(self._sender)
+        self._detection = ApiDetection(self._sender)
 
     @property
     def retry(self) -> RetryPolicy:
@@ -57,12 +57,12 @@ class Session:
         return Session(self.runtime, self.settings, self.retry, self.runtime.now() + seconds)
 
     async def family(self, attempts: int | None = None) -> RouteFamily:
-        """Return the route family to use, asking the server the first time if it is to be found out.
+        """Return the route family to use, asking the server the first time if it is to be detected.
 
         Args:
             attempts: How often to ask a server that does not answer; None leaves it to the account's setting.
         """
-        return (await self._dialects.get(attempts)).api
+        return (await self._detection.get(attempts)).family
 
     async def exchange(self, call: Call[T]) -> T:
         """Send a call until it is answered or its retries are used up.
@@ -74,32 +74,32 @@ class Session:
             ApiError: Anything else that went wrong.
         """
         try:
-            return await self._sender.repeat(call, await self._dialects.get())
+            return await self._sender.repeat(call, await self._detection.get())
         except errors.AuthenticationError:
-            self._dialects.forget()  # the server may take another header by now
+            self._detection.forget()  # the server may take another header by now
             raise
 
     async def exchange_once(self, call: Call[T], *, seconds: float | None = None) -> T:
-        """Send a call that may be repeated, without repeating it: for a wait, which looks again anyway.
+        """Send a call that may be repeated, without repeating it: for a wait, which polls again anyway.
 
         Args:
             call: What to send.
-            seconds: How long it may take, with finding out what the server speaks; None leaves it to the account's
+            seconds: How long it may take, with detecting the routes; None leaves it to the account's
                 setting.
         """
-        sender, dialects = self._sender, self._dialects
+        sender, detection = self._sender, self._detection
         if seconds is not None:
             sender = Sender(self.runtime, self.settings, sender.retry, self.runtime.now() + seconds)
-            dialects = Dialects(sender)
-        return await sender.send(call, await dialects.get(attempts=1))
+            detection = ApiDetection(sender)
+        return await sender.send(call, await detection.get(attempts=1))
 
     async def family_anew(self) -> RouteFamily:
         """Return the route family after asking the server again: it does not know a route that it had."""
-        self._dialects.forget()
+        self._detection.forget()
         return await self.family()
 
     async def in_routes(self, work: Callable[[RouteFamily], Awaitable[T]]) -> T:
-        """Do what is done otherwise on classic routes; where they are gone, the server may have current ones by now.
+        """Run what depends on the routes; where classic ones are gone, once more on current ones.
 
         Nobody asks whether current ones are gone: a gateway may say so, and who believes it finds no run by its tags.
         """

@@ -7,7 +7,7 @@ from retab_orchestration.emulator.documents import File, decode_base64, read_fil
 from retab_orchestration.emulator.engine import Run, Step, View
 from retab_orchestration.emulator.handles import input_handles, output_handles
 from retab_orchestration.emulator.routing import Route
-from retab_orchestration.emulator.state import ORGANIZATION, State
+from retab_orchestration.emulator.state import ORGANIZATION_ID, State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment
 
 __all__ = ["ROUTES", "run_body", "step_body"]
@@ -19,7 +19,7 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
         "id": run.id,
         "workflow_id": run.workflow.id,
         "workflow_name": run.workflow.name,
-        "organization_id": ORGANIZATION,
+        "organization_id": ORGANIZATION_ID,
         "config_snapshot_id": run.workflow.version_id.replace("ver_", "snap_"),
         "dataset_id": None,
         "status": view.status,
@@ -52,7 +52,7 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
     error = step.error or {}
     return {
         "run_id": run.id,
-        "organization_id": ORGANIZATION,
+        "organization_id": ORGANIZATION_ID,
         "step_id": step.node.id,
         **_head(step),
         "duration_ms": _milliseconds(step.started_at, step.completed_at),

@@ -4,7 +4,7 @@ from typing import Any
 
 from retab_orchestration.emulator.paging import page
 from retab_orchestration.emulator.routing import Route
-from retab_orchestration.emulator.state import ORGANIZATION, State
+from retab_orchestration.emulator.state import ORGANIZATION_ID, State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer
 from retab_orchestration.emulator.workflows import CURRENT_TYPES, Node, Workflow
 
@@ -85,7 +85,7 @@ def _workflow(workflow: Workflow) -> dict[str, Any]:
         "id": workflow.id,
         "name": workflow.name,
         "description": "",
-        "organization_id": ORGANIZATION,
+        "organization_id": ORGANIZATION_ID,
         "is_published": workflow.published,
         "published_snapshot_id": workflow.version_id.replace("ver_", "snap_") if workflow.published else None,
         "published": published if workflow.published else None,

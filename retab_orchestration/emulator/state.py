@@ -10,10 +10,10 @@ from retab_orchestration.emulator.node_tests import TestRun
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
 
-__all__ = ["ORGANIZATION", "State", "Traits"]
+__all__ = ["ORGANIZATION_ID", "State", "Traits"]
 
-ORGANIZATION = "org_emulator"
-"""The organization that owns everything here."""
+ORGANIZATION_ID = "org_emulator"
+"""The organisation that owns everything here."""
 
 
 @dataclass(frozen=True)
