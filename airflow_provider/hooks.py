@@ -89,7 +89,7 @@ class RetabHook(BaseHook):
 
     def refused(self, error: "AuthenticationError") -> "AuthenticationError":
         """Return the error of a wait whose key was refused every time; it names the connection."""
-        return error.told_as(
+        return error.with_message(
             f"Retab refuses the API key of connection {self.retab_conn_id!r}, also after it was read again: put the "
             f"key that is good now into its password, then clear the task. {error.message}"
         )

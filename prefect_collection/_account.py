@@ -118,7 +118,7 @@ def _changed(error: AuthenticationError, key: str, now: RetabCredentials | None)
 def _told(error: AuthenticationError, block: RetabCredentials | None, then: str) -> AuthenticationError:
     name = name_of(block)
     whose = f"the Retab Credentials block {name!r}" if name else "the block" if block else "RETAB_API_KEY"
-    return error.told_as(
+    return error.with_message(
         f"Retab refuses the API key of {whose}, also after it was read again: put the key that is good now there, "
         f"then {then}. {error.message}"
     )

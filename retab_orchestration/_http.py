@@ -32,10 +32,10 @@ class Body:
     chunks: Callable[[], Iterator[bytes]]
     content_type: str = "application/json"
     on_sent: Callable[[int], None] | None = None
-    """Called with how many bytes the connection has taken, after every piece, by whoever sends them."""
+    """Called with how many bytes the connection has taken, after every piece."""
 
-    def told(self) -> Iterator[bytes]:
-        """Yield the pieces for a sender that takes one after the other, and tell of each once it has been taken."""
+    def iter_with_progress(self) -> Iterator[bytes]:
+        """Yield the pieces for a blocking sender, and call `on_sent` for each after it was sent."""
         sent = 0
         for piece in self.chunks():
             yield piece
@@ -54,7 +54,7 @@ class Request:
     body: Body | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     base_url: str = ""
-    fresh: bool = False
+    new_connection: bool = False
     """Whether to send it on a new connection: a reused one may be closed at that very moment, and nobody could
     tell whether the request arrived."""
     timeout: float | None = None
@@ -97,8 +97,8 @@ class Call(Generic[T]):
     """The run that it is about, for errors."""
     is_command: bool = False
     """Whether a create does no harm when it is sent again: the server knows it by a `command_id`."""
-    look: str = "list_runs(workflow_id={workflow_id!r}, from_date={day!r})"
-    """Where to look for what a create whose answer was lost may have started."""
+    search_hint: str = "list_runs(workflow_id={workflow_id!r}, from_date={day!r})"
+    """How to search for what a create whose answer was lost may have started, for the error."""
     whole: bool = False
     """Whether `read` takes the `Response` itself instead of its JSON, and builds no models."""
     on_read: Callable[[int], None] | None = None

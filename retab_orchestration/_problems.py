@@ -13,7 +13,15 @@ from retab_orchestration._http import Request, Response
 from retab_orchestration._redaction import NOTHING_SENT, Sent, without_key
 from retab_orchestration._texts import printable, without_signatures
 
-__all__ = ["Problem", "error_of", "is_anothers", "names_no_route", "read_problem", "retry_after_of", "told"]
+__all__ = [
+    "Problem",
+    "error_of",
+    "is_anothers",
+    "names_no_route",
+    "read_problem",
+    "redacted",
+    "retry_after_of",
+]
 
 _BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
     400: errors.RequestRejectedError,
@@ -160,7 +168,7 @@ def retry_after_of(response: Response, now: float) -> float | None:
         return None
 
 
-def told(
+def redacted(
     value: Any, key: str, sent: Sent = NOTHING_SENT, depth: int = 0, left: list[int] | None = None
 ) -> Any:
     """Return what a server said, without the key, signed addresses and what was sent.
@@ -178,12 +186,12 @@ def told(
         return printable(sent.hidden_in(said), _LONGEST_TEXT)
     if isinstance(value, Mapping):
         return {
-            told(name, key, sent): told(item, key, sent, depth + 1, left)
+            redacted(name, key, sent): redacted(item, key, sent, depth + 1, left)
             for name, item in list(value.items())[:100]
             if name not in _ECHOES
         }
     if isinstance(value, list):
-        return [told(item, key, sent, depth + 1, left) for item in value[:100]]
+        return [redacted(item, key, sent, depth + 1, left) for item in value[:100]]
     return value
 
 
@@ -208,20 +216,20 @@ def error_of(
     )
     if names_no_route(response):
         kind = errors.UnsupportedRouteError
-    where = told(re.split(r"[?#]", response.headers.get("location", ""))[0], key)
+    where = redacted(re.split(r"[?#]", response.headers.get("location", ""))[0], key)
     silent = "the server gave no reason"
     if where:
         silent = f"the server sends elsewhere, to {where}: use that as base_url"
     elif response.is_cut:
         silent = "what the server said could not be read, or had more bytes than max_response_bytes allows"
     return kind(
-        (told(problem.message, key, sent) or silent) + _size_of(request, response),
+        (redacted(problem.message, key, sent) or silent) + _size_of(request, response),
         method=request.method,
         path=request.path,
         status=response.status,
-        code=told(problem.code, key, sent),
-        details=told(problem.details, key, sent),
-        request_id=told(response.headers.get("x-request-id"), key),
+        code=redacted(problem.code, key, sent),
+        details=redacted(problem.details, key, sent),
+        request_id=redacted(response.headers.get("x-request-id"), key),
         run_id=run_id,
         retry_after=retry_after_of(response, now),
     )
@@ -236,7 +244,7 @@ def _size_of(request: Request, response: Response) -> str:
 def _upload_error(request: Request, response: Response, now: float) -> errors.ApiStatusError:
     """Return the error for a document that its signed address did not take.
 
-    A storage repeats in its refusals what was signed, and with what: of those only the code is told.
+    A storage repeats in its refusals what was signed, and with what: of those only the code is kept.
     """
     code = re.search(rb"<Code>(\w{1,60})</Code>", response.content)
     kind = _BY_STATUS.get(response.status, errors.UploadRefusedError)

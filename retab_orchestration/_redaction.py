@@ -14,7 +14,7 @@ from retab_orchestration._http import Body, Request
 __all__ = ["NOTHING_SENT", "Sent", "without_key"]
 
 # Bytes of a request that is read as a whole, for its inputs.
-_LOOKED_THROUGH = 256 * 1024
+_SEARCHED = 256 * 1024
 # Characters of one refusal that are compared with them: the rest of it is left out.
 _COMPARED = 4000
 # Characters in a row that are taken for a repetition: what is shorter is a word, or the name of a field.
@@ -66,7 +66,7 @@ class Sent:
         body = request.body
         if body is None:
             return NOTHING_SENT
-        if body.length > _LOOKED_THROUGH:
+        if body.length > _SEARCHED:
             return cls(partial(_streamed, body), _SHORT)
         inputs = [value for name, value in json.loads(b"".join(body.chunks())).items() if name in _INPUTS]
         forms = {form for text in _texts_in(inputs) for form in _forms(text) if len(form) >= _REPEATED}

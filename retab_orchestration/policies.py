@@ -41,7 +41,7 @@ class RetryPolicy:
     """Seconds: the longest wait before the second try. It doubles with every try."""
     cap: float = 30.0
     """Seconds: the longest wait of all, except when the server asks for more with `Retry-After`."""
-    patience: float = 60.0
+    max_retry_after: float = 60.0
     """Seconds: the longest `Retry-After` that is waited out; past it the error is raised, with its `retry_after`."""
     find_for: float = 30.0
     """Seconds for which a run is looked for when the answer to its create was lost: a list may lag that far behind."""
@@ -49,7 +49,7 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         _within(self, 0, _LONGEST, "find_for")
         _within(self, 1, math.inf, "attempts", whole=True)
-        _within(self, _SHORTEST, _LONGEST, "base", "cap", "patience")
+        _within(self, _SHORTEST, _LONGEST, "base", "cap", "max_retry_after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +135,11 @@ class ErrorBudget:
         seconds: For how long an outage may last.
     """
 
-    __slots__ = ("_first_look", "_missing", "_outage_since", "_seconds", "failures")
+    __slots__ = ("_first_poll", "_missing", "_outage_since", "_seconds", "failures")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._first_look: float | None = None
+        self._first_poll: float | None = None
         self._outage_since: float | None = None
         self._missing = 0
         self.failures = 0
@@ -157,23 +157,23 @@ class ErrorBudget:
 
     def understood(self, now: float) -> None:
         """Take note of a look that showed the run."""
-        if self._first_look is None:
-            self._first_look = now
+        if self._first_poll is None:
+            self._first_poll = now
         if self.failures:
             self._outage_since = None
             self._missing = self.failures = 0
 
     def failed(self, trouble: Trouble, now: float) -> bool:
         """Take note of a look that failed; return whether to look again."""
-        if self._first_look is None:
-            self._first_look = now
+        if self._first_poll is None:
+            self._first_poll = now
         self.failures += 1
         if trouble is Trouble.OUTAGE:
             if self._outage_since is None:
                 self._outage_since = now
             return now < self._outage_since + self._seconds
         self._outage_since = None  # it is an answer that was understood
-        self._missing = self._missing + 1 if now >= self._first_look + _MISSING_FOR else 0
+        self._missing = self._missing + 1 if now >= self._first_poll + _MISSING_FOR else 0
         return self._missing < _MISSING_IN_A_ROW
 
     def next_at(self, trouble: Trouble, now: float, gap: float) -> float:
@@ -219,8 +219,8 @@ class Pace:
         self._gap = 1.0 / per_second
         self._free_at = -math.inf
 
-    def turn(self, now: float) -> float:
-        """Take the next free moment and return how many seconds from now it is."""
+    def reserve(self, now: float) -> float:
+        """Reserve the next free moment and return how many seconds from now it is."""
         at = max(now, self._free_at)
         self._free_at = at + self._gap
         return at - now

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 TRIGGERS_ARE_KILLED = hasattr(BaseTrigger, "on_kill")
 """Whether this Airflow tells a trigger that its task was stopped: from 3.3 on."""
 
-# Airflow kills a worker's process 5 s after it has asked it to end.
-_PATIENCE = 4.0
-# Seconds for the same where nobody kills it.
-_LONG_PATIENCE = 60.0
-# Seconds between two times that Retab is asked to cancel a run, after an answer that may be another one next time.
+# Seconds for cancelling from a worker whose process ends: Airflow kills it 5 s after it has asked it to end.
+_TIME_LIMIT = 4.0
+# Seconds for the same where the process goes on.
+_LONG_TIME_LIMIT = 60.0
+# Seconds between two requests to cancel a run, after an error that may pass.
 _PAUSE = 0.5
 _LONG_PAUSE = 5.0
 
@@ -105,13 +105,13 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
 
     In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
     """
-    patience = _PATIENCE if is_killed else _LONG_PATIENCE
-    until = time.monotonic() + patience - _PAUSE
+    seconds = _TIME_LIMIT if is_killed else _LONG_TIME_LIMIT
+    until = time.monotonic() + seconds - _PAUSE
     # Three tries at most, half a second apart, where there are but seconds.
     retry = core.RetryPolicy(attempts=3, base=0.25, cap=0.5) if is_killed else core.RetryPolicy()
 
     def attempt() -> None:
-        with hook.get_conn(timeout=_PATIENCE, retry=retry) as client:
+        with hook.get_conn(timeout=_TIME_LIMIT, retry=retry) as client:
             cancel(client)
 
     def work() -> None:
@@ -122,7 +122,7 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
 
     thread = threading.Thread(target=work, daemon=True, name=f"cancel: {name}")
     thread.start()
-    thread.join(patience)
+    thread.join(seconds)
     if thread.is_alive():
         _log.warning("%s may go on: Retab did not say in time that it is cancelled", name)
 
@@ -178,12 +178,14 @@ async def cancel_if_stopped(
 async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:
     try:
         await import_core()
-        await _cancel_patiently(task_instance, retab_conn_id, run_id, spare_review)
+        await _cancel_with_retries(task_instance, retab_conn_id, run_id, spare_review)
     except Exception as error:  # noqa: BLE001  nobody awaits this any more who could handle it
         _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
 
 
-async def _cancel_patiently(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:
+async def _cancel_with_retries(
+    task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool
+) -> None:
     """Cancel the run of a task that was stopped, trying for as long as polls may fail and the task stays stopped."""
     budget = core.policies.ErrorBudget(core.PollPolicy().error_budget)
     while True:

@@ -8,7 +8,7 @@ from retab_orchestration._arguments import NewRun
 from retab_orchestration._endpoints.bodies import Embedded, json_body
 from retab_orchestration._endpoints.edges import EdgePage
 from retab_orchestration._endpoints.progress import OnProgress
-from retab_orchestration._endpoints.shared import TEST_RUNS_LOOK, created_run
+from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.errors import InvalidInputError
@@ -91,7 +91,9 @@ def restart_run(run_id: str, command_id: str, *, is_remembered: bool) -> Call[Wo
         partial(created_run, repeats=run_id),
         creates=None if is_remembered else f"the workflow of {run_id}",
         is_command=True,
-        look=f"list_runs(trigger_type='restart', from_date={{day!r}}), or on the page of the workflow of {run_id}",
+        search_hint=(
+            f"list_runs(trigger_type='restart', from_date={{day!r}}), or on the page of the workflow of {run_id}"
+        ),
         run_id=run_id,
     )
 
@@ -169,7 +171,7 @@ def create_test_run(
         Request("POST", target, body=body),
         WorkflowTestRun.model_validate,
         creates=workflow_id,
-        look=TEST_RUNS_LOOK,
+        search_hint=TEST_RUNS_HINT,
     )
 
 

@@ -8,7 +8,7 @@ from retab_orchestration._arguments import NewRun
 from retab_orchestration._endpoints.bodies import Embedded, json_body
 from retab_orchestration._endpoints.edges import EdgePage
 from retab_orchestration._endpoints.progress import OnProgress
-from retab_orchestration._endpoints.shared import TEST_RUNS_LOOK, created_run
+from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.errors import InvalidInputError
@@ -190,7 +190,7 @@ def create_test_run(
         Request("POST", f"/v1/workflows/{word}/runs", body=body),
         WorkflowTestRun.model_validate,
         creates=workflow_id,
-        look=TEST_RUNS_LOOK,
+        search_hint=TEST_RUNS_HINT,
     )
 
 

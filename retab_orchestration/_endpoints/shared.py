@@ -10,10 +10,10 @@ from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
 from retab_orchestration.models._reading import ident, pick
 from retab_orchestration.models.row import RowPage
 
-__all__ = ["TEST_RUNS_LOOK", "cancel_run", "created_run", "get_run", "list_rows", "list_runs"]
+__all__ = ["TEST_RUNS_HINT", "cancel_run", "created_run", "get_run", "list_rows", "list_runs"]
 
 
-TEST_RUNS_LOOK = "the test runs of {workflow_id!r} in Retab's dashboard, on {day}"
+TEST_RUNS_HINT = "the test runs of {workflow_id!r} in Retab's dashboard, on {day}"
 """Where to look for a run of tests whose create went unanswered."""
 
 

@@ -32,7 +32,7 @@ class _Own:
 
     run_id: str
     family: str
-    made: float
+    created: float
     """When, on the runtime's clock."""
     earlier: tuple[str, ...] = ()
     """The runs of the same inputs before it."""
@@ -53,7 +53,7 @@ _own: OrderedDict[tuple[str, str], _Known] = OrderedDict()
 _MOST_OWN = 10_000
 _MOST_EARLIER = 100
 # Seconds for which a run of ours is asked for again that is not found.
-_LOOK_FOR = 15.0
+_FIND_FOR = 15.0
 
 
 def _known(session: Session, identity: RunIdentity) -> _Known:
@@ -178,6 +178,6 @@ async def _existing(session: Session, own: _Own) -> WorkflowRun | None:
     Raises:
         UnsupportedRouteError: There is nothing behind the gateway that could know a run.
     """
-    age = session.runtime.now() - own.made
-    look_for = max(session.retry.find_for - age, _LOOK_FOR)
-    return await existing_run(session, own.run_id, (0.0, *pauses(look_for)))
+    age = session.runtime.now() - own.created
+    find_for = max(session.retry.find_for - age, _FIND_FOR)
+    return await existing_run(session, own.run_id, (0.0, *pauses(find_for)))

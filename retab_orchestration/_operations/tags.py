@@ -17,8 +17,8 @@ from retab_orchestration.identity import IDENTITY, OURS
 from retab_orchestration.models import WorkflowRun
 
 __all__ = [
-    "LOOKS",
     "MOST_ROWS",
+    "PAUSES",
     "Found",
     "Tags",
     "existing_run",
@@ -40,7 +40,7 @@ _READ_OF_SAMPLE = 3
 # Runs that are looked at themselves for their tags, where the rows of a list that is not filtered leave them out.
 _MOST_READ = 100
 
-LOOKS = (0.0, 1.0, 4.0, 8.0)
+PAUSES = (0.0, 1.0, 4.0, 8.0)
 """Seconds before each look at a run that a list or a create has told of, and that is not found."""
 
 # Seconds by which another machine's clock may be off.
@@ -146,7 +146,7 @@ async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
     return await _filtered_or_not(session)
 
 
-async def _whole(session: Session, run: WorkflowRun, pauses: Sequence[float] = LOOKS) -> WorkflowRun | None:
+async def _whole(session: Session, run: WorkflowRun, pauses: Sequence[float] = PAUSES) -> WorkflowRun | None:
     """Return a run with what an answer, or a row, may leave out; None where it is gone."""
     return run if run.metadata else await existing_run(session, run.id, pauses)
 
@@ -179,11 +179,11 @@ async def existing_runs(session: Session, run_ids: Sequence[str]) -> list[Workfl
         ApiError: One of them could not be read.
     """
     found: list[WorkflowRun | None] = []
-    pauses: Sequence[float] = LOOKS
+    pauses: Sequence[float] = PAUSES
     for run_id in run_ids:
         found.append(await existing_run(session, run_id, pauses))
         if found[-1] is None:
-            pauses = LOOKS[:1]
+            pauses = PAUSES[:1]
     return found
 
 
@@ -226,13 +226,13 @@ async def find_tagged(
 async def _filtered(session: Session, key: str, value: str) -> Found | None:
     """Return the runs that the list gives for a tag; None if it gives any other, so that it proves nothing."""
     runs: list[WorkflowRun] = []
-    pauses: Sequence[float] = LOOKS
+    pauses: Sequence[float] = PAUSES
     missing = 0
     filters, cursor = RunFilters.read(metadata={key: value}, order="asc", limit=_ROWS), Cursor()
     async for row in iter_runs(session, filters, cursor):
         run = await _whole(session, row, pauses)
         if run is None:
-            pauses, missing = LOOKS[:1], missing + 1
+            pauses, missing = PAUSES[:1], missing + 1
             if missing >= _MOST_READ:
                 return Found(oldest_first(runs), is_complete=False)
             continue

@@ -41,8 +41,8 @@ _CREATING = 16
 # Requests in flight that share a pool of connections. At each of them httpcore looks through its whole pool: 16 in one
 # cost more than half as much again as 4 in each of four.
 _IN_ONE_POOL = 4
-# Seconds after which a request that is no create and no upload leaves its place to the next, and how many may have done
-# so: answers that hang would hold all places otherwise.
+# Seconds after which a request that is no create and no upload releases its slot, and how many requests may go on
+# without one: answers that hang would hold all slots otherwise.
 _SLOW = 2.0
 _MOST_SLOW = 64
 
@@ -60,59 +60,61 @@ class _Shared:
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
     creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
 
-    places: list[int] = field(default_factory=lambda: list(range(_IN_FLIGHT)))
-    """Those that are free; a heap, so that few requests keep to the first pool, whose connections are open."""
+    free_slots: list[int] = field(default_factory=lambda: list(range(_IN_FLIGHT)))
+    """A heap, so that few requests keep to the first pool, whose connections are open."""
 
     slow: int = 0
-    """Requests that have left their place to others."""
+    """Requests that go on without a slot."""
 
     @asynccontextmanager
-    async def place(self, *, lasts: bool, within: float | None = None) -> AsyncIterator[int]:
-        """Hold one of the places for requests in flight; those that may take minutes never hold them all.
+    async def slot(self, *, long_running: bool, within: float | None = None) -> AsyncIterator[int]:
+        """Hold one of the slots for requests in flight; long-running requests never hold them all.
 
         Args:
-            lasts: Whether the request may take minutes.
+            long_running: Whether the request may take minutes.
             within: Seconds that it has in all; None for as long as it takes.
 
         Yields:
             The number of the pool that it belongs to.
 
         Raises:
-            TimeoutError: No place was free in that time.
+            TimeoutError: No slot was free in that time.
         """
-        async with self.creating if lasts else nullcontext():
+        async with self.creating if long_running else nullcontext():
             async with asyncio.timeout(within):
                 await self.in_flight.acquire()
-            held = _Place(heapq.heappop(self.places))
-            timer = None if lasts else asyncio.get_running_loop().call_later(_SLOW, self._leave, held)
+            held = _Slot(heapq.heappop(self.free_slots))
+            timer = (
+                None if long_running else asyncio.get_running_loop().call_later(_SLOW, self._release, held)
+            )
             try:
                 yield held.number // _IN_ONE_POOL
             finally:
                 if timer is not None:
                     timer.cancel()
-                if held.is_left:
+                if held.is_released:
                     self.slow -= 1
                 else:
                     self._free(held)
 
-    def _leave(self, held: "_Place") -> None:
+    def _release(self, held: "_Slot") -> None:
         if self.slow < _MOST_SLOW:
-            held.is_left = True
+            held.is_released = True
             self.slow += 1
             self._free(held)
 
-    def _free(self, held: "_Place") -> None:
-        heapq.heappush(self.places, held.number)
+    def _free(self, held: "_Slot") -> None:
+        heapq.heappush(self.free_slots, held.number)
         self.in_flight.release()
 
 
 @dataclass(slots=True)
-class _Place:
-    """A place for a request in flight."""
+class _Slot:
+    """A slot for a request in flight."""
 
     number: int
-    is_left: bool = False
-    """Whether somebody else may have it although the request goes on."""
+    is_released: bool = False
+    """Whether another request may have it although this one goes on."""
 
 
 class AsyncioRuntime(Clocks):
@@ -136,16 +138,16 @@ class AsyncioRuntime(Clocks):
         """Send one request and read its answer."""
         began = asyncio.get_running_loop().time()
         shared, flight = await self._joined(), Flight(request)
-        lasts = request.fresh or request.signed_url is not None
+        long_running = request.new_connection or request.signed_url is not None
         try:
-            async with shared.place(lasts=lasts, within=request.timeout) as number:
+            async with shared.slot(long_running=long_running, within=request.timeout) as number:
                 if (per_second := self._settings.requests_per_second) is not None:
-                    await asyncio.sleep(self.turn(self._settings, per_second))
-                place, kind = shared.transport.route(request)
+                    await asyncio.sleep(self.reserve(self._settings, per_second))
+                address, kind = shared.transport.route(request)
                 pool = await self._pool(shared, kind, number)
-                content = _off_loop(request.body, flight) if request.body else None
+                content = _read_in_thread(request.body, flight) if request.body else None
                 limits = Limits(self._settings.timeout, request.timeout, began)
-                built = shared.transport.build(request, place, kind, content, limits)
+                built = shared.transport.build(request, address, kind, content, limits)
                 try:
                     return await self._exchange(pool, built, request)
                 except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
@@ -244,10 +246,10 @@ class AsyncioRuntime(Clocks):
         return shared.pools[key]
 
 
-async def _off_loop(body: Body, flight: Flight) -> AsyncIterator[bytes]:
+async def _read_in_thread(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     """Read a body in a thread, part by part: a document may be on a slow disk, or on the far side of a network.
 
-    The last byte goes out when everything before it has been told: whoever is told may raise, which is harmless only as
+    The last byte is sent after `on_sent` was called for everything before it: it may raise, which is harmless only as
     long as the body is not whole.
     """
     with flight.reading_body():

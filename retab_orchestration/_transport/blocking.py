@@ -34,14 +34,14 @@ class BlockingRuntime(Clocks):
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
         if (per_second := self._settings.requests_per_second) is not None:
-            time.sleep(self.turn(self._settings, per_second))  # noqa: ASYNC251  there is no loop here to block
+            time.sleep(self.reserve(self._settings, per_second))  # noqa: ASYNC251  there is no loop here to block
         transport = self._transport = self._transport or Transport(self._settings)
-        place, kind = transport.route(request)
+        address, kind = transport.route(request)
         pool = self._pool(transport, kind)
         flight = Flight(request)
         content = _noted(request.body, flight) if request.body else None
         limits = Limits(self._settings.timeout, request.timeout, time.monotonic())
-        built = transport.build(request, place, kind, content, limits)
+        built = transport.build(request, address, kind, content, limits)
         try:
             return self._exchange(pool, built, request)
         except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
@@ -91,12 +91,12 @@ class BlockingRuntime(Clocks):
         key = (os.getpid(), kind)
         pool = self._pools.get(key)
         if pool is None:
-            made = httpcore.ConnectionPool(**transport.pool_options(kind, Backend))
-            pool = self._pools.setdefault(key, made)  # another thread may have been faster
+            new = httpcore.ConnectionPool(**transport.pool_options(kind, Backend))
+            pool = self._pools.setdefault(key, new)  # another thread may have been faster
         return pool
 
 
 def _noted(body: Body, flight: Flight) -> Iterator[bytes]:
     with flight.reading_body():
-        yield from body.told()
+        yield from body.iter_with_progress()
     flight.is_whole = True

@@ -13,7 +13,7 @@ import httpcore
 
 from retab_orchestration import errors
 from retab_orchestration._http import Request
-from retab_orchestration._problems import is_anothers, told
+from retab_orchestration._problems import is_anothers, redacted
 from retab_orchestration._transport.responses import BadEncodingError
 from retab_orchestration.policies import Pace
 from retab_orchestration.settings import Settings
@@ -80,7 +80,7 @@ class Flight:
             text = "no connection in time; check base_url, the proxy and the network"
             return errors.ApiTimeoutError(text, sent=False, **facts)
         place = self.request.base_url or "the place where Retab takes documents"
-        reason = told(str(error), "")
+        reason = redacted(str(error), "")
         text = f"no connection to {place} ({reason}); check base_url, the proxy and the network"
         return errors.ApiConnectionError(text, sent=False, **facts)
 
@@ -115,10 +115,10 @@ class Clocks:
     _paces: ClassVar[dict[Settings, Pace]] = {}
     _pacing: ClassVar[threading.Lock] = threading.Lock()
 
-    def turn(self, settings: Settings, per_second: float) -> float:
-        """Return in how many seconds the next request of this account may be sent, whoever of this process sends it."""
+    def reserve(self, settings: Settings, per_second: float) -> float:
+        """Reserve the account's next moment for a request of this process; return the seconds until then."""
         with self._pacing:
-            return self._paces.setdefault(settings, Pace(per_second)).turn(self.now())
+            return self._paces.setdefault(settings, Pace(per_second)).reserve(self.now())
 
     @classmethod
     def unlock(cls) -> None:

@@ -14,73 +14,73 @@ from retab_orchestration.errors import ApiTimeoutError
 
 __all__ = ["held", "held_in_loop"]
 
-# Seconds after which whoever waits sees whether the lock is held on a loop that has stopped.
+# Seconds between two checks of a waiting thread or coroutine whether the lock is held on a loop that has stopped.
 _CHECK = 1.0
 
 
 @dataclass(eq=False)
-class _Turn:
-    """Somebody who holds a lock, or waits for it."""
+class _Contender:
+    """A thread or a coroutine that holds a lock, or waits for it."""
 
     loop: asyncio.AbstractEventLoop | None
     """None for a thread that blocks."""
     thread: int = field(default_factory=threading.get_ident)
-    come: "Future[None]" = field(default_factory=Future)
+    has_lock: "Future[None]" = field(default_factory=Future)
 
-    def interrupts(self, other: "_Turn") -> bool:
-        """Whether the other cannot go on before this one ends, as what a signal's handler interrupts cannot."""
+    def interrupts(self, other: "_Contender") -> bool:
+        """Whether the other cannot go on before this one ends, because a signal handler has interrupted it."""
         return self.thread == other.thread and (self.loop is None or self.loop is not other.loop)
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it holds the lock in a coroutine whose loop has stopped, and so may hold it for ever."""
-        return self.come.done() and self.loop is not None and not self.loop.is_running()
+        """Whether it holds the lock in a coroutine whose loop has stopped, which may never release it."""
+        return self.has_lock.done() and self.loop is not None and not self.loop.is_running()
 
 
-# By name, as long as somebody holds it: who does, and then who waits, in order.
-_turns: dict[str, list[_Turn]] = {}
+# By name, as long as the lock is held: the holder, then those that wait, in order.
+_contenders: dict[str, list[_Contender]] = {}
 _guard: Any = threading.RLock()
 
 
-def _enter(name: str, turn: _Turn) -> None:
+def _enter(name: str, contender: _Contender) -> None:
     with _guard:
-        turns = _turns.setdefault(name, [])
-        interrupted = (place for place, other in enumerate(turns) if turn.interrupts(other))
-        place = next(interrupted, len(turns))
-        turns.insert(place, turn)
-        if not place:
-            turn.come.set_result(None)
+        contenders = _contenders.setdefault(name, [])
+        interrupted = (position for position, other in enumerate(contenders) if contender.interrupts(other))
+        position = next(interrupted, len(contenders))
+        contenders.insert(position, contender)
+        if not position:
+            contender.has_lock.set_result(None)
 
 
-def _leave(name: str, turn: _Turn) -> None:
+def _leave(name: str, contender: _Contender) -> None:
     with _guard:
-        turns = _turns.get(name, [])
-        if turn in turns:  # a process that was forked meanwhile has forgotten all
-            turns.remove(turn)
-        _hand_on(name, turns)
+        contenders = _contenders.get(name, [])
+        if contender in contenders:  # a process that was forked meanwhile has forgotten all
+            contenders.remove(contender)
+        _hand_on(name, contenders)
 
 
 def _pass_stuck(name: str) -> None:
-    """Take the lock from whoever may hold it for ever."""
+    """Take the lock from holders that may never release it."""
     with _guard:
-        turns = _turns.get(name, [])
-        while turns and turns[0].is_stuck:
-            turns.pop(0)
-        _hand_on(name, turns)
+        contenders = _contenders.get(name, [])
+        while contenders and contenders[0].is_stuck:
+            contenders.pop(0)
+        _hand_on(name, contenders)
 
 
-def _hand_on(name: str, turns: list[_Turn]) -> None:
-    if not turns:
-        _turns.pop(name, None)
-    elif not turns[0].come.done():
-        turns[0].come.set_result(None)
+def _hand_on(name: str, contenders: list[_Contender]) -> None:
+    if not contenders:
+        _contenders.pop(name, None)
+    elif not contenders[0].has_lock.done():
+        contenders[0].has_lock.set_result(None)
 
 
 def _seconds_to_check(until: float) -> float:
-    """Return for how long to wait for a turn before the lock is looked at.
+    """Return for how long to wait until the lock is checked again.
 
     Raises:
-        ApiTimeoutError: It is too late for a turn.
+        ApiTimeoutError: The time for waiting is over.
     """
     left = until - time.monotonic()
     if left <= 0:
@@ -92,44 +92,44 @@ def _seconds_to_check(until: float) -> float:
 
 @contextmanager
 def held(name: str, seconds: float) -> Iterator[None]:
-    """Hold a lock in a thread that blocks; what the thread has interrupted goes on holding it.
+    """Hold a lock in a thread that blocks; a holder that the thread has interrupted keeps it as well.
 
     Raises:
         ApiTimeoutError: Others have held it for so many seconds.
     """
-    turn, until = _Turn(loop=None), time.monotonic() + seconds
+    contender, until = _Contender(loop=None), time.monotonic() + seconds
     try:
-        _enter(name, turn)
-        while not turn.come.done():
+        _enter(name, contender)
+        while not contender.has_lock.done():
             _pass_stuck(name)
-            wait({turn.come}, timeout=_seconds_to_check(until))
+            wait({contender.has_lock}, timeout=_seconds_to_check(until))
         yield
     finally:
-        _leave(name, turn)
+        _leave(name, contender)
 
 
 @asynccontextmanager
 async def held_in_loop(name: str, seconds: float) -> AsyncIterator[None]:
-    """Hold a lock in a coroutine, and let its loop go on while somebody else has it.
+    """Hold a lock in a coroutine, and let its loop go on while it is held elsewhere.
 
     Raises:
         ApiTimeoutError: Others have held it for so many seconds.
     """
-    turn, until = _Turn(loop=asyncio.get_running_loop()), time.monotonic() + seconds
+    contender, until = _Contender(loop=asyncio.get_running_loop()), time.monotonic() + seconds
     try:
-        _enter(name, turn)
-        come = asyncio.wrap_future(turn.come)
-        while not turn.come.done():
+        _enter(name, contender)
+        has_lock = asyncio.wrap_future(contender.has_lock)
+        while not contender.has_lock.done():
             _pass_stuck(name)
-            await asyncio.wait({come}, timeout=_seconds_to_check(until))
+            await asyncio.wait({has_lock}, timeout=_seconds_to_check(until))
         yield
     finally:
-        _leave(name, turn)
+        _leave(name, contender)
 
 
 def _forget() -> None:
     global _guard  # noqa: PLW0603
-    _turns.clear()
+    _contenders.clear()
     _guard = threading.RLock()
 
 

@@ -31,7 +31,7 @@ _USER_AGENT = f"retab-orchestration/{__version__}"
 class Kind:
     """What connections have in common that may serve the same request."""
 
-    fresh: bool
+    new_connection: bool
     """Whether each request has one of its own."""
     secure: bool
     """Whether the server is spoken to over TLS; a signed address may be so although the API itself is not."""
@@ -39,7 +39,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Address:
     """An address."""
 
     scheme: bytes
@@ -50,7 +50,7 @@ class _Place:
     target: bytes
 
     @classmethod
-    def read(cls, url: str) -> "_Place":
+    def read(cls, url: str) -> "_Address":
         """Read an address.
 
         Raises:
@@ -74,30 +74,30 @@ class Transport:
         self._settings = settings
         self._proxies = read_proxies(settings.proxy)
         try:
-            self._home = _Place.read(settings.base_url)
+            self._home = _Address.read(settings.base_url)
         except httpx.InvalidURL:
             raise ConfigurationError("base_url has a host or a path that no address has") from None
         self._prefix = self._home.target.rstrip(b"/").decode()
-        self._home_kinds = {fresh: self._kind(self._home, fresh=fresh) for fresh in (False, True)}
+        self._home_kinds = {new: self._kind(self._home, new_connection=new) for new in (False, True)}
 
-    def route(self, request: Request) -> tuple[_Place, Kind]:
+    def route(self, request: Request) -> tuple[_Address, Kind]:
         """Return where a request goes, and what kind of connection it needs.
 
         Raises:
             UnreadableAnswerError: The server gave an address that is none.
         """
         if request.signed_url is None:
-            return self._home, self._home_kinds[request.fresh]
+            return self._home, self._home_kinds[request.new_connection]
         with suppress(httpx.InvalidURL):
-            place = _Place.read(request.signed_url)
+            address = _Address.read(request.signed_url)
             # What reads a proxy's name raises nothing of the kind.
-            return place, self._kind(place, fresh=request.fresh)
+            return address, self._kind(address, new_connection=request.new_connection)
         text = "the server gave an address for the document that is none"
         raise UnreadableAnswerError(text, method=request.method, path=request.path)
 
-    def _kind(self, place: _Place, *, fresh: bool) -> Kind:
-        proxy = self._proxies.serving(place.scheme.decode(), place.host.decode(), place.port)
-        return Kind(fresh, place.scheme != b"http", proxy)
+    def _kind(self, address: _Address, *, new_connection: bool) -> Kind:
+        proxy = self._proxies.serving(address.scheme.decode(), address.host.decode(), address.port)
+        return Kind(new_connection, address.scheme != b"http", proxy)
 
     def pool_options(self, kind: Kind, backend: Callable[..., Any]) -> dict[str, Any]:
         """Return the options of a pool of connections.
@@ -114,7 +114,7 @@ class Transport:
         return {
             "ssl_context": tls(verify),  # without TLS as well, or httpcore makes one, which takes 40 ms
             "max_connections": 100,
-            "max_keepalive_connections": 0 if kind.fresh else _KEPT,
+            "max_keepalive_connections": 0 if kind.new_connection else _KEPT,
             "keepalive_expiry": _KEPT_FOR,
             "network_backend": backend(kind.proxy, proxy_tls, tunnels=kind.secure),
         }
@@ -122,7 +122,7 @@ class Transport:
     def build(
         self,
         request: Request,
-        place: _Place,
+        address: _Address,
         kind: Kind,
         content: Iterator[bytes] | AsyncIterator[bytes] | None,
         limits: Limits,
@@ -132,28 +132,28 @@ class Transport:
         Raises:
             UnreadableAnswerError: The server gave headers that cannot be sent.
         """
-        target = place.target
+        target = address.target
         if request.signed_url is None:
             query = f"?{urlencode(request.query)}" if request.query else ""
             target = f"{self._prefix}{request.path}{query}".encode()
-        headers = _headers(request, place)
+        headers = _headers(request, address)
         if kind.proxy is not None and not kind.secure:
-            target = place.scheme + b"://" + place.name + target
+            target = address.scheme + b"://" + address.name + target
             if kind.proxy.authorization is not None:
                 headers.append((b"Proxy-Authorization", kind.proxy.authorization))
         timeout = {"connect": limits, "read": limits, "write": limits, "pool": request.timeout}
         return httpcore.Request(
             request.method,
-            httpcore.URL(scheme=place.scheme, host=place.host, port=place.port, target=target),
+            httpcore.URL(scheme=address.scheme, host=address.host, port=address.port, target=target),
             headers=headers,
             content=content,
             extensions={"timeout": timeout},
         )
 
 
-def _headers(request: Request, place: _Place) -> list[tuple[bytes, bytes]]:
+def _headers(request: Request, address: _Address) -> list[tuple[bytes, bytes]]:
     """Return the headers of a request; those that it came with take the place of ours of the same name."""
-    headers = {"Host": place.name.decode()}
+    headers = {"Host": address.name.decode()}
     if request.signed_url is None:
         headers |= {
             "Accept": "application/json",

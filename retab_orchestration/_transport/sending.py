@@ -12,7 +12,7 @@ from tenacity.wait import wait_random_exponential
 
 from retab_orchestration import errors
 from retab_orchestration._http import Call, Request, Response, Runtime
-from retab_orchestration._problems import error_of, is_anothers, told
+from retab_orchestration._problems import error_of, is_anothers, redacted
 from retab_orchestration._texts import printable
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.models._reading import TooManyPartsError, at_most
@@ -86,7 +86,7 @@ class Sender:
             sleep=self.runtime.sleep,
             stop=lambda state: state.attempt_number >= most or self.seconds_left() == 0,
             wait=self._pause,
-            retry=retry_if_exception(lambda error: _may_repeat(call, error, self.retry.patience)),
+            retry=retry_if_exception(lambda error: _may_repeat(call, error, self.retry.max_retry_after)),
             reraise=True,
         )
         try:
@@ -94,15 +94,15 @@ class Sender:
         except errors.ApiError as error:
             if not call.creates or not _leaves_open(error):
                 raise
-            raise self._unknown(call.creates, call.look, began, error) from error
+            raise self._unknown(call.creates, call.search_hint, began, error) from error
 
     def _unknown(
-        self, workflow_id: str, look: str, began: datetime, error: errors.ApiError
+        self, workflow_id: str, search_hint: str, began: datetime, error: errors.ApiError
     ) -> errors.CreateOutcomeUnknownError:
         since, until = (moment.isoformat(timespec="seconds") for moment in (began, self.runtime.utc()))
         return errors.CreateOutcomeUnknownError(
             f"the answer was lost, so a run of {workflow_id} may have been created between {since} and {until}; "
-            f"look for it with {look.format(workflow_id=workflow_id, day=since[:10])} before creating it again. "
+            f"look for it with {search_hint.format(workflow_id=workflow_id, day=since[:10])} before creating it again. "
             f"What happened: {error}",
             workflow_id=workflow_id,
             since=since,
@@ -130,7 +130,7 @@ class Sender:
         if request.signed_url is None:
             headers = {**request.headers, **header}
             request = replace(
-                request, base_url=self.settings.base_url, headers=headers, fresh=bool(call.creates)
+                request, base_url=self.settings.base_url, headers=headers, new_connection=bool(call.creates)
             )
         response = await self.runtime.send(request)
         if not 200 <= response.status < 300:
@@ -151,7 +151,7 @@ class Sender:
             method=request.method,
             path=request.path,
             status=response.status,
-            request_id=told(response.headers.get("x-request-id"), key),
+            request_id=redacted(response.headers.get("x-request-id"), key),
             run_id=call.run_id,
         )
 
@@ -194,8 +194,8 @@ def _reason(error: Exception) -> str:
     return "it is not JSON" if isinstance(error, JSONDecodeError) else type(error).__name__
 
 
-def _may_repeat(call: Call[Any], error: BaseException, patience: float) -> bool:
-    if isinstance(error, errors.ApiError) and (error.retry_after or 0.0) > patience:
+def _may_repeat(call: Call[Any], error: BaseException, max_retry_after: float) -> bool:
+    if isinstance(error, errors.ApiError) and (error.retry_after or 0.0) > max_retry_after:
         return False
     if isinstance(error, errors.RateLimitedError):
         return True

@@ -66,8 +66,8 @@ class ApiError(RetabError):
         self.request_id = request_id
         self.retry_after = retry_after
 
-    def told_as(self, message: str) -> Self:
-        """Return the same refusal with another message."""
+    def with_message(self, message: str) -> Self:
+        """Return a copy with another message."""
         again = copy.copy(self)
         again.message, again.args = message, (message,)
         return again
@@ -77,8 +77,8 @@ class ApiError(RetabError):
         facts = [f"HTTP {self.status}" if self.status else "", self.code or ""]
         facts.append(f"run {self.run_id}" if self.run_id and self.run_id not in self.path else "")
         facts.append(f"request {self.request_id}" if self.request_id else "")
-        told = ", ".join(fact for fact in facts if fact)
-        said = f"{place}{self.message}" + (f" ({told})" if told else "")
+        details = ", ".join(fact for fact in facts if fact)
+        said = f"{place}{self.message}" + (f" ({details})" if details else "")
         return said + (f". {self.advice}" if self.advice else "")
 
 

@@ -25,6 +25,7 @@ REPLACED = {
     "hearer": "wait",
     "lane": "test account",
     "lot": "group",
+    "patience": "time limit",
     "shelf": "file store",
     "shot": "scenario",
     "sweep": "list poll",

@@ -44,7 +44,7 @@ class FakeRuntime:
         self.sent_at.append(self.now())
         if self.release_after is not None and len(self.sent) - self._held_at > self.release_after:
             self.service.faults.release()
-        body = b"".join(request.body.told()) if request.body else b""
+        body = b"".join(request.body.iter_with_progress()) if request.body else b""
         assert request.body is None or request.body.length == len(body)
         self._keep(request, body)
         headers = {name.lower(): value for name, value in request.headers.items()}

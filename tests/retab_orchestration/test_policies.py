@@ -73,14 +73,14 @@ def test_a_retry_policy_that_cannot_be_followed_is_refused(wrong):
 def test_a_pace_spreads_a_burst_over_its_seconds():
     pace = Pace(4)
 
-    assert [pace.turn(100.0) for _ in range(5)] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert [pace.reserve(100.0) for _ in range(5)] == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 def test_a_pace_saves_nothing_up_while_nobody_sends():
     pace = Pace(4)
-    pace.turn(100.0)
+    pace.reserve(100.0)
 
-    assert [pace.turn(200.0) for _ in range(2)] == [0.0, 0.25]
+    assert [pace.reserve(200.0) for _ in range(2)] == [0.0, 0.25]
 
 
 def test_a_gap_after_thousands_of_failures_is_the_longest():

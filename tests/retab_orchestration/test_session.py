@@ -331,7 +331,7 @@ def test_a_create_is_sent_on_a_connection_of_its_own(script):
     client.create_run("wf_1")
     client.get_run("run_1")
 
-    assert [request.fresh for request in runtime.sent] == [True, False]
+    assert [request.new_connection for request in runtime.sent] == [True, False]
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after", "timeout_after", "http_500", "garbage"])

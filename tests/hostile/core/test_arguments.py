@@ -234,13 +234,21 @@ REVIEWS = [
     *(("reason", bad) for bad in ("", " ", 7, [], object(), Odd())),
 ]
 POLICIES = [
-    *((RetryPolicy, name, bad) for name in ("base", "cap", "patience", "find_for") for bad in NO_SECONDS[3:]),
+    *(
+        (RetryPolicy, name, bad)
+        for name in ("base", "cap", "max_retry_after", "find_for")
+        for bad in NO_SECONDS[3:]
+    ),
     *(
         (PollPolicy, name, bad)
         for name in ("interval", "growth", "error_budget", "first", "jitter")
         for bad in NO_SECONDS[3:]
     ),
-    *((RetryPolicy, name, bad) for name in ("base", "cap", "patience", "find_for") for bad in TOO_LONG),
+    *(
+        (RetryPolicy, name, bad)
+        for name in ("base", "cap", "max_retry_after", "find_for")
+        for bad in TOO_LONG
+    ),
     *(
         (PollPolicy, name, bad)
         for name in ("interval", "first", "shortest", "review_interval")
