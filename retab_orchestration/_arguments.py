@@ -1,4 +1,4 @@
-"""What a caller asks for, checked before anything is sent: ids and the inputs of a run."""
+"""Checks of what a caller gave, before anything is sent: ids and the inputs of a run."""
 
 import inspect
 import json
@@ -28,17 +28,17 @@ __all__ = [
 ]
 
 JsonValue: TypeAlias = dict[str, Any] | list[Any] | tuple[Any, ...] | str | int | float | bool | None
-"""A value as JSON has it. A type says it of the outermost alone; what is inside is checked before anything is sent."""
+"""A JSON value. The type covers the outermost level only; what is inside is checked before anything is sent."""
 
-# Seconds. A number with more digits is none that a clock takes.
+# Seconds. No clock takes a number with more digits.
 _TOO_LONG = 2**53
 
-# Levels of JSON that are left for what it is sent in, and for how deep the stack is by then.
+# Levels of JSON that are left for the body around it, and for the stack below.
 _HEADROOM = 100
 
 
 def checked_id(name: str, value: Any) -> str:
-    """Return an id as it is, or say what is wrong with it.
+    """Return an id as it is.
 
     Raises:
         InvalidInputError: It is empty, not a string, or has a character that no id of Retab has.
@@ -68,7 +68,7 @@ def _checked_unicode(name: str, text: str) -> str:
 
 
 def checked_callback(name: str, given: Any) -> Any:
-    """Return what is called on the way, or None; InvalidInputError if it cannot be called, or must be awaited."""
+    """Return a callback, or None; raise InvalidInputError if it cannot be called, or must be awaited."""
     if given is None or (callable(given) and not _is_awaited(given)):
         return given
     raise InvalidInputError(f"{name} must be a plain function: it is called, not awaited")
@@ -77,20 +77,20 @@ def checked_callback(name: str, given: Any) -> Any:
 def _is_awaited(given: Any) -> bool:
     while isinstance(given, partial):
         given = given.func
-    # What an object does when it is called is a method of its class.
+    # Calling an object calls a method of its class.
     call = None if isinstance(given, type) else inspect.getattr_static(type(given), "__call__", None)
     return inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(call)
 
 
 def checked_flag(name: str, value: Any) -> bool:
-    """Return what is True or False, or raise InvalidInputError: a word would be taken for True, "no" as well."""
+    """Return True or False as it is, or raise InvalidInputError: a string would be taken for True, even "no"."""
     if not isinstance(value, bool):
         raise InvalidInputError(f"{name} must be True or False, not {kind_of(value)}")
     return value
 
 
 def checked_seconds(name: str, value: Any) -> float | None:
-    """Return a time, or None for no limit; InvalidInputError if it is neither."""
+    """Return seconds, or None for no limit; raise InvalidInputError if it is neither."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and value > 0 and (isinstance(value, float) or value < _TOO_LONG)):
         raise InvalidInputError(
@@ -108,7 +108,7 @@ def checked_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
 
 
 def checked_json(name: str, value: Any) -> Any:
-    """Return a copy of a JSON value, or raise InvalidInputError that says why it is none."""
+    """Return a copy of a JSON value, or raise InvalidInputError that says why it is not one."""
     for _ in range(_HEADROOM):
         value = [value]
     try:
@@ -186,7 +186,7 @@ class NewRun:
     metadata: Mapping[str, str] = field(repr=False)
     identity: RunIdentity
     is_tried_again: bool = True
-    """Whether another call may have the same identity; without one a call is an identity of its own."""
+    """Whether another call may have the same identity; a call that was given none has one of its own."""
     parent_run_id: str | None = None
     """The run that this one repeats."""
     to_upload: tuple[str, ...] = ()
@@ -221,12 +221,12 @@ class NewRun:
         )
 
     def fingerprint(self) -> str:
-        """Return 64 hex digits that stand for everything that the run starts from, however its documents are sent.
+        """Return the hash of everything that the run starts from, 64 hex digits, however its documents are sent.
 
-        Documents that were not read yet are read for it.
+        It reads documents that were not read yet.
         """
         if self.parent_run_id is not None:
-            # Its inputs are what they are, wherever its documents are to be had by now.
+            # The address of a stored file may change while its content does not.
             return digest_of("restart", self.parent_run_id, self.version or "production")
         documents: dict[str, list[str | None]] = {}
         for node, document in self.documents.items():

@@ -1,4 +1,4 @@
-"""Running the core without an event loop: a blocking runtime never suspends, so the first step is the last."""
+"""Running the core without an event loop: a blocking runtime never suspends, so one `send(None)` runs a coroutine."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar, cast
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine of the core to its end, here and now.
+    """Run a coroutine of the core to its end.
 
     Raises:
         RuntimeError: It was suspended, because something other than a blocking runtime was awaited.
@@ -24,7 +24,7 @@ def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def iterate_blocking(items: AsyncIterator[T]) -> Iterator[T]:
-    """Iterate over what the core yields, one step at a time."""
+    """Iterate over what an async iterator of the core yields."""
     generator = cast("AsyncGenerator[T, None]", items)
     try:
         while True:

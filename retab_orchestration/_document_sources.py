@@ -1,4 +1,4 @@
-"""Where documents come from: paths, objects that can be opened, files that are open; looked at, and not read yet."""
+"""Documents from paths, objects that can be opened, and open files: checked and measured, but not read yet."""
 
 import io
 import os
@@ -19,7 +19,7 @@ __all__ = ["from_openable", "from_path", "from_stream"]
 
 
 class _Rewound(io.BufferedIOBase):
-    """The caller's open file from where it stood; when we are done with it, it stays open, and stands there again."""
+    """The caller's open file from its position; closing it leaves the file open and restores the position."""
 
     def __init__(self, stream: BinaryIO, start: int) -> None:
         self._stream, self._start = stream, start
@@ -34,12 +34,12 @@ class _Rewound(io.BufferedIOBase):
         super().close()
 
 
-# Streams that broke off and cannot be read from their start any more: what is left of them is half a document.
+# Streams that broke off and cannot be read from their start any more: the rest would be half a document.
 _broken: "WeakSet[Any]" = WeakSet()
 
 
 def _break(stream: Any) -> None:
-    with suppress(TypeError):  # what nobody can refer to weakly
+    with suppress(TypeError):  # it allows no weak references
         _broken.add(stream)
 
 
@@ -83,7 +83,7 @@ _NO_FILE = "is a pipe or a device; open it with mode 'rb' and give the open file
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a file and never wait for one: what was a file when it was looked at may be a pipe by now."""
+    """Open a file without blocking: what was a file when it was checked may be a pipe by now."""
     if type(path).open is not Path.open:  # a path on another filesystem
         return cast("BinaryIO", path.open("rb"))
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -94,7 +94,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def from_path(path: Path) -> OpenedDocument:
-    """Look at a file; InvalidInputError if it is not there, or none."""
+    """Return the document of a path; raise InvalidInputError if there is no file."""
     called = printable(str(path), 200)
     try:
         facts = path.stat()
@@ -121,13 +121,13 @@ def from_path(path: Path) -> OpenedDocument:
 
 
 def _name_of(source: Any) -> str:
-    """Return the last part of the name of what can be opened; an address loses what it is signed with."""
+    """Return the last part of the name of what can be opened, without the signature of an address."""
     name = str(getattr(source, "name", ""))
     return PurePath(name.partition("?")[0] if "://" in str(source) else name).name
 
 
 def _place_of(source: Any) -> str:
-    """Return how to call it in an error: by its address without user, query and fragment, or by its name."""
+    """Return its name for an error: its address without user, query and fragment, or its name."""
     address = re.split(r"[?#]", str(source), maxsplit=1)[0]
     if "://" not in address:
         return printable(_name_of(source), 200) or "the document"
@@ -135,7 +135,7 @@ def _place_of(source: Any) -> str:
 
 
 def from_openable(source: Any) -> OpenedDocument:
-    """Open and measure what has `.open("rb")`; its own words stay untold, for they may hold a signed address."""
+    """Open and measure what has `.open("rb")`; no error repeats its own, which may hold a signed address."""
 
     def opened() -> BinaryIO:
         return cast("BinaryIO", source.open("rb"))
@@ -161,7 +161,7 @@ def from_openable(source: Any) -> OpenedDocument:
 
 
 def from_stream(stream: Any) -> OpenedDocument:
-    """Measure a file that is open from where it stands, copying one that can be read once only."""
+    """Measure an open file from its position, copying one that can be read only once."""
     if isinstance(stream, io.TextIOBase):
         raise InvalidInputError("the document is a file that is open as text; open it with mode 'rb'")
     if getattr(stream, "closed", False):

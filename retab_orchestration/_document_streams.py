@@ -1,4 +1,4 @@
-"""Documents as streams: memory does not grow with their size, and what may change meanwhile is copied once."""
+"""Documents as streams: memory does not grow with their size, and a source that may change is copied once."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ PLAIN_PIECE = 3 * 128 * 1024
 
 @dataclass(frozen=True)
 class OpenedDocument:
-    """A document that was found, is not empty, and can be read from its start as often as it must be sent."""
+    """A document that exists, is not empty, and can be read from its start as often as it is sent."""
 
     filename: str
     mime_type: str
@@ -34,9 +34,9 @@ class OpenedDocument:
     """Bytes."""
     open: Callable[[], BinaryIO] = field(repr=False)
     said_mime_type: str | None = None
-    """What the caller said of its type, which is part of the inputs; what an ending suggests is not."""
+    """The MIME type that the caller gave, which is part of the inputs; one guessed by the ending is not."""
     sha256: str | None = None
-    """Of its bytes, in hex; None while nobody has read it."""
+    """Of its bytes, in hex; None before it was read."""
 
     def chunks(self, piece_size: int = _PIECE) -> Iterator[bytes]:
         """Yield the document from its start, in pieces whose length is a multiple of 3 except for the last.
@@ -45,8 +45,8 @@ class OpenedDocument:
             piece_size: Bytes of a piece, a multiple of 3.
 
         Raises:
-            InvalidInputError: It is not as long any more as when it was looked at.
-            DocumentReadError: The disk, or whatever holds it, does not give it.
+            InvalidInputError: Its length has changed since it was measured.
+            DocumentReadError: It cannot be read to its end.
         """
         sent = 0
         with reading(self.filename), _closing(self.open()) as stream:
@@ -73,7 +73,7 @@ class OpenedDocument:
         """Return the SHA-256 of what was read of it.
 
         Raises:
-            InvalidInputError: It was another one before.
+            InvalidInputError: It was another hash before.
         """
         if self.sha256 not in {None, sha256}:
             raise InvalidInputError(
@@ -90,7 +90,7 @@ class OpenedDocument:
 
 @contextmanager
 def reading(filename: str, but: str = "cannot be read any more", then: str = "try again") -> Iterator[None]:
-    """Say which document it was that could not be read, or copied, and nothing that a store has said of it."""
+    """Raise DocumentReadError with the document's name, and nothing of the store's own error."""
     try:
         yield
     except RetabError:
@@ -101,13 +101,13 @@ def reading(filename: str, but: str = "cannot be read any more", then: str = "tr
 
 
 def reason_of(error: Exception) -> str:
-    """Say why something could not be read in the words of the system: a store's own may hold a signed address."""
+    """Return the system's text for an error: the text of a store may hold a signed address."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number is not None and number in errorcode else type(error).__name__
 
 
 def cause_of(error: Exception) -> Exception | None:
-    """Return what may be told as the cause: that a document is not there, which hosts ask for, and nothing else."""
+    """Return the cause that the error may have: FileNotFoundError, which the hosts check for, or None."""
     return FileNotFoundError(ENOENT, os.strerror(ENOENT)) if isinstance(error, FileNotFoundError) else None
 
 
@@ -116,7 +116,7 @@ def _closing(stream: BinaryIO) -> Iterator[BinaryIO]:
     try:
         yield stream
     finally:
-        with suppress(Exception):  # it was read, so that nothing is lost by what closing it may say
+        with suppress(Exception):  # it was read to its end, so an error of closing it is of no use
             stream.close()
 
 
@@ -141,18 +141,18 @@ def _whole_piece(filename: str, stream: BinaryIO, size: int, most: int) -> bytes
 
 
 class Spool:
-    """A copy of documents, one behind the other: 1 MiB in memory, what is more in a temporary file without a name."""
+    """A copy of documents, one after the other: 1 MiB in memory, more than that in a temporary file without a name."""
 
     def __init__(self) -> None:
         self._file: Any = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115  see close
         self._length = 0
 
     def add(self, document: OpenedDocument) -> OpenedDocument:
-        """Read a document once; return it as it is read from the copy, with the SHA-256 of that.
+        """Copy a document, reading it once; return it as read from the copy, with its SHA-256.
 
         Raises:
             DocumentReadError: It cannot be read, or the temporary file cannot be written.
-            InvalidInputError: It is not what it was before.
+            InvalidInputError: Its content has changed.
         """
         start, digest = self._length, hashlib.sha256()
         self._file.seek(start)
@@ -166,7 +166,7 @@ class Spool:
         return replace(document, open=lambda: cast("BinaryIO", part()), sha256=sha256)
 
     def close(self) -> None:
-        """Give the memory, or the disk, back."""
+        """Release the memory and the temporary file."""
         self._file.close()
 
 

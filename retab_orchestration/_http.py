@@ -1,4 +1,4 @@
-"""The values that go to and come from a server, and the outside world as the core sees it; never a socket."""
+"""Request, Response and Call, and the Runtime that sends them; never a socket."""
 
 import json
 import math
@@ -14,7 +14,7 @@ __all__ = ["Body", "Call", "Request", "Response", "Runtime", "SharedRuntime", "p
 T = TypeVar("T")
 
 
-# Python reads NaN and Infinity as well, which no JSON has, and which many a database refuses: null stands for them.
+# Python reads NaN and Infinity as well, which are no JSON, and which many databases refuse: null stands for them.
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 
@@ -61,7 +61,7 @@ class Request:
     """Seconds that it may take in all, from connecting to the last byte of its answer; None leaves it to the account's
     setting."""
     is_page: bool = False
-    """Whether it asks for a page of a list, which may be asked for with fewer rows where it is too large."""
+    """Whether it asks for a page of a list, which may be asked for again with fewer rows if it is too large."""
     signed_url: str | None = field(default=None, repr=False)
     """An address on any host, itself a secret, where it is sent with just these headers and without the key; `path`
     then only names it in errors."""
@@ -86,17 +86,17 @@ class Response:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One operation of the API: what to send, and how to read the answer."""
+    """One request of an operation: what to send, and how to read the answer."""
 
     request: Request
     read: Callable[[Any], T]
-    """From the body's JSON to a value; anything it raises means that the answer is not readable."""
+    """Turns the body's JSON into a value; anything it raises means that the answer is not readable."""
     creates: str | None = None
-    """The workflow that it starts a run of, so that a lost answer must not be asked for again; None for the rest."""
+    """The workflow that it starts a run of, so that it must not be repeated after a lost answer; None for the rest."""
     run_id: str | None = None
     """The run that it is about, for errors."""
     is_command: bool = False
-    """Whether a create does no harm when it is sent again: the server knows it by a `command_id`."""
+    """Whether a create may be sent again, because the server knows it by a `command_id`."""
     search_hint: str = "list_runs(workflow_id={workflow_id!r}, from_date={day!r})"
     """How to search for what a create whose answer was lost may have started, for the error."""
     whole: bool = False
@@ -113,7 +113,7 @@ class Call(Generic[T]):
 
 
 class Runtime(Protocol):
-    """The outside world: the network, the clocks and chance. The core awaits nothing else."""
+    """The network, the clocks and random numbers. The core awaits nothing else."""
 
     def hold_connections(self) -> "SharedRuntime | None":
         """Return a runtime that keeps the connections of this one open until it is closed; None where calls block."""
@@ -128,18 +128,18 @@ class Runtime(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
         ...
 
     async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:
-        """Do work that takes a while without holding up anybody else; `slow` is what a disk may hold up for ever."""
+        """Run work that takes a while in a thread, where there is a loop; `slow` work may hang on a disk."""
         ...
 
     def lock(self, name: str, seconds: float = math.inf) -> AbstractAsyncContextManager[None]:
-        """Return a lock that everyone with this name in this runtime shares.
+        """Return the lock of this name, which the process has once.
 
         Raises:
-            ApiTimeoutError: When it is entered: others have held it for so many seconds.
+            ApiTimeoutError: On entering: it was held elsewhere for so many seconds.
         """
         ...
 
@@ -157,8 +157,8 @@ class Runtime(Protocol):
 
 
 class SharedRuntime(Runtime, Protocol):
-    """A runtime whose connections others may use as well, until the last one closes it."""
+    """A runtime that may share its connections with others; the last one to close closes them."""
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections, unless another runtime uses them."""
         ...

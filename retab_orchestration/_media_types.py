@@ -1,11 +1,11 @@
-"""The MIME types of documents by their ending: a table of our own, because what a machine knows of them differs."""
+"""The MIME types of documents by their ending: a table of our own, because those of machines differ."""
 
 from pathlib import PurePath
 
 __all__ = ["UNKNOWN", "media_type_of"]
 
 UNKNOWN = "application/octet-stream"
-"""What a name is sent with whose ending is not in the table."""
+"""The MIME type for endings that are not in the table."""
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _OPEN = "application/vnd.oasis.opendocument"

@@ -30,10 +30,10 @@ __all__ = [
 ]
 
 LARGE = 4 * 1024 * 1024
-"""Bytes. A larger document is uploaded where the routes have that, and its progress is told.
+"""Bytes. A larger document is uploaded where the routes have that, and its progress is reported.
 
-Below this an upload costs more than it saves: two requests and a connection to another host more, for a third of the
-bytes less. Above it, what speaks for it is that an upload may be sent again as often as it takes, and a create may not.
+Below this an upload costs more than it saves: two more requests and a connection to another host, for a third fewer
+bytes. Above it the advantage is that an upload may be repeated, and a create may not.
 """
 
 _ACCEPTED = (
@@ -105,26 +105,26 @@ class OpenableFile(Protocol):
 
     @property
     def name(self) -> str:
-        """What Retab shall call it, unless a `Document` says something else."""
+        """Its name at Retab, unless a `Document` gives another one."""
 
     def open(self, mode: Literal["rb"], /) -> Any:
         """Open it for reading bytes from any place in it; called several times."""
 
 
 class BinaryFile(Protocol):
-    """A file that is open with mode `rb`, or anything with these methods; it is read from where it stands."""
+    """A file that is open with mode `rb`, or anything with these methods; it is read from its position."""
 
     def read(self, size: int = ..., /) -> bytes:
         """Read at most so many bytes."""
 
     def seek(self, offset: int, whence: int = ..., /) -> int:
-        """Go to a place in it."""
+        """Move to a position."""
 
     def tell(self) -> int:
-        """Return where it stands."""
+        """Return the position."""
 
     def seekable(self) -> bool:
-        """Whether it can go back; what cannot is copied first."""
+        """Whether it can move back; one that cannot is copied first."""
 
 
 DocumentSource: TypeAlias = Path | OpenableFile | BinaryFile | bytes
@@ -138,9 +138,9 @@ class Document:
     source: DocumentSource = field(repr=False)
     """A path, an object with `.open("rb")`, bytes or an open binary file."""
     filename: str | None = None
-    """What Retab shall call it; None takes the source's own name."""
+    """Its name at Retab; None takes the source's own name."""
     mime_type: str | None = None
-    """None goes by the name's ending."""
+    """None takes it from the name's ending."""
     sha256: str | None = None
     """The SHA-256 of its bytes, 64 hex digits, where it is known (`with_sha256`): a large document is then not read
     once more before it is sent. What is sent is compared with it."""
@@ -207,7 +207,7 @@ def _checked(document: Document, opened: OpenedDocument) -> str:
 
 
 def read_document(given: Any) -> OpenedDocument | FileReference:
-    """Look at what the caller gave as one document, before anything is sent.
+    """Return what the caller gave as one document, checked and not read yet, before anything is sent.
 
     Args:
         given: What `create_run` accepts as a document.
@@ -248,7 +248,7 @@ def with_sha256(given: DocumentInput) -> Document | FileReference: ...
 
 
 def with_sha256(given: DocumentInput) -> Document | FileReference:
-    """Read a document once, and return it with its SHA-256; a file that Retab has already is returned as it is.
+    """Return a document with its SHA-256, reading it once; a file that Retab has already is returned as it is.
 
     Args:
         given: What `create_run` accepts as a document.

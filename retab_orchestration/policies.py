@@ -1,4 +1,4 @@
-"""How often to look and how often to try again: arithmetic on numbers, never a sleep, never a clock."""
+"""How often to poll and how often to retry: arithmetic on numbers, never a sleep, never a clock."""
 
 import math
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from retab_orchestration.errors import InvalidInputError
 
 __all__ = ["ErrorBudget", "KeyRefusals", "Pace", "PollPolicy", "RetryPolicy", "Trouble"]
 
-# What is shorter than this is 0 to a clock, and 0 would never let go of a server.
+# Seconds. A shorter time is 0 to a clock, and polls without a pause would overload a server.
 _SHORTEST = 1e-6
-# No clock sleeps for much longer, and nobody lives to see it: some 31 years.
+# Seconds, some 31 years. No clock sleeps for much longer.
 _LONGEST = 1e9
-# A number with more digits is none that anything is counted with.
+# More digits than any count has.
 _LARGEST = 2**53
 
 
@@ -42,9 +42,9 @@ class RetryPolicy:
     cap: float = 30.0
     """Seconds: the longest wait of all, except when the server asks for more with `Retry-After`."""
     max_retry_after: float = 60.0
-    """Seconds: the longest `Retry-After` that is waited out; past it the error is raised, with its `retry_after`."""
+    """Seconds: the longest `Retry-After` that is waited for; above it the error is raised, with its `retry_after`."""
     find_for: float = 30.0
-    """Seconds for which a run is looked for when the answer to its create was lost: a list may lag that far behind."""
+    """Seconds for which a run is searched for when the answer to its create was lost: a list may lag that far."""
 
     def __post_init__(self) -> None:
         _within(self, 0, _LONGEST, "find_for")
@@ -54,14 +54,14 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
-    """When to look at a run that is waited for: soon at first, then ever less often.
+    """When to poll a run that is waited for: soon at first, then less and less often.
 
-    The gap between two looks is a share of the time waited so far, so a run of seconds is noticed within a second
-    while a run of hours costs a few looks a minute.
+    The gap between two polls is a share of the time waited so far, so the end of a run of seconds is seen within a
+    second while a run of hours costs a few polls a minute.
     """
 
     first: float = 0.5
-    """Seconds from the start of the wait to the first look; 0 looks at once."""
+    """Seconds from the start of the wait to the first poll; 0 polls at once."""
     interval: float = 30.0
     """Seconds: the longest gap while the run is active. Hosts call it poll_interval."""
     growth: float = 0.3
@@ -71,10 +71,10 @@ class PollPolicy:
     review_interval: float = 60.0
     """Seconds: the gap while a human is asked."""
     jitter: float = 0.1
-    """The share by which a gap is shortened at random, so that many waiters do not look in step."""
+    """The share by which a gap is shortened at random, so that many waits do not poll at the same moment."""
     error_budget: float = 600.0
-    """Seconds for which looks may fail (5xx, 429, no connection, answers that cannot be read) until the wait gives up
-    with the last failure. They are counted anew from each answer that is understood."""
+    """Seconds for which polls may fail (5xx, 429, no connection, answers that cannot be read) until the wait raises the
+    last failure. They are counted anew from each answer that is understood."""
 
     resume_timeout: float = 600.0
     """Seconds: how long a human is asked until it is asked, no more often than that, whether that was decided already;
@@ -88,7 +88,7 @@ class PollPolicy:
         _within(self, 0, 1, "jitter")
 
     def gap(self, waited: float, *, in_review: bool, chance: float) -> float:
-        """Return the seconds until the next look.
+        """Return the seconds until the next poll.
 
         Args:
             waited: Seconds waited so far.
@@ -103,12 +103,12 @@ class PollPolicy:
         return longest * (1 - self.jitter * chance)
 
     def gap_after_failure(self, failures: int, *, chance: float) -> float:
-        """Return the seconds until the next look after this many failed looks in a row."""
+        """Return the seconds until the next poll after this many failed polls in a row."""
         return min(self.interval, self.shortest * 2.0 ** min(failures, 64)) * (1 - self.jitter * chance)
 
 
 class Trouble(StrEnum):
-    """Why a look failed, as far as it matters for whether to look again."""
+    """Why a poll failed, as far as it matters for whether to poll again."""
 
     OUTAGE = "outage"
     """5xx, 429, no connection, an answer that cannot be read or is about another run, or a route that is not known any
@@ -117,19 +117,19 @@ class Trouble(StrEnum):
     """404: a run that was created a moment ago may not be found yet."""
 
 
-# Seconds from the first look in which a 404 is forgiven, how many in a row are believed after that, and how far apart
-# those are at least: a gateway whose servers change may know nothing for some seconds.
+# Seconds from the first poll in which a 404 counts for nothing, how many in a row end the wait after that, and how far
+# apart those are at least: a gateway whose servers change may answer 404 for some seconds.
 _MISSING_FOR = 60.0
 _MISSING_IN_A_ROW = 3
 _BETWEEN_MISSING = 10.0
-# A key that is refused is tried so often in all, within a minute.
+# How often in all a refused key is tried, within a minute.
 _KEY_REFUSALS = 3
 _BETWEEN_KEY_REFUSALS = 25.0
 _KEY_IS_GOOD_AFTER = 120.0
 
 
 class ErrorBudget:
-    """How long the looks of one wait may fail: what was seen of them, and whether to look again.
+    """How long the polls of one wait may fail: which have, and whether to poll again.
 
     Args:
         seconds: For how long an outage may last.
@@ -143,20 +143,20 @@ class ErrorBudget:
         self._outage_since: float | None = None
         self._missing = 0
         self.failures = 0
-        """Failed looks in a row."""
+        """Failed polls in a row."""
 
     @property
     def is_troubled(self) -> bool:
-        """Whether the last look failed."""
+        """Whether the last poll failed."""
         return self.failures > 0
 
     @property
     def outage_since(self) -> float | None:
-        """When the first of the failed looks was made, if they are an outage; None otherwise."""
+        """When the first of the failed polls was made, if they are an outage; None otherwise."""
         return self._outage_since
 
     def understood(self, now: float) -> None:
-        """Take note of a look that showed the run."""
+        """Record a poll that showed the run."""
         if self._first_poll is None:
             self._first_poll = now
         if self.failures:
@@ -164,7 +164,7 @@ class ErrorBudget:
             self._missing = self.failures = 0
 
     def failed(self, trouble: Trouble, now: float) -> bool:
-        """Take note of a look that failed; return whether to look again."""
+        """Record a poll that failed; return whether to poll again."""
         if self._first_poll is None:
             self._first_poll = now
         self.failures += 1
@@ -177,14 +177,14 @@ class ErrorBudget:
         return self._missing < _MISSING_IN_A_ROW
 
     def next_at(self, trouble: Trouble, now: float, gap: float) -> float:
-        """Return when to look again: after that gap, but not after the last moment at which it may help."""
+        """Return when to poll again: after that gap, but not after the last moment at which it may help."""
         if trouble is Trouble.OUTAGE and self._outage_since is not None:
             return min(now + gap, max(now, self._outage_since + self._seconds))
         return now + (max(gap, _BETWEEN_MISSING) if self._missing else gap)
 
 
 class KeyRefusals:
-    """The 401s of one wait: a key that is being changed may be refused for a moment."""
+    """The 401s of one wait: a key that is being rotated may be refused for a moment."""
 
     __slots__ = ("_last", "_refusals")
 
@@ -193,13 +193,13 @@ class KeyRefusals:
         self._refusals = 0
 
     def pause_after(self, now: float, *, is_changed: bool) -> float | None:
-        """Return the seconds until the next look after one that was refused; None if the key is wrong.
+        """Return the seconds until the next poll after one that was refused; None if the key is wrong.
 
         Args:
             now: The present time, seconds on a clock that never goes back.
             is_changed: Whether there is another key by now, which has not been tried yet.
         """
-        # Whoever has waited for longer than a pause and a look was answered meanwhile.
+        # A longer gap than that between two refusals means that a poll was answered in between.
         is_first = is_changed or now > self._last + _KEY_IS_GOOD_AFTER
         self._refusals = 0 if is_changed else 1 if is_first else self._refusals + 1
         self._last = now
@@ -209,7 +209,7 @@ class KeyRefusals:
 
 
 class Pace:
-    """Spreads requests out, so that no second has more of them than agreed.
+    """Spreads requests out, so that no second has more of them than the limit.
 
     Args:
         per_second: How many.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retab_orchestration._endpoints.progress import OnProgress, Span, teller
+from retab_orchestration._endpoints.progress import OnProgress, Span, progress_reporter
 from retab_orchestration._http import Body
 from retab_orchestration.documents import OpenedDocument
 
@@ -29,10 +29,10 @@ def json_body(payload: Mapping[str, Any], on_progress: OnProgress | None = None)
 
     Args:
         payload: The JSON, in which documents are `Embedded`.
-        on_progress: Told while large documents are sent.
+        on_progress: Called while large documents are sent.
     """
     parts: list[Embedded] = []
-    # It stands where a part belongs, so it must not occur in what the caller wrote.
+    # It marks where a document belongs, so it must not occur in the caller's own values.
     marker = uuid.uuid4().hex
 
     def mark(value: Any) -> str:
@@ -43,7 +43,7 @@ def json_body(payload: Mapping[str, Any], on_progress: OnProgress | None = None)
 
     pieces = json.dumps(payload, default=mark, allow_nan=False).encode().split(marker.encode())
     length, spans = _measured(parts, pieces)
-    on_sent = None if on_progress is None else teller(spans, on_progress)
+    on_sent = None if on_progress is None else progress_reporter(spans, on_progress)
     return Body(length, lambda: _produced(parts, pieces), on_sent=on_sent)
 
 

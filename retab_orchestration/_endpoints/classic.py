@@ -1,4 +1,4 @@
-"""The endpoints of the classic route family, which the product's own pages describe."""
+"""The endpoints of the classic routes, which Retab's own pages describe."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -54,10 +54,10 @@ def create_run(new: NewRun, on_progress: OnProgress | None = None) -> Call[Workf
 
     Args:
         new: What the run starts from.
-        on_progress: Told while large documents are sent.
+        on_progress: Called while large documents are sent.
 
     Raises:
-        InvalidInputError: A version, metadata or a file url was given, which these routes do not have.
+        InvalidInputError: A version, metadata or a file url was given, which these routes do not take.
     """
     if new.version is not None or new.metadata:
         raise InvalidInputError(
@@ -80,9 +80,9 @@ def restart_run(run_id: str, command_id: str, *, is_remembered: bool) -> Call[Wo
 
     Args:
         run_id: The run to repeat.
-        command_id: What the server knows the command by.
-        is_remembered: Whether the caller sends the same one when it tries again; if not, and no answer comes, nobody
-            can tell whether there is a new run.
+        command_id: The server's key for this command.
+        is_remembered: Whether the caller sends the same one in a retry; if not, a lost answer leaves open whether there
+            is a new run.
     """
     target = path("/v1/workflows/runs/{run_id}/restart", run_id=run_id)
     body = json_body({"command_id": command_id})
@@ -133,7 +133,7 @@ def submit_decision(
 def submit_resume(
     run_id: str, node_id: str, *, approved: bool, modified_data: Mapping[str, Any] | None, command_id: str
 ) -> Call[ReviewDecision]:
-    """Decide a review where the server is older still. Source: POST /v1/workflows/runs/{run_id}/resume."""
+    """Decide a review on an even older server. Source: POST /v1/workflows/runs/{run_id}/resume."""
     target = path("/v1/workflows/runs/{run_id}/resume", run_id=run_id)
     return _decision(
         target,
@@ -159,7 +159,7 @@ def _decision(
 def create_test_run(
     workflow_id: str, *, test_id: str | None, block_id: str | None, n_consensus: int | None
 ) -> Call[WorkflowTestRun]:
-    """Start a run of saved tests. Source: POST /v1/workflows/{workflow_id}/tests/runs."""
+    """Start a test run. Source: POST /v1/workflows/{workflow_id}/tests/runs."""
     fields = {
         "test_id": test_id,
         "target": block_id and {"type": "block", "block_id": block_id},
@@ -176,13 +176,13 @@ def create_test_run(
 
 
 def get_test_run(test_run_id: str) -> Call[WorkflowTestRun]:
-    """Read a run of tests. Source: GET /v1/workflows/tests/runs/{run_id}."""
+    """Read a test run. Source: GET /v1/workflows/tests/runs/{run_id}."""
     target = path("/v1/workflows/tests/runs/{run_id}", run_id=test_run_id)
     return Call(Request("GET", target), WorkflowTestRun.model_validate, run_id=test_run_id)
 
 
 def list_test_results(test_run_id: str, after: str | None) -> Call[TestResultPage]:
-    """Read the results of a run of tests. Source: GET /v1/workflows/tests/runs/{run_id}/results."""
+    """Read the results of a test run. Source: GET /v1/workflows/tests/runs/{run_id}/results."""
     query = (("after", after),) if after else ()
     target = path("/v1/workflows/tests/runs/{run_id}/results", run_id=test_run_id)
     return Call(Request("GET", target, query), TestResultPage.model_validate, run_id=test_run_id)

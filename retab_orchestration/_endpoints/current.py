@@ -1,4 +1,4 @@
-"""The endpoints of the current route family."""
+"""The endpoints of the current routes."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -47,11 +47,11 @@ __all__ = [
 _STEPS_PER_PAGE = "200"
 
 TestsWord = Literal["evals", "tests"]
-"""What a server calls workflow tests: `evals` since June 2026, `tests` before."""
+"""A server's name for workflow tests: `evals` since June 2026, `tests` before."""
 
 
 def probe() -> Call[Any]:
-    """Ask for what only these routes have: the steps of the whole organisation. Source: GET /v1/workflows/steps."""
+    """Read what only these routes have: the steps of the whole organisation. Source: GET /v1/workflows/steps."""
     return Call(Request("GET", "/v1/workflows/steps", (("limit", "1"),)), lambda body: body)
 
 
@@ -65,7 +65,7 @@ def _document(node: str, document: OpenedDocument | FileReference) -> dict[str, 
 
 
 def check_run(new: NewRun) -> None:
-    """Refuse what these routes have no place for, before anything is sent.
+    """Refuse what these routes do not take, before anything is sent.
 
     Raises:
         InvalidInputError: Text inputs were given.
@@ -79,19 +79,19 @@ def check_run(new: NewRun) -> None:
 def create_run(
     new: NewRun, fingerprint: str, failed: int = 0, on_progress: OnProgress | None = None
 ) -> Call[WorkflowRun]:
-    """Start a run of what `check_run` has checked; files given by id have their url by now.
+    """Start a run of inputs that `check_run` has checked, with the url of files that were given by id.
 
     Source: POST /v1/workflows/runs.
 
-    The `Idempotency-Key` says everything that the create says, but for the caller's own metadata and where documents
-    were uploaded: another create under the same key would be the same run.
+    The `Idempotency-Key` stands for everything in the create except the caller's own metadata and the addresses of
+    uploads: another create under the same key would be the same run.
 
     Args:
         new: What the run starts from.
-        fingerprint: What stands for its inputs.
+        fingerprint: The hash of its inputs.
         failed: How many runs of this identity are known to have ended badly, so that a server that honours the key does
             not answer with one of those.
-        on_progress: Told while large documents are sent.
+        on_progress: Called while large documents are sent.
     """
     payload: dict[str, Any] = {"workflow_id": new.workflow_id}
     if new.documents:
@@ -110,7 +110,7 @@ def create_run(
 
 
 def file_by_id(file_id: str) -> Call[FileReference]:
-    """Read what stands for a stored file in a create. Source: GET /v1/files/{file_id}/download-link, `mime_data`."""
+    """Read the reference of a stored file for a create. Source: GET /v1/files/{file_id}/download-link, `mime_data`."""
 
     def read(body: Mapping[str, Any]) -> FileReference:
         stored = body["mime_data"]
@@ -178,7 +178,7 @@ def _decide(review: Review, verb: str, body: Mapping[str, str]) -> Call[ReviewDe
 def create_test_run(
     workflow_id: str, *, test_id: str | None, block_id: str | None, n_consensus: int | None, word: TestsWord
 ) -> Call[WorkflowTestRun]:
-    """Start a run of saved tests. Source: POST /v1/workflows/{evals,tests}/runs."""
+    """Start a test run. Source: POST /v1/workflows/{evals,tests}/runs."""
     scope: dict[str, str] | None = None
     if test_id:
         scope = {"type": "single", "eval_id" if word == "evals" else "test_id": test_id}
@@ -195,7 +195,7 @@ def create_test_run(
 
 
 def get_test_run(test_run_id: str, word: TestsWord) -> Call[WorkflowTestRun]:
-    """Read a run of tests. Source: GET /v1/workflows/{evals,tests}/runs/{run_id}."""
+    """Read a test run. Source: GET /v1/workflows/{evals,tests}/runs/{run_id}."""
     target = path(f"/v1/workflows/{word}/runs/{{run_id}}", run_id=test_run_id)
     return Call(Request("GET", target), WorkflowTestRun.model_validate, run_id=test_run_id)
 

@@ -1,4 +1,4 @@
-"""The edges of a workflow's graph, which only tell where the graph ends."""
+"""The edges of a workflow's graph, from which its end nodes are found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

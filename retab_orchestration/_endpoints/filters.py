@@ -20,17 +20,17 @@ class RunFilter(TypedDict, total=False):
     Attributes:
         workflow_id: Runs of this workflow only.
         status: Runs in this state only, in any spelling of it. Servers call a run that failed `error` or `failed`, some
-            now this and now that: `iter_runs` asks for both, and `list_runs`, which sends one request, for the one that
-            this server was seen to use, else `error`.
+            of them both: `iter_runs` asks for both, and `list_runs`, which sends one request, for the one that this
+            server was seen to use, else `error`.
         exclude_status: Runs in any other state, in any spelling of it.
         trigger_type: manual, api, schedule, webhook, email, restart or custom.
         from_date: Created on this UTC day or later: a date or YYYY-MM-DD; or from this moment on: a datetime, in UTC if
             it has no zone.
         to_date: Created on this UTC day or earlier, or up to this moment. Servers know days; a page may have fewer
             runs than `limit` for a moment within one.
-        min_duration_ms: That took at least so long, milliseconds.
-        max_duration_ms: That took at most so long, milliseconds.
-        search: A run id, or how one starts.
+        min_duration_ms: Runs that took at least so many milliseconds.
+        max_duration_ms: Runs that took at most so many milliseconds.
+        search: A run id, or the beginning of one.
         metadata: Runs that carry all these pairs; current routes only.
         before: The page before this run id, `RunPage.before`; with `iter_runs` all before it, the nearest first.
         after: The page after this run id, `RunPage.after`.
@@ -134,9 +134,9 @@ class RunFilters:
     order: str | None
     sort_by: str | None
     moments: tuple[datetime | None, datetime | None] = (None, None)
-    """From when and until when, where it was told more exactly than servers know."""
+    """From when and until when, where the caller gave more than the day that servers filter by."""
     failed_word: Literal["error", "failed"] = "error"
-    """How the server is to be asked for runs that failed."""
+    """The server's word for runs that failed."""
 
     @classmethod
     def read(cls, **given: Any) -> "RunFilters":
@@ -205,7 +205,7 @@ class RunFilters:
         return status and status.spelled(family)
 
     def admits(self, run: WorkflowRun) -> bool:
-        """Whether a run that the server lists is one that was asked for, as far as servers differ in that."""
+        """Return whether a listed run matches the filters in which servers differ."""
         if self.exclude_status is not None and run.status is self.exclude_status:
             return False
         created, (start, end) = run.timing.created_at, self.moments

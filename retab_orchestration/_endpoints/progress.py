@@ -1,4 +1,4 @@
-"""From how far a body has been sent to how far each document in it has."""
+"""How much of each document in a body has been sent."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from retab_orchestration._texts import printable
 from retab_orchestration.documents import LARGE, OpenedDocument
 
-__all__ = ["DocumentProgress", "OnProgress", "Span", "teller"]
+__all__ = ["DocumentProgress", "OnProgress", "Span", "progress_reporter"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class DocumentProgress:
     node: str
     """The start node that it is for."""
     filename: str
-    """As a log may show it: line ends and the like are escaped, and it is cut to 200 characters."""
+    """Safe for a log: line ends and the like are escaped, and it is cut to 200 characters."""
     sent: int
     """Bytes of the document that the connection has taken."""
     size: int
@@ -25,7 +25,7 @@ class DocumentProgress:
 
 
 OnProgress = Callable[[DocumentProgress], Any]
-"""Told of documents larger than `LARGE`, about once a MiB and at the end."""
+"""Called for documents larger than `LARGE`, about once a MiB and at the end."""
 
 
 # Bytes of a body between two calls.
@@ -34,13 +34,13 @@ _STEP = 1024 * 1024
 
 @dataclass(frozen=True)
 class Span:
-    """Where a document is in a body."""
+    """The position of a document in a body."""
 
     node: str
     document: OpenedDocument
     start: int
     length: int
-    """Bytes of the body that it takes, which are more than its own as base64."""
+    """Bytes that it takes in the body: more than its own, where it is base64."""
 
     @property
     def end(self) -> int:
@@ -54,21 +54,21 @@ class Span:
         return DocumentProgress(self.node, printable(self.document.filename, 200), reached, size)
 
 
-def teller(spans: Sequence[Span], on_progress: OnProgress) -> Callable[[int], None] | None:
-    """Return what a body calls with the bytes that were sent of it; None where there is nothing to tell."""
+def progress_reporter(spans: Sequence[Span], on_progress: OnProgress) -> Callable[[int], None] | None:
+    """Return the `on_sent` of a body, which reports the progress of its documents; None without large ones."""
     large = [span for span in spans if span.document.size > LARGE]
     if not large:
         return None
-    told = 0
+    reported = 0
 
-    def tell(sent: int) -> None:
-        nonlocal told
-        told = told if told <= sent else 0  # the body is being sent again
-        if sent - told < _STEP and not any(told < span.end <= sent for span in large):
+    def report(sent: int) -> None:
+        nonlocal reported
+        reported = reported if reported <= sent else 0  # the body is being sent again
+        if sent - reported < _STEP and not any(reported < span.end <= sent for span in large):
             return
         for span in large:
-            if told < span.end and span.start < sent:
+            if reported < span.end and span.start < sent:
                 on_progress(span.progress(sent))
-        told = sent
+        reported = sent
 
-    return tell
+    return report

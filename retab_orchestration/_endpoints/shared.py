@@ -14,19 +14,19 @@ __all__ = ["TEST_RUNS_HINT", "cancel_run", "created_run", "get_run", "list_rows"
 
 
 TEST_RUNS_HINT = "the test runs of {workflow_id!r} in Retab's dashboard, on {day}"
-"""Where to look for a run of tests whose create went unanswered."""
+"""Where to search for a test run whose create was not answered."""
 
 
 def created_run(body: Any, *, identity: str | None = None, repeats: str | None = None) -> WorkflowRun:
-    """Read the answer to a create, of which only the id is promised; whatever else it says, the id is kept.
+    """Read the answer to a create, of which only the id is promised: anything else may be missing or unreadable.
 
     Args:
         body: The answer.
-        identity: The tag that the run was given, where routes have tags: the answer may leave it out or cut it.
-        repeats: The run that is restarted.
+        identity: The identity's tag, where the routes have tags: the answer may leave it out or cut it.
+        repeats: The run that was restarted.
 
     Raises:
-        ValueError: It has no id, or is about a run that this create has not made.
+        ValueError: It has no id, or the id of a run that this create has not started.
     """
     try:
         run = WorkflowRun.model_validate(body)
@@ -35,8 +35,8 @@ def created_run(body: Any, *, identity: str | None = None, repeats: str | None =
         if found is None:
             raise
         run = WorkflowRun.model_validate({"id": found, "status": "pending"})
-    told = run.metadata.get(IDENTITY, "")
-    if run.id == repeats or (identity is not None and len(told) == len(identity) and told != identity):
+    tag = run.metadata.get(IDENTITY, "")
+    if run.id == repeats or (identity is not None and len(tag) == len(identity) and tag != identity):
         raise ValueError("It is about another run than the one that was to be created")
     return run
 
@@ -54,7 +54,7 @@ def list_runs(filters: RunFilters, family: RouteFamily) -> Call[RunPage]:
 
 
 def list_rows(filters: RunFilters, family: RouteFamily) -> Call[RowPage]:
-    """Read one page of runs no further than a wait needs. Source: GET /v1/workflows/runs."""
+    """Read one page of runs, of each row only what a wait needs. Source: GET /v1/workflows/runs."""
 
     def read(answer: Response) -> RowPage:
         return RowPage.read(answer.json(), len(answer.content))

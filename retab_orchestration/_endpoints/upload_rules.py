@@ -15,7 +15,7 @@ __all__ = ["checked_headers", "checked_method", "checked_place"]
 
 _METHODS = frozenset({"PUT", "POST"})
 
-# They say where a request begins and ends, or who the connection belongs to: what a signature never needs.
+# Headers about the framing of a request, or about the connection: no signature needs them.
 _FRAMING = frozenset(
     {"connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate"}
     | {"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -23,7 +23,7 @@ _FRAMING = frozenset(
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MOST_HEADER_CHARACTERS = 16 * 1024
 
-# Where clouds tell a machine its secrets: AWS, Google, Azure, Alibaba, Oracle.
+# The metadata services, which give a machine its secrets: AWS, Google, Azure, Alibaba, Oracle.
 _METADATA_HOSTS = frozenset({"instance-data", "instance-data.ec2.internal", "metadata", "metadata.goog"})
 _METADATA_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (
     *map(IPv4Network, ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")),
@@ -33,7 +33,7 @@ _METADATA_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (
 _WITH_IPV4 = tuple(
     map(IPv6Network, ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
 )
-# What stands before an IPv4 address in the last 64 bits of an address of ISATAP.
+# The prefix of an IPv4 address in the last 64 bits of an ISATAP address.
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
 
@@ -61,7 +61,7 @@ def checked_method(method: str) -> str:
 
 
 def checked_headers(headers: Mapping[str, str], url: str, length: int) -> dict[str, str]:
-    """Return the headers to upload with, less those that say what is so anyway.
+    """Return the headers to upload with, without those that are sent anyway.
 
     Args:
         headers: Those that the server gave.
@@ -96,7 +96,7 @@ def checked_headers(headers: Mapping[str, str], url: str, length: int) -> dict[s
 
 
 def _own_names(place: SplitResult) -> set[str]:
-    """Return what a `Host` header may say for an address."""
+    """Return the allowed values of a `Host` header for an address."""
     host = f"[{place.hostname}]" if ":" in (place.hostname or "") else place.hostname or ""
     default = {"https": 443, "http": 80}[place.scheme]
     port = place.port or default
@@ -104,20 +104,20 @@ def _own_names(place: SplitResult) -> set[str]:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A host to compare: a name without its last dot and in lower case, or an address in its one notation."""
+class _Host:
+    """A host in a form that can be compared: a name in lower case without its last dot, or a normal IP address."""
 
     name: str
     address: IPv4Address | IPv6Address | None
 
     @classmethod
-    def of(cls, host: str) -> "_Place":
+    def of(cls, host: str) -> "_Host":
         address = _literal(host)
         return cls(str(address) if address else host.rstrip(".").lower(), address)
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether only this machine, its network or its cloud answers there, and tells whoever asks."""
+        """Whether it is link-local, multicast, unspecified, or a metadata service."""
         if self.address is None:
             return self.name in _METADATA_HOSTS or self.name.startswith("metadata.google.")
         return any(
@@ -130,7 +130,7 @@ class _Place:
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a host is, in any notation that a resolver takes; None for a name."""
+    """Return the IP address of a host in any notation that a resolver takes; None for a name."""
     try:
         return ip_address(host.partition("%")[0])
     except ValueError:
@@ -142,7 +142,7 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _meant(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:
-    """Return an address and those of IPv4 which it stands for, or is reached through."""
+    """Return an address, and the IPv4 addresses that it contains or is reached through."""
     if isinstance(address, IPv4Address):
         return [address]
     last = IPv4Address(int(address) & 0xFFFFFFFF)
@@ -153,14 +153,14 @@ def _meant(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address
 
 
 def checked_place(url: str, settings: Settings) -> None:
-    """Refuse an address to which no document goes from here.
+    """Refuse an address to which no document may be sent.
 
     Raises:
         UploadNotAllowedError: It is less safe than `base_url`, of this machine's network or cloud, or not in
             `upload_hosts`.
     """
     target, api = urlsplit(url), urlsplit(settings.base_url)
-    place = _Place.of(target.hostname or "")
+    place = _Host.of(target.hostname or "")
     if target.scheme == "http" and api.scheme == "https":
         _refuse(
             "scheme",
@@ -172,7 +172,7 @@ def checked_place(url: str, settings: Settings) -> None:
             "address",
             f"to {place.name}, which is of this machine's network or cloud and no storage: set base_url to Retab's own",
         )
-    if target.scheme == "http" and place.name != _Place.of(api.hostname or "").name:
+    if target.scheme == "http" and place.name != _Host.of(api.hostname or "").name:
         _refuse(
             "scheme",
             f"to http://{place.name}, without TLS and to another host than that of base_url: give the storage TLS, or "
@@ -191,6 +191,6 @@ def _is_among(hosts: tuple[str, ...], name: str, target: SplitResult) -> bool:
         host, _, only = allowed.rpartition(":") if re.search(r":\d+$", allowed) else (allowed, "", "")
         if only and int(only) != port:
             continue
-        if name == _Place.of(host.strip("[]")).name or (host.startswith("*.") and name.endswith(host[1:])):
+        if name == _Host.of(host.strip("[]")).name or (host.startswith("*.") and name.endswith(host[1:])):
             return True
     return False

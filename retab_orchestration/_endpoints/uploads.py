@@ -1,4 +1,4 @@
-"""A document in three requests: a signed address, the bytes to that address, and the word that they are there."""
+"""An upload in three requests: ask for a signed address, send the bytes there, and complete the upload."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from retab_orchestration._endpoints.bodies import json_body
-from retab_orchestration._endpoints.progress import OnProgress, Span, teller
+from retab_orchestration._endpoints.progress import OnProgress, Span, progress_reporter
 from retab_orchestration._http import Body, Call, Request, path
 from retab_orchestration.documents import PLAIN_PIECE, FileReference, OpenedDocument
 from retab_orchestration.models._reading import ident
@@ -21,16 +21,16 @@ _HOST = re.compile(r"[0-9A-Za-z_.-]+|[0-9A-Fa-f:.]+")
 
 @dataclass
 class Ticket:
-    """What a server gave for one document; the address is as good as a key for as long as it lasts."""
+    """What a server gave for the upload of one document; the signed address is a secret until it expires."""
 
     file_id: str
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     reference: FileReference
-    """What stands for the document in a create, once the upload is complete."""
+    """The document's reference in a create, once the upload is complete."""
     sha256: str | None = None
-    """Of the bytes that were sent last, in hex; None until all of them were."""
+    """Of the bytes of the last sending, in hex; None until all of them were sent."""
 
 
 def open_upload(document: OpenedDocument) -> Call[Ticket]:
@@ -65,7 +65,7 @@ def _text(value: Any) -> str:
 
 
 def _address(value: Any) -> str:
-    """Return an address that every reader of it takes for the same one; ValueError for others."""
+    """Return an address that all URL parsers read alike; raise ValueError for others."""
     url = _text(value)
     parts = urlsplit(url)
     usual = url.isascii() and url.isprintable() and not set(url) & set(" \\") and len(url) <= _LONGEST_ADDRESS
@@ -80,7 +80,7 @@ def _address(value: Any) -> str:
 def send_document(
     ticket: Ticket, node: str, document: OpenedDocument, on_progress: OnProgress | None
 ) -> Call[None]:
-    """Send the bytes to their signed address, which may be done again, and write their hash on the ticket."""
+    """Send the bytes to their signed address, which may be repeated, and set the ticket's hash."""
 
     def chunks() -> Iterator[bytes]:
         ticket.sha256, digest = None, hashlib.sha256()
@@ -91,7 +91,7 @@ def send_document(
 
     on_sent = None
     if on_progress is not None:
-        on_sent = teller([Span(node, document, 0, document.size)], on_progress)
+        on_sent = progress_reporter([Span(node, document, 0, document.size)], on_progress)
     body = Body(document.size, chunks, on_sent=on_sent)
     request = Request(
         ticket.method, "(signed address)", body=body, headers=ticket.headers, signed_url=ticket.url
@@ -100,13 +100,13 @@ def send_document(
 
 
 def complete_upload(ticket: Ticket, sha256: str) -> Call[FileReference]:
-    """Say that the bytes are there. Source: POST /v1/files/upload/{file_id}/complete."""
+    """Complete the upload. Source: POST /v1/files/upload/{file_id}/complete."""
     target = path("/v1/files/upload/{file_id}/complete", file_id=ticket.file_id)
 
     def read(body: Mapping[str, Any]) -> FileReference:
         if body.get("fileId") not in {None, ticket.file_id}:
             raise ValueError("It is about another file")
-        # The first form of this answer called it storageUrl.
+        # Older servers call it storageUrl.
         url = body.get("url") or body.get("storageUrl") or ticket.reference.url
         filename = body.get("filename") or ticket.reference.filename
         return FileReference(ticket.file_id, filename=filename, url=url)

@@ -1,4 +1,4 @@
-"""Whether an answer is about what was asked for: a server, a cache or a proxy may answer about something else."""
+"""Checks that an answer is about what was requested: a cache or a proxy may answer with something else."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
@@ -17,18 +17,18 @@ R = TypeVar("R", bound=_Run)
 
 
 def checked_run(run: R, run_id: str) -> R:
-    """Return the run that was asked for, or raise UnreadableAnswerError if the answer is about another one."""
+    """Return the run of an answer, or raise UnreadableAnswerError if it is not the one that was requested."""
     check_about("run", run_id, [run.id], run_id=run_id)
     return run
 
 
 def check_about(what: str, asked: str, told: Iterable[str | None], *, run_id: str | None = None) -> None:
-    """Raise UnreadableAnswerError unless each of the names in an answer, where it has one, is the one asked for.
+    """Raise UnreadableAnswerError if a name in an answer is another one than was requested.
 
     Args:
-        what: What they are the names of.
-        asked: The name that was asked for.
-        told: Those in the answer.
+        what: The kind of thing that has these names, for the error.
+        asked: The name that was requested.
+        told: The names in the answer; None where it has none.
         run_id: The run that it is about, for the error.
     """
     if any(name and name != asked for name in told):

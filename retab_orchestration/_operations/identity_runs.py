@@ -1,4 +1,4 @@
-"""The runs of one identity: which of them a create has made, and which is kept of two."""
+"""The runs of one identity: which of them a create has started, and which is kept of several."""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -20,13 +20,13 @@ __all__ = ["FAILED", "Siblings", "always_failed_before", "came_before", "kept_of
 _log = logging.getLogger(__name__)
 
 FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
-"""What a run has ended badly with."""
+"""The statuses of a run that has ended badly."""
 
 # A server may tell times in whole seconds.
 _WHOLE_SECONDS = 1.0
-# Until this year a time says that there is none.
+# An earlier year stands for no time.
 _NO_TIME = 1970
-# Runs with which one create may be answered that had ended badly before it.
+# How often one create may be answered with a run that had ended badly before it.
 _MOST_FAILED_BEFORE = 10
 
 
@@ -36,7 +36,7 @@ class Siblings:
     Args:
         session: The account.
         new: What the create starts from.
-        fingerprint: What stands for its inputs.
+        fingerprint: The hash of its inputs.
     """
 
     def __init__(self, session: Session, new: NewRun, fingerprint: str) -> None:
@@ -46,11 +46,11 @@ class Siblings:
         self._new = new
         self._fingerprint = fingerprint
         self.since = session.runtime.utc()
-        """When the first create of this process can have been sent."""
+        """The earliest time at which this process can have sent the create."""
         self._began = session.runtime.now()
 
     def living_in(self, found: Found) -> list[WorkflowRun]:
-        """Return those that have not ended badly, and note the others."""
+        """Return the runs that have not ended badly, and record the others."""
         self.failed = frozenset(run.id for run in found.runs if run.status in FAILED)
         return [run for run in found.runs if run.id not in self.failed]
 
@@ -60,9 +60,9 @@ class Siblings:
         return known or came_before(self._session, self._new.identity, run, self._began)
 
     async def settled(self, run: WorkflowRun) -> WorkflowRun:
-        """Keep the oldest of the runs that a create which was sent twice may have started, and cancel the rest.
+        """Return the oldest of the runs that a create may have started which was sent twice, and cancel the others.
 
-        The list may lag, so that it is read once more after as long as it may.
+        The list may lag, so it is read once more after the time by which it may.
         """
         for pause in (0.0, self._session.retry.find_for):
             await self._session.runtime.sleep(pause)
@@ -78,9 +78,9 @@ class Siblings:
         return run
 
     async def only(self, runs: Sequence[WorkflowRun]) -> WorkflowRun:
-        """Return the run that is kept, of these from the oldest, and cancel the others, which nobody waits for.
+        """Return the run that is kept of these, which are oldest first, and cancel the others.
 
-        A list may show as running what has failed, so each is looked at itself.
+        A list may show as running what has failed, so each run is read by itself.
         """
         kept = kept_of(runs)
         try:
@@ -125,7 +125,7 @@ class Siblings:
         )
 
     async def of_this_create(self) -> Found:
-        """Return the runs of this create that were not known to have failed before, whatever became of them since."""
+        """Return the runs of this create without those that were known to have ended badly before it."""
         found = await self.tagged(self._new.identity.since or self.since)
         runs = [
             run
@@ -146,14 +146,14 @@ class Siblings:
         return self.without_parent(found)
 
     def without_parent(self, found: Found) -> Found:
-        """Leave out the run that is restarted: it is not the one that its restart makes."""
+        """Return the runs without the one that is restarted."""
         return replace(found, runs=tuple(run for run in found.runs if run.id != self._new.parent_run_id))
 
 
 def came_before(session: Session, identity: RunIdentity, run: WorkflowRun, began: float) -> bool:
     """Whether a run ended badly before its create was sent.
 
-    This process knows it, or it took longer by its server's clock than that is ago.
+    This process knows so, or the server says that the run took longer than the time since then.
     """
     if run.status not in FAILED:
         return False
@@ -166,11 +166,11 @@ def came_before(session: Session, identity: RunIdentity, run: WorkflowRun, began
 
 
 def always_failed_before(failed: Collection[str], workflow: str) -> errors.CreateOutcomeUnknownError | None:
-    """Return the error for a create that was answered too often with a run which had failed before; None until then.
+    """Return the error for a create that was answered too often with a run that had failed before; None until then.
 
     Args:
-        failed: The runs that it was answered with.
-        workflow: What they are runs of.
+        failed: The runs that were the answers.
+        workflow: Their workflow.
     """
     if len(failed) < _MOST_FAILED_BEFORE:
         return None
@@ -187,13 +187,13 @@ async def until_listed(
     find: Callable[[], Awaitable[Found]],
     is_it: Callable[[WorkflowRun], bool],
 ) -> Found:
-    """Return what is found of a create that was cut off, once the list shows it, or may not lag behind it any more.
+    """Return the runs of a create that was cut off, once the list shows one, or cannot lag behind it any more.
 
     Args:
         session: The account.
-        begun: When that create was sent; None where there was none, so that one look will do.
-        find: Looks.
-        is_it: Whether a run can be that of the create; older ones of its identity may have failed.
+        begun: When that create was sent; None where there was none, so that one search is enough.
+        find: Searches.
+        is_it: Whether a run may be that of the create; older ones of its identity may have failed.
     """
     found = await find()
     if begun is None:
@@ -210,7 +210,7 @@ async def until_listed(
 def kept_of(runs: Sequence[WorkflowRun]) -> WorkflowRun:
     """Return the run that is completed, else the oldest that has not ended badly, else the youngest.
 
-    A younger one that is completed may be the one whose review somebody has done.
+    A younger run that is completed may be the one whose review a human has decided.
     """
     living = [run for run in runs if run.status not in FAILED]
     completed = [run for run in living if run.status is RunStatus.COMPLETED]

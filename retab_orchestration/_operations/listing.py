@@ -1,4 +1,4 @@
-"""Lists to their last page: the three rules by which a listing ends are here and nowhere else."""
+"""Reading lists to their last page: the three rules by which a listing ends are here and nowhere else."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,25 +25,25 @@ class _Paged(Protocol[T_co]):
     def after(self) -> str | None: ...
 
 
-# Pages of a list that is read as a whole, and how many times `max_response_bytes` all of them may have.
+# The most pages of a list that is read as a whole, and how many times `max_response_bytes` they may have together.
 _MOST_PAGES = 1000
 _MOST_ANSWERS = 4
-# Rows of a page where the server decides.
+# Rows on a page for which no limit is given.
 _USUAL_ROWS = 20
-# Rows in a row that came before, in two listings that are read as one, after which both are taken to be at their end.
+# Repeated rows in a row after which two listings that are read as one are taken to be at their end.
 _MOST_REPEATED = 2000
-# Pages without a new row after which a list is taken to be at its end. One may be: a run that was created meanwhile
-# moves all others by one.
+# Pages without a new row after which a list is taken to be at its end. One page may have none: a run that was created
+# meanwhile moves all others by one.
 _STALLED_PAGES = 3
-# Pages whose rows are remembered for that.
+# Pages whose rows are kept to compare with.
 _REMEMBERED = 20
 
 
 class Cursor:
-    """Where a listing stands. It ends when a page is empty, has no cursor, or repeats one, or when no new rows come.
+    """The position of a listing. It ends when a page is empty, has no cursor or repeats one, or when no new rows come.
 
     Args:
-        is_backward: Whether it goes to the pages before.
+        is_backward: Whether it reads the pages before.
     """
 
     def __init__(self, *, is_backward: bool = False) -> None:
@@ -51,13 +51,14 @@ class Cursor:
         self._rows: deque[frozenset[Any]] = deque(maxlen=_REMEMBERED)
         self._stalled = 0
         self.is_news = True
-        """Whether the last page had a row that those before it had not."""
+        """Whether the last page had a row that no page before it had."""
         self.is_cut = False
-        """Whether it ended where there may be more: the server does not page, or has an empty page before others."""
+        """Whether it ended before the end of the list: the server does not page, or sent an empty page before
+        others."""
         self._name = "before" if is_backward else "after"
 
     def repeats(self, page: _Paged[Any]) -> bool:
-        """Whether the server does not page: it sent the cursor of an earlier page, or the same rows again and again."""
+        """Return whether the server does not page: it sent the cursor or the rows of an earlier page again."""
         rows = frozenset(map(_id_of, page.data)) - {None}
         self.is_news = any(all(row not in before for before in self._rows) for row in rows)
         self._stalled = 0 if self.is_news or not rows else self._stalled + 1
@@ -113,7 +114,7 @@ async def everything(session: Session, call: Callable[[str | None], Call[Any]]) 
     )
 
 
-# Accounts whose server was seen to call a run that failed `failed`.
+# Accounts whose server has called a failed run `failed`.
 _say_failed: set[str] = set()
 
 
@@ -126,7 +127,7 @@ async def list_runs(session: Session, filters: RunFilters) -> RunPage:
 
 
 async def _page(session: Session, filters: RunFilters) -> tuple[RunPage, int | None]:
-    """Read one page; return it and how many rows were asked for: fewer where it was too large."""
+    """Read one page; return it and how many rows were requested: fewer where it was too large."""
     limit = filters.limit
     while True:
         asked = replace(filters, limit=limit)
@@ -145,7 +146,7 @@ async def _page(session: Session, filters: RunFilters) -> tuple[RunPage, int | N
 async def iter_runs(
     session: Session, filters: RunFilters, cursor: Cursor | None = None
 ) -> AsyncIterator[WorkflowRun]:
-    """Read runs page by page, for as long as the caller goes on; `cursor` tells after that how it ended."""
+    """Yield the runs of all pages, reading each page when it is needed; afterwards `cursor` has how the list ended."""
     if filters.status is not RunStatus.ERROR or await session.family() == "classic":
         async for run in _each(session, filters, cursor):
             yield run
@@ -185,7 +186,7 @@ async def _each(
 async def _merged(
     listings: Sequence[AsyncIterator[WorkflowRun]], filters: RunFilters
 ) -> AsyncIterator[WorkflowRun]:
-    """Yield the runs of several listings in the order that was asked for, each once."""
+    """Yield the runs of several listings in the requested order, each once."""
     is_oldest_first = (filters.order == "asc") is (filters.before is None)
     heads = [await _next_of(listing) for listing in listings]
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""What a run that has ended leaves to its steps: its final outputs, and why it failed."""
+"""What is read from the steps of a run that has ended: its final outputs, and why it failed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ _GOING_ON = frozenset({StepStatus.QUEUED, StepStatus.RUNNING})
 
 
 def checked_nodes(output_nodes: Any) -> tuple[str, ...] | None:
-    """Check the nodes that a caller named for outputs; None means the end of the workflow.
+    """Return the nodes that a caller named for outputs, checked; None means the end of the workflow.
 
     Raises:
         InvalidInputError: It is not a list of node ids, or an empty one.
@@ -59,7 +59,7 @@ async def list_steps(session: Session, run_id: str) -> list[Step]:
 
 
 async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:
-    """Return the run with its final outputs, or why it failed; no request is made where it says so itself.
+    """Return the run with its final outputs, or why it failed, without a request where the run has them itself.
 
     Raises:
         InvalidInputError: A node was named that the run does not have; the message lists those it has.
@@ -78,7 +78,7 @@ async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...
 
 
 def _check_ended(run: WorkflowRun, steps: Sequence[Step]) -> None:
-    """Raise UnreadableAnswerError if the steps of a completed run are those of one that goes on.
+    """Raise UnreadableAnswerError if a step of a completed run has not ended.
 
     A list of steps may lag behind its run, and outputs would be missing.
     """
@@ -98,7 +98,7 @@ async def _explained(session: Session, run: WorkflowRun) -> WorkflowRun:
     try:
         steps = await list_steps(session, run.id)
     except errors.ApiError:
-        return run  # why it failed is worth a request, not another failure
+        return run  # the run's own failure counts, not this one
     named = [step for step in steps if error.failing_step_id in {step.step_id, step.node_id}]
     failed = [step for step in named or steps if step.status is StepStatus.ERROR]
     if not failed:
@@ -130,7 +130,7 @@ async def _of_named_nodes(session: Session, run: WorkflowRun, nodes: tuple[str, 
 
 
 async def _edges(session: Session, workflow_id: str) -> list[Mapping[str, Any]] | None:
-    """Read the graph's edges; None where the key or the server does not give them: the steps still tell the end."""
+    """Read the graph's edges; None where the key or the server does not give them, and the steps have to do."""
     calls = classic.list_edges if await session.family() == "classic" else current.list_edges
     try:
         return await everything(session, lambda after: calls(workflow_id, after))

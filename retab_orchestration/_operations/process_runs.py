@@ -1,4 +1,4 @@
-"""What this process made, or may have: no list has to show it, and no server has to keep what tells it apart."""
+"""The runs that this process has started, or may have: they are known without a list and without tags."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class _Own:
-    """A run of ours."""
+    """A run that this process has started."""
 
     run_id: str
     family: str
@@ -40,24 +40,24 @@ class _Own:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one identity, by the inputs' fingerprint."""
+    """What is known of one identity, by the fingerprint of the inputs."""
 
     runs: dict[str, _Own] = field(default_factory=dict)
-    """The newest one of each."""
+    """The newest run of each."""
     begun: dict[str, datetime] = field(default_factory=dict)
-    """When a create was sent of which it is not known what became."""
+    """When a create was sent whose outcome is not known."""
 
 
 # By server and an identity's key.
 _own: OrderedDict[tuple[str, str], _Known] = OrderedDict()
 _MOST_OWN = 10_000
 _MOST_EARLIER = 100
-# Seconds for which a run of ours is asked for again that is not found.
+# Seconds for which a run that was started here is requested again if it is not found.
 _FIND_FOR = 15.0
 
 
 def _known(session: Session, identity: RunIdentity) -> _Known:
-    """Return what is known of an identity, to be changed; what was changed longest ago is forgotten first."""
+    """Return what is known of an identity, for changing; what was changed longest ago is dropped first."""
     place = (session.settings.base_url, identity.key)
     known = _own.setdefault(place, _Known())
     _own.move_to_end(place)
@@ -70,15 +70,15 @@ def _known(session: Session, identity: RunIdentity) -> _Known:
 def begun(
     session: Session, identity: RunIdentity, fingerprint: str, is_lost: Callable[[], bool] = lambda: False
 ) -> Iterator[None]:
-    """Forget that a create was sent where it ends in an error that leaves nothing open.
+    """Record a create while it is sent, and drop the record where its error leaves nothing open.
 
-    Whatever else breaks it off, the next call in this process looks for its run.
+    After anything else that cuts it off, the next call in this process searches for its run.
 
     Args:
         session: The account.
-        identity: Whose run it makes.
-        fingerprint: What stands for its inputs.
-        is_lost: Whether an error leaves open what became of an earlier sending.
+        identity: The identity of its run.
+        fingerprint: The hash of its inputs.
+        is_lost: Whether an error leaves open whether the create, or an earlier sending of it, took effect.
     """
     try:
         yield
@@ -91,14 +91,14 @@ def begun(
 
 
 def note_begun(session: Session, identity: RunIdentity, fingerprint: str) -> None:
-    """Keep that a create is sent now."""
+    """Record that a create is sent now."""
     _known(session, identity).begun[fingerprint] = session.runtime.utc()
 
 
 def begun_of(session: Session, identity: RunIdentity, fingerprint: str) -> datetime | None:
-    """Return when a create was sent of which it is not known what became, here or by whom the identity tells of.
+    """Return when a create was sent whose outcome is not known, by this process or by the one that the identity names.
 
-    An identity that has one run has it whatever the inputs are.
+    The run of an identity that may have one only is the same for all inputs.
     """
     known = _own.get((session.settings.base_url, identity.key), _Known())
     ours = [*known.begun.values()] if identity.on_mismatch == "error" else [known.begun.get(fingerprint)]
@@ -106,13 +106,13 @@ def begun_of(session: Session, identity: RunIdentity, fingerprint: str) -> datet
 
 
 def remember_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
-    """Keep which run an identity has, for the next call in this process, and that none is looked for any more."""
+    """Record the run of an identity for the next call in this process, and that no outcome is unknown any more."""
     note_own(session, identity, fingerprint, run_id)
     _known(session, identity).begun.pop(fingerprint, None)
 
 
 def note_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: str) -> None:
-    """Keep which run an identity has as far as is known by now."""
+    """Record the run of an identity as far as it is known."""
     runs = _known(session, identity).runs
     before = runs.get(fingerprint)
     if before is None or before.run_id != run_id:
@@ -123,14 +123,14 @@ def note_own(session: Session, identity: RunIdentity, fingerprint: str, run_id: 
 def latest_of(
     session: Session, identity: RunIdentity, fingerprint: str
 ) -> tuple[str | None, datetime | None]:
-    """Return the run that this process made last for these inputs, and when it sent a create that is in doubt."""
+    """Return the last run that this process started for these inputs, and when it sent a create of unknown outcome."""
     known = _own.get((session.settings.base_url, identity.key), _Known())
     own = known.runs.get(fingerprint)
     return (None if own is None else own.run_id), known.begun.get(fingerprint)
 
 
 def is_earlier(session: Session, identity: RunIdentity, run_id: str) -> bool:
-    """Whether an earlier create of this process has made a run of the identity already."""
+    """Whether an earlier create of this process has started a run of the identity."""
     known = _own.get((session.settings.base_url, identity.key), _Known())
     return any(run_id in {own.run_id, *own.earlier} for own in known.runs.values())
 
@@ -138,7 +138,7 @@ def is_earlier(session: Session, identity: RunIdentity, run_id: str) -> bool:
 async def own_runs(
     session: Session, identity: RunIdentity, listed: Iterable[WorkflowRun]
 ) -> dict[str, WorkflowRun]:
-    """Return the runs that this process made for an identity and that were not listed, by the inputs' fingerprint.
+    """Return the runs that this process started for an identity and that were not listed, by fingerprint of the inputs.
 
     Raises:
         ApiError: One of them could not be read.
@@ -150,7 +150,7 @@ async def own_runs(
 async def own_runs_of_any_generation(
     session: Session, identity: RunIdentity, listed: Iterable[WorkflowRun]
 ) -> list[WorkflowRun]:
-    """Return those that this process made for what an identity succeeds as well, and that were not listed.
+    """Return the same for all generations of an identity.
 
     Raises:
         ApiError: One of them could not be read.
@@ -173,10 +173,10 @@ async def _unlisted(
 
 
 async def _existing(session: Session, own: _Own) -> WorkflowRun | None:
-    """Read a run; a server may not know what it has just created, and a gateway nothing at all, so it is asked again.
+    """Read a run, several times while it is not found: a server may not know what it has just created.
 
     Raises:
-        UnsupportedRouteError: There is nothing behind the gateway that could know a run.
+        UnsupportedRouteError: A gateway does not know the route, the last time as well.
     """
     age = session.runtime.now() - own.created
     find_for = max(session.retry.find_for - age, _FIND_FOR)

@@ -1,4 +1,4 @@
-"""Deciding what a run waits for, in the three ways that Retab has had for it."""
+"""Deciding reviews, by the three kinds of endpoints that Retab has had for it."""
 
 import uuid
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ def _conflict(verdict: Verdict, said: str, **facts: Any) -> errors.ReviewConflic
 
 
 async def _decide_classic(session: Session, verdict: Verdict) -> ReviewDecision:
-    command_id = uuid.uuid4().hex  # the same for both routes: one decision, however often it is sent
+    command_id = uuid.uuid4().hex  # the same for both endpoints: one decision, however often it is sent
     asked: dict[str, Any] = {
         "approved": verdict.approved,
         "modified_data": verdict.modified_data,
@@ -103,7 +103,7 @@ async def _decide_classic(session: Session, verdict: Verdict) -> ReviewDecision:
         try:
             return await session.exchange(classic.submit_resume(verdict.run_id, verdict.node_id, **asked))
         except errors.UnsupportedRouteError:
-            raise missing from None  # it is the run that is not there, not the route
+            raise missing from None  # the run is missing, not the route
 
 
 async def _decide_current(session: Session, verdict: Verdict) -> ReviewDecision:
@@ -144,7 +144,7 @@ async def _review(session: Session, verdict: Verdict) -> Review:
 
 
 def _version_decided(review: Review, versions: list[ReviewVersion], verdict: Verdict) -> str:
-    """Return the version of the decision that stands, if it is the one that is asked for again."""
+    """Return the version of the existing decision, if this one is the same."""
     decision = review.decision
     if decision is None or (decision.verdict == "approved") is not verdict.approved:
         raise _conflict(verdict, "it was decided otherwise before")
@@ -163,7 +163,7 @@ async def _version_to_decide(
         return newest.id
     snapshot = _shaped(newest, verdict.modified_data)
     if snapshot == newest.snapshot:
-        return newest.id  # a lost answer to the same edit, or an edit that changes nothing
+        return newest.id  # the same edit, whose answer was lost, or an edit that changes nothing
     edit = current.create_review_version(review.id, newest.id, snapshot, verdict.reason)
     return (await session.exchange(edit)).id
 

@@ -1,4 +1,4 @@
-"""Runs: read, restart and cancel them."""
+"""Reading, restarting and cancelling runs."""
 
 import uuid
 from dataclasses import replace
@@ -44,10 +44,10 @@ async def restart_run(
 
 
 def _inputs_of(source: WorkflowRun) -> NewRun:
-    """Return what a run was started with.
+    """Return the inputs of a run.
 
     Raises:
-        UnreadableAnswerError: No run can be started with that.
+        UnreadableAnswerError: No run can be started with them.
     """
     try:
         return NewRun.read(
@@ -69,7 +69,7 @@ def _inputs_of(source: WorkflowRun) -> NewRun:
 
 
 async def _restart_of(session: Session, run_id: str, identity: RunIdentity) -> WorkflowRun:
-    """Return the run that a classic server has started for an identity; another one, if that had ended badly before."""
+    """Restart a run on classic routes, again if the server answers with a run that had ended badly before."""
     began, seen = session.runtime.now(), set[str]()
     while True:
         command_id = digest_of(identity.key, len(seen)) if seen else identity.key
@@ -83,7 +83,7 @@ async def _restart_of(session: Session, run_id: str, identity: RunIdentity) -> W
 
 
 def _reference(document: DocumentRef) -> FileReference:
-    # An id can always be turned into a url that is good now; the url in an old run may not be any more.
+    # A valid url can always be read by the id; the url in an old run may have expired.
     url = None if document.id else document.url
     return FileReference(id=document.id, filename=document.filename, mime_type=document.mime_type, url=url)
 

@@ -1,4 +1,4 @@
-"""Finding runs by their tags, and finding out, once per server and key, what a server does with tags."""
+"""Finding runs by their tags, and detecting, once per server and key, what a server does with tags."""
 
 import math
 import uuid
@@ -30,18 +30,18 @@ __all__ = [
 ]
 
 MOST_ROWS = 1000
-"""Rows of a workflow's runs, newest first, in which tags are looked for where the server does not filter by them."""
+"""Rows of a workflow's runs, newest first, that are searched for tags where the server does not filter by them."""
 
 # Rows of a page.
 _ROWS = 100
-# Rows, newest first, one of which has to show metadata where it is kept, and how many of them are looked at themselves.
+# Rows, newest first, one of which has to show metadata where it is kept, and how many of their runs are read.
 _SAMPLE = 20
 _READ_OF_SAMPLE = 3
-# Runs that are looked at themselves for their tags, where the rows of a list that is not filtered leave them out.
+# Runs that are read for their tags, where the rows of a list that is not filtered leave them out.
 _MOST_READ = 100
 
 PAUSES = (0.0, 1.0, 4.0, 8.0)
-"""Seconds before each look at a run that a list or a create has told of, and that is not found."""
+"""Seconds before each read of a run that a list or a create has named, while it is not found."""
 
 # Seconds by which another machine's clock may be off.
 _CLOCK_SLACK = 24 * 3600.0
@@ -51,18 +51,18 @@ class Tags(StrEnum):
     """What a server does with the tags of a run, its `metadata`."""
 
     FILTERED = "filtered"
-    """It keeps them, and lists runs by them."""
+    """It keeps tags, and filters the list by them."""
     UNFILTERED = "unfiltered"
-    """It keeps them, and lists all runs whatever tags are asked for."""
+    """It keeps tags, and does not filter the list by them."""
     DROPPED = "dropped"
-    """It keeps none: classic routes, and current ones before June 2026."""
+    """It keeps no tags: classic routes, and current ones before June 2026."""
     UNKNOWN = "unknown"
-    """There is no run yet from which this could be seen."""
+    """Not known: there is no run yet that would show it."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The runs that have a tag, oldest first, and whether a run that the list shows cannot be missing."""
+    """The runs that have a tag, oldest first, and whether all listed runs were searched."""
 
     runs: tuple[WorkflowRun, ...]
     is_complete: bool = True
@@ -76,19 +76,19 @@ _LENGTH = 64
 
 
 def remember_created(session: Session, run: WorkflowRun) -> None:
-    """Keep the answer to a create of ours: it shows, or the run does, whether tags are kept. It costs no request."""
+    """Record the answer to a create: it shows, or its run does, whether tags are kept. No request is made."""
     account = session.settings.account
     if _known.get(account) is Tags.DROPPED and IDENTITY in run.metadata:
-        del _known[account]  # the server has learned to keep them
+        del _known[account]  # the server keeps them by now
     if account not in _known:
         _created[account] = run
 
 
 async def tags_of(session: Session) -> Tags:
-    """Return what the server does with tags, asking it until there is a run that shows it.
+    """Return what the server does with tags, reading runs until one shows it.
 
     Raises:
-        ApiError: It could not be asked.
+        ApiError: A request failed.
     """
     if await session.family() == "classic":
         return Tags.DROPPED
@@ -120,9 +120,9 @@ async def _find_out(session: Session) -> Tags:
 
 
 async def _found_out_from_marked(session: Session) -> Tags:
-    """Tell by what is listed for our tag: by a server that filters, and so keeps it, nothing or runs of ours, else all.
+    """Detect it from the list filtered by our tag: a server that filters, and so keeps tags, lists no other runs.
 
-    Of all, the newest may have no metadata: those that were started by hand, by email or on classic routes.
+    Of all runs, the newest may have no metadata: those that were started by hand, by email or on classic routes.
     """
     read = 0
     async for row in iter_runs(session, RunFilters.read(metadata={OURS: "1"}, limit=_ROWS)):
@@ -136,7 +136,7 @@ async def _found_out_from_marked(session: Session) -> Tags:
 
 
 async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
-    """Tell by a run of ours, which has to show what we sent, and whole."""
+    """Detect it from a run of ours, which has to have its tags as they were sent."""
     run = await _whole(session, ours)
     if run is None:
         _created.pop(session.settings.account, None)
@@ -147,15 +147,15 @@ async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
 
 
 async def _whole(session: Session, run: WorkflowRun, pauses: Sequence[float] = PAUSES) -> WorkflowRun | None:
-    """Return a run with what an answer, or a row, may leave out; None where it is gone."""
+    """Return a run with its metadata, reading it if the answer or the row has none; None where it is gone."""
     return run if run.metadata else await existing_run(session, run.id, pauses)
 
 
 async def existing_run(session: Session, run_id: str, pauses: Iterable[float] = (0.0,)) -> WorkflowRun | None:
-    """Look at a run itself, after each of these pauses for as long as it is not found; None where it is gone.
+    """Read a run, after each of these pauses while it is not found; None where it is gone.
 
     Raises:
-        UnsupportedRouteError: A gateway does not even know the route, the last time.
+        UnsupportedRouteError: A gateway does not know the route, the last time as well.
         UnreadableAnswerError: The answer is about another run.
     """
     missing: errors.NotFoundError | None = None
@@ -171,9 +171,9 @@ async def existing_run(session: Session, run_id: str, pauses: Iterable[float] = 
 
 
 async def existing_runs(session: Session, run_ids: Sequence[str]) -> list[WorkflowRun | None]:
-    """Look at runs that a list has told of; None for each that is gone.
+    """Read runs that a list has named; None for each that is gone.
 
-    Only the first that is not found is looked at after each pause: the list has had its time by then.
+    Only the first that is not found is read after each pause: after that the list does not lag any more.
 
     Raises:
         ApiError: One of them could not be read.
@@ -203,7 +203,7 @@ async def find_tagged(
         value: Its value.
         workflow_id: The workflow, where it is known, for servers that do not filter by tags: of those the newest
             `MOST_ROWS` are read.
-        since: When the first of the runs can have been created, for the same servers.
+        since: The earliest time at which the runs can have been created, for the same servers.
 
     Raises:
         ApiError: The list could not be read.
@@ -215,7 +215,7 @@ async def find_tagged(
             _known[account] = Tags.FILTERED
         if found is not None:
             return found
-        _known.pop(account, None)  # another server answers by now, or there was no run to tell by
+        _known.pop(account, None)  # another server answers by now, or there was no run that showed it
     tags = await tags_of(session)
     if tags is Tags.UNFILTERED:
         return await _read(session, key, value, workflow_id, since)
@@ -224,7 +224,7 @@ async def find_tagged(
 
 
 async def _filtered(session: Session, key: str, value: str) -> Found | None:
-    """Return the runs that the list gives for a tag; None if it gives any other, so that it proves nothing."""
+    """Return the runs that the list gives for a tag; None if it gives any other, because it is not filtered then."""
     runs: list[WorkflowRun] = []
     pauses: Sequence[float] = PAUSES
     missing = 0
@@ -245,7 +245,7 @@ async def _filtered(session: Session, key: str, value: str) -> Found | None:
 
 
 def oldest_first(runs: list[WorkflowRun]) -> tuple[WorkflowRun, ...]:
-    """Return runs by when they were created, where all say so: a server may not know the order that was asked for."""
+    """Return runs in the order of creation, if all have a time: a server may ignore the requested order."""
     created = [moment for run in runs if (moment := run.timing.created_at)]
     if len(created) < len(runs):
         return tuple(runs)
@@ -255,7 +255,7 @@ def oldest_first(runs: list[WorkflowRun]) -> tuple[WorkflowRun, ...]:
 async def _read(
     session: Session, key: str, value: str, workflow_id: str | None, since: datetime | None
 ) -> Found:
-    """Look for a tag in the rows themselves, newest first."""
+    """Search the rows for a tag, newest first."""
     found: list[WorkflowRun] = []
     read, looked, is_complete = 0, 0, True
     first: datetime | None = None
@@ -270,8 +270,8 @@ async def _read(
             is_complete = False
             break
         if created is not None and created.timestamp() < earliest:
-            # Unless the list has another order than it was asked for, all that follow are older. Two of one moment say
-            # nothing of its order, and a page of them is no list of runs that somebody has started.
+            # Unless the list ignores the requested order, all that follow are older. Two rows of one moment show no
+            # order; a whole page of one moment does not occur.
             if (before is not None and created < before) or (created == first and read > _ROWS):
                 break
             continue

@@ -1,4 +1,4 @@
-"""Runs of a workflow's saved tests."""
+"""Starting and reading test runs."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class TestScope:
     """Which tests to run, checked."""
 
-    __test__ = False  # it is no test, whatever its name looks like to a test runner
+    __test__ = False  # its name would make pytest collect it
 
     workflow_id: str
     test_id: str | None
@@ -59,12 +59,12 @@ class TestScope:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The target and the consensus, as the calls take them."""
+        """Return the target and the consensus as arguments of an endpoint."""
         return {"test_id": self.test_id, "block_id": self.block_id, "n_consensus": self.n_consensus}
 
 
 async def _in_the_servers_word(session: Session, send: Callable[[current.TestsWord], Any]) -> Any:
-    """Send in the word for tests that the server was seen to use, else today's; in the other where it is no route."""
+    """Send with the server's name for tests, today's where it is not known; with the other one if there is no route."""
     word = session.tests_word
     try:
         return await send(word)
@@ -78,7 +78,7 @@ async def _in_the_servers_word(session: Session, send: Callable[[current.TestsWo
 
 
 async def create_test_run(session: Session, scope: TestScope) -> WorkflowTestRun:
-    """Start a run of tests, once."""
+    """Start a test run, once."""
 
     def call(family: RouteFamily) -> Call[WorkflowTestRun]:
         if family == "classic":
@@ -101,12 +101,12 @@ async def create_test_run(session: Session, scope: TestScope) -> WorkflowTestRun
 
 
 async def get_test_run(session: Session, test_run_id: str) -> WorkflowTestRun:
-    """Read a run of tests, with the account's retries."""
+    """Read a test run, with the account's retries."""
     return await _read(session, test_run_id, session.family, session.exchange)
 
 
 async def poll_test_run(session: Session, test_run_id: str, seconds: float | None) -> WorkflowTestRun:
-    """Read a run of tests without repeating anything, within so many seconds; None for as long as any request."""
+    """Read a test run with one request, within so many seconds; None for as long as any request."""
     once = partial(session.exchange_once, seconds=seconds)
     return await _read(session, test_run_id, partial(session.family, attempts=1), once)
 
@@ -126,7 +126,7 @@ async def _read(
 
 
 async def list_test_results(session: Session, test_run_id: str) -> list[WorkflowTestResult]:
-    """Read every result of a run of tests.
+    """Read every result of a test run.
 
     Raises:
         UnreadableAnswerError: There are results of other test runs among them.
@@ -146,7 +146,7 @@ async def list_test_results(session: Session, test_run_id: str) -> list[Workflow
 
 
 async def get_test_result(session: Session, test_run_id: str, test_id: str) -> WorkflowTestResult:
-    """Read the result of one test; current routes name results only, so there it is looked for in the list.
+    """Read the result of one test; current routes have results by their own id only, so there the list is searched.
 
     Raises:
         NotFoundError: The run has no result of that test.

@@ -1,4 +1,4 @@
-"""Large documents go to the server before the run that needs them, each to a signed address of its own."""
+"""Uploading large documents before the create of their run, each to a signed address of its own."""
 
 from dataclasses import replace
 
@@ -17,19 +17,19 @@ __all__ = ["prepared", "upload_documents"]
 # takes to the JSON inputs.
 _INLINE_IN_ALL = 16 * 1024 * 1024
 
-# What another upload may mend: an address that has expired or was signed for other headers, bytes that arrived other
-# than they were announced, an upload that is completed already and whose answer was lost.
+# Refusals after which another upload may succeed: the address has expired or was signed for other headers, other bytes
+# arrived than were announced, or the upload was completed already and that answer was lost.
 _STALE = frozenset({403, 404, 409, 410, 422})
 
 
 def prepared(new: NewRun, family: RouteFamily, spool: Spool) -> NewRun:
-    """Return the inputs with the SHA-256 of every document: what goes inside of the create is copied, and read once.
+    """Return the inputs with the SHA-256 of every document, copying those that go inside of the create.
 
-    What is uploaded is read here to be hashed, unless its hash is known, and once more when it is sent.
+    Documents for upload are read to be hashed, unless their hash is known, and once more when they are sent.
 
     Raises:
         DocumentReadError: One could not be read to its end.
-        InvalidInputError: One is not what it was before.
+        InvalidInputError: The content of one has changed.
     """
     large = _too_large(new) if family == "current" else ()
     documents: dict[str, OpenedDocument | FileReference] = {}
@@ -42,13 +42,13 @@ def prepared(new: NewRun, family: RouteFamily, spool: Spool) -> NewRun:
 
 
 async def upload_documents(session: Session, new: NewRun, on_progress: OnProgress | None) -> NewRun:
-    """Return the inputs with every document at the server that is not sent inside of the create.
+    """Upload the documents that do not go inside of the create; return the inputs with their references.
 
     Raises:
         UploadRefusedError: One was refused, and its second upload as well.
-        UploadNotAllowedError: The server gave an address for one to which nothing goes from here.
+        UploadNotAllowedError: The server gave an address to which no document may be sent.
         InvalidInputError: One was changed after it had been hashed.
-        ApiError: The server was not reached, or refused to take any.
+        ApiError: The server was not reached, or refused uploads.
     """
     documents = dict(new.documents)
     for node in new.to_upload:
@@ -59,7 +59,7 @@ async def upload_documents(session: Session, new: NewRun, on_progress: OnProgres
 
 
 def _too_large(new: NewRun) -> tuple[str, ...]:
-    """Return those to upload: each that is large, and of the rest the largest, until those that are left fit."""
+    """Return the nodes whose documents to upload: all large ones, and the largest others until the rest fits."""
     sizes = {
         node: document.size
         for node, document in new.documents.items()
@@ -78,13 +78,13 @@ def _too_large(new: NewRun) -> tuple[str, ...]:
 async def _upload(
     session: Session, node: str, document: OpenedDocument, on_progress: OnProgress | None
 ) -> FileReference:
-    """Upload a document, once more from the start where that may mend a refusal."""
+    """Upload a document, a second time after a refusal that may pass."""
     refusal: errors.ApiStatusError | None = None
     for _ in range(2):
         ticket = _checked(await session.exchange(uploads.open_upload(document)), document.size, session)
         try:
             await session.exchange(uploads.send_document(ticket, node, document, on_progress))
-            # One that answers before it has read everything is told the hash of everything, and compares.
+            # A server that answers before it has read everything gets the hash of everything, and compares.
             sha256 = document.checked(ticket.sha256 or document.sha256 or "")
             return await session.exchange(uploads.complete_upload(ticket, sha256))
         except errors.ApiStatusError as error:
@@ -103,7 +103,7 @@ async def _upload(
 
 
 def _checked(ticket: uploads.Ticket, length: int, session: Session) -> uploads.Ticket:
-    """Return what to upload with, if a document may go there in this way."""
+    """Return the ticket with checked method and headers, if a document may be sent there."""
     upload_rules.checked_place(ticket.url, session.settings)
     method = upload_rules.checked_method(ticket.method)
     return replace(

@@ -18,21 +18,21 @@ from retab_orchestration.models.row import RowPage, RunRow
 
 __all__ = ["ListCost", "ListPoll", "plan_list_poll"]
 
-# Bytes. What a request costs besides its body, in the bytes that take as much work to read: about 0.4 ms of a core.
+# Bytes that take as much work to read as a request costs besides its body: about 0.4 ms of a core.
 _REQUEST = 32 * 1024
-# A page of more than this is halved, because reading it holds up everybody else on the loop.
+# Bytes. A larger page is halved, because reading it blocks the event loop.
 _LARGEST_PAGE = 256 * 1024
-# Rows on a page at most, and on the first one, when nobody knows how large a row is.
+# Rows on a page at most, and on the first one, when the size of a row is not known.
 _MOST_ROWS, _FIRST_PAGE = 100, 25
-# The weight of the newest list poll among those before it: a list that has paid is left after a few that did not.
+# The weight of the newest list poll in the smoothed cost: a list that has paid is left after a few polls that did not.
 _NEWEST = 0.25
-# The share of what single polls cost that may be spent on trying the list again.
+# The share of the cost of single polls that may be spent on trying the list again.
 _ON_TRIALS = 0.02
-# How often in a row a page may fail until the list is left, and the longest time for which it is, seconds.
+# How often in a row a page may fail until the list is left, and the longest time for which it is left, seconds.
 _ATTEMPTS, _LONGEST_LEFT = 3, 600.0
 # Fewer runs are polled one by one.
 _FEWEST = 3
-# Rows between two moments at which the others on the loop may go on.
+# Rows after which the coroutine yields to the event loop.
 _ROWS_AT_ONCE = 50
 
 
@@ -45,17 +45,17 @@ class ListCost:
 
     def __init__(self) -> None:
         self.limit = _FIRST_PAGE
-        """Rows to ask for on the next page."""
+        """Rows to request on the next page."""
         self._row = 1024.0  # bytes of a row, a guess at first
         self._spent = self._saved = 0.0  # by a list poll, smoothed over the last ones
-        self._debt = 0.0  # what is still to be put by for trying the list again
+        self._debt = 0.0  # a share of each single poll pays it off, then the list is tried again
         self._worth_from = 0.0
         self._failures = 0
         self._failed_until = -math.inf
 
     @property
     def single(self) -> float:
-        """What it costs to poll one run by itself."""
+        """The cost of polling one run by itself."""
         return _REQUEST + self._row
 
     def is_cheaper(self, polls: float, rows: int, now: float) -> bool:
@@ -83,7 +83,7 @@ class ListCost:
         return unseen * self.single > page and spent + page <= wanted * self.single
 
     def read_page(self, rows: int, size: int) -> float:
-        """Learn from a page of so many rows and bytes; return what it cost."""
+        """Record a page of so many rows and bytes; return its cost."""
         self._failures = 0
         if rows:
             self._row = size / rows
@@ -99,7 +99,7 @@ class ListCost:
         return self.limit < before
 
     def ended(self, polls: float, saved: int, spent: float) -> None:
-        """Learn from a list poll.
+        """Record a list poll.
 
         Args:
             polls: How many polls it was to save.
@@ -114,11 +114,11 @@ class ListCost:
             self._spent = self._saved = 0.0
 
     def polled_one(self) -> None:
-        """Learn that a run was polled by itself."""
+        """Record that a run was polled by itself."""
         self._debt -= _ON_TRIALS * self.single
 
     def failed(self, now: float) -> float | None:
-        """Learn that a page failed; return after how many seconds to ask for it again, None to leave the list.
+        """Record a failed page; return the seconds until it is requested again, None to leave the list.
 
         The list is left for longer each time, until a page can be read.
         """
@@ -133,18 +133,17 @@ class ListCost:
 
 @dataclass
 class ListPoll:
-    """One reading of the run list, newest first, on behalf of everyone who waits.
+    """One poll of the run list, newest first, for all waits.
 
     Attributes:
         session: The account.
-        cost: Decides on the size of pages and on one more; learns from each.
-        waits: Everyone who waits.
-        watched: The ids of the runs that were waited for when it began; those on a page are taken out.
-        wanted: Those of them whose poll is due, or nearly so; they are taken out as well.
+        cost: Decides on the size of pages and whether to read another one. waits: All waits.
+        watched: The ids of the runs that were waited for when it began; those on a page are removed.
+        wanted: Those of them whose poll is due, or nearly so; they are removed as well.
         places: Workflow and day of creation of those that are watched, None and an empty text where they are not known.
         polls: How many polls it is to save.
-        heard_at: When it has told of a run last, or has begun.
-        is_slow: Whether the last page was long in coming, or failed.
+        heard_at: When it last had a row of a watched run, or has begun.
+        is_slow: Whether the last page came late, or failed.
         seconds: How long its pages took, as far as none of them was slow.
     """
 
@@ -160,7 +159,7 @@ class ListPoll:
     seconds: float = 0.0
 
     def is_silent(self, now: float) -> bool:
-        """Tell whether nobody should wait for it any longer."""
+        """Tell whether the polls that it was to save should be made one by one."""
         return self.is_slow or now > self.heard_at + SLOW
 
     async def read(
@@ -169,11 +168,12 @@ class ListPoll:
         """Read pages until they have shown all that are wanted, the list ends, or it is not worth another one.
 
         Args:
-            take: Called with rows of runs that are waited for, and the time; returns for how many of them that will do.
+            take: Called with rows of runs that are waited for, and the time; returns how many need no poll of their
+                own.
             failed: Called with each failure of a page.
 
         Returns:
-            Whether the list was read to its end, so that a run that was not on it has completed, most likely.
+            Whether the list was read to its end, so that a run that was not on it has most likely completed.
         """
         family = await self.session.within(LONGEST_POLL).family()
         filters = _filters(family, self.places, self.session.runtime.utc().date())
@@ -181,7 +181,7 @@ class ListPoll:
         saved, spent, after, is_complete = 0, 0.0, None, False
         while (page := await self._page(replace(filters, after=after), family, failed)) is not None:
             spent += self.cost.read_page(len(page.data), page.size)
-            # An empty page behind a cursor may be the end, or the run that the cursor names has just left the list.
+            # An empty page after a cursor is the end, unless the run that the cursor names has just left the list.
             if cursor.repeats(page) or (after is not None and not page.data):
                 break
             saved += await self._show(page, take)
@@ -223,7 +223,7 @@ class ListPoll:
                 return page
 
     async def _show(self, page: RowPage, take: Callable[[Sequence[RunRow], float], int]) -> int:
-        """Tell of the runs on a page; return for how many of them that will do."""
+        """Pass the rows of a page on; return how many runs need no poll of their own."""
         saved = 0
         for start in range(0, len(page.data), _ROWS_AT_ONCE):
             await self.session.runtime.sleep(0)
@@ -231,7 +231,7 @@ class ListPoll:
             for run_id, body in page.data[start : start + _ROWS_AT_ONCE]:
                 self.watched.discard(run_id)
                 self.wanted.discard(run_id)
-                if run_id in self.waits.by_run:  # also where somebody has begun to wait after the poll began
+                if run_id in self.waits.by_run:  # also where the wait began after the poll
                     rows.append(RunRow(run_id, body))
             if rows:
                 self.heard_at = self.session.runtime.now()
@@ -242,13 +242,13 @@ class ListPoll:
 def plan_list_poll(
     session: Session, cost: ListCost, due: Collection[SharedWait], waits: SharedWaits, now: float
 ) -> ListPoll | None:
-    """Return how to poll the runs that are due with the list; None if polling them one by one is cheaper."""
+    """Return a list poll for the runs that are due; None if polling them one by one is cheaper."""
     listed = {wait.run_id for wait in due}
     if len(listed) < _FEWEST:
         return None
     watched = [wait for wait in waits if wait.unlisted_until <= now]
     soon = [wait for wait in watched if wait.is_soon(now)]
-    # The list begins with the newest, and a run that nobody has seen yet is among those.
+    # The list begins with the newest, and a run that was not seen yet is taken for one of those.
     oldest = min((wait.created_at for wait in soon if wait.created_at), default="")
     rows = {wait.run_id for wait in watched if (wait.created_at or oldest) >= oldest}
     wanted = {wait.run_id for wait in soon}
@@ -261,11 +261,11 @@ def plan_list_poll(
 
 
 def _filters(family: RouteFamily, places: Collection[tuple[str | None, str]], today: date) -> RunFilters:
-    """Return the narrowest list in which every run stands until it has completed.
+    """Return the narrowest filters whose list has every run until it has completed.
 
     Args:
-        family: The server's routes: only current ones know our tag.
-        places: Workflow and day of creation of each run; one that nobody has seen yet counts as new.
+        family: The server's routes: only current ones filter by tags.
+        places: Workflow and day of creation of each run; one that was not seen yet counts as new.
         today: The UTC day.
     """
     workflows = {workflow_id for workflow_id, _ in places}
@@ -284,4 +284,4 @@ def _day(text: str) -> date | None:
         day = date.fromisoformat(text)
     except ValueError:
         return None
-    return day if day.year > 1970 else None  # a time of zero says nothing
+    return day if day.year > 1970 else None  # a time of zero stands for no time

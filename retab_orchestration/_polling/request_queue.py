@@ -1,4 +1,4 @@
-"""Requests for single runs, a few at a time, in background tasks that belong to nobody who waits."""
+"""Requests for single runs, a few at a time, in background tasks that no wait owns."""
 
 import asyncio
 from collections import deque
@@ -11,22 +11,22 @@ from retab_orchestration._polling.shared_wait import SLOW
 __all__ = ["AT_ONCE", "RequestQueue"]
 
 AT_ONCE = 16
-"""Requests in flight, and as many of runs whose last answer was slow."""
+"""Requests in flight, and as many again for runs whose last answer was slow."""
 
-# Slow requests that may have given their place to the next one.
+# Slow requests that may go on without a slot.
 _MOST_SLOW = 3 * AT_ONCE
 
 
 class RequestQueue:
     """Requests runs in the order in which they were added, each run once at a time.
 
-    A request that takes more than 2 seconds gives its place to the next one, and its run is queued with others of that
-    kind the next time: runs whose answers hang delay no others.
+    A request that takes more than 2 seconds gives its slot to the next one, and its run is queued with other slow ones
+    the next time: runs whose answers hang delay no others.
 
     Args:
         send: Requests one run.
-        is_wanted: Tells, when a run's turn has come, whether to request it still.
-        fail: Called with what `send` raises, which nobody else would notice.
+        is_wanted: Called before a run is requested; tells whether it still has to be.
+        fail: Called with what `send` raises.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class RequestQueue:
         self._in_flight = [0, 0]
         self._added: set[str] = set()  # queued or in flight
         self._slow: set[str] = set()  # runs whose last answer was slow
-        self._overdue: set[str] = set()  # runs whose request has given its place to another
+        self._overdue: set[str] = set()  # runs whose request goes on without a slot
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def is_empty(self) -> bool:
-        """Whether no run waits for its turn, except those whose last answer was slow."""
+        """Whether no run is queued, except those whose last answer was slow."""
         return not self._runs[False]
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -57,7 +57,7 @@ class RequestQueue:
         task.add_done_callback(self._tasks.discard)
 
     def add(self, run_id: str, *, urgent: bool) -> None:
-        """Request a run as soon as there is a place for it, before all others if it is urgent."""
+        """Queue a run, before all others if it is urgent."""
         if run_id not in self._added:
             self._added.add(run_id)
             was_slow = run_id in self._slow
@@ -66,11 +66,11 @@ class RequestQueue:
             self._advance(was_slow)
 
     def forget(self, run_id: str) -> None:
-        """Keep nothing of a run that nobody waits for any more."""
+        """Drop what is kept of a run that is not waited for any more."""
         self._slow.discard(run_id)
 
     async def aclose(self) -> None:
-        """Cancel everything."""
+        """Cancel all requests and background tasks."""
         for runs in self._runs:
             runs.clear()
         for task in self._tasks:
@@ -78,7 +78,7 @@ class RequestQueue:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _advance(self, was_slow: bool) -> None:
-        """Start requests while there are places, and drop those that are not wanted any more."""
+        """Start requests while there are free slots, and drop those that are not wanted any more."""
         runs = self._runs[was_slow]
         while runs and self._in_flight[was_slow] < AT_ONCE:
             run_id = runs.popleft()
@@ -89,11 +89,11 @@ class RequestQueue:
                 self._added.discard(run_id)
 
     async def _request(self, run_id: str, was_slow: bool) -> None:
-        timer = asyncio.get_running_loop().call_later(SLOW, self._give_place, run_id, was_slow)
+        timer = asyncio.get_running_loop().call_later(SLOW, self._release_slot, run_id, was_slow)
         self._slow.discard(run_id)
         try:
             await self._send(run_id)
-        except Exception as error:  # noqa: BLE001  an error of ours: nobody may wait for ever
+        except Exception as error:  # noqa: BLE001 a defect of ours, which has to end the waits
             self._fail(error)
         finally:
             timer.cancel()
@@ -104,7 +104,7 @@ class RequestQueue:
                 self._in_flight[was_slow] -= 1
                 self._advance(was_slow)
 
-    def _give_place(self, run_id: str, was_slow: bool) -> None:
+    def _release_slot(self, run_id: str, was_slow: bool) -> None:
         self._slow.add(run_id)
         if not was_slow and len(self._overdue) < _MOST_SLOW:
             self._overdue.add(run_id)

@@ -1,4 +1,4 @@
-"""Whether a run that waits for a human ever goes on: a server does not say so, its reviews do."""
+"""Whether a run whose reviews are decided goes on: the run does not say so, its reviews do."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ __all__ = ["Resuming", "check_resuming"]
 
 
 class Resuming:
-    """What is known of the reviews that a run waits for, and what follows.
+    """Decide when to read the reviews that a run waits for, and whether the run will go on.
 
     Args:
         policy: How often to ask, and how long a decided review may take to resume the run.
@@ -28,17 +28,17 @@ class Resuming:
         self._decided: tuple[float, tuple[str, ...]] | None = None
 
     def is_due(self, now: float) -> bool:
-        """Tell whether to ask for the reviews now."""
+        """Tell whether to read the reviews now."""
         return now >= self._ask_at
 
     def asked(self, now: float) -> None:
-        """Take note that they are asked for, whatever comes of it."""
-        # Often only once they were decided: a person may take days, and many runs may wait for one.
+        """Record that the reviews are read, also where that fails."""
+        # Often only once they are decided: a human may take days, and many runs may wait for one.
         pause = self._policy.review_interval if self._decided else self._policy.resume_timeout
         self._ask_at = now + pause
 
     def learned(self, nodes: Sequence[str], now: float, *, are_decided: bool) -> bool:
-        """Decide after an answer; return whether the run will not go on.
+        """Record whether the reviews are decided; return whether the run will not go on.
 
         Args:
             nodes: Where it waits.
@@ -63,7 +63,7 @@ def are_decided(reviews: Sequence[Review], nodes: Sequence[str]) -> bool:
 async def check_resuming(
     session: Session, run: WorkflowRun, resuming: Resuming, seconds: float | None
 ) -> None:
-    """Ask for the reviews that a run waits for, if that is due.
+    """Read the reviews that a run waits for, if that is due.
 
     Args:
         session: The account.
@@ -85,7 +85,7 @@ async def check_resuming(
             session, lambda after: current.list_reviews(run.id, None, after)
         )
     except errors.ApiError:
-        return  # it is asked again, and the run is looked at all the same
+        return  # they are read again later, and the run is polled all the same
     nodes = run.waiting_for_node_ids
     found = [review for review in found if review.run_id in {None, run.id}]  # a server may not filter
     if resuming.learned(nodes, session.runtime.now(), are_decided=are_decided(found, nodes)):

@@ -1,4 +1,4 @@
-"""A wait that shares its polls with others: what the run list says of its run, and the future that its owner awaits."""
+"""A wait that shares its polls with others, by the run list, and has a future that its owner awaits."""
 
 import asyncio
 import copy
@@ -19,33 +19,33 @@ from retab_orchestration.models.row import RunRow
 __all__ = ["SLOW", "SharedWait", "SharedWaits"]
 
 SLOW = 2.0
-"""Seconds after which nobody waits any longer for an answer that others wait for as well."""
+"""Seconds after which a shared answer counts as slow."""
 
-# How early a poll may be, so that it is made together with others: a share of the gap before it, and seconds.
+# How early a poll may be, to be made together with others: a share of the gap before it, and seconds.
 _EARLY, _MOST_EARLY = 0.1, 0.25
 # The share of the gap by which a poll may be late, or early for the list to replace it; and seconds by which it may be
 # late at least.
 _SLACK, _LEAST_LATE = 0.5, 0.5
-# Complete lists on which a run may be missing before the list is not trusted to show it, and for how many seconds.
+# Complete lists on which a run may be missing until the list is not used for it, and for how many seconds it is not.
 _MISSES, _UNLISTED = 3, 300.0
-# Seconds for which the list alone may tell of a run: as long again as was waited already, within these. A list that
-# stays behind would show it as running for ever.
+# Seconds for which the list alone may show a run: as long again as was waited already, within these. A list that lags
+# for ever would show it as running for ever.
 _LISTED_FOR = (600.0, 3600.0)
-# How often a poll that fails doubles the time that the next one has: an answer may take as long as the account says.
+# How often a failed poll doubles the time limit of the next one: an answer may take as long as the account's `timeout`.
 _MOST_DOUBLINGS = 16
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class SharedWait(Wait[WorkflowRun]):
-    """A wait that a watcher polls for. It raises nothing: what ends it is the result, or the error, of `settled`.
+    """A wait that a watcher polls for. It raises nothing: its result, or its error, is that of `settled`.
 
     Attributes:
         settled: The run once it has settled.
-        is_requested: Whether a request for the run itself is queued or under way on behalf of this wait.
+        is_requested: Whether a request for the run itself is queued or in flight for this wait.
         is_spare: Whether that request is made only because the list is silent.
         workflow_id: The run's workflow.
-        created_at: When the run was created, as ISO 8601; None while nobody has seen it.
-        unlisted_until: Until when the list is not trusted to show the run.
+        created_at: When the run was created, as ISO 8601; None before it was seen.
+        unlisted_until: Until when the list is not used for the run.
     """
 
     settled: asyncio.Future[WorkflowRun] = field(
@@ -56,10 +56,10 @@ class SharedWait(Wait[WorkflowRun]):
     workflow_id: str | None = None
     created_at: str | None = None
     unlisted_until: float = -math.inf
-    # Callbacks are called in it: their log lines are their owner's.
+    # Callbacks run in it, so that their log lines belong to their owner.
     _context: Context = field(init=False, default_factory=copy_context)
     _misses: int = 0
-    _trusted_until: float = 0.0  # when the list alone may tell of the run no longer; 0 before it was seen
+    _trusted_until: float = 0.0  # until when the list alone may show the run; 0 before it was seen
 
     @property
     def early(self) -> float:
@@ -67,7 +67,7 @@ class SharedWait(Wait[WorkflowRun]):
         return min(_MOST_EARLY, self.gap * _EARLY)
 
     def seconds_to_poll(self, now: float) -> float:
-        """Return how long a poll that begins now may take; past its own deadline a wait is over, whatever it does."""
+        """Return how long a poll that begins now may take; a poll past the deadline is cut off."""
         left = self.seconds_left(now)
         longest = LONGEST_POLL * 2.0 ** min(self._budget.failures, _MOST_DOUBLINGS)
         return min(longest, math.inf if left is None else left)
@@ -78,15 +78,15 @@ class SharedWait(Wait[WorkflowRun]):
         return max(_LEAST_LATE, self.gap * _SLACK)
 
     def may_be_listed(self, now: float) -> bool:
-        """Tell whether the list will do for a poll now; the last one has to be of the run itself."""
+        """Tell whether a list poll is enough now; the last poll has to be of the run itself."""
         return self.unlisted_until <= now < self.deadline
 
     def is_soon(self, now: float) -> bool:
-        """Tell whether a poll now would not be wasted, because one is due before long anyway."""
+        """Tell whether a poll is due soon, so that one now replaces it."""
         return self.is_requested or self.due - now <= self.gap * _SLACK
 
     def request(self, now: float) -> bool:
-        """Take note that the run itself is requested; False if the last poll has taken too long as well.
+        """Record that the run itself is requested; return False if the last poll has taken too long.
 
         It is due again when the answer has to be there: at the deadline, or a little later if it is requested then.
         """
@@ -98,7 +98,7 @@ class SharedWait(Wait[WorkflowRun]):
         return True
 
     def listed(self, row: RunRow, now: float, chance: float) -> bool:
-        """Take in a row of the list; return False if the run itself has to be polled, because no row ends a wait."""
+        """Update with a row of the list; return False if the run itself has to be polled: no row ends a wait."""
         self._misses, self.unlisted_until = 0, -math.inf
         self.is_requested = self.is_spare = False
         if self.workflow_id is None:
@@ -125,13 +125,13 @@ class SharedWait(Wait[WorkflowRun]):
         return True
 
     def missing(self, now: float) -> None:
-        """Take note that a whole list did not show the run."""
+        """Record that a complete list did not show the run."""
         self._misses += 1
         if self._misses >= _MISSES:
             self._misses, self.unlisted_until = 0, now + _UNLISTED
 
     def polled(self, run: WorkflowRun, now: float, chance: float) -> None:
-        """Take in the run itself."""
+        """Update with a poll of the run itself."""
         if self.workflow_id is None:
             created = run.timing.created_at
             self._place(run.workflow_id, created.isoformat() if created else None)
@@ -141,16 +141,16 @@ class SharedWait(Wait[WorkflowRun]):
         self._run = None  # it may be large
 
     def poll_failed(self, error: ApiError, now: float, chance: float) -> None:
-        """Take in that the run itself could not be polled."""
+        """Update with a failed poll of the run itself."""
         self._decide(self.failed, error, now, chance)
 
     def fail(self, error: BaseException) -> None:
-        """End the wait with an error, of which it gets a copy: raising adds to a traceback, and others may have it."""
+        """End the wait with a copy of an error: raising adds to its traceback, and other waits may have it too."""
         if self.settled.done():
             return
         if isinstance(
             error, StopIteration | GeneratorExit
-        ):  # no future takes the one, nobody hears of the other
+        ):  # a future refuses the first, and asyncio drops the second
             mistaken = RuntimeError(f"on_change raised {type(error).__name__}")
             mistaken.__cause__, error = error, mistaken
         if isinstance(error, RetabError):
@@ -160,13 +160,13 @@ class SharedWait(Wait[WorkflowRun]):
         self.settled.set_exception(error)
 
     def _decide(self, take: Callable[..., bool | None], *shown: Any) -> bool | None:
-        """Take in what a poll showed, in the owner's context; return whether the run has settled."""
+        """Call an update in the owner's context; return whether the run has settled, None if the wait has ended."""
         self.is_requested = self.is_spare = False
         if self.settled.done():
             return None
         try:
             return self._context.run(take, *shown)
-        # Of the poll, or of a callback, which may raise that it was cancelled: it is for whoever waits.
+        # The poll's, or a callback's, which may be CancelledError: the owner gets it.
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:  # noqa: BLE001
             self.fail(error)
             return None
@@ -182,7 +182,7 @@ class SharedWait(Wait[WorkflowRun]):
         self._trusted_until = now + min(max(now - self.started, least), most) * (1 + chance)
 
     def _place(self, workflow_id: str | None, created_at: str | None) -> None:
-        # Each is kept for as long as the wait, so that it has to be as short as an id.
+        # They are kept for as long as the wait, so they must be short, as ids are.
         self.workflow_id = sys.intern(workflow_id) if workflow_id and is_id(workflow_id) else None
         self.created_at = created_at
 
@@ -194,14 +194,14 @@ class SharedWaits:
         self.by_run: dict[str, list[SharedWait]] = {}
 
     def __len__(self) -> int:
-        """Return how many runs are waited for."""
+        """Return the number of runs that are waited for."""
         return len(self.by_run)
 
     def __iter__(self) -> Iterator[SharedWait]:
         return chain.from_iterable(self.by_run.values())
 
     def of(self, run_id: str) -> Sequence[SharedWait]:
-        """Return the waits for a run; none for one that nobody waits for any more."""
+        """Return the waits for a run, if there are any."""
         return self.by_run.get(run_id, ())
 
     def add(self, wait: SharedWait) -> None:
@@ -216,7 +216,7 @@ class SharedWaits:
             del self.by_run[wait.run_id]
 
     def due(self, now: float) -> list[SharedWait]:
-        """Return the waits whose polls are due, and those that may be made early together with them."""
+        """Return the waits whose polls are due, and those whose polls may be made early together with them."""
         near = [wait for wait in self if wait.due <= now + _MOST_EARLY and not wait.settled.done()]
         early = min((wait.early for wait in near if wait.due <= now), default=0.0)
         return [wait for wait in near if wait.due <= now + early]

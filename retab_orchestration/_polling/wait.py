@@ -1,4 +1,4 @@
-"""One wait for one run: when to poll it next, and when the wait is over. It is told the time and never polls itself."""
+"""One wait for one run: when to poll it next, and when the wait is over. It never polls and never reads a clock."""
 
 import math
 import sys
@@ -15,30 +15,30 @@ from retab_orchestration.policies import ErrorBudget, PollPolicy, Trouble
 
 __all__ = ["LAST_POLL", "LONGEST_POLL", "OnReview", "Wait", "WaitOptions", "asked_pause", "trouble_of"]
 
-# What Retab does not answer to whoever asks for a run that is there: redirects, teapots, conflicts, bad requests.
+# Statuses that Retab never sends for a run that exists: redirects, teapots, conflicts, bad requests.
 _NEVER_SAID = frozenset({errors.ApiStatusError, errors.ConflictError, errors.RequestRejectedError})
 
 LAST_POLL = 5.0
-"""Seconds that a poll may take although the deadline is nearer: the last one is made at the deadline itself."""
+"""Seconds that a poll has at least, because the last one is made at the deadline itself."""
 
 LONGEST_POLL = 15.0
-"""Seconds that a poll may take which many wait for."""
+"""Seconds that a shared poll may take."""
 
-# Nodes at which a human is asked that are kept: each wait has its own, for as long as it lasts.
+# Nodes waiting for a human that a wait keeps, for as long as it goes on.
 _MOST_NODES = 100
 
-# Seconds. A server that asks for a longer pause gets this one: the run may end meanwhile.
+# Seconds. The longest pause that a server may ask for: the run may end meanwhile.
 _LONGEST_PAUSE = 120.0
 
-# How far a run is that has not ended.
+# The order of the states before the end.
 _PROGRESS = {RunStatus.QUEUED: 1, RunStatus.RUNNING: 2, RunStatus.WAITING_FOR_HUMAN: 3}
 
 
 W = TypeVar("W", bound=WorkflowRun | WorkflowTestRun)
 
 OnReview = Literal["return", "wait", "until_decided"]
-"""What a wait does when a human is asked: return the run as it is, wait until it has ended, or wait until it is
-decided, and return at once where nobody is asked."""
+"""What a wait does when the run waits for a human: return the run, wait until it has ended, or wait until the review is
+decided, and return at once if there is none."""
 _ON_REVIEW = ("return", "wait", "until_decided")
 
 
@@ -47,19 +47,19 @@ class WaitOptions:
     """How a caller waits."""
 
     timeout: float | None
-    """Seconds that the run may take, None for any; time in which a human is asked does not count."""
+    """Seconds that the run may take, None for any number; time in which it waits for a human does not count."""
     poll: PollPolicy
     on_review: OnReview = "return"
     on_outage: Callable[[errors.ApiError | None], Any] | None = None
-    """Called with an error when polls begin to fail, and with None when they are understood again."""
+    """Called with the error when polls begin to fail, and with None when one succeeds again."""
     on_change: Callable[[Any], Any] | None = None
-    """Called with the run when it is seen first, and whenever its status, or where it waits, has changed."""
+    """Called with the run when it is seen first, and when its status, or the nodes where it waits, have changed."""
 
     @classmethod
     def read(
         cls, timeout: Any, poll: Any, on_review: Any = "return", on_outage: Any = None, on_change: Any = None
     ) -> "WaitOptions":
-        """Check what a wait was given.
+        """Return the options of a wait, checked.
 
         Raises:
             InvalidInputError: The message names the argument and says what it should be.
@@ -81,12 +81,12 @@ class Wait(Generic[W]):
 
     Attributes:
         run_id: The run.
-        options: How long it may take, how often to poll, and whom to tell of changes.
+        options: How long it may take, how often to poll, and its callbacks.
         started: When the wait began, seconds on a clock that never goes back.
-        deadline: When the last poll is made; infinite without a timeout, and while a human is asked.
+        deadline: When the last poll is made; infinite without a timeout, and while the run waits for a human.
         due: When to poll next.
-        gap: Seconds from the poll before to that.
-        status_name: The server's word for the state that was seen last; None until there is one.
+        gap: Seconds between the poll before and that one.
+        status_name: The server's word for the last state; None before the first.
     """
 
     run_id: str
@@ -98,7 +98,7 @@ class Wait(Generic[W]):
     status_name: str | None = None
     _nodes: tuple[str, ...] = ()  # where a human is asked
     _run: W | None = None
-    _paced_from: float = field(init=False)  # gaps grow from here: anew when a human has decided
+    _paced_from: float = field(init=False)  # gaps grow from here: reset when a human has decided
     _review_since: float | None = None
     _reviewed: float = 0.0
     _budget: ErrorBudget = field(init=False)
@@ -114,7 +114,7 @@ class Wait(Generic[W]):
         self._budget = ErrorBudget(poll.error_budget)
 
     def saw(self, run: W, now: float, chance: float) -> bool:
-        """Take in the run as a poll showed it; return whether the wait is over.
+        """Update with the run as a poll showed it; return whether the wait is over.
 
         Args:
             run: The run.
@@ -122,20 +122,20 @@ class Wait(Generic[W]):
             chance: A random number from 0 to 1, which decides the jitter.
 
         Raises:
-            WaitTimeoutError: It is not, and the deadline has passed.
+            WaitTimeoutError: The wait is not over, and the deadline has passed.
         """
         self._run = run
         nodes = run.waiting_for_node_ids if isinstance(run, WorkflowRun) and run.is_waiting else ()
         if self._is_moved(nodes):
-            self.status_name = None  # one review has followed another at once
+            self.status_name = None  # one review has followed another without a state between
         self._nodes = tuple(nodes[:_MOST_NODES])
         return self._saw_state(run.status, run.status_name, now, chance, run)
 
     def failed(self, error: errors.ApiError, now: float, chance: float) -> None:
-        """Take in a poll that failed.
+        """Update with a failed poll.
 
         Raises:
-            ApiError: The failure itself: it cannot pass, or polls have failed for too long.
+            ApiError: The failure itself: it is not transient, or polls have failed for too long.
             WaitTimeoutError: The deadline has passed.
         """
         trouble = trouble_of(error, is_known=self.status_name is not None)
@@ -163,7 +163,7 @@ class Wait(Generic[W]):
         return None if self.deadline == math.inf else max(self.deadline - now, LAST_POLL)
 
     def resuming(self) -> Resuming | None:
-        """Return what is known of the reviews that the run waits for; None while none is waited for."""
+        """Return what is known of the reviews that the run waits for; None if it waits for none."""
         if self._review_since is None or self.options.on_review == "return":
             self._resuming = None
         elif self._resuming is None:
@@ -186,14 +186,14 @@ class Wait(Generic[W]):
     def _saw_state(
         self, status: RunStatus, status_name: str, now: float, chance: float, run: W | None
     ) -> bool:
-        """Take in a state; return whether the wait is over. `run` is for `on_change`, None where that is not wanted."""
+        """Update with a state; return whether the wait is over. `run` is for `on_change`, None without one."""
         if self._trouble is Trouble.OUTAGE:
             self._report(None)
         self._failure = self._trouble = None
         before, self.status_name = self.status_name, sys.intern(status_name)
         if status_name != before and self.options.on_change is not None and run is not None:
             self.options.on_change(run)
-        # What an outage hid may have begun with it.
+        # What happened during an outage may have happened at its beginning.
         since = self._budget.outage_since
         self._budget.understood(now)
         self._clock_review(status, now, now if since is None else since)
@@ -203,7 +203,7 @@ class Wait(Generic[W]):
         return False
 
     def _plan(self, now: float, chance: float) -> None:
-        """Poll again after the usual gap, or at the deadline itself: a run that ends just before it is not late."""
+        """Schedule the next poll after the usual gap, or at the deadline: a run may end just before it."""
         if now >= self.deadline:
             raise self.expired()
         in_review = self._review_since is not None
@@ -212,7 +212,7 @@ class Wait(Generic[W]):
         self.gap = self.due - now
 
     def _clock_review(self, status: RunStatus, now: float, since: float) -> None:
-        """Stop the clock of the timeout while a human is asked."""
+        """Stop the clock of the timeout while the run waits for a human."""
         if status.is_waiting and self._review_since is None:
             self._review_since, self.deadline = since, math.inf
         elif not status.is_waiting and self._review_since is not None:
@@ -223,11 +223,11 @@ class Wait(Generic[W]):
                 self.deadline = self.started + self.options.timeout + self._reviewed
 
     def _is_moved(self, nodes: Sequence[str]) -> bool:
-        """Tell whether a human is asked at these nodes, and was asked elsewhere before."""
+        """Tell whether the run waits at these nodes, and waited at other nodes before."""
         return bool(self._nodes and nodes) and tuple(nodes[:_MOST_NODES]) != self._nodes
 
     def _goes_back(self, status: RunStatus) -> bool:
-        """Tell whether a later state than this was seen already, which a list that lags does not show yet."""
+        """Tell whether a later state than this was seen already, so that the list lags."""
         return _PROGRESS.get(status, 0) < _PROGRESS.get(RunStatus.read(self.status_name), 0)
 
     def _report(self, outage: errors.ApiError | None) -> None:
@@ -236,17 +236,17 @@ class Wait(Generic[W]):
 
 
 def asked_pause(error: errors.ApiError) -> float:
-    """Return for how many seconds the server asks to be left alone, as far as a wait heeds that."""
+    """Return the pause that the server asks for, in seconds, at most the longest that a wait takes."""
     return min(error.retry_after or 0.0, _LONGEST_PAUSE)
 
 
 def trouble_of(error: errors.ApiError, *, is_known: bool) -> Trouble | None:
-    """Tell what kind of trouble a failed poll is; None if it ends the wait.
+    """Return what kind of trouble a failed poll is; None if it ends the wait.
 
     Args:
         error: What the poll raised.
-        is_known: Whether the run was seen before. What Retab never says of a run that is there, comes then from what
-            stands before it: that there is no such route, that it is elsewhere, or that nobody may ask like that.
+        is_known: Whether the run was seen before. An answer that Retab never gives for a run that exists (no such
+            route, a redirect, a bad request) then comes from a gateway.
     """
     if isinstance(error, errors.NotFoundError):
         is_gateways = is_known and isinstance(error, errors.UnsupportedRouteError)

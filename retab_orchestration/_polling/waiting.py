@@ -1,4 +1,4 @@
-"""Wait for a run, or for a run of tests: poll it by itself, or share the polls of everyone who waits in this loop."""
+"""Wait for a run, or for a test run: poll it by itself, or share the polls of all waits in this event loop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ __all__ = ["wait_for_run", "wait_for_test_run"]
 
 R = TypeVar("R", WorkflowRun, WorkflowTestRun)
 
-# Seconds for which the outputs of a run may fail to be read, however near the deadline of its wait is.
+# Seconds for which reading the outputs of a run may fail at least, even at the deadline of its wait.
 _LEAST_FOR_OUTPUTS = 60.0
 
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, RunWatcher]] = WeakKeyDictionary()
@@ -32,7 +32,7 @@ _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, RunWatche
 async def wait_for_run(
     session: Session, run_id: str, options: WaitOptions, *, outputs: bool, nodes: tuple[str, ...] | None
 ) -> WorkflowRun:
-    """Wait until a run has ended, or waits for a human and the caller does not go on; on asyncio with shared polls.
+    """Wait until a run has settled; on asyncio with shared polls.
 
     Raises:
         InvalidInputError: `outputs` is no boolean.
@@ -43,7 +43,7 @@ async def wait_for_run(
     if watcher is None:
         run = await _poll_until_settled(Wait(run_id, options, began), session, _poll_run(session, run_id))
     else:
-        # Many wait like this at once: no coroutine more than needed stands between the caller and the future.
+        # Many waits are open at once, so there is no more than one coroutine between the caller and the future.
         try:
             wait = watcher.begin(run_id, options)
             try:
@@ -56,7 +56,7 @@ async def wait_for_run(
 
 
 async def wait_for_test_run(session: Session, test_run_id: str, options: WaitOptions) -> WorkflowTestRun:
-    """Wait until a run of tests has ended."""
+    """Wait until a test run has ended."""
 
     async def poll(seconds: float | None) -> WorkflowTestRun:
         return await poll_test_run(session, test_run_id, seconds)
@@ -76,22 +76,22 @@ def _join(session: Session) -> RunWatcher | None:
 
 
 async def _leave(session: Session, watcher: RunWatcher) -> None:
-    """Close the watcher if nobody waits any more."""
+    """Close the watcher if it has no wait any more."""
     watchers = _watchers[asyncio.get_running_loop()]
     if watcher.is_idle and watchers.get(session.settings) is watcher:
-        del watchers[session.settings]  # whoever comes from now on brings another
-        # To the end, even if whoever waits is cancelled once more meanwhile.
+        del watchers[session.settings]  # a new wait gets a new watcher
+        # Closed completely, even if the caller is cancelled once more meanwhile.
         await asyncio.shield(watcher.aclose())
 
 
 async def _poll_until_settled(
     wait: Wait[R], session: Session, poll: Callable[[float | None], Awaitable[R]]
 ) -> R:
-    """Poll one run whenever that is due, until its wait is over.
+    """Poll one run whenever a poll is due, until its wait is over.
 
     Raises:
         WaitTimeoutError: The deadline passed.
-        ReviewNotResumedError: Its reviews are decided, and it does not go on.
+        ReviewNotResumedError: Its reviews are decided, and the run does not go on.
         ApiError: A poll was refused, or polls have failed for too long; the last failure.
     """
     runtime = session.runtime
@@ -118,13 +118,13 @@ def _poll_run(session: Session, run_id: str) -> Callable[[float | None], Awaitab
 async def _with_outputs(
     session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None, options: WaitOptions, began: float
 ) -> WorkflowRun:
-    """Return a run that was waited for with its outputs, or why it failed, through an outage that may pass.
+    """Return a settled run with its outputs, or why it failed, trying again during an outage.
 
     Args:
         session: The account.
-        run: The run as it was seen last.
+        run: The settled run.
         nodes: The nodes whose outputs are wanted, None for the end of the workflow.
-        options: How it was waited for. An outage may last for as long as in that wait: to its deadline, or a minute.
+        options: Those of the wait. An outage may last as long as in the wait, to its deadline, but at least a minute.
         began: When that wait began.
 
     Raises:
@@ -139,7 +139,7 @@ async def _with_outputs(
     wait: Wait[WorkflowRun] = Wait(run.id, replace(options, timeout=None, poll=poll, on_change=None), now)
     wait.status_name = (
         run.status_name
-    )  # the run is known: what only gateways say of one does not end the wait
+    )  # the run is known, so an answer that only gateways give does not end the wait
 
     async def read(_seconds: float | None) -> WorkflowRun:
         return await with_details(session.within(budget), run, nodes)

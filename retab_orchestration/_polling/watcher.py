@@ -1,4 +1,4 @@
-"""RunWatcher: polls for everyone who waits on one account in one event loop."""
+"""RunWatcher: polls for all waits of one account in one event loop."""
 
 import asyncio
 import logging
@@ -31,10 +31,10 @@ _PASS, _TICK = 1e-5, 0.25
 
 
 class RunWatcher:
-    """Polls runs for many who wait, for the price of a page of the list for each hundred of them.
+    """Polls the runs of many waits, with one page of the run list for each hundred of them.
 
     The list is a hint: a run that it shows as ended, or does not show, is polled by itself, and only that ends a wait.
-    Nothing of whoever waits is touched: timers and tasks have an empty context, callbacks that of their owner.
+    Timers and tasks run in an empty context, callbacks in that of their owner.
 
     Args:
         session: The account, on a runtime of its own.
@@ -53,14 +53,14 @@ class RunWatcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether there is no wait any more."""
         return not self._waits
 
     def begin(self, run_id: str, options: WaitOptions) -> SharedWait:
-        """Wait for a run: `settled` is the run once it has ended, or waits for a human and the caller does not.
+        """Begin a wait for a run, whose future `settled` has the settled run as its result.
 
-        It raises WaitTimeoutError when the deadline has passed, and ApiError when a poll was refused, or too many in a
-        row failed.
+        The future raises WaitTimeoutError when the deadline has passed, and ApiError when a poll was refused, or polls
+        have failed for too long.
         """
         wait = SharedWait(run_id, options, self._runtime.now())
         self._waits.add(wait)
@@ -68,13 +68,13 @@ class RunWatcher:
         return wait
 
     def end(self, wait: SharedWait) -> None:
-        """Wait no longer, whether it has settled or not."""
+        """End a wait, whether it has settled or not."""
         self._waits.remove(wait)
         if not self._waits.of(wait.run_id):
             self._queue.forget(wait.run_id)
 
     async def aclose(self) -> None:
-        """Poll no more, and give the connections back."""
+        """Stop polling and close the connections."""
         self._timer.close()
         await self._queue.aclose()
         await self._runtime.aclose()
@@ -87,13 +87,13 @@ class RunWatcher:
             _fail(self._waits, error)
         self._timer.not_before = now + _PASS * len(self._waits)
         if self._list is not None or now < max(self._hold_until, self._rest_until):
-            # Some that are due may have been left to the list, or to the end of a pause; deadlines are exact.
+            # Polls that are due may have been left to the list, or to the end of a pause; deadlines are exact.
             self._timer.set(min(now + _TICK, self._waits.next_deadline(now)))
         else:
             self._timer.set(self._waits.next_due(now))
 
     def _poll_due(self, now: float) -> None:
-        """Poll what is due, or nearly so: with the list if that is cheaper, else one by one."""
+        """Make the polls that are due, or nearly so: with the list if that is cheaper, else one by one."""
         due = self._waits.due(now)
         listable = [wait for wait in due if wait.may_be_listed(now)]
         polled = [wait for wait in due if not wait.may_be_listed(now)]
@@ -110,7 +110,7 @@ class RunWatcher:
             self._request(wait, now)
 
     def _overdue(self, poll: ListPoll, due: list[SharedWait], now: float) -> list[SharedWait]:
-        """Return the waits that the list keeps waiting for too long: a few of them, or all if it is silent."""
+        """Return the waits whose polls the list delays for too long: a few of them, or all if no page comes."""
         late = [wait for wait in due if wait.due + wait.late <= now]
         is_silent = poll.is_silent(now)
         if not is_silent and (len(late) > AT_ONCE or not self._queue.is_empty):
@@ -120,13 +120,13 @@ class RunWatcher:
         return late
 
     def _request(self, wait: SharedWait, now: float) -> None:
-        """Poll the run itself, as soon as there is a place."""
+        """Queue a poll of the run itself."""
         if wait.request(now):
             self._timer.set(wait.due)
             self._queue.add(wait.run_id, urgent=now >= wait.deadline)
 
     def _is_wanted(self, run_id: str) -> bool:
-        """Tell whether a run whose turn has come is still to be requested."""
+        """Tell whether a queued run still has to be requested."""
         now = self._runtime.now()
         waits = [wait for wait in self._waits.of(run_id) if wait.is_requested]
         is_listed = self._list is not None and not self._list.is_silent(now)
@@ -139,7 +139,7 @@ class RunWatcher:
         return False
 
     async def _poll_run(self, run_id: str) -> None:
-        """Poll one run by itself, and tell all who wait for it."""
+        """Poll one run by itself, and update all its waits."""
         now = self._runtime.now()
         seconds = max((wait.seconds_to_poll(now) for wait in self._waits.of(run_id)), default=0.0)
         self._cost.polled_one()
@@ -162,7 +162,7 @@ class RunWatcher:
             self._timer.set(wait.due)
 
     async def _poll_list(self, poll: ListPoll, due: set[str]) -> None:
-        """Poll with the list for everyone, on behalf of the runs that are due."""
+        """Poll with the list, for the runs that are due and for all others on its pages."""
         is_complete = False
         try:
             is_complete = await poll.read(self._take, self._hold)
@@ -175,7 +175,7 @@ class RunWatcher:
             self._list = None
         now = self._runtime.now()
         self._rest_until = now + poll.seconds
-        # They are polled now, and not in another list poll, or nobody might ever ask for them.
+        # They are polled now: in another list poll they might be missed again.
         for run_id in poll.watched if is_complete else poll.watched & due:
             for wait in self._waits.of(run_id):
                 wait.is_spare = False
@@ -185,7 +185,7 @@ class RunWatcher:
                     self._request(wait, now)
 
     def _take(self, rows: Sequence[RunRow], now: float) -> int:
-        """Tell the waits what the list says of their runs; return for how many runs that will do."""
+        """Update the waits with rows of their runs; return how many runs need no poll of their own."""
         nearest, saved, chance = math.inf, 0, self._runtime.chance()
         for row in rows:
             will_do = True
@@ -200,16 +200,17 @@ class RunWatcher:
         return saved
 
     def _hold(self, error: errors.ApiError) -> None:
-        """Poll nothing for as long as the server asks for, except what cannot be polled later."""
+        """Pause all polls for as long as the server asks for, except those that cannot be made later."""
         self._hold_until = max(self._hold_until, self._runtime.now() + asked_pause(error))
 
 
 class _Timer:
-    """One timer of the event loop, which goes off at the earliest of the moments for which it is set.
+    """A timer of the event loop that goes off at the earliest of the moments for which it is set.
 
     Args:
-        now: Tells the time.
-        ring: Called then, in an empty context: what it starts must not log, or be counted, as whoever set the timer.
+        now: Returns the time.
+        ring: Called then, in an empty context: what it starts must not log, or be counted, as the task that set the
+            timer.
     """
 
     def __init__(self, now: Callable[[], float], ring: Callable[[], None]) -> None:
@@ -218,10 +219,10 @@ class _Timer:
         self._handle: asyncio.TimerHandle | None = None
         self._at = math.inf
         self.not_before = -math.inf
-        """When it goes off at the earliest."""
+        """The earliest moment at which it goes off."""
 
     def set(self, at: float) -> None:
-        """Go off at this moment, unless it is to do so before that anyway."""
+        """Set the timer to this moment, unless it is set to an earlier one."""
         at = max(at, self.not_before)
         if at < self._at:
             self.close()
@@ -229,7 +230,7 @@ class _Timer:
             self._handle = asyncio.get_running_loop().call_later(delay, self._go_off, context=Context())
 
     def close(self) -> None:
-        """Do not go off."""
+        """Cancel the timer."""
         if self._handle is not None:
             self._handle.cancel()
 
@@ -239,7 +240,7 @@ class _Timer:
 
 
 async def _check_resuming(session: Session, run: WorkflowRun, waits: Iterable[SharedWait]) -> None:
-    """End the waits of a run that does not go on although its reviews are decided."""
+    """End the waits of a run if its reviews are decided and it does not go on."""
     for wait in list(waits):
         resuming = None if wait.settled.done() else wait.resuming()
         if resuming is not None:
@@ -250,7 +251,7 @@ async def _check_resuming(session: Session, run: WorkflowRun, waits: Iterable[Sh
 
 
 def _fail(waits: Iterable[SharedWait], error: Exception) -> None:
-    """End waits with an error; what is none of the core's own is a defect, of which the log has the place."""
+    """End waits with an error; log the traceback of one that is not the core's own, because it is a defect."""
     waiting = [wait for wait in waits if not wait.settled.done()]
     if waiting and not isinstance(error, errors.RetabError):
         _log.error("A wait failed because of a defect in retab_orchestration", exc_info=error)

@@ -32,7 +32,7 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         requests_per_second: How many requests this process may send in a second, with every client that has the same
             settings; None for any number.
         upload_hosts: The only hosts that large documents go to: `storage.googleapis.com`, `*.example.com`, `host:port`,
-            or None for any that is no less safe than `base_url` (docs/security.md has the rules).
+            or None for any that is as safe as `base_url` (docs/security.md has the rules).
         max_response_bytes: Bytes that an answer may have, unpacked: a run, or its steps. A page of a list may have a
             quarter of it, an error a sixteenth.
 
@@ -76,7 +76,7 @@ class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
         return self._session.settings.base_url
 
     async def aclose(self) -> None:
-        """Give the connections back; the client opens new ones if it is used again."""
+        """Close the connections, unless another client uses them; the client opens new ones if it is used again."""
         await self._runtime.aclose()
 
     async def __aenter__(self) -> Self:

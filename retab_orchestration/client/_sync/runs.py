@@ -43,9 +43,9 @@ class RunOperations:
     ) -> WorkflowRun:
         """Start a run of a workflow, once.
 
-        Where the server keeps tags, a run has them in its metadata, so that it can be looked for when the answer to its
-        create is lost, for `RetryPolicy.find_for` seconds. Where it keeps none (classic routes, or current before June
-        2026) a create whose answer is lost is never sent again. docs/servers.md says what is promised where.
+        Where the server keeps tags, a run has them in its metadata, so that it can be searched for when the answer to
+        its create is lost, for `RetryPolicy.find_for` seconds. Where it keeps none (classic routes, or current before
+        June 2026) a create whose answer is lost is never sent again. docs/servers.md says what is promised where.
 
         On current routes documents of more than 4 MiB, or 16 MiB in all, are uploaded first; the rest, and everything
         on classic routes, is sent inside of the create, which Retab takes up to about 32 MiB (24 MiB of documents).
@@ -59,11 +59,12 @@ class RunOperations:
             version: `production` (the server's default), `draft` or a version id; current routes only.
             metadata: Tags of your own, strings to strings; current routes only.
             identity: Which run is meant, where that outlives this call; None means this call's own.
-            adopt: Whether to look first for a run of this identity, and to return it unless it ended badly. After a
-                create that was broken off in this process that takes up to a minute, and where nothing finds its run it
-                is `CreateOutcomeUnknownError` for good: once you have looked, create it under another identity.
+            adopt: Whether to search first for a run of this identity, and to return it unless it ended in error or was
+                cancelled. After a create that was cut off in this process the search takes up to a minute, and if it
+                finds no run, every such call raises `CreateOutcomeUnknownError`: search by hand, then create it under
+                another identity.
             on_progress: Called with a `DocumentProgress` while a document of more than 4 MiB is sent, about once a MiB,
-                in the thread or on the event loop that called this: it holds the sending up for as long as it takes.
+                in the thread or on the event loop that called this: nothing is sent until it returns.
 
         Returns:
             The run as created or found: its `id`, and most often `running`.
@@ -71,12 +72,12 @@ class RunOperations:
         Raises:
             InvalidInputError: Something was refused before anything was sent: correct the call.
             DocumentReadError: A document could not be read to its end, nothing was created: try again.
-            CreateOutcomeUnknownError: The answer was lost, the run may exist: look before creating it again.
+            CreateOutcomeUnknownError: The answer was lost, the run may exist: search for it before creating it again.
             InputsChangedError: The identity's run was started with other inputs.
             DocumentTooLargeError: The documents are larger than the routes take.
-            UploadRefusedError: A document was refused at the place where Retab takes them.
-            ApiError: It was refused, or the server was not reached; nothing was created, or a next call with the same
-                identity and `adopt=True` finds what was.
+            UploadRefusedError: A document was refused at its signed address.
+            ApiError: It was refused, or the server was not reached; nothing was created, or the next call with the same
+                identity and `adopt=True` returns what was.
         """
         read = partial(
             NewRun.read,
@@ -93,12 +94,12 @@ class RunOperations:
     def get_run(
         self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None
     ) -> WorkflowRun:
-        """Look at a run once.
+        """Read a run once.
 
         Args:
             run_id: The run, `run_…`.
-            outputs: Whether to fetch what a run that has ended leaves to its steps, where it does not say so itself:
-                its final outputs, or why it failed. One or two more requests.
+            outputs: Whether to read the final outputs of a run that has ended, or why it failed, from its steps where
+                the run itself does not have them. One or two more requests.
             output_nodes: The nodes whose outputs to return in `final_outputs`; None means the end of the workflow.
 
         Raises:
@@ -134,7 +135,7 @@ class RunOperations:
         """Ask for a run to be cancelled; asking twice does no harm.
 
         Returns:
-            The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (look again), or
+            The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (read it again), or
             `cancellation_failed` (it had ended already).
         """
         return run_blocking(runs.cancel_run(self._session, checked_id("run_id", run_id)))
@@ -154,14 +155,14 @@ class RunOperations:
 
         Raises:
             NotFoundError: There is no such run for this key.
-            CreateOutcomeUnknownError: The answer was lost, the run may exist: look before restarting again.
+            CreateOutcomeUnknownError: The answer was lost, the run may exist: search for it before restarting again.
         """
         return run_blocking(
             runs.restart_run(self._session, checked_id("run_id", run_id), identity=identity, adopt=adopt)
         )
 
     def can_find_runs(self) -> bool:
-        """Whether runs can be found by their identity: where the server keeps tags, or may do so as far as is known.
+        """Return whether runs can be found by their identity: whether the server keeps tags, or may keep them.
 
         Where they cannot, a create that was cut off must not be sent again.
         """
@@ -170,8 +171,8 @@ class RunOperations:
     def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first.
 
-        What this process has made itself is among them, whatever the list shows by now. On classic routes, which have
-        no metadata, there are no others.
+        The runs that this process has created are among them, even before the list shows them. On classic routes, which
+        have no metadata, there are no others.
 
         Args:
             identity: Which run is meant. With its `begun`, there is none only once `RetryPolicy.find_for` has passed
@@ -199,23 +200,24 @@ class RunOperations:
         Args:
             run_id: The run.
             timeout: Seconds it may take, None for any; time in which a human is asked does not count.
-            poll: How often to look.
+            poll: How often to poll.
             on_review: `return` also returns when the run waits for a human, `wait` goes on until it has ended,
                 `until_decided` returns once no human is asked (any more).
             outputs: As in `get_run`.
             output_nodes: As in `get_run`.
             on_change: Called with the run when it is seen first, and whenever its status, or the nodes where it waits
                 for a human, have changed.
-            on_outage: Called with the first error when looks begin to fail, and with None when one is understood again.
-                They may fail for as long as `poll` says (`error_budget`, 10 minutes), so long as the run is found.
+            on_outage: Called with the first error when polls begin to fail, and with None when one is understood again.
+                They may fail for as long as `poll` says (`error_budget`, 10 minutes); a run
+                that is not found ends the wait sooner.
 
         Returns:
-            The run as last seen, whatever became of it: `raise_for_status()` tells a failure.
+            The settled run; `raise_for_status()` raises if it failed.
 
         Raises:
             WaitTimeoutError: The run goes on: wait again, or cancel it.
             OutputsUnavailableError: The run has ended, and its outputs could not be read: wait for it again.
-            ApiError: It could not be looked at any more; the run goes on.
+            ApiError: It could not be polled any more; the run goes on.
         """
         return run_blocking(
             waiting.wait_for_run(
@@ -243,12 +245,12 @@ class RunOperations:
             node_id: One of its `waiting_for_node_ids`. In a loop each call decides one iteration, the one that has
                 waited longest.
             approved: Whether the run may go on with what the node found.
-            modified_data: What it shall go on with instead; only with `approved=True`.
-            reason: Why it was rejected, or edited. Current routes want one for a rejection, classic ones have no
-                place for it.
+            modified_data: What the run goes on with instead; only with `approved=True`.
+            reason: Why it was rejected, or edited. Current routes require one for a rejection, classic ones do not take
+                it.
 
         Returns:
-            A receipt with the `outcome`: accepted, already_received or already_applied. The run tells what follows.
+            A receipt with the `outcome`: accepted, already_received or already_applied. Poll the run for what follows.
 
         Raises:
             ReviewConflictError: Another decision stands, and was not changed.

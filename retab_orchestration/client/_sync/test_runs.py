@@ -1,5 +1,5 @@
 # Written by `python -m dev.blocking_client` from client/_async; change that.
-"""The operations on runs of saved tests."""
+"""The operations on test runs."""
 
 from retab_orchestration._arguments import checked_id
 from retab_orchestration._blocking import run_blocking
@@ -14,9 +14,9 @@ __all__ = ["TestRunOperations"]
 
 
 class TestRunOperations:
-    """The operations on runs of saved tests."""
+    """The operations on test runs."""
 
-    __test__ = False  # it is no test, whatever its name looks like to a test runner
+    __test__ = False  # its name would make pytest collect it
     _session: Session
 
     def create_test_run(
@@ -37,7 +37,8 @@ class TestRunOperations:
 
         Raises:
             InvalidInputError: Two targets, or a consensus that there is not: nothing was sent.
-            CreateOutcomeUnknownError: The answer was lost, the run may exist: look before creating it again.
+            CreateOutcomeUnknownError: The answer was lost, the test run may exist: search for it before creating it
+                again.
         """
         scope = test_runs.TestScope.read(
             workflow_id, test_id=test_id, block_id=block_id, n_consensus=n_consensus
@@ -45,18 +46,18 @@ class TestRunOperations:
         return run_blocking(test_runs.create_test_run(self._session, scope))
 
     def get_test_run(self, test_run_id: str) -> WorkflowTestRun:
-        """Look at a run of tests once. Completed does not mean passed: see `passed`."""
+        """Read a test run once. Completed does not mean passed: see `passed`."""
         return run_blocking(test_runs.get_test_run(self._session, checked_id("test_run_id", test_run_id)))
 
     def wait_for_test_run(
         self, test_run_id: str, *, timeout: float | None = None, poll: PollPolicy = PollPolicy()
     ) -> WorkflowTestRun:
-        """Wait until a run of tests has ended.
+        """Wait until a test run has ended.
 
         Args:
-            test_run_id: The run of tests.
+            test_run_id: The test run.
             timeout: Seconds it may take, None for any.
-            poll: How often to look.
+            poll: How often to poll.
 
         Raises:
             WaitTimeoutError: It goes on: wait again.
@@ -68,13 +69,13 @@ class TestRunOperations:
         )
 
     def list_test_results(self, test_run_id: str) -> list[WorkflowTestResult]:
-        """Read the result of every test of a run, to the last page."""
+        """Read the result of every test of a test run, to the last page."""
         return run_blocking(
             test_runs.list_test_results(self._session, checked_id("test_run_id", test_run_id))
         )
 
     def get_test_result(self, test_run_id: str, test_id: str) -> WorkflowTestResult:
-        """Read the result of one test of a run.
+        """Read the result of one test of a test run.
 
         Raises:
             NotFoundError: The run has no result of that test.
