@@ -1,4 +1,4 @@
-"""From an answer that says no to the error that says what to do; one reader for all seven body forms."""
+"""Turning a refusal into the error that says what to do; one reader for all seven forms of bodies."""
 
 import json
 import re
@@ -35,34 +35,34 @@ _BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
     422: errors.RequestRejectedError,
     425: errors.ServerError,
     429: errors.RateLimitedError,
-    # What gateways answer when somebody closed the connection before they had an answer.
+    # What gateways answer when the client or the server closed the connection before there was an answer.
     460: errors.ServerError,
     499: errors.ServerError,
 }
 
-# What web frameworks answer for a path that they do not serve, to the letter: an unknown id is named in other words.
+# The exact texts of web frameworks for a path that they do not serve; those for an unknown id differ.
 _NO_ROUTE = frozenset({"", "Not Found", "404 page not found"})
 
 
 # Characters of a server's own text that an error repeats.
 _LONGEST_TEXT = 1000
-# Levels of a server's own JSON that an error repeats.
+# The most levels of a server's JSON that an error repeats.
 _DEEPEST = 20
-# Values in it: a wait keeps the last refusal for as long as it lasts.
+# The most values of it: a wait keeps its last refusal.
 _MOST_VALUES = 1000
 # Keys under which a refusal repeats what was sent, which may be a document.
 _ECHOES = frozenset({"input", "ctx", "content", "body", "documents"})
 
-# Seconds. A header that asks for more is taken for a mistake: nobody means a scheduled task to stand still for longer.
+# Seconds. A header that asks for more is taken for a mistake: no scheduled task should pause for longer.
 _LONGEST_RETRY_AFTER = 3600.0
 
 
-# Whose code takes part in a request and in reading its answer.
+# The packages whose code sends a request and reads its answer.
 _PARTIES = sys.stdlib_module_names | {"h11", "httpcore", "httpx", "idna", "pydantic", "retab_orchestration"}
 
 
 def is_anothers(error: BaseException) -> bool:
-    """Whether nobody who takes part in a request has raised it: a signal's handler has, in the middle of one."""
+    """Whether an error comes from outside of a request, such as from a signal handler in the middle of one."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
@@ -104,7 +104,7 @@ def _from_fields_refused(refused: list[Any]) -> Problem:
         place = ".".join(str(part) for part in item.get("loc") or () if part != "body")
         return f"{place}: {_text(item.get('msg'))}".strip(": ")
 
-    # `input` and `ctx` repeat what was sent, which may be a document: they are left out.
+    # `input` and `ctx` are left out: they repeat what was sent, which may be a document.
     kept = [
         {k: v for k, v in item.items() if k in {"loc", "msg", "type"}}
         for item in refused
@@ -150,7 +150,7 @@ def _from_detail(body: Mapping[str, Any]) -> Problem:
 
 
 def names_no_route(response: Response) -> bool:
-    """Tell whether the server lacks the route, rather than the thing that the path names."""
+    """Tell whether the server has no such route, rather than no such resource."""
     if response.status == 405:
         return True
     if response.status != 404 or response.is_cut:
@@ -159,7 +159,7 @@ def names_no_route(response: Response) -> bool:
 
 
 def retry_after_of(response: Response, now: float) -> float | None:
-    """Return the seconds of a `Retry-After` header, which may be a date; None if there is none that makes sense."""
+    """Return the seconds of a `Retry-After` header, which may be a date; None without a valid one."""
     text = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - now
@@ -171,9 +171,9 @@ def retry_after_of(response: Response, now: float) -> float | None:
 def redacted(
     value: Any, key: str, sent: Sent = NOTHING_SENT, depth: int = 0, left: list[int] | None = None
 ) -> Any:
-    """Return what a server said, without the key, signed addresses and what was sent.
+    """Return a value of an answer, without the key, signed addresses and what was sent.
 
-    It is no longer or deeper, and has no more values, than a log line should have.
+    It is cut to the length, the depth and the number of values that a log line may have.
     """
     left = [_MOST_VALUES] if left is None else left
     left[0] -= 1
@@ -181,7 +181,7 @@ def redacted(
         return "…"
     if isinstance(value, str):
         said = without_key(value.encode(errors="replace"), key).decode() if key else value
-        # Longer than what is shown, so that what is cut of a repetition is still known for one.
+        # Longer than what is shown, so that a repetition is recognised although its end is cut.
         said = without_signatures(said[: 2 * _LONGEST_TEXT])
         return printable(sent.hidden_in(said), _LONGEST_TEXT)
     if isinstance(value, Mapping):
@@ -203,13 +203,13 @@ def error_of(
     Args:
         request: What was sent.
         response: What came back.
-        run_id: The run that it was about.
+        run_id: The run of the request.
         now: The time of day in seconds since 1970, for a `Retry-After` that is a date.
         key: The API key, which some gateways repeat.
     """
     if request.signed_url is not None:
         return _upload_error(request, response, now)
-    # Before anything is cut: of a key that is cut in two a part would stay.
+    # Before anything is cut: a part of a key that is cut in two would stay.
     problem, sent = read_problem(without_key(response.content, key)), Sent.of(request)
     kind = _BY_STATUS.get(
         response.status, errors.ServerError if response.status >= 500 else errors.ApiStatusError
@@ -242,9 +242,9 @@ def _size_of(request: Request, response: Response) -> str:
 
 
 def _upload_error(request: Request, response: Response, now: float) -> errors.ApiStatusError:
-    """Return the error for a document that its signed address did not take.
+    """Return the error for a document that its signed address refused.
 
-    A storage repeats in its refusals what was signed, and with what: of those only the code is kept.
+    A storage repeats in its refusals what was signed, and with what, so only the code is kept.
     """
     code = re.search(rb"<Code>(\w{1,60})</Code>", response.content)
     kind = _BY_STATUS.get(response.status, errors.UploadRefusedError)

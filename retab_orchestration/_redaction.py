@@ -1,4 +1,4 @@
-"""What no text of a server may repeat: the key, however it is written, and what was sent."""
+"""Removing from a server's texts what no error may repeat: the key, however it is written, and what was sent."""
 
 import base64
 import binascii
@@ -13,11 +13,11 @@ from retab_orchestration._http import Body, Request
 
 __all__ = ["NOTHING_SENT", "Sent", "without_key"]
 
-# Bytes of a request that is read as a whole, for its inputs.
+# Bytes up to which a request is read as a whole, for its inputs.
 _SEARCHED = 256 * 1024
 # Characters of one refusal that are compared with them: the rest of it is left out.
 _COMPARED = 4000
-# Characters in a row that are taken for a repetition: what is shorter is a word, or the name of a field.
+# Characters in a row that count as a repetition: what is shorter is a word, or the name of a field.
 _REPEATED = 16
 # The same of base64, or of anything else without a space that is longer than an id.
 _UNBROKEN = re.compile(r"[0-9A-Za-z+/=_-]{48,}")
@@ -33,7 +33,7 @@ _NAMES = frozenset({"filename", "mime_type", "id"})
 
 @lru_cache(maxsize=64)
 def _pattern(key: str) -> re.Pattern[bytes]:
-    """Return what finds a key as it is, percent-encoded, escaped for JSON or HTML, in UTF-16, and in base64."""
+    """Return a pattern for a key: plain, percent-encoded, escaped for JSON or HTML, in UTF-16, and in base64."""
 
     def forms(character: str) -> str:
         code = f"{ord(character):02x}"
@@ -49,20 +49,20 @@ def _pattern(key: str) -> re.Pattern[bytes]:
 
 
 def without_key(content: bytes, key: str) -> bytes:
-    """Return a text with the key struck out, before anything of it is cut: of half a key there would be a half."""
+    """Return a text without the key; to be called before the text is cut, or a part of the key may stay."""
     return _pattern(key).sub(b"***", content) if key else content
 
 
 @dataclass(eq=False)
 class Sent:
-    """What a request had in it that may be confidential, and how much of an answer is still compared with it."""
+    """What a request had in it that may be confidential, and how much of an answer is compared with it."""
 
     texts: Callable[[], Iterable[str]] = tuple
     left: int = _COMPARED
 
     @classmethod
     def of(cls, request: Request) -> "Sent":
-        """Find what a request had for inputs: documents as they were sent and as text, values, texts, reasons."""
+        """Find the inputs of a request: documents as they were sent and as text, values, texts, reasons."""
         body = request.body
         if body is None:
             return NOTHING_SENT
@@ -112,7 +112,7 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Yield a text as a server may repeat it: as it is, and what it is the base64 of."""
+    """Yield a text as a server may repeat it: as it is, and decoded from base64."""
     yield text
     head, _, encoded = text.rpartition(",")
     if head and not head.startswith("data:"):
@@ -127,7 +127,7 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _without(text: str, sent: str) -> str:
-    """Replace what a text has in common with another, where that is long enough.
+    """Replace what a text has in common with another, where that is 16 characters or more.
 
     A run of 16 characters has one of 8 in it that begins at a multiple of 8.
     """

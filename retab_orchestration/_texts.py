@@ -1,4 +1,4 @@
-"""What others have written, or given: whether it may be an id, may be sent, and how an error or a log line shows it."""
+"""Texts of servers and callers: whether one may be an id, may be sent, and how an error or a log line shows it."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ LONGEST_ID = 256
 
 _LONGEST = 1000
 
-# An address, its user, and its query or fragment: what signs it is in those.
+# An address with its user, and its query or fragment, which may hold a signature.
 _ADDRESS = re.compile(
     r"(https?://)(?:[^\s/?#@\"'<>]{1,200}@)?([^\s?#\"'<>]*)(?:[?#][^\s\"'<>]*)?", re.IGNORECASE
 )
@@ -29,7 +29,7 @@ def _escaped(character: str) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """Say what a caller gave without repeating it, for it may be a document, a key, or very long."""
+    """Name the kind of a value without repeating it, because it may be a document, a key, or very long."""
     if value is None or isinstance(value, bool | float):
         return repr(value)
     if isinstance(value, int):
@@ -40,13 +40,13 @@ def kind_of(value: Any) -> str:
 
 
 def is_id(value: str) -> bool:
-    """Tell whether a text may be an id: printable ASCII without a space or what a path is made of, and not too long."""
+    """Tell whether a text may be an id: printable ASCII, no space, no `/`, `?` and the like, not too long."""
     unusual = set(value) & set(" /\\?#") or not set(value) - set(".")
     return value.isascii() and value.isprintable() and not unusual and len(value) <= LONGEST_ID
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text can be sent: half of a surrogate pair is what no encoding has a place for."""
+    """Tell whether a text can be encoded: half of a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -55,7 +55,7 @@ def is_unicode(text: str) -> bool:
 
 
 def without_signatures(text: str) -> str:
-    """Return a text whose addresses have no user, no query and no fragment: a signed one is as good as a key."""
+    """Return a text with the user, query and fragment of its addresses removed, which may be secrets."""
     return _ADDRESS.sub(_bare, text) if "://" in text else text
 
 

@@ -1,4 +1,4 @@
-"""The version: the one place where it is written. The build, the metadata and the User-Agent take it from here."""
+"""The version, which the build, the metadata and the User-Agent read from here."""
 
 __all__ = ["__version__"]
 

@@ -21,21 +21,21 @@ __all__ = [
 ]
 
 RESERVED_PREFIX = "retab-orchestration"
-"""Metadata keys that start so are ours."""
+"""The prefix of our own metadata keys."""
 
-# Within these a day more or less, or another zone, is a date as well.
+# Within these years a time stays a valid date in another zone, or a day earlier or later.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 OURS = RESERVED_PREFIX
 IDENTITY = f"{RESERVED_PREFIX}.identity"
 FAMILY = f"{RESERVED_PREFIX}.family"
 FINGERPRINT = f"{RESERVED_PREFIX}.fingerprint"
-"""The metadata of every run that we start: that it is ours, which run it is, which runs it succeeds, what went in."""
+"""The tags of every run that we start: that it is ours, its identity, that without the generation, its fingerprint."""
 
 
 def digest_of(*parts: Any) -> str:
     """Return the SHA-256 of JSON values, in hex; the order of a dict's keys does not matter."""
-    # Keys may be numbers until JSON has made text of them, and numbers and texts have no common order.
+    # Keys may be numbers until they are encoded as JSON, and numbers and strings cannot be sorted together.
     plain = json.loads(json.dumps(parts))
     return hashlib.sha256(json.dumps(plain, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
 
@@ -44,22 +44,22 @@ def digest_of(*parts: Any) -> str:
 class RunIdentity:
     """One intended run. Two creates with the same identity are meant to be the same run.
 
-    `RunIdentity.of("prod", dag_id, run_id, task_id, map_index, generation=max_tries)` hashes what it is given, so
-    that no name of the host's reaches Retab.
+    `RunIdentity.of("prod", dag_id, run_id, task_id, map_index, generation=max_tries)` hashes its arguments, so that no
+    name of the host is sent to Retab.
     """
 
     key: str
-    """64 hex digits that stand for the intended run."""
+    """The hash of the names of the run, 64 hex digits."""
     family: str
-    """The same without the generation: what a deliberate second run has in common with the first."""
+    """The same without the generation: a deliberate second run has the same."""
     on_mismatch: Literal["error", "create"] = "error"
-    """What a run of this identity with other inputs means: a mistake, or that another run is wanted."""
+    """What a run of this identity with other inputs means: an error, or another run to create."""
     since: datetime | None = field(default=None, compare=False)
-    """When its first create can have been sent at the earliest, in UTC; it only narrows where its run is looked for on
-    servers that do not filter by tags."""
+    """The earliest time of its first create, in UTC; it only narrows the search for its run on servers that do not
+    filter by tags."""
     begun: datetime | None = field(default=None, compare=False)
-    """When a create of it was sent of which nothing was heard, because its process died, in UTC. A list may lag behind
-    that, so its run is looked for until `RetryPolicy.find_for` after it."""
+    """When a create of it was sent whose outcome is not known, because its process died, in UTC. A list may lag, so its
+    run is searched for until `RetryPolicy.find_for` after that."""
 
     def __post_init__(self) -> None:
         for name, moment in (("since", self.since), ("begun", self.begun)):
@@ -86,10 +86,10 @@ class RunIdentity:
         Args:
             parts: Namespace, DAG or flow, its run, the task, its map index: everything that tells two runs apart, and
                 nothing that a retry changes.
-            generation: What changes when a second run is wanted on purpose.
+            generation: Changes when a second run is wanted.
             on_mismatch: `error`, or `create` where one owner may start several runs.
-            since: When its first create can have been sent at the earliest, where that is known.
-            begun: When a create of it was sent of which nothing was heard.
+            since: The earliest time of its first create, where that is known.
+            begun: When a create of it was sent whose outcome is not known.
 
         Raises:
             InvalidInputError: Nothing was given, so that every run would be the same; or a time has no zone.
@@ -107,7 +107,7 @@ class RunIdentity:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The metadata that marks a run as this one; the fingerprint comes with the documents."""
+        """The metadata that marks a run as this one; the create adds the fingerprint."""
         return {OURS: "1", IDENTITY: self.key, FAMILY: self.family}
 
 
@@ -129,7 +129,7 @@ def _has_zone(moment: datetime) -> bool:
 
 
 def checked_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
-    """Return a caller's metadata, or raise InvalidInputError if it has keys that are ours."""
+    """Return a caller's metadata, or raise InvalidInputError if it has keys with our prefix."""
     for key in metadata:
         if key.startswith(RESERVED_PREFIX):
             raise InvalidInputError(

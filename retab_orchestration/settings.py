@@ -1,4 +1,4 @@
-"""Where Retab is and how to speak to it; the environment is read when a client is made, never on import."""
+"""The settings of an account; the environment is read when a client is created, never on import."""
 
 import hashlib
 import os
@@ -18,14 +18,14 @@ DEFAULT_BASE_URL = "https://api.retab.com"
 Api = Literal["auto", "classic", "current"]
 """Which routes: `classic` is `POST /v1/workflows/{workflow_id}/run` and its family, `current` is today's."""
 
-# Seconds. What is longer is a mistake, or infinity, which no socket takes.
+# Seconds. A longer time is a mistake, or infinity, which no socket takes.
 _LONGEST_TIMEOUT = 86400.0
 _HIGHEST_RATE = 1e6
-# One request in a day: what is less is a mistake, and a pause that no clock sleeps for.
+# One request a day: a lower rate is a mistake, and a longer pause than any clock sleeps.
 _LOWEST_RATE = 1 / 86400
 _PORTS = {"http": 80, "https": 443}
 _LONGEST_URL = 2000
-# Of `max_response_bytes`: no run would fit into less.
+# The least `max_response_bytes`: no run would fit into less.
 _FEWEST_BYTES = 64 * 1024
 
 _HOST = r"((\*\.)?[0-9A-Za-z_.-]*[0-9A-Za-z_]\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"
@@ -91,7 +91,7 @@ def _usable_url(base_url: object) -> str:
     url = base_url.strip() if isinstance(base_url, str) else ""
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna").decode()  # which knows how long a name may be
+        host = (parts.hostname or "").encode("idna").decode()  # which checks the length of a name
         usable = (
             parts.scheme in {"http", "https"} and bool(_HOST_NAME.fullmatch(host)) and (parts.port or 1) > 0
         )
@@ -103,7 +103,7 @@ def _usable_url(base_url: object) -> str:
             f"base_url must look like {DEFAULT_BASE_URL} (http or https, no user, query or fragment); "
             "pass base_url or set RETAB_API_BASE_URL"
         )
-    # Each server has one spelling here, for what is known of it is kept by that.
+    # Each server has one spelling, because what is known of it is kept by that.
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or "").rstrip(".")
     port = "" if parts.port in {None, _PORTS[parts.scheme]} else f":{parts.port}"
     return re.sub(r"/v\d+$", "", f"{parts.scheme}://{host}{port}{parts.path}".rstrip("/"))
@@ -126,13 +126,13 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)
     """The address of an HTTP proxy; None follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
     requests_per_second: float | None = None
-    """How many requests a process may send in a second, all its clients of this account together; None for any."""
+    """How many requests a process may send in a second, with all clients of this account; None for any number."""
     upload_hosts: tuple[str, ...] | None = None
-    """The only hosts to which documents may be uploaded; None for any that is no less safe than `base_url`."""
+    """The only hosts to which documents may be uploaded; None for any that is as safe as `base_url`."""
     max_response_bytes: int = 16 * 1024 * 1024
     """Bytes that an answer may have, unpacked; a page of a list may have a quarter of it, an error a sixteenth."""
     account: str = field(init=False, repr=False, compare=False)
-    """A name for this server and key that does not tell the key."""
+    """A name for this server and key that does not contain the key."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api_key", _usable_key(self.api_key))
@@ -159,7 +159,7 @@ class Settings:
         object.__setattr__(self, "account", f"{self.base_url}#{digest[:16]}")
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled, and with it a client: whoever stores that would store the key.
+        """Refuse to be pickled, and a client with it, because the key would be stored.
 
         Raises:
             TypeError: Always.
@@ -178,7 +178,7 @@ class Settings:
 
     @classmethod
     def read(cls, api_key: str | None, base_url: str | None, **rest: object) -> "Settings":
-        """Check what was given and take the rest from RETAB_API_KEY and RETAB_API_BASE_URL.
+        """Return checked settings; None is read from RETAB_API_KEY and RETAB_API_BASE_URL.
 
         Equal settings are one object: a process may hold a client of the same account for each of a thousand waits.
 

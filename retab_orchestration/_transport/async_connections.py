@@ -22,13 +22,13 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self._line = line
 
     async def read(self, max_bytes: int, timeout: Any = None) -> bytes:  # noqa: ARG002  all that is there
-        """Return what comes in, nothing once the other side has closed."""
+        """Return received bytes, none once the other side has closed."""
         limits: Limits = timeout
         with failing_as(httpcore.ReadTimeout, httpcore.ReadError):
             return await self._line.read(limits.receiving(_now()))
 
     async def write(self, buffer: bytes, timeout: Any = None) -> None:
-        """Send all of it."""
+        """Send all of the bytes."""
         if not buffer:
             return
         limits: Limits = timeout
@@ -53,7 +53,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
     ) -> "AsyncStream":
-        """Return the connection with TLS on top, and close it if that fails."""
+        """Return the connection with TLS on top; close it if that fails."""
         limits: Limits = timeout
         try:
             with failing_as(httpcore.ConnectTimeout, httpcore.ConnectError):
@@ -64,13 +64,13 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore asks for."""
+        """Return information about the connection that httpcore needs."""
         if info == "is_readable":
             return bool(self._line.received) or self._line.is_over or self._line.transport.is_closing()
         return self._line.transport.get_extra_info(info)
 
     async def aclose(self) -> None:
-        """Close it at once: nothing that is still to be sent is of use to anybody."""
+        """Close the connection at once, dropping what is still to be sent."""
         self._line.transport.abort()
 
 
@@ -78,9 +78,9 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     """Opens connections.
 
     Args:
-        proxy: The proxy through which they lead; None for none.
-        proxy_tls: For a proxy that is spoken to over TLS.
-        tunnels: Whether the proxy is asked for a tunnel, because the server is to be spoken to over TLS.
+        proxy: The proxy to connect through; None for none.
+        proxy_tls: The TLS context for a proxy that is connected to over TLS.
+        tunnels: Whether the proxy is asked for a tunnel, because the server is connected to over TLS.
     """
 
     def __init__(self, proxy: Proxy | None, proxy_tls: ssl.SSLContext | None, *, tunnels: bool) -> None:
@@ -96,7 +96,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,  # noqa: ARG002  httpcore's
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> AsyncStream:
-        """Connect to a server, or to the proxy that leads to it."""
+        """Connect to a server, or to its proxy."""
         if self._proxy is None:
             return await _connect(host, port, timeout)
         stream = await _connect(self._proxy.host, self._proxy.port, timeout)

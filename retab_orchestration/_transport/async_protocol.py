@@ -9,16 +9,16 @@ from typing import Any, cast
 
 __all__ = ["Line", "open_line"]
 
-# Bytes of an answer that may wait to be read; the server has to wait then.
+# Bytes of an answer that are buffered; above that the server has to wait.
 _MOST_RECEIVED = 256 * 1024
-# Bytes that are read in one go, between which the others on the loop may go on: they may be a thousand answers of 1xx.
+# Bytes after which reading yields to the event loop: they may be a thousand answers of 1xx.
 _MOST_READ = 16 * 1024
-# Seconds until the next address of a name is tried beside the first.
+# Seconds until the next address of a name is tried as well.
 _NEXT_ADDRESS = 0.25
 
 
 class Line(asyncio.Protocol):
-    """What has come in on a connection, and whether more may go out."""
+    """A connection: its received bytes, and whether more may be sent."""
 
     transport: asyncio.Transport
 
@@ -28,14 +28,16 @@ class Line(asyncio.Protocol):
         """Whether the other side has closed, or the connection broke."""
         self.error: Exception | None = None
         self.flows = True
-        """Whether all has gone out."""
+        """Done when all bytes were sent."""
         self._is_held = False
         self._waiter: asyncio.Future[bool] | None = None
 
     def use(self, transport: asyncio.Transport) -> None:
-        """Take a transport that holds up a write until its bytes have gone out."""
+        """Use a transport, set so that a write counts as done only when its bytes were sent."""
         self.transport = transport
-        transport.set_write_buffer_limits(high=1, low=0)  # with 0 for both a TLS transport never lets go
+        transport.set_write_buffer_limits(
+            high=1, low=0
+        )  # with 0 for both a TLS transport never resumes writing
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.use(cast("asyncio.Transport", transport))
@@ -62,15 +64,14 @@ class Line(asyncio.Protocol):
         self._wake()
 
     async def read(self, seconds: float) -> bytes:
-        """Return what comes in, some of it at a time, and nothing once the other side has closed.
+        """Return received bytes, at most so many at a time, and none once the other side has closed.
 
         Raises:
-            TimeoutError: Nothing came in time.
-            OSError: The connection broke.
+            TimeoutError: Nothing was received in time. OSError: The connection broke.
         """
         if self.received:
             if seconds <= 0:
-                self._hold()  # what came in time is read, and no more
+                self._hold()  # what was received in time is read, and no more
             await asyncio.sleep(0)
         else:
             if not self.is_over:
@@ -87,7 +88,7 @@ class Line(asyncio.Protocol):
         return data
 
     def write(self, data: bytes) -> None:
-        """Begin to send.
+        """Begin to send bytes.
 
         Raises:
             OSError: The connection is closed.
@@ -96,7 +97,7 @@ class Line(asyncio.Protocol):
         self.transport.write(data)
 
     async def drain(self, seconds: float) -> int:
-        """Wait until all has gone out, or for that long; return how much has.
+        """Wait until all bytes were sent, or for that long; return how many were.
 
         Raises:
             OSError: The connection broke, or the other side has closed.
@@ -109,11 +110,11 @@ class Line(asyncio.Protocol):
         return before - self.transport.get_write_buffer_size()
 
     async def start_tls(self, context: ssl.SSLContext, server_hostname: str | None, seconds: float) -> None:
-        """Speak TLS from now on.
+        """Start TLS on the connection.
 
         Raises:
             TimeoutError: The other side did not answer in time.
-            OSError: It failed, or something came in before, which would be taken for what comes over TLS.
+            OSError: It failed, or bytes were received before, which would be taken for bytes over TLS.
         """
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(seconds):
@@ -171,7 +172,7 @@ async def open_line(host: str, port: int) -> Line:
 
 
 async def _first(hosts: list[str], port: int) -> Line:
-    """Connect to whichever address answers first; each begins a little after the one before it, or when that failed."""
+    """Connect to the address that answers first; each is tried a little after the one before, or when that failed."""
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[Any]] = []
     try:
@@ -193,7 +194,7 @@ async def _first(hosts: list[str], port: int) -> Line:
 
 
 def _drop(task: "asyncio.Task[Any]") -> None:
-    """Close a connection that came too late."""
+    """Close a connection that another one was faster than."""
     if not task.cancelled() and task.exception() is None:
         task.result()[0].abort()
 

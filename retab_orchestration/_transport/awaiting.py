@@ -30,12 +30,12 @@ __all__ = ["AsyncioRuntime"]
 T = TypeVar("T")
 
 
-# Bytes of a body that are read in one go, for each change of thread costs as much as it takes to send 100 KiB.
+# Bytes of a body that are read at once: a change of thread costs as much as sending 100 KiB.
 _READ_AHEAD = 1024 * 1024
-# Parts of an answer between which the others on the loop may go on: they may be chunks of a byte each.
+# Parts of an answer after which reading yields to the event loop: they may be chunks of a byte each.
 _PARTS_AT_ONCE = 100
 # Requests in flight of one account in one loop, and how many of those may be creates or uploads. More would gain
-# nothing: past this the loop is busy with answers.
+# nothing, because the loop is busy with answers then.
 _IN_FLIGHT = 32
 _CREATING = 16
 # Requests in flight that share a pool of connections. At each of them httpcore looks through its whole pool: 16 in one
@@ -49,13 +49,13 @@ _MOST_SLOW = 64
 
 @dataclass
 class _Shared:
-    """Connections that several clients of one event loop use, and how many those are."""
+    """Connections that several clients of one event loop use, and the number of those clients."""
 
     loop: "ref[asyncio.AbstractEventLoop]"
-    """Weak, for the pools are kept by loop: a strong one would keep every loop for ever."""
+    """Weak, because the pools are kept by loop: a strong one would keep every loop for ever."""
     transport: Transport
     pools: dict[tuple[Kind, int], httpcore.AsyncConnectionPool] = field(default_factory=dict)
-    """By what their connections have in common, and the number of the pool."""
+    """By the kind of their connections, and the number of the pool."""
     users: int = 0
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
     creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
@@ -132,7 +132,8 @@ class AsyncioRuntime(Clocks):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._shared: dict[int, _Shared] | None = None
-        """By the id of the loop: threads may use a client each in a loop of its own. None until something is sent."""
+        """By the id of the loop, because each thread may use the client in a loop of its own. None until a request is
+        sent."""
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
@@ -183,11 +184,11 @@ class AsyncioRuntime(Clocks):
         return AsyncioRuntime(self._settings)
 
     async def sleep(self, seconds: float) -> None:
-        """Let the loop go on."""
+        """Sleep without blocking the loop."""
         await asyncio.sleep(seconds)
 
     async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:
-        """Do it in a thread."""
+        """Run work in a thread."""
         return await _in_thread(work, slow=slow)
 
     @asynccontextmanager
@@ -197,7 +198,7 @@ class AsyncioRuntime(Clocks):
             yield
 
     async def aclose(self) -> None:
-        """Give the connections of this loop back, and of those that have ended; the last user closes them."""
+        """Release the connections of this loop, and of loops that have ended; the last user closes them."""
         known = {} if self._shared is None else self._shared
         for name, shared in list(known.items()):
             loop = shared.loop()
@@ -207,7 +208,7 @@ class AsyncioRuntime(Clocks):
                 await self._left(shared, loop)
 
     async def _left(self, shared: _Shared, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Close what nobody uses any more."""
+        """Close the pools if no client uses them any more."""
         if loop is None or shared.users:
             return
         if loop.is_closed():
@@ -268,9 +269,9 @@ async def _read_in_thread(body: Body, flight: Flight) -> AsyncIterator[bytes]:
 
 
 async def _in_thread(work: Callable[[], T], *, slow: bool = False) -> T:
-    """Do work in a thread of ours: those of the loop may all wait for what this is needed for.
+    """Run work in a thread of ours: the threads of the loop may all wait for its result.
 
-    What is slow has threads of its own, so that documents which hang hold up no answer.
+    Slow work has threads of its own, so that documents that hang delay no answer.
     """
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(_threads(slow), context.run, work)
@@ -282,7 +283,7 @@ def _threads(slow: bool) -> ThreadPoolExecutor:  # noqa: ARG001
 
 
 def _joined(pieces: Iterator[bytes]) -> bytes:
-    """Take pieces until there are enough of them; fewer, or none, are the last."""
+    """Join pieces until there are enough bytes; fewer, or none, are the last."""
     taken: list[bytes] = []
     while sum(map(len, taken)) < _READ_AHEAD and (piece := next(pieces, None)) is not None:
         taken.append(piece)

@@ -1,4 +1,4 @@
-"""The runtime that blocks: a coroutine of the core that awaits it is never suspended."""
+"""The blocking runtime: a coroutine of the core that awaits it is never suspended."""
 
 import math
 import os
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class BlockingRuntime(Clocks):
-    """Blocks where the core awaits, so that a coroutine of the core ends without ever being suspended."""
+    """Blocks where the core awaits, so that a coroutine of the core runs to its end without being suspended."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -63,19 +63,19 @@ class BlockingRuntime(Clocks):
         return answer.response()
 
     def hold_connections(self) -> None:
-        """Return nothing: a call blocks its thread, so nothing goes on beside it that could be shared."""
+        """Return None: a call blocks its thread, so there are no concurrent calls to share connections with."""
 
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""
         time.sleep(seconds)  # noqa: ASYNC251  there is no loop here to block
 
     async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:  # noqa: ARG002
-        """Do it here: there is no loop."""
+        """Run work in this thread, because there is no loop to block."""
         return work()
 
     @asynccontextmanager
     async def lock(self, name: str, seconds: float = math.inf) -> AsyncIterator[None]:
-        """Hold a lock of this process; a signal handler that runs in the thread which holds it goes on."""
+        """Hold a lock of this process; a signal handler in the thread that holds it does not wait."""
         with held(name, seconds):
             yield
 

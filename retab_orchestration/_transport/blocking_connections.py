@@ -22,7 +22,7 @@ _TLS_RECORD = 16 * 1024
 
 
 def _within(seconds: float) -> float:
-    """Return seconds for a socket, to which 0 means something else.
+    """Return seconds for a socket, which takes 0 for non-blocking.
 
     Raises:
         TimeoutError: There are none left.
@@ -39,14 +39,14 @@ class Stream(httpcore.NetworkStream):
         self._sock = sock
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        """Return what comes in, nothing once the other side has closed."""
+        """Return received bytes, none once the other side has closed."""
         limits: Limits = timeout
         with failing_as(httpcore.ReadTimeout, httpcore.ReadError):
             self._sock.settimeout(_within(limits.receiving(time.monotonic())))
             return self._sock.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: Any = None) -> None:
-        """Send all of it."""
+        """Send all of the bytes."""
         limits: Limits = timeout
         with failing_as(httpcore.WriteTimeout, httpcore.WriteError):
             left = memoryview(buffer)
@@ -73,7 +73,7 @@ class Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
     ) -> "Stream":
-        """Return the connection with TLS on top, and close it if that fails."""
+        """Return the connection with TLS on top; close it if that fails."""
         limits: Limits = timeout
         try:
             with failing_as(httpcore.ConnectTimeout, httpcore.ConnectError):
@@ -87,7 +87,7 @@ class Stream(httpcore.NetworkStream):
             raise
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore asks for."""
+        """Return information about the connection that httpcore needs."""
         if info == "is_readable":
             return _is_pending(self._sock) or _is_readable(self._sock.fileno())
         if info == "ssl_object":
@@ -95,7 +95,7 @@ class Stream(httpcore.NetworkStream):
         return None
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._sock.close()
 
 
@@ -103,9 +103,9 @@ class Backend(httpcore.NetworkBackend):
     """Opens connections.
 
     Args:
-        proxy: The proxy through which they lead; None for none.
-        proxy_tls: For a proxy that is spoken to over TLS.
-        tunnels: Whether the proxy is asked for a tunnel, because the server is to be spoken to over TLS.
+        proxy: The proxy to connect through; None for none.
+        proxy_tls: The TLS context for a proxy that is connected to over TLS.
+        tunnels: Whether the proxy is asked for a tunnel, because the server is connected to over TLS.
     """
 
     def __init__(self, proxy: Proxy | None, proxy_tls: ssl.SSLContext | None, *, tunnels: bool) -> None:
@@ -121,7 +121,7 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002  httpcore's
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> Stream:
-        """Connect to a server, or to the proxy that leads to it."""
+        """Connect to a server, or to its proxy."""
         if self._proxy is None:
             return _connect(host, port, timeout)
         stream = _connect(self._proxy.host, self._proxy.port, timeout)
@@ -137,7 +137,7 @@ class Backend(httpcore.NetworkBackend):
 
 
 def _connect(host: str, port: int, limits: Limits) -> Stream:
-    """Try one address after the other; the time that is left is shared by those that are left."""
+    """Try one address after the other, each for an equal share of the time that is left."""
     with failing_as(httpcore.ConnectTimeout, httpcore.ConnectError):
         limits.connecting(time.monotonic())
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -161,7 +161,7 @@ def _connect(host: str, port: int, limits: Limits) -> Stream:
 
 
 class _TlsInTls:
-    """TLS inside of TLS, as a server behind a proxy with TLS needs it, and as much of a socket as a stream uses."""
+    """TLS inside of TLS, for a server behind a proxy with TLS; it has the methods of a socket that a stream uses."""
 
     def __init__(
         self, sock: Any, context: ssl.SSLContext, server_hostname: str | None, seconds: float
@@ -220,12 +220,12 @@ class _TlsInTls:
 
 
 def _is_pending(sock: "socket.socket | _TlsInTls") -> bool:
-    """Tell whether something came in that was not read, and that the system's socket has no more."""
+    """Tell whether there are unread bytes in the TLS layer, which the system's socket does not show."""
     return isinstance(sock, ssl.SSLSocket | _TlsInTls) and sock.pending() > 0
 
 
 def _is_readable(descriptor: int) -> bool:
-    """Tell whether there is something to read: on an idle connection its end, or an answer that nobody asked for."""
+    """Tell whether there is something to read: on an idle connection its end, or an answer to no request."""
     if descriptor < 0:
         return True
     if not hasattr(select, "poll"):  # Windows

@@ -1,4 +1,4 @@
-"""What the environment says about proxies and certificate authorities, checked before anything is sent."""
+"""Reading proxies and certificate authorities from the environment, checked before anything is sent."""
 
 import functools
 import os
@@ -20,7 +20,7 @@ def read_proxies(setting: str | None) -> Proxies:
     """Return the proxies of this process.
 
     Args:
-        setting: The one that was set for the account; None follows the environment, or the system where it has proxies.
+        setting: The proxy of the account; None follows the environment, or the system where it has proxies.
 
     Raises:
         ConfigurationError: One of them is unusable; the message names the variable.
@@ -51,11 +51,11 @@ def tls(verify: bool | str) -> ssl.SSLContext:
     """Return the TLS context of the process.
 
     Args:
-        verify: True trusts the authorities that SSL_CERT_FILE or SSL_CERT_DIR names, or the usual ones; False trusts
-            everybody; a path names a file or a folder of authorities.
+        verify: True trusts the authorities that SSL_CERT_FILE or SSL_CERT_DIR names, or the system's; False checks
+            nothing; a path names a file or a folder of authorities.
 
     Raises:
-        ConfigurationError: There are none to be read; the message names the setting or the variable.
+        ConfigurationError: They cannot be read; the message names the setting or the variable.
     """
     if isinstance(verify, str):
         return _trusting("verify", verify)

@@ -1,4 +1,4 @@
-"""What both runtimes do alike: what is said of a request that fails, and the clocks."""
+"""What both runtimes have in common: the errors of a request that fails, and the clocks."""
 
 import os
 import random
@@ -20,23 +20,24 @@ from retab_orchestration.settings import Settings
 
 __all__ = ["Clocks", "Flight", "failing_as"]
 
-# Bytes of a body that may have been too many for the server.
+# Bytes of a body above which it may have been too large for the server.
 _MANY = 24 * 1024 * 1024
 
 
 class Flight:
-    """A request on its way: how far it is, and what is to be said of whatever goes wrong."""
+    """A request in flight: how much of it was sent, and the error if it fails."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.is_whole = request.body is None
-        """Whether the connection has taken all of it. Nobody can act on half a body: what breaks before is harmless."""
+        """Whether the connection has taken all of the body. A server cannot act on a part, so a failure before is
+        harmless."""
         self._is_begun = False
         self._source: BaseException | None = None
 
     @contextmanager
     def reading_body(self) -> Iterator[None]:
-        """Note what the source of the body raises: that is for the caller, as it is."""
+        """Keep an error of the body's source, which the caller gets as it is."""
         self._is_begun = True
         try:
             yield
@@ -45,9 +46,9 @@ class Flight:
             raise
 
     def failure(self, error: Exception) -> Exception:
-        """Return the error for a failure. It is raised where the first one is handled no more.
+        """Return the error for a failure, to be raised outside of the `except` of the failure.
 
-        An error of httpcore or h11 may have headers in its text or its frames, so that nothing of it is kept.
+        An error of httpcore or h11 may have headers in its text or its frames, so nothing of it is kept.
         """
         if error is self._source or isinstance(error, errors.RetabError) or is_anothers(error):
             return error
@@ -67,7 +68,7 @@ class Flight:
         return errors.UnreadableAnswerError(text, **facts)
 
     def crowded_out(self) -> errors.ApiTimeoutError:
-        """Return the error for a request that had no place among those in flight in time."""
+        """Return the error for a request that got no slot in time."""
         text = "too many other requests wait for their answers; try again later"
         return errors.ApiTimeoutError(text, sent=False, method=self.request.method, path=self.request.path)
 
@@ -86,7 +87,7 @@ class Flight:
 
     @property
     def _hint(self) -> str:
-        """Why the connection may have been closed in the middle of a body."""
+        """Return why the connection may have been closed in the middle of a body."""
         body = self.request.body
         if self.is_whole or body is None or body.length < _MANY:
             return ""
@@ -98,7 +99,7 @@ _CONNECTING = httpcore.ConnectError | httpcore.ConnectTimeout | httpcore.PoolTim
 
 @contextmanager
 def failing_as(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
-    """Raise for what a socket raises what httpcore raises for it."""
+    """Raise httpcore's exceptions for those of a socket."""
     try:
         yield
     except (OSError, ValueError) as error:  # also a name or a certificate that Python refuses
@@ -108,7 +109,7 @@ def failing_as(late: type[Exception], broken: type[Exception]) -> Iterator[None]
 
 
 class Clocks:
-    """The clocks and chance of this machine, and the account's share of requests."""
+    """The clocks and random numbers of this machine, and the pace of an account's requests."""
 
     __slots__ = ()
 
@@ -122,7 +123,7 @@ class Clocks:
 
     @classmethod
     def unlock(cls) -> None:
-        """Forget who holds the lock."""
+        """Replace the lock, which a thread of the parent process may hold."""
         Clocks._pacing = threading.Lock()
 
     def now(self) -> float:

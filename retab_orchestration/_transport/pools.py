@@ -1,4 +1,4 @@
-"""What both colours send alike: addresses, headers, and the pools of connections that lead there."""
+"""What both runtimes have in common: addresses, headers, and the options of connection pools."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -20,7 +20,7 @@ from retab_orchestration.settings import Settings
 
 __all__ = ["Kind", "Transport", "has_surplus"]
 
-# Connections of one pool that are kept, and for how many seconds.
+# Idle connections that one pool keeps, and for how many seconds.
 _KEPT = 20
 _KEPT_FOR = 30.0
 
@@ -29,12 +29,12 @@ _USER_AGENT = f"retab-orchestration/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What connections have in common that may serve the same request."""
+    """What connections must have in common to serve the same request."""
 
     new_connection: bool
-    """Whether each request has one of its own."""
+    """Whether each request has a connection of its own."""
     secure: bool
-    """Whether the server is spoken to over TLS; a signed address may be so although the API itself is not."""
+    """Whether the server is connected to over TLS; a signed address may be although the API is not."""
     proxy: Proxy | None
 
 
@@ -46,7 +46,7 @@ class _Address:
     host: bytes
     port: int | None
     name: bytes
-    """Host and port, as they are written in an address."""
+    """Host and port, as in an address."""
     target: bytes
 
     @classmethod
@@ -54,14 +54,14 @@ class _Address:
         """Read an address.
 
         Raises:
-            httpx.InvalidURL: It is none.
+            httpx.InvalidURL: It is not an address.
         """
         read = httpx.URL(url)
         return cls(read.raw_scheme, read.raw_host, read.port, read.netloc, read.raw_path)
 
 
 class Transport:
-    """The ways to one account's server, and to wherever it has documents sent.
+    """The address of one account's server, the proxies, and the requests as httpcore takes them.
 
     Args:
         settings: The account.
@@ -81,7 +81,7 @@ class Transport:
         self._home_kinds = {new: self._kind(self._home, new_connection=new) for new in (False, True)}
 
     def route(self, request: Request) -> tuple[_Address, Kind]:
-        """Return where a request goes, and what kind of connection it needs.
+        """Return the address of a request, and the kind of connection that it needs.
 
         Raises:
             UnreadableAnswerError: The server gave an address that is none.
@@ -90,7 +90,7 @@ class Transport:
             return self._home, self._home_kinds[request.new_connection]
         with suppress(httpx.InvalidURL):
             address = _Address.read(request.signed_url)
-            # What reads a proxy's name raises nothing of the kind.
+            # Reading a proxy's name raises no InvalidURL.
             return address, self._kind(address, new_connection=request.new_connection)
         text = "the server gave an address for the document that is none"
         raise UnreadableAnswerError(text, method=request.method, path=request.path)
@@ -103,11 +103,11 @@ class Transport:
         """Return the options of a pool of connections.
 
         Args:
-            kind: Of the connections.
+            kind: The kind of its connections.
             backend: The class of its network backend.
 
         Raises:
-            ConfigurationError: There are no certificate authorities to be read.
+            ConfigurationError: The certificate authorities cannot be read.
         """
         proxy_tls = tls(verify=True) if kind.proxy is not None and kind.proxy.scheme == "https" else None
         verify = cast("bool | str", self._settings.verify) if kind.secure else False
@@ -127,7 +127,7 @@ class Transport:
         content: Iterator[bytes] | AsyncIterator[bytes] | None,
         limits: Limits,
     ) -> httpcore.Request:
-        """Return what httpcore sends for a request of ours.
+        """Return a request as httpcore takes it.
 
         Raises:
             UnreadableAnswerError: The server gave headers that cannot be sent.
@@ -152,7 +152,7 @@ class Transport:
 
 
 def _headers(request: Request, address: _Address) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a request; those that it came with take the place of ours of the same name."""
+    """Return the headers of a request; its own replace ours of the same name."""
     headers = {"Host": address.name.decode()}
     if request.signed_url is None:
         headers |= {
@@ -163,7 +163,7 @@ def _headers(request: Request, address: _Address) -> list[tuple[bytes, bytes]]:
         }
         if request.body is not None:
             headers["Content-Type"] = request.body.content_type
-    # What goes to a signed address has just the headers that were signed.
+    # A request to a signed address has just the headers that were signed.
     if (
         request.body is not None
         or request.signed_url is not None
@@ -177,15 +177,15 @@ def _headers(request: Request, address: _Address) -> list[tuple[bytes, bytes]]:
             (name.encode("ascii"), value.encode())
             for name, value in [*headers.items(), *request.headers.items()]
         ]
-    # Out here, for what failed has the header in it.
+    # Outside of the `except`, because the failure has the header in it.
     text = "the server gave headers for the document that cannot be sent"
     raise UnreadableAnswerError(text, method=request.method, path=request.path)
 
 
 def has_surplus(response: httpcore.Response) -> bool:
-    """Tell whether more came in than the answer, which is read to its end: the next request would be answered with it.
+    """Tell whether more was received than the answer, which would be taken for the next answer.
 
-    httpcore does not say, and keeps it for the next answer. Where it cannot be seen, the connection is not kept.
+    httpcore does not tell, and keeps the bytes. Where they cannot be seen, the connection is not kept.
     """
     stream = getattr(response.stream, "_stream", None)
     state = getattr(getattr(stream, "_connection", None), "_h11_state", None)

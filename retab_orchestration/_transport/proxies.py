@@ -1,4 +1,4 @@
-"""Through which proxy an address is reached, and the words with which a proxy opens a tunnel; never a socket."""
+"""Which proxy serves an address, and how a proxy is asked for a tunnel; never a socket."""
 
 import base64
 import ipaddress
@@ -25,7 +25,7 @@ class Proxy:
     """An HTTP proxy."""
 
     scheme: str
-    """How it is spoken to: http or https."""
+    """The scheme of its own address: http or https."""
     host: str
     port: int
     authorization: bytes | None = field(default=None, repr=False)
@@ -39,13 +39,13 @@ class _Exception:
     scheme: str | None
     """Only this scheme, None for both."""
     host: str
-    """A host, in lower case, or what its name ends with."""
+    """A host in lower case, or the ending of its name."""
     port: int | None
     network: ipaddress.IPv4Network | ipaddress.IPv6Network | None
     below: bool
-    """Whether hosts whose names end with it are meant."""
+    """Whether it covers hosts whose names end with it."""
     itself: bool
-    """Whether the host itself is meant."""
+    """Whether it covers the host itself."""
 
     def covers(self, scheme: str, host: str, port: int) -> bool:
         if self.scheme not in {None, scheme} or self.port not in {None, port}:
@@ -67,7 +67,7 @@ class Proxies:
     exceptions: tuple[_Exception, ...] = ()
 
     def serving(self, scheme: str, host: str, port: int | None) -> Proxy | None:
-        """Return the proxy for an address; None means that it is reached directly."""
+        """Return the proxy for an address; None for a direct connection."""
         proxy = self.https if scheme == "https" else self.http
         if proxy is None:
             return None
@@ -80,11 +80,11 @@ def read_proxy(text: str, source: str) -> Proxy:
     """Read the address of a proxy.
 
     Args:
-        text: The address; http is meant where it names no scheme.
-        source: Where it was found, for the error: the address may have a password in it.
+        text: The address; without a scheme it is http.
+        source: Where it was set, for the error: the address may have a password in it.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is not an address.
     """
     advice = "it must look like http://host:port or https://host:port"
     try:
@@ -106,12 +106,12 @@ def read_proxy(text: str, source: str) -> Proxy:
 
 
 def read_exceptions(text: str, source: str) -> tuple[_Exception, ...] | None:
-    """Read the addresses that are reached without a proxy; None means all of them.
+    """Read the addresses that are connected to without a proxy; None means all of them.
 
     Args:
         text: Hosts with commas or spaces between: names (and what is below them), `.below.only`, IP addresses,
             networks, each with a port or without, or `*`.
-        source: Where it was found, for the error.
+        source: Where it was set, for the error.
 
     Raises:
         ConfigurationError: An entry is none of these.
@@ -158,7 +158,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 
 def ask_for_tunnel(proxy: Proxy, host: str, port: int) -> bytes:
-    """Return the request with which a proxy is asked for a tunnel to a server."""
+    """Return the request that asks a proxy for a tunnel to a server."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1".encode(), b"Host: " + target.encode()]
     if proxy.authorization is not None:
@@ -167,16 +167,16 @@ def ask_for_tunnel(proxy: Proxy, host: str, port: int) -> bytes:
 
 
 class TunnelAnswer:
-    """A proxy's answer to that, as it comes in."""
+    """A proxy's answer to that request, part by part."""
 
     def __init__(self) -> None:
         self._head = b""
 
     def is_whole(self, part: bytes) -> bool:
-        """Take in a part of the answer; return whether the tunnel is open, False while more is to come.
+        """Add a part of the answer; return True if the tunnel is open, False if the answer goes on.
 
         Raises:
-            ValueError: It is not; the message says why, in words of ours.
+            ValueError: The proxy refused; the message says why, in our own words.
         """
         if not part:
             raise ValueError("the proxy closed the connection")

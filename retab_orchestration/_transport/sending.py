@@ -25,16 +25,16 @@ T = TypeVar("T")
 
 Header = Literal["api-key", "bearer"]
 
-# Bytes of a body that is read where it arrives; a larger one could hold an event loop up for more than 20 ms.
+# Bytes of a body that is parsed on the event loop; a larger one could block it for more than 20 ms.
 _READ_AT_ONCE = 32 * 1024
 # The same for a body of which no models are built.
 _LOADED_AT_ONCE = 256 * 1024
 
-# Bytes of `max_response_bytes` for each part of an answer that may become a value of its own, some KiB in memory.
+# Bytes of `max_response_bytes` for each part of an answer that becomes a value of its own, some KiB in memory.
 _BYTES_A_PART = 256
 _FEWEST_PARTS = 10_000
 
-# Seconds that a request has where there are none left: it fails, as one that is too late.
+# Seconds of a request for which none are left, so that it fails as one that is too late.
 _MOMENT = 0.001
 
 TRANSIENT = (
@@ -60,8 +60,8 @@ class Sender:
     Args:
         runtime: The network and the clocks.
         settings: The account.
-        retry: How often what may be repeated is repeated.
-        until: When the last answer has to be there, on the runtime's clock; None for no such time.
+        retry: How often a request that may be repeated is repeated.
+        until: When the last answer has to be there, on the runtime's clock; None for no limit.
     """
 
     __slots__ = ("retry", "runtime", "settings", "until")
@@ -117,7 +117,7 @@ class Sender:
         return min(max(drawn, asked or 0.0), self.seconds_left())
 
     def seconds_left(self) -> float:
-        """Return how long it may take until the last answer is there."""
+        """Return the seconds until the last answer has to be there."""
         return math.inf if self.until is None else max(0.0, self.until - self.runtime.now())
 
     async def send(self, call: Call[T], api: ServerApi) -> T:
@@ -145,7 +145,7 @@ class Sender:
             if is_anothers(error):
                 raise
             reason = _reason(error)
-        # Out here, for what a reader raises may hold all that it has read.
+        # Outside of the `except`, because the error may hold all that was read.
         raise errors.UnreadableAnswerError(
             f"the answer is not what the API promises: {reason}",
             method=request.method,
@@ -171,7 +171,7 @@ class Sender:
         )
 
     async def _refused(self, call: Call[Any], request: Request, response: Response) -> errors.ApiStatusError:
-        # What was sent is read again, to be found in what the server says.
+        # What was sent is read again, to remove it from the server's texts.
         is_large = request.body is not None and request.body.length > _READ_AT_ONCE
         if not is_large and len(response.content) <= _READ_AT_ONCE:
             return self._refusal(call, request, response)
@@ -186,7 +186,7 @@ class Sender:
 
 
 def _reason(error: Exception) -> str:
-    """Say what was wrong with a body without repeating any of it."""
+    """Return what was wrong with a body without repeating any of it."""
     if isinstance(error, ValidationError):
         problems = error.errors(include_input=False, include_context=False)
         # A list has one for each of its rows.
@@ -205,7 +205,7 @@ def _may_repeat(call: Call[Any], error: BaseException, max_retry_after: float) -
 
 
 def _leaves_open(error: errors.ApiError) -> bool:
-    """Tell whether a create may have taken effect: the server, or a gateway, may act and still fail to say so."""
+    """Tell whether a create may have taken effect although its answer is an error."""
     if isinstance(error, errors.ApiConnectionError):
         return error.sent
     unread = errors.UnreadableAnswerError | errors.ResponseTooLargeError

@@ -1,4 +1,4 @@
-"""One account on one server, as everything else in the core sees it."""
+"""Session: everything in the core that sends goes through the session of an account."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -24,8 +24,8 @@ class Session:
     Args:
         runtime: The network and the clocks.
         settings: The account.
-        retry: How often what may be repeated is repeated.
-        until: When the last answer has to be there, on the runtime's clock; None for no such time.
+        retry: How often a request that may be repeated is repeated.
+        until: When the last answer has to be there, on the runtime's clock; None for no limit.
     """
 
     __slots__ = ("_detection", "_sender", "runtime", "settings", "tests_word")
@@ -43,7 +43,7 @@ class Session:
 
     @property
     def retry(self) -> RetryPolicy:
-        """How often what may be repeated is repeated, and for how long a lost run is looked for."""
+        """How often a request that may be repeated is repeated, and for how long a run is searched for."""
         return self._sender.retry
 
     def over(self, runtime: Runtime) -> "Session":
@@ -51,7 +51,7 @@ class Session:
         return Session(runtime, self.settings, self.retry)
 
     def within(self, seconds: float | None) -> "Session":
-        """Return a session with the same account for what has to be done in so many seconds; None for no limit."""
+        """Return a session of the same account with a time limit in seconds; None for no limit."""
         if seconds is None:
             return self
         return Session(self.runtime, self.settings, self.retry, self.runtime.now() + seconds)
@@ -76,7 +76,7 @@ class Session:
         try:
             return await self._sender.repeat(call, await self._detection.get())
         except errors.AuthenticationError:
-            self._detection.forget()  # the server may take another header by now
+            self._detection.forget()  # the server may require the other header by now
             raise
 
     async def exchange_once(self, call: Call[T], *, seconds: float | None = None) -> T:
@@ -94,14 +94,15 @@ class Session:
         return await sender.send(call, await detection.get(attempts=1))
 
     async def family_anew(self) -> RouteFamily:
-        """Return the route family after asking the server again: it does not know a route that it had."""
+        """Return the route family after detecting it again, because the server refused a route that it had."""
         self._detection.forget()
         return await self.family()
 
     async def in_routes(self, work: Callable[[RouteFamily], Awaitable[T]]) -> T:
         """Run what depends on the routes; where classic ones are gone, once more on current ones.
 
-        Nobody asks whether current ones are gone: a gateway may say so, and who believes it finds no run by its tags.
+        The reverse is not tried: a gateway may answer that a current route is gone, and on classic routes no run is
+        found by its tags.
         """
         family = await self.family()
         try:

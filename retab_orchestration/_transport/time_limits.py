@@ -17,7 +17,7 @@ class Limits:
     Args:
         timeout: Seconds to connect, to take each 16 KiB of the request, and between two parts of the answer; the whole
             answer may take twice as long.
-        within: Seconds that everything together, and each of these, may take; None for no more limits than those.
+        within: Seconds that everything together, and each of these, may take; None for no such limit.
         now: The present time, on the clock that all other times are read from.
     """
 
@@ -39,13 +39,13 @@ class Limits:
 
     def sending(self, now: float) -> float:
         """Return how long it may take until the connection has taken more of the request."""
-        self._answer_until = None  # it begins after the last byte of the request
+        self._answer_until = None  # the time of the answer begins after the last byte of the request
         return min(self._timeout - self._writing, self._within_until - now)
 
     def sent(self, count: int, seconds: float) -> None:
-        """Take note that the connection has taken bytes, or none, and how long that took.
+        """Record that the connection has taken bytes, or none, and how long that took.
 
-        Time that goes by elsewhere, while a document is read, is not the server's.
+        Time that is spent elsewhere, such as on reading a document, does not count.
         """
         self._taken += count
         self._writing += seconds

@@ -7,7 +7,7 @@ RetabError                          anything below
 ├── ApiError                        a request was made and went wrong; carries status, code, request id, run id
 │   ├── ApiConnectionError          no answer: try again later (`sent` tells whether the request may have arrived)
 │   │   └── ApiTimeoutError         no answer in time
-│   ├── UnreadableAnswerError       a success whose body is not what the API promises: look at the server or a proxy
+│   ├── UnreadableAnswerError a success whose body is not what the API promises: check the server or a proxy
 │   ├── ResponseTooLargeError       an answer has more bytes than `max_response_bytes` allows: look at it, or raise that
 │   └── ApiStatusError              the server said no
 │       ├── AuthenticationError     401: fix the key, or the header it is sent in

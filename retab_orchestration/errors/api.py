@@ -1,4 +1,4 @@
-"""A request was made, and went wrong."""
+"""The errors of a request."""
 
 import copy
 from typing import Any, ClassVar, Self
@@ -36,7 +36,7 @@ class ApiError(RetabError):
         path: The path, without host and query.
         status: The HTTP status, None when there was no answer.
         code: The server's own error code, None when it named none.
-        details: What else the server said, as it said it; None when nothing.
+        details: The rest of the server's error body; None when there is none.
         request_id: The `x-request-id` of the answer, for Retab's support.
         retry_after: Seconds that the server asked to wait, None when it did not.
     """
@@ -86,7 +86,7 @@ class ApiConnectionError(ApiError):
     """No answer came: try again later.
 
     Attributes:
-        sent: False if the request provably never arrived as a whole, so that nothing can have happened because of it.
+        sent: False if the request certainly did not arrive as a whole, so that it cannot have had an effect.
     """
 
     def __init__(self, message: str, *, sent: bool = True, **facts: Any) -> None:
@@ -99,19 +99,19 @@ class ApiTimeoutError(ApiConnectionError):
 
 
 class UnreadableAnswerError(ApiError):
-    """A success whose body is not what the API promises: look at the server, or at a proxy in between."""
+    """A success whose body is not what the API promises: check the server, or a proxy in between."""
 
     advice = "Check that base_url is Retab's API and that no proxy rewrites its answers"
 
 
 class ResponseTooLargeError(ApiError):
-    """An answer has more bytes than `max_response_bytes` allows, and was not read: raise that, if it is right."""
+    """An answer has more bytes than `max_response_bytes` allows, and was not read: raise that, or check the server."""
 
     _is_final = True
 
 
 class ApiStatusError(ApiError):
-    """The server answered, and said no."""
+    """The server answered with a refusal."""
 
 
 class AuthenticationError(ApiStatusError):
@@ -129,7 +129,7 @@ class PermissionDeniedError(ApiStatusError):
 
 
 class NotFoundError(ApiStatusError):
-    """404: there is no such thing, or not for this key."""
+    """404: there is no such resource, or not for this key."""
 
     _is_final = True
     advice = "Check the id, and that the key belongs to the same organisation and environment"
@@ -142,7 +142,7 @@ class UnsupportedRouteError(NotFoundError):
 
 
 class ConflictError(ApiStatusError):
-    """409: the present state does not allow it."""
+    """409: the present state does not allow the request."""
 
     _is_final = True
     advice = "Look at the present state before trying again"
@@ -162,13 +162,13 @@ class DocumentTooLargeError(ApiStatusError):
 
 
 class UploadRefusedError(ApiStatusError):
-    """A document did not get to its signed address, or not as it was announced; nothing was created."""
+    """A document was refused at its signed address, or arrived changed; nothing was created."""
 
     advice = "Check that the file stays as it is meanwhile, and that no proxy changes it or its headers; then try again"
 
 
 class UploadNotAllowedError(UploadRefusedError):
-    """A document goes to no address like the one that the server gave; the message has the rule and what to set."""
+    """The server gave an address to which no document may be sent; the message has the rule and what to set."""
 
     _is_final = True
     advice = ""
@@ -188,6 +188,6 @@ class RateLimitedError(ApiStatusError):
 
 
 class ServerError(ApiStatusError):
-    """5xx, 408, 421, 425, 460, 499: the server, or a gateway, gave up; whether it acted is not known."""
+    """5xx, 408, 421, 425, 460, 499: the server, or a gateway, failed; whether it acted is not known."""
 
     advice = "Try again later"

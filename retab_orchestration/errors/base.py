@@ -1,4 +1,4 @@
-"""What every error has, and those of the caller: settings, arguments, documents."""
+"""The base of all errors, and the errors about settings, arguments and documents."""
 
 from typing import ClassVar
 
@@ -8,13 +8,13 @@ __all__ = ["ConfigurationError", "DocumentReadError", "InvalidInputError", "Reta
 
 
 class RetabError(Exception):
-    """Anything that this library raises.
+    """The base of every error of this library.
 
     Attributes:
-        run_id: The run that it is about, None when there is none or it is not known.
+        run_id: The run of the error, None when there is none or it is not known.
     """
 
-    _is_final: ClassVar[bool] = False  # the same call gets the same answer again
+    _is_final: ClassVar[bool] = False  # the same call would fail again
 
     def __init__(self, message: str, *, run_id: str | None = None) -> None:
         super().__init__(printable(message, 4000))
@@ -22,7 +22,7 @@ class RetabError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same thing may succeed when it is tried again later."""
+        """Whether the same call may succeed later."""
         return not self._is_final
 
 

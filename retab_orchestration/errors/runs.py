@@ -1,4 +1,4 @@
-"""A run is not what its caller wants, or may not be."""
+"""The errors about the state of a run."""
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -22,10 +22,10 @@ __all__ = [
 
 
 class CreateOutcomeUnknownError(RetabError):
-    """A create got no readable answer: the run may exist. Look for it before creating it again.
+    """A create got no readable answer: the run may exist. Search for it before creating it again.
 
     Attributes:
-        workflow_id: The workflow that the run was to be of.
+        workflow_id: The workflow of the run.
         since: The earliest time at which the run can have been created, ISO 8601 in UTC.
         until: The latest.
         status: The HTTP status of the answer that could not be read, None when there was none.
@@ -69,7 +69,7 @@ class _RunStateError(RetabError, Generic[_Run]):
 
 
 class InputsChangedError(_RunStateError["WorkflowRun"]):
-    """There is a run of the same identity with other inputs: ask for a new one, or restore the inputs."""
+    """There is a run of the same identity with other inputs: create it under a new identity, or restore the inputs."""
 
     _is_final = True
 
@@ -93,11 +93,11 @@ class OutputsUnavailableError(_RunStateError["WorkflowRun"]):
 
 
 class ReviewRequiredError(_RunStateError["WorkflowRun"]):
-    """The run waits for a human, and the caller said that it does not: decide the review, then go on."""
+    """The run waits for a human, and the caller asked not to: decide the review, then go on."""
 
 
 class ReviewNotResumedError(_RunStateError["WorkflowRun"]):
-    """All reviews that the run waits for are decided, and it does not go on: look at it in Retab, then restart it."""
+    """All reviews that the run waits for are decided, and it does not go on: check it in Retab, then restart it."""
 
     _is_final = True
 
