@@ -20,12 +20,12 @@ from prefect_collection.credentials import (
 from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabClient
 from retab_orchestration.policies import KeyRefusals
 
-__all__ = ["aasked", "asked", "awaited", "waited"]
+__all__ = ["acall_with_account", "await_with_account", "call_with_account", "wait_with_account"]
 
 T = TypeVar("T")
 
 
-def asked(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
+def call_with_account(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
     """Do something with an account; once more if its key is refused and it has another one by now.
 
     Raises:
@@ -42,8 +42,8 @@ def asked(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
         return act(client)
 
 
-async def aasked(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
-    """Do what `asked` does, awaiting."""
+async def acall_with_account(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
+    """Do what `call_with_account` does, awaiting."""
     block = await aload_credentials(credentials)
     key = key_of(block)
     try:
@@ -82,10 +82,10 @@ class Account:
         pause = self._refusals.pause_after(time.monotonic(), is_changed=self._key != before)
         if pause is not None:
             return pause
-        raise _told(error, now, "wait for the run again") from error
+        raise _wrong_key(error, now, "wait for the run again") from error
 
 
-def waited(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
+def wait_with_account(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
     """Wait with an account, and go on with its new key where that is changed meanwhile."""
     account = Account(load_credentials(credentials))
     while True:
@@ -97,8 +97,8 @@ def waited(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
             time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
 
 
-async def awaited(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
-    """Do what `waited` does, awaiting."""
+async def await_with_account(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
+    """Do what `wait_with_account` does, awaiting."""
     account = Account(await aload_credentials(credentials))
     while True:
         try:
@@ -111,11 +111,11 @@ async def awaited(credentials: Credentials, act: Callable[[AsyncRetabClient], Aw
 
 def _changed(error: AuthenticationError, key: str, now: RetabCredentials | None) -> RetabCredentials | None:
     if key_of(now) == key:
-        raise _told(error, now, "try again") from error
+        raise _wrong_key(error, now, "try again") from error
     return now
 
 
-def _told(error: AuthenticationError, block: RetabCredentials | None, then: str) -> AuthenticationError:
+def _wrong_key(error: AuthenticationError, block: RetabCredentials | None, then: str) -> AuthenticationError:
     name = name_of(block)
     whose = f"the Retab Credentials block {name!r}" if name else "the block" if block else "RETAB_API_KEY"
     return error.with_message(

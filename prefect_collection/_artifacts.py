@@ -64,8 +64,8 @@ class ProgressArtifacts:
                 update_progress_artifact(artifacts[progress.node], percent, _sync=True)  # type: ignore[call-arg]
             else:
                 text = _description(progress)
-                made = create_progress_artifact(percent, _KEY, text, _sync=True)  # type: ignore[call-arg]
-                artifacts[progress.node] = cast("UUID", made)
+                artifact_id = create_progress_artifact(percent, _KEY, text, _sync=True)  # type: ignore[call-arg]
+                artifacts[progress.node] = cast("UUID", artifact_id)
         except Exception as error:  # noqa: BLE001  whatever becomes of the artifact, the document goes on
             self._tenths.failed(error)
 

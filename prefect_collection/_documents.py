@@ -24,11 +24,11 @@ __all__ = [
     "StoredDocument",
     "agree",
     "as_documents",
+    "contents_of",
     "facts_of",
     "read_all",
     "refuse_contents",
     "shown",
-    "told_of",
 ]
 
 DocumentInput = str | Path | FileReference | dict[str, str]
@@ -137,14 +137,14 @@ def _facts(document: StoredDocument) -> str:
     try:
         if isinstance(document, Path):
             found = document.stat()
-            told: str | None = f"{found.st_size} {found.st_mtime_ns}"
+            state: str | None = f"{found.st_size} {found.st_mtime_ns}"
         else:
-            told = document.facts()
+            state = document.facts()
     except (FileNotFoundError, NotADirectoryError):
         return _GONE
     except Exception:  # noqa: BLE001  reading it says what is wrong
         return _UNKNOWN
-    return digest_of(told)[:12] if told else _UNKNOWN
+    return digest_of(state)[:12] if state else _UNKNOWN
 
 
 def agree(before: DocumentFacts, now: DocumentFacts) -> Source:
@@ -181,7 +181,7 @@ def read_all(documents: Mapping[str, StoredDocument] | None) -> dict[str, Docume
     return read
 
 
-def told_of(documents: Mapping[str, Document | FileReference] | None) -> dict[str, list[str | None]]:
+def contents_of(documents: Mapping[str, Document | FileReference] | None) -> dict[str, list[str | None]]:
     """Return what tells the contents of documents apart: the name, and the hash or the reference."""
     return {
         node: ["reference", document.id or document.url, document.filename]

@@ -5,13 +5,13 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-__all__ = ["Server", "asking_again_at_once"]
+__all__ = ["PrefectServer", "retrying_at_once"]
 
 _AT_ONCE = 2
 _REFUSALS = "retab.refusals"
 
 
-class Server:
+class PrefectServer:
     """One client for all that a call notes, opened when it is needed first: opening one takes longer than a request."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Server:
         """The client, for any thread."""
         with self._lock:
             if self._client is None:
-                opened = get_client(sync_client=True, httpx_settings=asking_again_at_once())
+                opened = get_client(sync_client=True, httpx_settings=retrying_at_once())
                 self._client = opened.__enter__()
             return self._client
 
@@ -35,7 +35,7 @@ class Server:
             client.__exit__(None, None, None)
 
 
-def asking_again_at_once() -> dict[str, Any]:
+def retrying_at_once() -> dict[str, Any]:
     """Return settings of a Prefect client that asks a busy server again at once, before it takes to waiting.
 
     On SQLite the server answers 503 to a change of labels whenever something else was written while it looked at them.
@@ -46,9 +46,9 @@ def asking_again_at_once() -> dict[str, Any]:
     def _hook(response: Any) -> None:
         if response.status_code != 503 or "Retry-After" in response.headers:
             return
-        told = response.request.extensions
-        told[_REFUSALS] = told.get(_REFUSALS, 0) + 1
-        if told[_REFUSALS] <= _AT_ONCE:
+        extensions = response.request.extensions
+        extensions[_REFUSALS] = extensions.get(_REFUSALS, 0) + 1
+        if extensions[_REFUSALS] <= _AT_ONCE:
             response.headers["Retry-After"] = "0"
 
     return {"event_hooks": {"response": [_hook]}}

@@ -12,7 +12,7 @@ from pydantic import StrictBool, StrictFloat, StrictInt
 
 from prefect_collection._documents import DocumentFacts
 from prefect_collection._identity import Owner, read_labels
-from prefect_collection._prefect_server import Server
+from prefect_collection._prefect_server import PrefectServer
 from prefect_collection._waiting import run_logger
 from retab_orchestration import InvalidInputError
 from retab_orchestration.identity import digest_of
@@ -20,8 +20,8 @@ from retab_orchestration.identity import digest_of
 __all__ = [
     "CLOCKS_DIFFER",
     "Begun",
+    "CallRecords",
     "Given",
-    "Memory",
     "Record",
     "Started",
     "runs_in",
@@ -32,7 +32,7 @@ _TEST_RUN = "retab.test-run."
 _ACCOUNT = "retab.account."
 _ATTEMPT = "retab.attempt."
 _OWNER = "retab.owner."
-_LOOKED = "retab.looked."
+_FACTS = "retab.looked."
 _BEGUN = "creating since "
 _AFTER = " after "
 
@@ -61,10 +61,10 @@ class Given:
                 f"dedupe_key must be a string, the same one in each try, not of type {type(self.dedupe_key).__name__}"
             )
 
-    def digest(self, owner: Owner, told: Any) -> str:
-        """Return 20 hex digits for this call by this owner; `told` is what is known of the documents."""
+    def digest(self, owner: Owner, documents: Any) -> str:
+        """Return 20 hex digits for this call by this owner; `documents` is what is known of the documents."""
         inputs = {name: value for name, value in self.inputs.items() if value not in (None, {})}
-        parts = (owner.id, owner.path, self.operation, _plain(inputs), str(self.dedupe_key), told)
+        parts = (owner.id, owner.path, self.operation, _plain(inputs), str(self.dedupe_key), documents)
         return digest_of(*parts)[:20]
 
 
@@ -104,7 +104,7 @@ class Record:
         return self.run_id is not None or self.since is not None
 
     @property
-    def told(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, str]:
         """What `read` needs, beside the content."""
         return {"text": self.text, "attempt": self.attempt}
 
@@ -116,7 +116,7 @@ class Record:
         return f"{_BEGUN}{self.since}" + (f"{_AFTER}{self.after}" if self.after else "")
 
 
-class Memory:
+class CallRecords:
     """What was started by one call in one flow run, wherever and however often it is called again.
 
     There is a record for each content that the documents had. Beside it is noted how they looked at their places, so
@@ -131,7 +131,7 @@ class Memory:
 
     def __init__(self, owner: Owner, given: Given, account: str | None) -> None:
         self.owner = owner
-        self.server = Server()
+        self.server = PrefectServer()
         self._given = given
         self._place = given.digest(owner, {"places": dict(given.places or {})})
         self._prefix = _TEST_RUN if given.operation == "create_test_run" else _RUN
@@ -141,17 +141,17 @@ class Memory:
         """Read the labels again: another call has written to them."""
         self.owner = replace(self.owner, labels=read_labels(self.owner))
 
-    def content_of(self, told: Mapping[str, Any]) -> str:
+    def content_of(self, contents: Mapping[str, Any]) -> str:
         """Return what stands for this call with what is in its documents."""
-        return self._given.digest(self.owner, {"contents": dict(told)})
+        return self._given.digest(self.owner, {"contents": dict(contents)})
 
     def by_place(self) -> list[Record]:
         """Return a record for each content that these places had: from the labels, or else from the result storage."""
-        labels, start = self.owner.labels or {}, f"{_LOOKED}{self._place}."
-        looked = {label.removeprefix(start): labels[label] for label in labels if label.startswith(start)}
+        labels, start = self.owner.labels or {}, f"{_FACTS}{self._place}."
+        facts_of = {label.removeprefix(start): labels[label] for label in labels if label.startswith(start)}
         records = [
             replace(self.by_content(content), facts=tuple(str(facts).split(" ")))
-            for content, facts in (looked or _stored(self._place)).items()
+            for content, facts in (facts_of or _stored(self._place)).items()
         ]
         return [record for record in records if record.is_known]
 
@@ -201,7 +201,7 @@ class Memory:
             _OWNER + record.content: self.owner.id,
         }
         if record.facts:
-            labels[f"{_LOOKED}{self._place}.{record.content}"] = " ".join(record.facts)
+            labels[f"{_FACTS}{self._place}.{record.content}"] = " ".join(record.facts)
         if self._account:
             labels[_ACCOUNT + record.content] = self._account
         with _one_writer:
@@ -210,11 +210,11 @@ class Memory:
 
     def _write_results(self, record: Record) -> None:
         store = _store()
-        store.write(json.dumps(record.told), key=_key(record.content))
+        store.write(json.dumps(record.as_json), key=_key(record.content))
         if record.facts:
             with _one_writer:
-                looked = _stored(self._place) | {record.content: " ".join(record.facts)}
-                store.write(json.dumps(looked), key=_key(self._place))
+                facts_of = _stored(self._place) | {record.content: " ".join(record.facts)}
+                store.write(json.dumps(facts_of), key=_key(self._place))
 
 
 def _key(digest: str) -> str:

@@ -22,10 +22,10 @@ __all__ = [
     "OnReview",
     "RunLogger",
     "Waiting",
-    "cancelled",
+    "cancel_failed_error",
+    "cancelled_error",
     "check_wait",
     "ended_before",
-    "not_cancelled",
     "outage_log",
     "outcome_of",
     "run_logger",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # Seconds in which a wait looks once.
-_ONE_LOOK = 0.001
+_ONE_POLL = 0.001
 
 RunLogger = Logger | LoggerAdapter[Any]
 
@@ -111,7 +111,7 @@ class Waiting:
     def _pass_time(self) -> None:
         before, self._since = self._since, time.monotonic()
         if before is not None and self._timeout is not None and not self._is_asked:
-            self._timeout = max(self._timeout - (self._since - before), _ONE_LOOK)
+            self._timeout = max(self._timeout - (self._since - before), _ONE_POLL)
 
 
 def check_wait(poll_interval_seconds: Any, output_nodes: Any) -> None:
@@ -136,8 +136,8 @@ def _poll_policy(poll_interval_seconds: Any) -> PollPolicy:
     try:
         return PollPolicy(interval=poll_interval_seconds)
     except InvalidInputError as error:
-        told = str(error).replace("PollPolicy.interval", "poll_interval_seconds")
-        raise InvalidInputError(told) from None
+        text = str(error).replace("PollPolicy.interval", "poll_interval_seconds")
+        raise InvalidInputError(text) from None
 
 
 def outage_log(run_id: str, logger: RunLogger) -> Callable[[ApiError | None], None]:
@@ -169,13 +169,13 @@ def outcome_of(run: WorkflowRun, on_review: OnReview) -> WorkflowRun:
     return run.raise_for_status()
 
 
-def ended_before(asked: WorkflowRun) -> bool:
-    """Whether a run that was asked to be cancelled had ended already."""
-    status = asked.cancellation.status if asked.cancellation else None
-    return asked.is_terminal and status == "cancellation_failed"
+def ended_before(run: WorkflowRun) -> bool:
+    """Return whether a run had ended before it was to be cancelled."""
+    status = run.cancellation.status if run.cancellation else None
+    return run.is_terminal and status == "cancellation_failed"
 
 
-def cancelled(expired: WaitTimeoutError, run: WorkflowRun) -> WaitTimeoutError:
+def cancelled_error(expired: WaitTimeoutError, run: WorkflowRun) -> WaitTimeoutError:
     """Return the error of a wait whose run was cancelled because of it."""
     state = expired.run.status_name if expired.run is not None else "not to be seen"
     return WaitTimeoutError(
@@ -185,7 +185,7 @@ def cancelled(expired: WaitTimeoutError, run: WorkflowRun) -> WaitTimeoutError:
     )
 
 
-def not_cancelled(expired: WaitTimeoutError, refused: ApiError) -> WaitTimeoutError:
+def cancel_failed_error(expired: WaitTimeoutError, refused: ApiError) -> WaitTimeoutError:
     """Return the error of a wait whose run should have been cancelled because of it."""
     return WaitTimeoutError(
         f"{expired} It could not be cancelled: {refused}", run=expired.run, run_id=expired.run_id

@@ -128,8 +128,8 @@ async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]
     for pause in (*_PAUSES, None):
         problems: list[_Problem] = []
         for account, started in runs_in(flow_run.labels).items():
-            asked = await _cancel_started(flow_run, account or fallback, started, problems)
-            cancelled |= dict.fromkeys(asked)
+            requested = await _cancel_started(flow_run, account or fallback, started, problems)
+            cancelled |= dict.fromkeys(requested)
         if pause is None or not any(problem.may_pass for problem in problems):
             break
         run_logger().warning("Retab could not be asked to cancel everything; asking again in %g s", pause)
@@ -163,15 +163,15 @@ async def _cancel_started(
         all_of_it = RunIdentity.of(*names, str(flow_run.id), since=since)
         async with await aopen_client(block) as client:
             tagged = await _tagged(client, all_of_it, any_generation=True)
-            asked = await _cancel(client, started.run_ids | tagged, problems)
+            requested = await _cancel(client, started.run_ids | tagged, problems)
             for begun in started.begun:
                 one = RunIdentity.of(
                     *names, begun.owner, generation=begun.content, since=since, begun=begun.at
                 )
-                asked += await _cancel(client, await _tagged(client, one) - set(asked), problems)
+                requested += await _cancel(client, await _tagged(client, one) - set(requested), problems)
                 if not await client.can_find_runs():
                     problems.append(_unknown(begun.at))
-            return asked
+            return requested
     except RetabError as error:
         of = ", ".join(sorted(started.run_ids)) or "its runs"
         problems.append(_Problem(f"{of}: {error}", may_pass=error.retryable))
@@ -207,7 +207,7 @@ async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_P
                 problems.append(_Problem(f"{run_id}: {error}", may_pass=error.retryable))
                 return None
 
-    asked = [run.id for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
-    for run_id in asked:
+    requested = [run.id for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
+    for run_id in requested:
         run_logger().info("Cancelled run %s", run_id)
-    return asked
+    return requested

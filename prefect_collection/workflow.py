@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from prefect_collection._account import aasked, awaited
+from prefect_collection._account import acall_with_account, await_with_account
 from prefect_collection._create_once.creation import creation_of_run
 from prefect_collection._create_once.once import aonce
 from prefect_collection._documents import DocumentInput, as_documents, refuse_contents
@@ -79,10 +79,10 @@ class RetabRun(JobRun[dict[str, Any]]):
         """
         waiting = Waiting(self.run_id, "return", self.timeout_seconds, self.poll_interval_seconds)
 
-        async def look(client: AsyncRetabClient) -> WorkflowRun:
+        async def poll(client: AsyncRetabClient) -> WorkflowRun:
             return await client.wait_for_run(self.run_id, outputs=False, **waiting.arguments())
 
-        (await awaited(self.credentials, look)).raise_for_status()
+        (await await_with_account(self.credentials, poll)).raise_for_status()
 
     async def fetch_result(self) -> dict[str, Any]:
         """Return the final outputs of the completed run: node id -> `{"label", "json_data"}`.
@@ -93,7 +93,7 @@ class RetabRun(JobRun[dict[str, Any]]):
             ReviewRequiredError: The run waits for a human: decide the review and wait for completion again.
             RetabError: The run goes on: wait for completion first.
         """
-        run = await aasked(
+        run = await acall_with_account(
             self.credentials, lambda client: client.get_run(self.run_id, output_nodes=self.output_nodes)
         )
         run = outcome_of(run, "fail")
@@ -223,7 +223,7 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
                 )
             )
 
-        return self.get_run(await aasked(self.credentials, create))
+        return self.get_run(await acall_with_account(self.credentials, create))
 
     def get_run(self, run_id: str) -> RetabRun:
         """Return a run of this workflow by its id, as after a restart of the process that triggered it."""

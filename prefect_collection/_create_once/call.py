@@ -9,24 +9,24 @@ from typing import Any
 from prefect_collection._create_once.claiming import Claiming
 from prefect_collection._create_once.creation import Creation
 from prefect_collection._create_once.decide import (
+    Action,
     Claimed,
     Findable,
     Known,
     Situation,
     Source,
     Status,
-    Step,
     decide,
 )
+from prefect_collection._create_once.effects import Effects, InThread, InThreadShielded, Request
 from prefect_collection._create_once.errors import gone, several, unknown
-from prefect_collection._create_once.steps import Apart, Ask, AtAnyRate, Steps
 from prefect_collection._documents import (
     DocumentFacts,
     agree,
     facts_of,
     read_all,
 )
-from prefect_collection._state import CLOCKS_DIFFER, Memory, Record
+from prefect_collection._state import CLOCKS_DIFFER, CallRecords, Record
 from prefect_collection._waiting import run_logger
 from prefect_collection.credentials import namespace_of
 from retab_orchestration import (
@@ -42,43 +42,43 @@ from retab_orchestration import (
 __all__ = ["Call", "created", "found"]
 
 _FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
-_CREATES = frozenset({Step.CREATE, Step.FIND_OR_CREATE})
+_CREATES = frozenset({Action.CREATE, Action.FIND_OR_CREATE})
 
 
 class Call:
     """One call, and what is known of it so far."""
 
-    def __init__(self, creation: Creation, memory: Memory) -> None:
+    def __init__(self, creation: Creation, call_records: CallRecords) -> None:
         self._creation = creation
-        self._memory = memory
+        self._call_records = call_records
         self._facts: DocumentFacts = ()
         self._noted: dict[str, DocumentFacts] = {}
-        self._claiming = Claiming(memory)
+        self._claiming = Claiming(call_records)
         self.documents: Mapping[str, Document | FileReference] | None = None
 
-    def by_places(self) -> Steps:
+    def by_places(self) -> Effects:
         """Take up the run whose documents are gone or look as they did; otherwise read them, and return None."""
         given = self._creation.documents
         references = {node: each for node, each in (given or {}).items() if isinstance(each, FileReference)}
         if given is None or len(references) == len(given):
             self.documents = given if given is None else references
             return None
-        self._facts = yield Apart(partial(facts_of, given))
-        records: list[Record] = yield Apart(self._memory.by_place)
+        self._facts = yield InThread(partial(facts_of, given))
+        records: list[Record] = yield InThread(self._call_records.by_place)
         self._noted = {record.content: record.facts for record in records}
         source, known, record = _remembered(records, self._facts)
         try:
-            step, record = yield from self._settled(source, known, record)
-            if step is Step.REFUSE_SEVERAL:
+            action, record = yield from self._settled(source, known, record)
+            if action is Action.REFUSE_SEVERAL:
                 raise several(self._creation, records)
-            if step is not Step.READ:
-                return (yield from self._done(step, record))
+            if action is not Action.READ:
+                return (yield from self._done(action, record))
         finally:
             yield from self._claiming.leave()
-        self.documents = yield Apart(partial(read_all, given))
+        self.documents = yield InThread(partial(read_all, given))
         return None
 
-    def by_content(self, content: str, *, in_turn: bool) -> Steps:
+    def by_content(self, content: str, *, in_turn: bool) -> Effects:
         """Take up the run of this content, or create it.
 
         Args:
@@ -86,62 +86,65 @@ class Call:
             in_turn: Whether no equal call is under way in this process.
         """
         self._claiming.is_needed &= in_turn
-        record = yield Apart(partial(self._memory.by_content, content))
+        record = yield InThread(partial(self._call_records.by_content, content))
         try:
-            step, record = yield from self._settled(Source.READ, _known_of(record), record)
-            return (yield from self._done(step, record))
+            action, record = yield from self._settled(Source.READ, _known_of(record), record)
+            return (yield from self._done(action, record))
         finally:
             yield from self._claiming.leave()
 
     def _settled(
         self, source: Source, known: Known, record: Record
-    ) -> Generator[Any, Any, tuple[Step, Record]]:
+    ) -> Generator[Any, Any, tuple[Action, Record]]:
         """Ask what must be known, until it is decided what to do, and about which record."""
         now = self._situation(source, known, record)
         while True:
-            step = decide(now)
-            if step is Step.CLAIM or (step in _CREATES and self._claiming.is_lost):
+            action = decide(now)
+            if action is Action.CLAIM or (action in _CREATES and self._claiming.is_lost):
                 before, record = record, (yield from self._claiming.take(record))
-                if record.told != before.told:
+                if record.as_json != before.as_json:
                     now = self._situation(source, _known_of(record), record)
                 now = replace(now, claimed=Claimed.YES)
-            elif step is Step.ASK_STATUS:
+            elif action is Action.ASK_STATUS:
                 now = replace(now, status=(yield from self._status_of(str(record.run_id))))
-            elif step is Step.ASK_FINDABLE:
-                findable = yield Ask(self._creation.can_find)
+            elif action is Action.ASK_FINDABLE:
+                findable = yield Request(self._creation.can_find)
                 now = replace(now, findable=Findable.YES if findable else Findable.NO)
             else:
-                return step, record
+                return action, record
 
     def _situation(self, source: Source, known: Known, record: Record) -> Situation:
-        now = Situation(source, known, self._memory.owner.start)
-        if known is Known.RUN and record.attempt == self._memory.owner.attempt:
+        now = Situation(source, known, self._call_records.owner.start)
+        if known is Known.RUN and record.attempt == self._call_records.owner.attempt:
             return replace(now, status=Status.THIS_ATTEMPT)
         return now
 
     def _status_of(self, run_id: str) -> Generator[Any, Any, Status]:
         try:
-            run = yield Ask(partial(self._creation.look, run_id))
+            run = yield Request(partial(self._creation.read, run_id))
         except NotFoundError:
             return Status.GOES_ON  # it may not be shown yet
         return Status.ENDED_BADLY if run.status in _FAILED else Status.GOES_ON
 
-    def _done(self, step: Step, record: Record) -> Steps:
-        if step is Step.TAKE:
+    def _done(self, action: Action, record: Record) -> Effects:
+        if action is Action.TAKE:
             facts = record.facts or self._facts
-            if record.attempt != self._memory.owner.attempt or self._noted.get(record.content, ()) != facts:
-                yield Apart(partial(self._memory.keep, str(record.run_id), record, facts))
+            if (
+                record.attempt != self._call_records.owner.attempt
+                or self._noted.get(record.content, ()) != facts
+            ):
+                yield InThread(partial(self._call_records.keep, str(record.run_id), record, facts))
             return found(str(record.run_id))
-        if step is Step.REFUSE_UNKNOWN:
+        if action is Action.REFUSE_UNKNOWN:
             raise unknown(self._creation, record)
-        if step is Step.REFUSE_GONE:
+        if action is Action.REFUSE_GONE:
             raise gone(self._creation, record)
-        if step is Step.FIND:
+        if action is Action.FIND:
             return (yield from self._tagged(record))
-        return (yield from self._create(record, adopt=step is Step.FIND_OR_CREATE))
+        return (yield from self._create(record, adopt=action is Action.FIND_OR_CREATE))
 
-    def _create(self, known: Record, *, adopt: bool) -> Steps:
-        memory = self._memory
+    def _create(self, known: Record, *, adopt: bool) -> Effects:
+        call_records = self._call_records
         send = partial(
             self._creation.send,
             self.documents,
@@ -149,31 +152,35 @@ class Call:
             adopt=adopt,
         )
         try:
-            self._claiming.outcome = yield Apart(partial(memory.begin, known, self._facts))
-            run = yield Ask(send)
+            self._claiming.outcome = yield InThread(partial(call_records.begin, known, self._facts))
+            run = yield Request(send)
         except CreateOutcomeUnknownError:
             raise
         except RetabError:
             # Everything that a create raises says that nothing was created. What comes from elsewhere, a signal's
             # handler or whoever stops this, may have come while the create was on its way.
-            yield Apart(partial(memory.restore, known))
+            yield InThread(partial(call_records.restore, known))
             self._claiming.outcome = known
             raise
-        self._claiming.outcome = yield AtAnyRate(partial(memory.keep, run.id, known, self._facts))
+        self._claiming.outcome = yield InThreadShielded(
+            partial(call_records.keep, run.id, known, self._facts)
+        )
         return created(run.id)
 
-    def _tagged(self, known: Record) -> Steps:
+    def _tagged(self, known: Record) -> Effects:
         """Take up the run of a create that was cut off, whose document is gone since."""
-        runs = yield Ask(partial(self._creation.find, self._identity(known, found_by_tags=True)))
+        runs = yield Request(partial(self._creation.find, self._identity(known, found_by_tags=True)))
         living = [run for run in runs if run.status not in _FAILED]
         if not living:
             raise gone(self._creation, known)
-        self._claiming.outcome = yield Apart(partial(self._memory.keep, living[0].id, known, known.facts))
+        self._claiming.outcome = yield InThread(
+            partial(self._call_records.keep, living[0].id, known, known.facts)
+        )
         return found(living[0].id)
 
     def _identity(self, known: Record, *, found_by_tags: bool) -> RunIdentity:
         """Return which run is meant; the family is all that its flow run has started."""
-        owner = self._memory.owner
+        owner = self._call_records.owner
         # Where nothing counts the runs that ended badly, another restart needs another command.
         ended = known.run_id or known.after
         again = "" if found_by_tags or ended is None else f" after {ended}"

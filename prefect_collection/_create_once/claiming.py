@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any
 
 from prefect_collection._create_once.claims import Before, Claim
-from prefect_collection._create_once.steps import Apart, AtAnyRate, Pause, Steps
-from prefect_collection._state import Memory, Record
+from prefect_collection._create_once.effects import Effects, InThread, InThreadShielded, Sleep
+from prefect_collection._state import CallRecords, Record
 
 __all__ = ["Claiming"]
 
-_BETWEEN_LOOKS = 0.5
+_BETWEEN_TRIES = 0.5
 """Seconds after which it is looked again whether another process has come to an end."""
 
 
@@ -23,12 +23,12 @@ class Claiming:
         outcome: What is known by now, for whoever has the claim next; None where that is not known.
     """
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+    def __init__(self, call_records: CallRecords) -> None:
+        self._call_records = call_records
         self._claim: Claim | None = None
         self.outcome: Record | None = None
         # What is called outside of flows is called in this process alone.
-        self.is_needed = bool(memory.owner.flow_runs)
+        self.is_needed = bool(call_records.owner.flow_runs)
 
     @property
     def is_lost(self) -> bool:
@@ -41,20 +41,20 @@ class Claiming:
         self.outcome = None
         if not self.is_needed:
             return record
-        self._claim = Claim(self._memory.server, self._memory.owner.flow_runs[-1], record.content)
+        self._claim = Claim(self._call_records.server, self._call_records.owner.flow_runs[-1], record.content)
         before: Before | None = None
-        while (before := (yield Apart(self._claim.take))) is None:
-            yield Pause(_BETWEEN_LOOKS)
+        while (before := (yield InThread(self._claim.take))) is None:
+            yield Sleep(_BETWEEN_TRIES)
         if before.has_died:
-            yield Apart(self._memory.refresh)
-            left = yield Apart(partial(self._memory.by_content, record.content))
+            yield InThread(self._call_records.refresh)
+            left = yield InThread(partial(self._call_records.by_content, record.content))
         else:
             left = Record.read(before.left.get("text"), before.left.get("attempt"), record.content)
         self.outcome = replace(left, facts=record.facts) if left.is_known else record
         return self.outcome
 
-    def leave(self) -> Steps:
+    def leave(self) -> Effects:
         """Let another process go on with the outcome."""
         claim, self._claim = self._claim, None
         if claim is not None:
-            yield AtAnyRate(partial(claim.leave, self.outcome.told if self.outcome else None))
+            yield InThreadShielded(partial(claim.leave, self.outcome.as_json if self.outcome else None))

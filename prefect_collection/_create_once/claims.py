@@ -21,16 +21,16 @@ from uuid import UUID, uuid4
 from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_collection._create_once.turns import LONGEST_TURN
-from prefect_collection._prefect_server import Server
+from prefect_collection._prefect_server import PrefectServer
 from prefect_collection._waiting import run_logger
 from retab_orchestration import RetabError
 
-__all__ = ["Before", "Claim", "Standing", "standing_of"]
+__all__ = ["Before", "Claim", "ClaimState", "claim_state_of"]
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds without being renewed: its process is taken for dead then."""
 
-BEAT = 8.0
+RENEWAL_INTERVAL = 8.0
 """Seconds between two renewals."""
 
 _LEFT = "left"
@@ -49,7 +49,7 @@ class Before:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ClaimState:
     """How a claim stands for one who wants it."""
 
     number: int = 0
@@ -60,7 +60,9 @@ class Standing:
     before: Before = Before()
 
 
-def standing_of(inputs: Iterable[Mapping[str, Any]], prefix: str, holder: str, now: datetime) -> Standing:
+def claim_state_of(
+    inputs: Iterable[Mapping[str, Any]], prefix: str, holder: str, now: datetime
+) -> ClaimState:
     """Read how a claim stands.
 
     Args:
@@ -82,9 +84,9 @@ def standing_of(inputs: Iterable[Mapping[str, Any]], prefix: str, holder: str, n
     outcome = left.get(last, None if last else {})
     before = Before(has_died=True) if outcome is None else Before(outcome)
     if newest != last:
-        return Standing(newest, is_own=newest not in left, before=before)
+        return ClaimState(newest, is_own=newest not in left, before=before)
     is_held = last > 0 and last not in left and now - claims[last][1] < LEASE
-    return Standing(newest, is_held=is_held, before=before)
+    return ClaimState(newest, is_held=is_held, before=before)
 
 
 def _json(text: Any) -> Mapping[str, Any] | None:
@@ -104,7 +106,7 @@ class Claim:
         call: What stands for the call, in lower case letters and digits.
     """
 
-    def __init__(self, server: Server, flow_run_id: UUID, call: str) -> None:
+    def __init__(self, server: PrefectServer, flow_run_id: UUID, call: str) -> None:
         self._server = server
         self._flow_run_id = flow_run_id
         self._prefix = f"retab-claim-{call}-"
@@ -128,18 +130,18 @@ class Claim:
             RetabError: Somebody else has had it for too long.
         """
         with self._lock:
-            asked = time.monotonic()
+            requested_at = time.monotonic()
             if self._number == 0 and self._write("1", self._holder):
-                return self._taken(1, Before(), asked)
-            standing = self._look()
-            if standing.is_own:
-                return self._taken(standing.number, standing.before, asked)
-            if not standing.is_held and self._write(str(standing.number + 1), self._holder):
-                return self._taken(standing.number + 1, standing.before, asked)
+                return self._taken(1, Before(), requested_at)
+            state = self._read_state()
+            if state.is_own:
+                return self._taken(state.number, state.before, requested_at)
+            if not state.is_held and self._write(str(state.number + 1), self._holder):
+                return self._taken(state.number + 1, state.before, requested_at)
         if self._number == 0:
             run_logger().info("Another process of this flow run may be starting this run; waiting for it")
-        self._number = max(1, standing.number)
-        if asked - self._wanted > LONGEST_TURN:
+        self._number = max(1, state.number)
+        if requested_at - self._wanted > LONGEST_TURN:
             raise RetabError(
                 f"another process of this flow run has been starting this run for {LONGEST_TURN:g} s; if both shall "
                 "go on, try again later"
@@ -149,7 +151,7 @@ class Claim:
     def leave(self, left: Mapping[str, Any] | None) -> None:
         """Give it up, and say what came of it; where that is not known, or cannot be said, it runs out."""
         with self._lock:
-            _BEATS.remove(self)
+            _RENEWALS.remove(self)
             is_held, self._renewed = self.is_held, _NEVER
             if left is None or not is_held:
                 return
@@ -164,19 +166,19 @@ class Claim:
 
     def _renew(self) -> None:
         with self._lock:
-            asked = time.monotonic()
+            requested_at = time.monotonic()
             if not self.is_held:
                 return
             if self._write(str(self._number + 1), self._holder):
-                self._number, self._renewed = self._number + 1, asked
-            elif (standing := self._look()).is_own:
-                self._number, self._renewed = standing.number, asked
+                self._number, self._renewed = self._number + 1, requested_at
+            elif (state := self._read_state()).is_own:
+                self._number, self._renewed = state.number, requested_at
             else:
                 self._renewed = _NEVER
 
-    def _taken(self, number: int, before: Before, asked: float) -> Before:
-        self._number, self._renewed = number, asked
-        _BEATS.add(self)
+    def _taken(self, number: int, before: Before, requested_at: float) -> Before:
+        self._number, self._renewed = number, requested_at
+        _RENEWALS.add(self)
         return before
 
     def _write(self, key: str, value: str) -> bool:
@@ -191,7 +193,7 @@ class Claim:
             _without_claims(error.response.status_code)
         return True
 
-    def _look(self) -> Standing:
+    def _read_state(self) -> ClaimState:
         found: list[dict[str, Any]] = []
         while True:
             answer = self._server.client.request(
@@ -207,9 +209,9 @@ class Claim:
             page = answer.json()
             found += page
             if len(page) < _PAGE:
-                told = answer.headers.get("Date")
-                now = parsedate_to_datetime(told) if told else datetime.now(UTC)
-                return standing_of(found, self._prefix, self._holder, now)
+                date = answer.headers.get("Date")
+                now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+                return claim_state_of(found, self._prefix, self._holder, now)
 
 
 @cache
@@ -221,7 +223,7 @@ def _without_claims(status: int) -> None:
     )
 
 
-class _Beats:
+class _Renewals:
     """One thread that renews all claims of this process, for as long as there are any."""
 
     def __init__(self) -> None:
@@ -242,7 +244,7 @@ class _Beats:
 
     def _run(self) -> None:
         pause = threading.Event()
-        while not pause.wait(BEAT):
+        while not pause.wait(RENEWAL_INTERVAL):
             with self._lock:
                 claims = [*self._claims]
                 if not claims:
@@ -255,4 +257,4 @@ class _Beats:
                     run_logger().debug("A claim could not be renewed: %r", error)
 
 
-_BEATS = _Beats()
+_RENEWALS = _Renewals()

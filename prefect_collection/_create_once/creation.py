@@ -22,7 +22,7 @@ class Creation:
     block: RetabCredentials | None
     send: Callable[..., Any]
     """Takes the documents, and `identity` and `adopt` by name; creates the run."""
-    look: Callable[[str], Any]
+    read: Callable[[str], Any]
     """Reads a run by its id."""
     can_find: Callable[[], Any]
     """Whether runs can be found by their identity."""
@@ -73,7 +73,7 @@ def creation_of_run(
         inputs,
         block,
         _send,
-        look=partial(client.get_run, outputs=False),
+        read=partial(client.get_run, outputs=False),
         can_find=client.can_find_runs,
         find=client.find_runs,
         target={"workflow_id": inputs["workflow_id"]},

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Claimed", "Findable", "Known", "Situation", "Source", "Start", "Status", "Step", "decide"]
+__all__ = ["Action", "Claimed", "Findable", "Known", "Situation", "Source", "Start", "Status", "decide"]
 
 
 class Source(StrEnum):
@@ -68,17 +68,17 @@ class Claimed(StrEnum):
     """None may, and what is known is what the last that might has left behind."""
 
 
-class Step(StrEnum):
+class Action(StrEnum):
     """What comes next."""
 
     READ = "read the documents"
-    ASK_STATUS = "look at the run"
+    ASK_STATUS = "read the run"
     CLAIM = "keep other processes from creating"
     ASK_FINDABLE = "ask whether the server keeps tags"
     TAKE = "take up the run"
     CREATE = "create"
-    FIND_OR_CREATE = "look for a run by its tags, then create"
-    FIND = "look for a run by its tags; nothing can be created"
+    FIND_OR_CREATE = "search for a run by its tags, then create"
+    FIND = "search for a run by its tags; nothing can be created"
     REFUSE_UNKNOWN = "CreateOutcomeUnknownError"
     REFUSE_GONE = "InvalidInputError: the document is gone"
     REFUSE_SEVERAL = "InvalidInputError: which of the runs"
@@ -96,16 +96,16 @@ class Situation:
     claimed: Claimed = Claimed.NOT_YET
 
 
-def decide(now: Situation) -> Step:
+def decide(now: Situation) -> Action:
     """Return what comes next; READ, CLAIM and the two questions are followed by another decision."""
     if _must_be_read(now):
-        return Step.READ
+        return Action.READ
     if now.known is Known.SEVERAL:
-        return Step.REFUSE_SEVERAL
+        return Action.REFUSE_SEVERAL
     if now.known is Known.RUN and now.status is not Status.ENDED_BADLY:
-        return Step.ASK_STATUS if now.status is Status.NOT_ASKED else Step.TAKE
+        return Action.ASK_STATUS if now.status is Status.NOT_ASKED else Action.TAKE
     if now.known is Known.RUN and now.source is not Source.READ:
-        return Step.REFUSE_GONE if now.source is Source.GONE else Step.READ
+        return Action.REFUSE_GONE if now.source is Source.GONE else Action.READ
     return _sending(now)
 
 
@@ -116,19 +116,21 @@ def _must_be_read(now: Situation) -> bool:
     return now.source is Source.CHANGED or (now.source is Source.GONE and now.known is Known.NOTHING)
 
 
-def _sending(now: Situation) -> Step:
+def _sending(now: Situation) -> Action:
     if now.claimed is Claimed.NOT_YET:
-        return Step.CLAIM
+        return Action.CLAIM
     if now.known is Known.NOTHING and now.start is Start.FIRST:
-        return Step.CREATE  # the first start can spare every question: whatever it has started, it remembers
+        return (
+            Action.CREATE
+        )  # the first start can spare every question: whatever it has started, it remembers
     if now.findable is Findable.NOT_ASKED:
-        return Step.ASK_FINDABLE
+        return Action.ASK_FINDABLE
     return _searching(now, is_findable=now.findable is Findable.YES)
 
 
-def _searching(now: Situation, *, is_findable: bool) -> Step:
+def _searching(now: Situation, *, is_findable: bool) -> Action:
     if now.known is Known.CREATING and not is_findable:
-        return Step.REFUSE_UNKNOWN
+        return Action.REFUSE_UNKNOWN
     if now.source is Source.GONE:
-        return Step.FIND
-    return Step.FIND_OR_CREATE if is_findable else Step.CREATE
+        return Action.FIND
+    return Action.FIND_OR_CREATE if is_findable else Action.CREATE

@@ -1,4 +1,4 @@
-"""The steps of a call that starts a run, which either colour can take."""
+"""The effects of a call that starts a run: a generator yields them, and a driver of either colour runs them."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -6,41 +6,41 @@ from typing import Any
 
 from prefect_collection._create_once.turns import Running
 
-__all__ = ["Apart", "Ask", "AtAnyRate", "Pause", "Step", "Steps", "Wait"]
+__all__ = ["AwaitCall", "Effect", "Effects", "InThread", "InThreadShielded", "Request", "Sleep"]
 
 
 @dataclass(frozen=True)
-class Apart:
-    """Something that blocks: in a thread of its own where an event loop must not be blocked."""
+class InThread:
+    """Run blocking work, in a thread where there is an event loop."""
 
     do: Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class AtAnyRate(Apart):
-    """Something that blocks, and is done even where the call is being stopped: others go by what it notes."""
+class InThreadShielded(InThread):
+    """Run blocking work to its end even while the call is cancelled, because other calls depend on what it writes."""
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request to Retab: awaited where the client is async."""
+class Request:
+    """Send requests to Retab, awaiting them where the client is async."""
 
     do: Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Another equal call's end; the answer is whether it was waited for."""
+class AwaitCall:
+    """Wait for the end of an equal call; the answer is whether that was possible."""
 
     running: Running
 
 
 @dataclass(frozen=True)
-class Pause:
-    """Some time, in which another process may get on."""
+class Sleep:
+    """Sleep, while another process has the claim."""
 
     seconds: float
 
 
-Step = Apart | Ask | Wait | Pause
-Steps = Generator[Step, Any, Any]
+Effect = InThread | Request | AwaitCall | Sleep
+Effects = Generator[Effect, Any, Any]

@@ -12,10 +12,10 @@ def unknown(creation: Creation, record: Record) -> CreateOutcomeUnknownError:
     """Say that an earlier try may have created something, and how to look for it."""
     since = record.since or ""
     filters = {**creation.target, "from_date": since[:10]}
-    asked = ", ".join(f"{name}={value!r}" for name, value in filters.items())
+    query = ", ".join(f"{name}={value!r}" for name, value in filters.items())
     return CreateOutcomeUnknownError(
         f"an earlier try, begun at {since}, was cut off, and what it was to create may exist. Nothing was sent "
-        f"this time: look for it with list_runs({asked}), or for a test run on the workflow's page; if it is not "
+        f"this time: look for it with list_runs({query}), or for a test run on the workflow's page; if it is not "
         "there, run with another dedupe_key",
         workflow_id=creation.target.get("workflow_id"),
         since=since,

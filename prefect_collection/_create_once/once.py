@@ -15,11 +15,19 @@ from anyio import CancelScope
 
 from prefect_collection._create_once.call import Call, created
 from prefect_collection._create_once.creation import Creation
-from prefect_collection._create_once.steps import Apart, Ask, AtAnyRate, Pause, Step, Steps, Wait
+from prefect_collection._create_once.effects import (
+    AwaitCall,
+    Effect,
+    Effects,
+    InThread,
+    InThreadShielded,
+    Request,
+    Sleep,
+)
 from prefect_collection._create_once.turns import LONGEST_TURN, TURNS
-from prefect_collection._documents import told_of
+from prefect_collection._documents import contents_of
 from prefect_collection._identity import Owner
-from prefect_collection._state import Given, Memory
+from prefect_collection._state import CallRecords, Given
 from prefect_collection.credentials import name_of
 from retab_orchestration import RetabError
 
@@ -42,45 +50,45 @@ def once(creation: Creation) -> str:
         CreateOutcomeUnknownError: An earlier try was cut off, and what it did cannot be found out.
         InvalidInputError: A document is gone, and which run was meant cannot be told.
     """
-    steps = _steps(creation)
+    effects = _effects(creation)
     try:
-        step = next(steps)
+        effect = next(effects)
         while True:
             try:
-                answer = _block_on(step)
+                answer = _block_on(effect)
             except BaseException as error:  # noqa: BLE001  it is the steps' own
-                step = steps.throw(error)
+                effect = effects.throw(error)
             else:
-                step = steps.send(answer)
+                effect = effects.send(answer)
     except StopIteration as stop:
         return str(stop.value)
 
 
 async def aonce(creation: Creation) -> str:
     """Do what `once` does, awaiting."""
-    steps = _steps(creation)
+    effects = _effects(creation)
     try:
-        step = next(steps)
+        effect = next(effects)
         while True:
             try:
-                answer = await _await(step)
+                answer = await _await(effect)
             except BaseException as error:  # noqa: BLE001  it is the steps' own
-                step = steps.throw(error)
+                effect = effects.throw(error)
             else:
-                step = steps.send(answer)
+                effect = effects.send(answer)
     except StopIteration as stop:
         return str(stop.value)
 
 
-def _block_on(step: Step) -> Any:
-    if isinstance(step, Pause):
-        return time.sleep(step.seconds)  # noqa: TID251  nothing is being waited for at Retab
-    if not isinstance(step, Wait):
-        return step.do()
-    if step.running.thread == threading.get_ident():
+def _block_on(effect: Effect) -> Any:
+    if isinstance(effect, Sleep):
+        return time.sleep(effect.seconds)  # noqa: TID251  nothing is being waited for at Retab
+    if not isinstance(effect, AwaitCall):
+        return effect.do()
+    if effect.running.thread == threading.get_ident():
         return False  # a call on the event loop that this would hold up
     try:
-        step.running.ended.result(timeout=LONGEST_TURN)
+        effect.running.ended.result(timeout=LONGEST_TURN)
     except TimeoutError:
         raise RetabError(
             f"an equal call in this flow run has been under way for {LONGEST_TURN:g} s, and this one waits for it: "
@@ -89,24 +97,24 @@ def _block_on(step: Step) -> Any:
     return True
 
 
-async def _await(step: Step) -> Any:
-    if isinstance(step, Pause):
-        return await asyncio.sleep(step.seconds)  # noqa: TID251  nothing is being waited for at Retab
-    if isinstance(step, Apart):
-        return await _in_thread(step)
-    if isinstance(step, Ask):
-        answer: Awaitable[Any] = step.do()
+async def _await(effect: Effect) -> Any:
+    if isinstance(effect, Sleep):
+        return await asyncio.sleep(effect.seconds)  # noqa: TID251  nothing is being waited for at Retab
+    if isinstance(effect, InThread):
+        return await _in_thread(effect)
+    if isinstance(effect, Request):
+        answer: Awaitable[Any] = effect.do()
         return await answer
     # Who stops waiting must not stop the others.
-    await asyncio.shield(asyncio.wrap_future(step.running.ended))
+    await asyncio.shield(asyncio.wrap_future(effect.running.ended))
     return True
 
 
-async def _in_thread(step: Apart) -> Any:
+async def _in_thread(effect: InThread) -> Any:
     # Not in the loop's own threads: those may all wait for the turn that this is needed to end.
     loop, context = asyncio.get_running_loop(), contextvars.copy_context()
-    done = loop.run_in_executor(_threads(), context.run, step.do)
-    if not isinstance(step, AtAnyRate):
+    done = loop.run_in_executor(_threads(), context.run, effect.do)
+    if not isinstance(effect, InThreadShielded):
         return await done
     # A time-out of Prefect's stops one await after another, and with it whatever is still in the queue for a thread.
     with CancelScope(shield=True):
@@ -114,36 +122,36 @@ async def _in_thread(step: Apart) -> Any:
     return done.result()
 
 
-def _remember(creation: Creation) -> Memory | None:
+def _remember(creation: Creation) -> CallRecords | None:
     owner = Owner.of_this_call()
     if owner is None:
         return None
     given = Given(creation.operation, creation.inputs, creation.dedupe_key, creation.places)
-    return Memory(owner, given, name_of(creation.block))
+    return CallRecords(owner, given, name_of(creation.block))
 
 
-def _steps(creation: Creation) -> Steps:
+def _effects(creation: Creation) -> Effects:
     begun = TURNS.now()
-    memory: Memory | None = yield Apart(partial(_remember, creation))
-    if memory is None:
-        run = yield Ask(partial(creation.send, creation.documents, identity=None, adopt=False))
+    call_records: CallRecords | None = yield InThread(partial(_remember, creation))
+    if call_records is None:
+        run = yield Request(partial(creation.send, creation.documents, identity=None, adopt=False))
         return created(run.id)
-    call = Call(creation, memory)
+    call = Call(creation, call_records)
     try:
         taken = yield from call.by_places()
-        return taken if taken is not None else (yield from _in_turn(call, memory, begun))
+        return taken if taken is not None else (yield from _in_turn(call, call_records, begun))
     finally:
-        memory.server.close()
+        call_records.server.close()
 
 
-def _in_turn(call: Call, memory: Memory, begun: int) -> Steps:
-    content = memory.content_of(told_of(call.documents))
+def _in_turn(call: Call, call_records: CallRecords, begun: int) -> Effects:
+    content = call_records.content_of(contents_of(call.documents))
     running = TURNS.take(content)
-    while running is not None and (yield Wait(running)):
+    while running is not None and (yield AwaitCall(running)):
         running = TURNS.take(content)
     try:
         if running is not None or TURNS.ended_since(content, begun):
-            yield Apart(memory.refresh)
+            yield InThread(call_records.refresh)
         # A call whose end could not be waited for has the claim, and needs this thread to give it back.
         return (yield from call.by_content(content, in_turn=running is None))
     finally:

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect_collection._identity import CREATING, full_name
 from retab_orchestration import RetabError, RunCancelledError, RunFailedError
 
-__all__ = ["asking", "creating", "twin_of"]
+__all__ = ["creating", "requesting", "twin_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +34,7 @@ def creating(fn: Callable[P, R]) -> Task[P, R]:
     return Task(fn, persist_result=True, cache_policy=NO_CACHE, retry_condition_fn=_may_pass)
 
 
-def asking(fn: Callable[P, R]) -> Task[P, R]:
+def requesting(fn: Callable[P, R]) -> Task[P, R]:
     """Make a task that reads or steers: never cached, never stored, retried only where asking again may help."""
     return Task(fn, persist_result=False, cache_policy=NO_CACHE, retry_condition_fn=_may_pass)
 
@@ -46,7 +46,7 @@ def twin_of(
 
     def _decorate(fn: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
         fn.__doc__ = blocking.fn.__doc__
-        kind = creating if blocking.persist_result else asking
+        kind = creating if blocking.persist_result else requesting
         return kind(fn)
 
     return _decorate

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prefect_collection._account import aasked, asked
+from prefect_collection._account import acall_with_account, call_with_account
 from prefect_collection.credentials import Credentials
-from prefect_collection.tasks._kinds import asking, twin_of
+from prefect_collection.tasks._kinds import requesting, twin_of
 from retab_orchestration import ReviewDecision
 
 __all__ = ["adecide_review", "decide_review"]
 
 
-@asking
+@requesting
 def decide_review(
     run_id: str,
     node_id: str,
@@ -39,7 +39,7 @@ def decide_review(
         InvalidInputError: The run has no review at this node; the message says where it waits.
     """
     decision: dict[str, Any] = {"approved": approved, "modified_data": modified_data, "reason": reason}
-    return asked(credentials, lambda client: client.decide_review(run_id, node_id, **decision))
+    return call_with_account(credentials, lambda client: client.decide_review(run_id, node_id, **decision))
 
 
 @twin_of(decide_review)
@@ -54,4 +54,6 @@ async def adecide_review(
 ) -> ReviewDecision:
     """Do what `decide_review` does, awaiting."""
     decision: dict[str, Any] = {"approved": approved, "modified_data": modified_data, "reason": reason}
-    return await aasked(credentials, lambda client: client.decide_review(run_id, node_id, **decision))
+    return await acall_with_account(
+        credentials, lambda client: client.decide_review(run_id, node_id, **decision)
+    )

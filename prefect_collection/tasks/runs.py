@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Unpack
 
-from prefect_collection._account import aasked, asked
+from prefect_collection._account import acall_with_account, call_with_account
 from prefect_collection._artifacts import AsyncProgressArtifacts, ProgressArtifacts
 from prefect_collection._create_once.creation import creation_of_run
 from prefect_collection._create_once.once import Creation, aonce, once
 from prefect_collection._documents import DocumentInput, as_documents
 from prefect_collection.credentials import Credentials, RetabCredentials, aload_credentials, load_credentials
-from prefect_collection.tasks._kinds import asking, creating, twin_of
+from prefect_collection.tasks._kinds import creating, requesting, twin_of
 from retab_orchestration import AsyncRetabClient, RetabClient, RunFilter, RunPage, Step, WorkflowRun
 
 __all__ = [
@@ -92,7 +92,7 @@ def create_run(
             )
         )
 
-    return asked(block, create)
+    return call_with_account(block, create)
 
 
 @twin_of(create_run)
@@ -127,7 +127,7 @@ async def acreate_run(
         finally:
             await progress.shown()
 
-    return await aasked(block, create)
+    return await acall_with_account(block, create)
 
 
 @creating
@@ -146,14 +146,14 @@ def restart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str
         CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it, then change `dedupe_key`.
     """
     block = load_credentials(credentials)
-    return asked(block, lambda client: once(_restart(client, block, run_id, dedupe_key)))
+    return call_with_account(block, lambda client: once(_restart(client, block, run_id, dedupe_key)))
 
 
 @twin_of(restart_run)
 async def arestart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:
     """Do what `restart_run` does, awaiting."""
     block = await aload_credentials(credentials)
-    return await aasked(block, lambda client: aonce(_restart(client, block, run_id, dedupe_key)))
+    return await acall_with_account(block, lambda client: aonce(_restart(client, block, run_id, dedupe_key)))
 
 
 def _restart(
@@ -164,7 +164,7 @@ def _restart(
         {"run_id": run_id},
         block,
         lambda _, **which: client.restart_run(run_id, **which),
-        look=partial(client.get_run, outputs=False),
+        read=partial(client.get_run, outputs=False),
         can_find=client.can_find_runs,
         find=client.find_runs,
         target={"trigger_type": "restart"},
@@ -172,7 +172,7 @@ def _restart(
     )
 
 
-@asking
+@requesting
 def get_run(
     run_id: str, *, output_nodes: Sequence[str] | None = None, credentials: Credentials = None
 ) -> WorkflowRun:
@@ -186,7 +186,7 @@ def get_run(
     Raises:
         NotFoundError: There is no such run for this key.
     """
-    return asked(credentials, lambda client: client.get_run(run_id, output_nodes=output_nodes))
+    return call_with_account(credentials, lambda client: client.get_run(run_id, output_nodes=output_nodes))
 
 
 @twin_of(get_run)
@@ -194,10 +194,12 @@ async def aget_run(
     run_id: str, *, output_nodes: Sequence[str] | None = None, credentials: Credentials = None
 ) -> WorkflowRun:
     """Do what `get_run` does, awaiting."""
-    return await aasked(credentials, lambda client: client.get_run(run_id, output_nodes=output_nodes))
+    return await acall_with_account(
+        credentials, lambda client: client.get_run(run_id, output_nodes=output_nodes)
+    )
 
 
-@asking
+@requesting
 def list_runs(*, credentials: Credentials = None, **filters: Unpack[RunFilter]) -> RunPage:
     """Read one page of runs, newest first.
 
@@ -212,16 +214,16 @@ def list_runs(*, credentials: Credentials = None, **filters: Unpack[RunFilter]) 
     Raises:
         InvalidInputError: A filter is unknown or out of range: nothing was sent.
     """
-    return asked(credentials, lambda client: client.list_runs(**filters))
+    return call_with_account(credentials, lambda client: client.list_runs(**filters))
 
 
 @twin_of(list_runs)
 async def alist_runs(*, credentials: Credentials = None, **filters: Unpack[RunFilter]) -> RunPage:
     """Do what `list_runs` does, awaiting."""
-    return await aasked(credentials, lambda client: client.list_runs(**filters))
+    return await acall_with_account(credentials, lambda client: client.list_runs(**filters))
 
 
-@asking
+@requesting
 def list_steps(run_id: str, *, credentials: Credentials = None) -> list[Step]:
     """Read every step of a run, oldest first.
 
@@ -232,16 +234,16 @@ def list_steps(run_id: str, *, credentials: Credentials = None) -> list[Step]:
     Raises:
         NotFoundError: There is no such run for this key.
     """
-    return asked(credentials, lambda client: client.list_steps(run_id))
+    return call_with_account(credentials, lambda client: client.list_steps(run_id))
 
 
 @twin_of(list_steps)
 async def alist_steps(run_id: str, *, credentials: Credentials = None) -> list[Step]:
     """Do what `list_steps` does, awaiting."""
-    return await aasked(credentials, lambda client: client.list_steps(run_id))
+    return await acall_with_account(credentials, lambda client: client.list_steps(run_id))
 
 
-@asking
+@requesting
 def cancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
     """Ask for a run to be cancelled; asking twice does no harm.
 
@@ -253,10 +255,10 @@ def cancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
         The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (look again), or
         `cancellation_failed` (it had ended already).
     """
-    return asked(credentials, lambda client: client.cancel_run(run_id))
+    return call_with_account(credentials, lambda client: client.cancel_run(run_id))
 
 
 @twin_of(cancel_run)
 async def acancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
     """Do what `cancel_run` does, awaiting."""
-    return await aasked(credentials, lambda client: client.cancel_run(run_id))
+    return await acall_with_account(credentials, lambda client: client.cancel_run(run_id))

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from prefect_collection._account import aasked, asked
+from prefect_collection._account import acall_with_account, call_with_account
 from prefect_collection._create_once.once import Creation, aonce, once
 from prefect_collection.credentials import Credentials, RetabCredentials, aload_credentials, load_credentials
 from prefect_collection.tasks._kinds import creating, twin_of
@@ -41,7 +41,9 @@ def create_test_run(
     """
     block = load_credentials(credentials)
     given = {"test_id": test_id, "block_id": block_id, "n_consensus": n_consensus}
-    return asked(block, lambda client: once(_test_run(client, block, workflow_id, dedupe_key, given=given)))
+    return call_with_account(
+        block, lambda client: once(_test_run(client, block, workflow_id, dedupe_key, given=given))
+    )
 
 
 @twin_of(create_test_run)
@@ -61,7 +63,7 @@ async def acreate_test_run(
     def create(client: AsyncRetabClient) -> Awaitable[str]:
         return aonce(_test_run(client, block, workflow_id, dedupe_key, given=given, can_find=_anever))
 
-    return await aasked(block, create)
+    return await acall_with_account(block, create)
 
 
 def _test_run(
@@ -78,7 +80,7 @@ def _test_run(
         {"workflow_id": workflow_id, **given},
         block,
         lambda _, **__: client.create_test_run(workflow_id, **given),
-        look=client.get_test_run,
+        read=client.get_test_run,
         can_find=can_find,
         find=client.find_runs,
         target={"workflow_id": workflow_id},

@@ -4,18 +4,18 @@ from asyncio import to_thread
 from collections.abc import Sequence
 from typing import Any, cast
 
-from prefect_collection._account import awaited, waited
+from prefect_collection._account import await_with_account, wait_with_account
 from prefect_collection._outputs import OutputPath, OutputTarget
 from prefect_collection._waiting import (
     OnReview,
     Waiting,
-    cancelled,
+    cancel_failed_error,
+    cancelled_error,
     ended_before,
-    not_cancelled,
     outcome_of,
 )
 from prefect_collection.credentials import Credentials
-from prefect_collection.tasks._kinds import asking, twin_of
+from prefect_collection.tasks._kinds import requesting, twin_of
 from retab_orchestration import (
     ApiError,
     AsyncRetabClient,
@@ -27,7 +27,7 @@ from retab_orchestration import (
 __all__ = ["await_for_run", "wait_for_run"]
 
 
-@asking
+@requesting
 def wait_for_run(
     run_id: str,
     *,
@@ -65,10 +65,10 @@ def wait_for_run(
     waiting = Waiting(run_id, on_review, timeout_seconds, poll_interval_seconds)
     target = OutputTarget.read(output_path)
 
-    def look(client: RetabClient) -> WorkflowRun:
+    def poll(client: RetabClient) -> WorkflowRun:
         return _wait(client, run_id, output_nodes, waiting.arguments(), cancel_on_timeout=cancel_on_timeout)
 
-    run = outcome_of(waited(credentials, look), on_review)
+    run = outcome_of(wait_with_account(credentials, poll), on_review)
     # The type is that of a call without output_path: an overload would be lost in Prefect's Task.
     return cast("WorkflowRun", target.write(run)) if target else run
 
@@ -92,9 +92,9 @@ def _wait(
                 client.get_run(run_id, outputs=False)
             last = client.cancel_run(run_id)
         except ApiError as refused:
-            raise not_cancelled(expired, refused) from refused
+            raise cancel_failed_error(expired, refused) from refused
         if not ended_before(last):
-            raise cancelled(expired, last) from expired
+            raise cancelled_error(expired, last) from expired
         return client.get_run(run_id, output_nodes=output_nodes)
 
 
@@ -114,11 +114,11 @@ async def await_for_run(
     waiting = Waiting(run_id, on_review, timeout_seconds, poll_interval_seconds)
     target = OutputTarget.read(output_path)
 
-    async def look(client: AsyncRetabClient) -> WorkflowRun:
+    async def poll(client: AsyncRetabClient) -> WorkflowRun:
         given = waiting.arguments()
         return await _await(client, run_id, output_nodes, given, cancel_on_timeout=cancel_on_timeout)
 
-    run = outcome_of(await awaited(credentials, look), on_review)
+    run = outcome_of(await await_with_account(credentials, poll), on_review)
     return cast("WorkflowRun", await to_thread(target.write, run)) if target else run
 
 
@@ -141,7 +141,7 @@ async def _await(
                 await client.get_run(run_id, outputs=False)
             last = await client.cancel_run(run_id)
         except ApiError as refused:
-            raise not_cancelled(expired, refused) from refused
+            raise cancel_failed_error(expired, refused) from refused
         if not ended_before(last):
-            raise cancelled(expired, last) from expired
+            raise cancelled_error(expired, last) from expired
         return await client.get_run(run_id, output_nodes=output_nodes)

@@ -15,7 +15,7 @@ from prefect_collection import (
     cancellation_automation,
     run_workflow,
 )
-from prefect_collection._prefect_server import asking_again_at_once
+from prefect_collection._prefect_server import retrying_at_once
 from prefect_collection._state import Begun, Record, runs_in
 from prefect_collection.credentials import namespace_of
 from retab_orchestration import RetabClient, WaitTimeoutError
@@ -111,7 +111,7 @@ def test_a_busy_prefect_is_asked_again_at_once_and_only_then_after_a_while(monke
     def answer(request):
         return httpx.Response(next(answers) if request.method == "PATCH" else 404, json={})
 
-    settings = {**asking_again_at_once(), "transport": httpx.MockTransport(answer)}
+    settings = {**retrying_at_once(), "transport": httpx.MockTransport(answer)}
     with (
         temporary_settings({PREFECT_API_URL: "http://prefect.test/api"}),
         get_client(sync_client=True, httpx_settings=settings) as client,

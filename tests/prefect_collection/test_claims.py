@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from prefect_collection._create_once.claims import LEASE, Before, Standing, standing_of
+from prefect_collection._create_once.claims import LEASE, Before, ClaimState, claim_state_of
 
 PREFIX = "retab-claim-0123456789abcdef0123-"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -26,34 +26,34 @@ def left(number, what, at=JUST_NOW):
     ("inputs", "standing"),
     [
         # Nobody has had it.
-        ([], Standing()),
+        ([], ClaimState()),
         # Another one has it, or is taken for dead.
-        ([claim(1)], Standing(1, is_held=True, before=Before(has_died=True))),
-        ([claim(1, at=LONG_AGO)], Standing(1, before=Before(has_died=True))),
+        ([claim(1)], ClaimState(1, is_held=True, before=Before(has_died=True))),
+        ([claim(1, at=LONG_AGO)], ClaimState(1, before=Before(has_died=True))),
         # Renewed in time, and not in time.
-        ([claim(1, at=LONG_AGO), claim(2)], Standing(2, is_held=True, before=Before(has_died=True))),
-        ([claim(1, at=LONG_AGO), claim(2, at=LONG_AGO)], Standing(2, before=Before(has_died=True))),
+        ([claim(1, at=LONG_AGO), claim(2)], ClaimState(2, is_held=True, before=Before(has_died=True))),
+        ([claim(1, at=LONG_AGO), claim(2, at=LONG_AGO)], ClaimState(2, before=Before(has_died=True))),
         # Left, with what came of it.
-        ([claim(1), left(1, RUN)], Standing(1, before=Before(RUN))),
-        ([claim(1, at=LONG_AGO), claim(2), left(2, NOTHING)], Standing(2, before=Before(NOTHING))),
+        ([claim(1), left(1, RUN)], ClaimState(1, before=Before(RUN))),
+        ([claim(1, at=LONG_AGO), claim(2), left(2, NOTHING)], ClaimState(2, before=Before(NOTHING))),
         # Left once, and had again since.
-        ([claim(1), left(1, RUN), claim(2)], Standing(2, is_held=True, before=Before(has_died=True))),
-        ([claim(1), left(1, RUN), claim(2), left(2, NOTHING)], Standing(2, before=Before(NOTHING))),
+        ([claim(1), left(1, RUN), claim(2)], ClaimState(2, is_held=True, before=Before(has_died=True))),
+        ([claim(1), left(1, RUN), claim(2), left(2, NOTHING)], ClaimState(2, before=Before(NOTHING))),
         # One's own: the answer that said so was lost.
-        ([claim(1, "own")], Standing(1, is_own=True)),
-        ([claim(1), left(1, RUN), claim(2, "own")], Standing(2, is_own=True, before=Before(RUN))),
+        ([claim(1, "own")], ClaimState(1, is_own=True)),
+        ([claim(1), left(1, RUN), claim(2, "own")], ClaimState(2, is_own=True, before=Before(RUN))),
         (
             [claim(1, at=LONG_AGO), claim(2, "own"), claim(3, "own")],
-            Standing(3, is_own=True, before=Before(has_died=True)),
+            ClaimState(3, is_own=True, before=Before(has_died=True)),
         ),
         # Lost to another one, who took us for dead.
-        ([claim(1, "own", LONG_AGO), claim(2)], Standing(2, is_held=True, before=Before(has_died=True))),
+        ([claim(1, "own", LONG_AGO), claim(2)], ClaimState(2, is_held=True, before=Before(has_died=True))),
         # Ten come after nine, in whichever order they are told.
-        ([claim(10), claim(9), left(9, RUN)], Standing(10, is_held=True, before=Before(has_died=True))),
+        ([claim(10), claim(9), left(9, RUN)], ClaimState(10, is_held=True, before=Before(has_died=True))),
         # What is left cannot be read.
-        ([claim(1), {**left(1, RUN), "value": "{"}], Standing(1, before=Before(has_died=True))),
-        ([claim(1), {**left(1, RUN), "value": "[]"}], Standing(1, before=Before(has_died=True))),
+        ([claim(1), {**left(1, RUN), "value": "{"}], ClaimState(1, before=Before(has_died=True))),
+        ([claim(1), {**left(1, RUN), "value": "[]"}], ClaimState(1, before=Before(has_died=True))),
     ],
 )
 def test_how_a_claim_stands(inputs, standing):
-    assert standing_of(inputs, PREFIX, "own", NOW) == standing
+    assert claim_state_of(inputs, PREFIX, "own", NOW) == standing

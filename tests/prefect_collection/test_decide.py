@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from prefect_collection._create_once.decide import (
+    Action,
     Claimed,
     Findable,
     Known,
@@ -14,7 +15,6 @@ from prefect_collection._create_once.decide import (
     Source,
     Start,
     Status,
-    Step,
     decide,
 )
 
@@ -24,23 +24,23 @@ ALL = [Situation(*values) for values in product(Source, Known, Start, Status, Fi
 # The first row that fits decides. None fits any.
 TABLE = [
     # source, known, start, status, findable, claimed -> step
-    (Source.CHANGED, None, None, None, None, None, Step.READ),
-    (Source.UNCHANGED, None, (Start.FIRST, Start.TASK_RETRY), None, None, None, Step.READ),
-    (Source.UNCHANGED, (Known.NOTHING, Known.CREATING, Known.SEVERAL), None, None, None, None, Step.READ),
-    (Source.GONE, Known.NOTHING, None, None, None, None, Step.READ),
-    (None, Known.SEVERAL, None, None, None, None, Step.REFUSE_SEVERAL),
-    (None, Known.RUN, None, Status.NOT_ASKED, None, None, Step.ASK_STATUS),
-    (None, Known.RUN, None, (Status.THIS_ATTEMPT, Status.GOES_ON), None, None, Step.TAKE),
-    (Source.UNCHANGED, Known.RUN, None, None, None, None, Step.READ),
-    (Source.GONE, Known.RUN, None, None, None, None, Step.REFUSE_GONE),
-    (None, None, None, None, None, Claimed.NOT_YET, Step.CLAIM),
-    (Source.READ, Known.NOTHING, Start.FIRST, None, None, None, Step.CREATE),
-    (None, None, None, None, Findable.NOT_ASKED, None, Step.ASK_FINDABLE),
-    (None, Known.CREATING, None, None, Findable.NO, None, Step.REFUSE_UNKNOWN),
-    (Source.GONE, Known.CREATING, None, None, Findable.YES, None, Step.FIND),
-    (Source.READ, Known.CREATING, None, None, Findable.YES, None, Step.FIND_OR_CREATE),
-    (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.NO, None, Step.CREATE),
-    (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.YES, None, Step.FIND_OR_CREATE),
+    (Source.CHANGED, None, None, None, None, None, Action.READ),
+    (Source.UNCHANGED, None, (Start.FIRST, Start.TASK_RETRY), None, None, None, Action.READ),
+    (Source.UNCHANGED, (Known.NOTHING, Known.CREATING, Known.SEVERAL), None, None, None, None, Action.READ),
+    (Source.GONE, Known.NOTHING, None, None, None, None, Action.READ),
+    (None, Known.SEVERAL, None, None, None, None, Action.REFUSE_SEVERAL),
+    (None, Known.RUN, None, Status.NOT_ASKED, None, None, Action.ASK_STATUS),
+    (None, Known.RUN, None, (Status.THIS_ATTEMPT, Status.GOES_ON), None, None, Action.TAKE),
+    (Source.UNCHANGED, Known.RUN, None, None, None, None, Action.READ),
+    (Source.GONE, Known.RUN, None, None, None, None, Action.REFUSE_GONE),
+    (None, None, None, None, None, Claimed.NOT_YET, Action.CLAIM),
+    (Source.READ, Known.NOTHING, Start.FIRST, None, None, None, Action.CREATE),
+    (None, None, None, None, Findable.NOT_ASKED, None, Action.ASK_FINDABLE),
+    (None, Known.CREATING, None, None, Findable.NO, None, Action.REFUSE_UNKNOWN),
+    (Source.GONE, Known.CREATING, None, None, Findable.YES, None, Action.FIND),
+    (Source.READ, Known.CREATING, None, None, Findable.YES, None, Action.FIND_OR_CREATE),
+    (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.NO, None, Action.CREATE),
+    (Source.READ, (Known.NOTHING, Known.RUN), None, None, Findable.YES, None, Action.FIND_OR_CREATE),
 ]
 
 
@@ -70,7 +70,7 @@ def test_every_row_of_the_table_decides_something():
 
 
 def test_nothing_is_sent_while_the_outcome_of_an_earlier_create_cannot_be_found_out():
-    sends = {Step.CREATE, Step.FIND_OR_CREATE}
+    sends = {Action.CREATE, Action.FIND_OR_CREATE}
 
     for situation in ALL:
         if situation.known is Known.CREATING and situation.findable is not Findable.YES:
@@ -84,7 +84,7 @@ def test_nothing_is_sent_while_the_outcome_of_an_earlier_create_cannot_be_found_
 def test_no_run_is_taken_unread_within_the_start_that_made_it_while_its_source_is_there():
     for situation in ALL:
         if situation.start is not Start.LATER and situation.source in {Source.UNCHANGED, Source.CHANGED}:
-            assert decide(situation) is Step.READ, situation
+            assert decide(situation) is Action.READ, situation
 
 
 # The page's words, and the worlds that they mean: what is remembered of the places and of the content in them, what
@@ -110,15 +110,15 @@ REMEMBERED = {
 }
 TAGS = {"any": [Findable.YES, Findable.NO], "keeps tags": [Findable.YES], "keeps none": [Findable.NO]}
 ENDS = {
-    "creates": Step.CREATE,
-    "looks for it by its tags, then creates": Step.FIND_OR_CREATE,
-    "takes the run up": Step.TAKE,
-    "takes the run up, without reading the document": Step.TAKE,
-    "takes the run up if the tags find it, or fails as `InvalidInputError`": Step.FIND,
-    "fails as `CreateOutcomeUnknownError`": Step.REFUSE_UNKNOWN,
-    "fails as `InvalidInputError`": Step.REFUSE_GONE,
-    "fails as `InvalidInputError`: there is no such file": Step.READ,
-    "fails as `InvalidInputError`, which names them": Step.REFUSE_SEVERAL,
+    "creates": Action.CREATE,
+    "looks for it by its tags, then creates": Action.FIND_OR_CREATE,
+    "takes the run up": Action.TAKE,
+    "takes the run up, without reading the document": Action.TAKE,
+    "takes the run up if the tags find it, or fails as `InvalidInputError`": Action.FIND,
+    "fails as `CreateOutcomeUnknownError`": Action.REFUSE_UNKNOWN,
+    "fails as `InvalidInputError`": Action.REFUSE_GONE,
+    "fails as `InvalidInputError`: there is no such file": Action.READ,
+    "fails as `InvalidInputError`, which names them": Action.REFUSE_SEVERAL,
 }
 
 
@@ -126,17 +126,17 @@ def outcome(situation, status, findable):
     """Answer what is asked for until the call has ended; return the step, and whether a document was read."""
     read = False
     while True:
-        step = decide(situation)
-        if step is Step.ASK_STATUS:
+        action = decide(situation)
+        if action is Action.ASK_STATUS:
             situation = replace(situation, status=status)
-        elif step is Step.ASK_FINDABLE:
+        elif action is Action.ASK_FINDABLE:
             situation = replace(situation, findable=findable)
-        elif step is Step.CLAIM:
+        elif action is Action.CLAIM:
             situation = replace(situation, claimed=Claimed.YES)
-        elif step is Step.READ and situation.source is not Source.GONE:
+        elif action is Action.READ and situation.source is not Source.GONE:
             situation, read = replace(situation, source=Source.READ), True
         else:
-            return step, read
+            return action, read
 
 
 def rows_of_the_page():
@@ -157,8 +157,8 @@ def test_the_page_says_what_the_function_decides(row):
         now = Situation(source, known, start)
         if status is Status.THIS_ATTEMPT:
             now = replace(now, status=status)
-        step, read = outcome(now, status, findable)
-        assert step is ENDS[end], (source, start, findable)
+        action, read = outcome(now, status, findable)
+        assert action is ENDS[end], (source, start, findable)
         if "without reading" in end or document == "is gone":
             assert not read, (source, start, findable)
 
