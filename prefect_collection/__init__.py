@@ -1,4 +1,4 @@
-"""Retab for Prefect: an account and a workflow as blocks, every operation as a task, the usual case as a flow."""
+"""Retab for Prefect: an account and a workflow as blocks, operations as tasks, and the usual case as a flow."""
 
 from prefect_collection.cancellation import (
     cancel_retab_runs,

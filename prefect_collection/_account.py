@@ -1,4 +1,4 @@
-"""The account that a call is made with, whose key may be changed before the call, or while it goes on."""
+"""Calls with an account whose key may be changed before the call, or during it."""
 
 import asyncio
 import time
@@ -26,10 +26,10 @@ T = TypeVar("T")
 
 
 def call_with_account(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
-    """Do something with an account; once more if its key is refused and it has another one by now.
+    """Make a call with an account, once more if its key is refused and the account has another one by now.
 
     Raises:
-        AuthenticationError: It was refused, and there is no other key; the message names the block.
+        AuthenticationError: The key was refused, and there is no other one; the message names the block.
     """
     block = load_credentials(credentials)
     key = key_of(block)
@@ -56,24 +56,24 @@ async def acall_with_account(credentials: Credentials, act: Callable[[AsyncRetab
 
 
 class Account:
-    """The account of one wait, whose key may be changed while it goes on.
+    """The account of one wait, whose key may be changed during the wait.
 
     Args:
-        block: The one that the wait begins with, None for the environment's.
+        block: The block that the wait begins with, None for the environment's account.
     """
 
     def __init__(self, block: RetabCredentials | None) -> None:
         self.block = block
-        # As it is now: that of the environment may be another one when it is refused.
+        # Read now: the environment may have another key when this one is refused.
         self._key = key_of(block)
         self._refusals = KeyRefusals()
 
     def pause_after(self, error: AuthenticationError, now: RetabCredentials | None) -> float:
-        """Return the seconds until the next look after one that was refused.
+        """Return the seconds until the next poll after one that was refused.
 
         Args:
             error: The refusal.
-            now: The account as it was read anew.
+            now: The account, read again.
 
         Raises:
             AuthenticationError: It was refused every time; the message names the block.
@@ -86,7 +86,7 @@ class Account:
 
 
 def wait_with_account(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
-    """Wait with an account, and go on with its new key where that is changed meanwhile."""
+    """Wait with an account, and go on with its new key when that is changed."""
     account = Account(load_credentials(credentials))
     while True:
         try:

@@ -1,4 +1,4 @@
-"""How far large documents have been sent, as artifacts that Prefect shows with the run while it goes on."""
+"""The progress of large documents, as artifacts that Prefect shows with the run."""
 
 import asyncio
 from typing import cast
@@ -21,11 +21,11 @@ _KEY = "retab-document"
 
 
 class _Tenths:
-    """Which news are worth a request to Prefect: the first of a document, each tenth of it, and that it starts anew."""
+    """Decides which progress is sent to Prefect: the first of a document, each tenth, and a new start."""
 
     def __init__(self) -> None:
         self.artifacts: dict[str, UUID] = {}
-        # Outside of runs there is nothing that an artifact could be shown with.
+        # Outside of runs no artifact could be shown.
         self._is_shown = bool(TaskRunContext.get() or FlowRunContext.get())
         self._tenths: dict[str, int] = {}
 
@@ -35,7 +35,7 @@ class _Tenths:
         return self._is_shown and tenths != known
 
     def failed(self, error: Exception) -> None:
-        """Go on without: nobody's run may fail because its progress could not be shown."""
+        """Stop showing progress, and log why: a run must not fail because of it."""
         self._is_shown = False
         run_logger().debug("The progress of documents is not shown: %s", type(error).__name__)
 
@@ -49,7 +49,7 @@ def _description(progress: DocumentProgress) -> str:
 
 
 class ProgressArtifacts:
-    """Takes the progress of documents, and makes an artifact of each."""
+    """Shows the progress of each document as an artifact."""
 
     def __init__(self) -> None:
         self._tenths = _Tenths()
@@ -66,12 +66,12 @@ class ProgressArtifacts:
                 text = _description(progress)
                 artifact_id = create_progress_artifact(percent, _KEY, text, _sync=True)  # type: ignore[call-arg]
                 artifacts[progress.node] = cast("UUID", artifact_id)
-        except Exception as error:  # noqa: BLE001  whatever becomes of the artifact, the document goes on
+        except Exception as error:  # noqa: BLE001  the document is sent whether or not it can be shown
             self._tenths.failed(error)
 
 
 class AsyncProgressArtifacts:
-    """Does what `ProgressArtifacts` does, in a task of its own, so that no document waits for Prefect."""
+    """Shows progress as `ProgressArtifacts` does, in a task of its own, so that no document waits for Prefect."""
 
     def __init__(self) -> None:
         self._tenths = _Tenths()
@@ -79,7 +79,7 @@ class AsyncProgressArtifacts:
         self._showing: asyncio.Task[None] | None = None
 
     def __call__(self, progress: DocumentProgress) -> None:
-        """Show how far a document is, soon."""
+        """Show the progress of a document in the background."""
         if not self._tenths.is_news(progress):
             return
         self._news[progress.node] = progress
@@ -87,7 +87,7 @@ class AsyncProgressArtifacts:
             self._showing = asyncio.create_task(self._show())
 
     async def shown(self) -> None:
-        """Wait until what was told is shown."""
+        """Wait until all progress is shown."""
         if self._showing is not None:
             await self._showing
 
@@ -101,5 +101,5 @@ class AsyncProgressArtifacts:
                 else:
                     text = _description(progress)
                     artifacts[node] = await acreate_progress_artifact(_percent(progress), _KEY, text)
-            except Exception as error:  # noqa: BLE001  whatever becomes of the artifact, the document goes on
+            except Exception as error:  # noqa: BLE001  the document is sent whether or not it can be shown
                 self._tenths.failed(error)

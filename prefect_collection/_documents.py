@@ -1,4 +1,4 @@
-"""Documents as Prefect may store them: paths, URIs and references to files at Retab, never what is in them."""
+"""Documents as Prefect may store them: paths, URIs and references to files at Retab, never their contents."""
 
 import re
 import stat
@@ -42,13 +42,13 @@ class RemoteFile:
     """A file at a URI, opened through fsspec where and when it is read."""
 
     uri: str = field(repr=False)
-    """It may be signed, and is in no error and no `repr`."""
+    """It may be signed, so it is in no error and no `repr`."""
 
     @property
     def name(self) -> str:
-        """What Retab shall call it: the last part of the URI."""
+        """The file's name at Retab: the last part of the URI."""
         links = self.uri.partition("?")[0].split("::")
-        # Of a chain such as zip://a.pdf::file:///b.zip the first address is that of the file, the others lead there.
+        # In a chain such as zip://a.pdf::file:///b.zip the first address is that of the file.
         first = next((link for link in links if "://" in link), links[0])
         return first.rstrip("/").rpartition("/")[2]
 
@@ -72,13 +72,13 @@ class RemoteFile:
             ) from None
 
     def facts(self) -> str | None:
-        """Return what the filesystem tells of the file without reading it, None where that does not tell its state.
+        """Return the size and the state of the file without reading it, None where the filesystem has no state of it.
 
         Raises:
-            FileNotFoundError: It is not there.
+            FileNotFoundError: There is no such file.
         """
         filesystem, path = url_to_fs(self.uri)
-        filesystem.invalidate_cache()  # a listing from before would tell of a file from before
+        filesystem.invalidate_cache()  # a cached listing may be outdated
         info = filesystem.info(path)
         state = next((str(info[name]) for name in _STATES if info.get(name)), None)
         return None if state is None else f"{info.get('size')} {state}"
@@ -88,11 +88,11 @@ class RemoteFile:
 
 
 def _check_file(uri: str) -> None:
-    """Refuse a pipe or a device: a filesystem would open it, and wait for somebody to write to it."""
+    """Refuse a pipe or a device, because opening it would block until there is a writer."""
     try:
         mode = Path(LocalFileSystem._strip_protocol(uri)).stat().st_mode  # noqa: SLF001  fsspec has no other name for it
     except (OSError, ValueError):
-        return  # which opening it tells
+        return  # opening it raises the error
     if not stat.S_ISREG(mode):
         raise InvalidInputError(f"{shown(uri)} is a folder, a pipe or a device; give the path of one file")
 
@@ -101,18 +101,18 @@ StoredDocument = Path | RemoteFile | FileReference
 
 
 def shown(place: str) -> str:
-    """Return where a document is as an error may show it: an address without user, query and fragment."""
+    """Return a document's place for an error: an address without user, query and fragment."""
     if "://" not in place:
         return place
     return re.sub(r"://[^/@]*@", "://", re.split(r"[?#]", place, maxsplit=1)[0])
 
 
 DocumentFacts = tuple[str, ...]
-"""How the documents of a call looked when they were read: a word for each, in the order of their nodes."""
+"""The size and state of each document of a call when it was read, hashed, in the order of the nodes."""
 
 _UNKNOWN, _REFERENCE, _GONE = "-", "reference", "gone"
 
-# What filesystems call that which is another one whenever a file is written.
+# The keys of filesystems whose value changes with each write of a file.
 _STATES = (
     "ETag",
     "etag",
@@ -127,7 +127,7 @@ _STATES = (
 
 
 def facts_of(documents: Mapping[str, StoredDocument] | None) -> DocumentFacts:
-    """Look at documents without reading them."""
+    """Return the facts of documents, without reading them."""
     return tuple(_facts(document) for _, document in sorted((documents or {}).items()))
 
 
@@ -148,7 +148,7 @@ def _facts(document: StoredDocument) -> str:
 
 
 def agree(before: DocumentFacts, now: DocumentFacts) -> Source:
-    """Compare how the documents of a call looked with how they look now."""
+    """Compare the facts of a call's documents with those of now."""
     pairs = list(zip(before, now, strict=False))
     if len(before) != len(now) or any(
         _differ(then, today) for then, today in pairs if today not in {_GONE, _UNKNOWN}
@@ -164,7 +164,7 @@ def _differ(then: str, today: str) -> bool:
 
 
 def read_all(documents: Mapping[str, StoredDocument] | None) -> dict[str, Document | FileReference] | None:
-    """Read each document once, for its hash.
+    """Return the documents with their hashes, reading each once.
 
     Raises:
         InvalidInputError: One is missing, empty, or no file.
@@ -182,7 +182,7 @@ def read_all(documents: Mapping[str, StoredDocument] | None) -> dict[str, Docume
 
 
 def contents_of(documents: Mapping[str, Document | FileReference] | None) -> dict[str, list[str | None]]:
-    """Return what tells the contents of documents apart: the name, and the hash or the reference."""
+    """Return the name, and the hash or the reference, of each document."""
     return {
         node: ["reference", document.id or document.url, document.filename]
         if isinstance(document, FileReference)
@@ -192,13 +192,13 @@ def contents_of(documents: Mapping[str, Document | FileReference] | None) -> dic
 
 
 def as_documents(documents: Any) -> dict[str, StoredDocument] | None:
-    """Turn what a flow was given into what the client takes; nothing is opened yet.
+    """Return documents as the client takes them; nothing is opened yet.
 
     Args:
         documents: Start node id -> `DocumentInput`, or None.
 
     Raises:
-        InvalidInputError: Something is no document that Prefect may store.
+        InvalidInputError: One is not a document that Prefect may store.
     """
     if documents is None:
         return None
@@ -225,7 +225,7 @@ def _as_document(name: str, given: Any) -> StoredDocument:
 
 
 def _place(name: str, key: Any) -> str:
-    """Name an item without repeating what was given for its name, if that is none."""
+    """Return the name of an item for an error, without a key that is not a valid name."""
     return f"{name}[{key!r}]" if isinstance(key, str) and len(key) <= 100 else f"{name}[...]"
 
 
@@ -233,11 +233,12 @@ def refuse_contents(name: str, value: Any) -> None:
     """Refuse bytes and open files, which Prefect would store with the parameters of a run.
 
     Args:
-        name: What to call the value in the error.
-        value: A parameter; maps, lists, tuples and sets are looked into.
+        name: The name of the value in the error.
+        value: A parameter; maps, lists, tuples and sets are searched.
 
     Raises:
-        InvalidInputError: The value is, or holds, bytes, an open file or a `Document` around them; or it holds itself.
+        InvalidInputError: The value is, or contains, bytes, an open file or a `Document` around them; or it contains
+            itself.
     """
     try:
         _refuse_contents(name, value)

@@ -1,4 +1,4 @@
-"""Whose a run is: the names that a retry, a resumption and a start on another machine have in common."""
+"""The owner of a run: the names that a retry, a resumption and a start on another machine have in common."""
 
 from collections.abc import Callable, Mapping
 from contextvars import Token
@@ -18,35 +18,35 @@ from retab_orchestration.identity import digest_of
 __all__ = ["CREATING", "Owner", "full_name", "read_labels"]
 
 CREATING: set[str] = set()
-"""The names of the functions of our own tasks that create: they are the call, and not a task around it."""
+"""The functions of our own tasks that create: they are the call itself, not a task around it."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The outermost flow run, and the way down from it to the call.
+    """The outermost flow run, and the path from it to the call.
 
-    A flow that is called by a flow may get another flow run when its parent is retried, its parent does not. So a way
-    down has Prefect's counter of calls where a flow calls a flow, and the names of tasks where there are tasks: Prefect
-    names what is called in a task anew each time, and a task run's own name has digits of that.
+    A flow that is called by a flow may get another flow run when its parent is retried; the parent keeps its own. So
+    the path has Prefect's counter of calls where a flow calls a flow, and the names of tasks where there are tasks:
+    what is called in a task gets a new name each time, and the task run's own name contains a part of it.
     """
 
     id: str
     path: tuple[str, ...] = ()
     flow_runs: tuple[UUID, ...] = ()
-    """The flow run itself, and the outermost one last; none outside of flows."""
+    """The flow run itself first, the outermost one last; none outside of flows."""
     labels: Mapping[str, Any] | None = None
-    """The labels of the outermost."""
+    """The labels of the outermost flow run."""
     start: Start = Start.FIRST
     attempt: str = ""
-    """The same for as long as an attempt lasts: a suspended flow run goes on with it, a retry is another one."""
+    """A name of the attempt: a suspended flow run goes on with it, a retry has another one."""
     since: datetime | None = None
-    """When the outermost was created, in Prefect's time."""
+    """When the outermost flow run was created, by Prefect's clock."""
 
     @classmethod
     def of_this_call(cls) -> "Owner | None":
-        """Ask Prefect's server for the flow runs above the code that runs; None outside of flow and task runs."""
+        """Return the owner of the running code, asking Prefect's server; None outside of flow and task runs."""
         entered = _entered_tasks()
-        # Of tasks, the functions of our own that are called directly leave the user's.
+        # The function of one of our own tasks, called directly, leaves the user's task around it.
         around = entered[:-1] if entered and full_name(entered[-1].task.fn) in CREATING else entered
         flow_run_id = _flow_run_id(entered, is_ours=len(around) < len(entered))
         if flow_run_id is None and not entered:
@@ -72,13 +72,13 @@ class Owner:
 
 
 def full_name(fn: Callable[..., Any]) -> str:
-    """Return what a function is known by also where it is a copy, as in the processes of a pool."""
+    """Return a function's module and name, which a copy in the process of a pool has as well."""
     # A partial has no name of its own.
     return f"{fn.__module__}.{getattr(fn, '__qualname__', '')}"
 
 
 def read_labels(owner: Owner) -> Mapping[str, Any] | None:
-    """Ask Prefect's server for the labels of the outermost flow run as they are now."""
+    """Read the present labels of the outermost flow run from Prefect's server."""
     if not owner.flow_runs:
         return None
     with get_client(sync_client=True) as client:
@@ -86,13 +86,13 @@ def read_labels(owner: Owner) -> Mapping[str, Any] | None:
 
 
 def _entered_tasks() -> list[TaskRunContext]:
-    """Return the contexts of the tasks that the running code is in, outermost first, through flows in between."""
+    """Return the contexts of the tasks around the running code, outermost first, also across flows."""
     entered: list[TaskRunContext] = []
     context: Any = TaskRunContext.get()
     while isinstance(context, TaskRunContext):
         if not entered or entered[-1].task_run.id != context.task_run.id:
             entered.append(context)
-        # A context that was handed to another process has none around it.
+        # A context that was passed to another process has no context around it.
         token: Token[Any] | None = context._token  # noqa: SLF001  Prefect has no other way to what is around it
         context = token.old_value if token is not None else None
     return entered[::-1]
@@ -106,7 +106,7 @@ def _flow_run_id(entered: list[TaskRunContext], *, is_ours: bool) -> UUID | None
 
 
 def _line_of(client: SyncPrefectClient, flow_run_id: UUID) -> list[tuple[FlowRun, TaskRun | None]]:
-    """Return a flow run and those above it, each with the task run by which the one above it has called it."""
+    """Return a flow run and its parents, each with the task run in which its parent has called it."""
     line: list[tuple[FlowRun, TaskRun | None]] = []
     above: UUID | None = flow_run_id
     while above is not None:
@@ -132,21 +132,21 @@ def _way_down(line: list[tuple[FlowRun, TaskRun | None]], around: list[TaskRunCo
 
 
 def _own_attempt(client: SyncPrefectClient, flow_run: FlowRun) -> int:
-    """Count the attempts of a flow run in another one: one in a suspended one is started anew without being retried."""
+    """Count the attempts of a child flow run: in a suspended parent it is started again without a retry."""
     if flow_run.deployment_id is not None or flow_run.run_count < 2:
-        return flow_run.run_count  # in a process of its own, which no suspension of the outermost ends
-    # As the server saw them: a process of a pool does not know of those before it.
+        return flow_run.run_count  # in a process of its own, which a suspension of the outermost does not end
+    # Counted by the server: a process of a pool does not know of earlier attempts.
     return 1 + sum(state.name == "AwaitingRetry" for state in client.read_flow_run_states(flow_run.id))
 
 
 def _is_counted(called: TaskRun, around: list[TaskRunContext]) -> bool:
-    """Whether a flow was called by a flow directly: Prefect's counter tells such calls apart, and each retry alike."""
+    """Return whether a flow was called by a flow directly: Prefect counts such calls, and each retry alike."""
     in_task = any(task.task_run.flow_run_id == called.flow_run_id for task in around)
     return not in_task and "__parents__" not in called.task_inputs and called.dynamic_key.isdigit()
 
 
 def _start(line: list[tuple[FlowRun, TaskRun | None]], entered: list[TaskRunContext]) -> Start:
-    # A resumed flow run has the count that it was suspended with.
+    # A resumed flow run has the same count as when it was suspended.
     if any(flow_run.run_count > 1 or flow_run.empirical_policy.pause_keys for flow_run, _ in line):
         return Start.LATER
     return Start.TASK_RETRY if any(task.task_run.run_count > 1 for task in entered) else Start.FIRST

@@ -1,4 +1,4 @@
-"""Outputs that are written to a path, so that Prefect keeps a small manifest instead of them."""
+"""Writing outputs to a path, so that Prefect stores a small manifest instead of them."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ OutputPath = str | os.PathLike[str] | _OpenPath
 
 
 class Manifest(TypedDict):
-    """What stands for outputs that were written; `uri`, `size` and `sha256` are None where there are none yet."""
+    """Where written outputs are; `uri`, `size` and `sha256` are None where there are none yet."""
 
     uri: str | None
     size: int | None
@@ -36,7 +36,7 @@ class Manifest(TypedDict):
 
 @dataclass(frozen=True)
 class OutputTarget:
-    """Where outputs go: a file, or a folder that takes a file which is named after the run."""
+    """Where outputs are written: a file, or a folder for a file that is named after the run."""
 
     path: Any
     """A URI for fsspec, or what opens itself."""
@@ -44,10 +44,10 @@ class OutputTarget:
 
     @classmethod
     def read(cls, given: Any) -> "OutputTarget | None":
-        """Check what a task was given; None for none.
+        """Return the target of a task's `output_path`, checked; None for none.
 
         Raises:
-            InvalidInputError: It is no path, no filesystem is known here for its scheme, or it takes no file.
+            InvalidInputError: It is not a path, no filesystem is known here for its scheme, or it takes no file.
         """
         if given is None:
             return None
@@ -61,10 +61,10 @@ class OutputTarget:
         raise InvalidInputError(f"output_path must be a path or a URI, not of type {type(given).__name__}")
 
     def checked(self) -> "OutputTarget":
-        """Return it, unless it is local and takes no file: opening a pipe would wait for who reads from it.
+        """Return the target, unless it is local and takes no file: opening a pipe would block until there is a reader.
 
         Raises:
-            InvalidInputError: It takes none; the message says why.
+            InvalidInputError: It takes no file; the message says why.
         """
         if not isinstance(self.path, Path):
             return self
@@ -74,7 +74,7 @@ class OutputTarget:
         except FileNotFoundError:
             mode = stat.S_IFREG
         except (OSError, ValueError) as error:
-            raise InvalidInputError(f"output_path cannot be looked at ({_reason(error)}); check it") from None
+            raise InvalidInputError(f"output_path cannot be checked ({_reason(error)}); check it") from None
         if stat.S_ISDIR(mode) or self.is_folder:
             place /= "run.json"
         elif not stat.S_ISREG(mode):
@@ -91,7 +91,7 @@ class OutputTarget:
         return self
 
     def write(self, run: WorkflowRun) -> Manifest:
-        """Write the outputs of a completed run as JSON; a run that goes on has none to write."""
+        """Write the outputs of a completed run as JSON, and return the manifest; a run that goes on has no outputs."""
         status = run.status.value
         if not run.is_terminal:
             return Manifest(uri=None, size=None, sha256=None, run_id=run.id, status=status)
@@ -112,14 +112,14 @@ class OutputTarget:
             path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as stream:
             stream.write(content)
-        # As fsspec takes it, which does not undo the percent signs of `as_uri`.
+        # Unlike `as_uri`, without percent signs, which fsspec does not decode.
         return f"file://{path}" if isinstance(path, Path) else str(path)
 
 
 def _encoded(outputs: dict[str, Any]) -> bytes:
     try:
         return json.dumps(outputs, ensure_ascii=False, sort_keys=True).encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+    except UnicodeEncodeError:  # half of a surrogate pair, which can only be written as an escape
         return json.dumps(outputs, sort_keys=True).encode()
 
 

@@ -1,4 +1,4 @@
-"""Prefect's server, as a call that notes something there asks it."""
+"""The client of Prefect's server with which a call reads and writes its records."""
 
 import threading
 from typing import Any
@@ -12,7 +12,7 @@ _REFUSALS = "retab.refusals"
 
 
 class PrefectServer:
-    """One client for all that a call notes, opened when it is needed first: opening one takes longer than a request."""
+    """One client for all requests of a call, opened on first use: opening one takes longer than a request."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,10 +36,10 @@ class PrefectServer:
 
 
 def retrying_at_once() -> dict[str, Any]:
-    """Return settings of a Prefect client that asks a busy server again at once, before it takes to waiting.
+    """Return settings of a Prefect client that repeats a request to a busy server at once, before it begins to wait.
 
-    On SQLite the server answers 503 to a change of labels whenever something else was written while it looked at them.
-    So it does to nearly every create, for Prefect notes the start of the task run at that moment. The other write is
+    On SQLite the server answers 503 to a change of labels if anything else was written since it has read them. That is
+    so for nearly every create, because Prefect records the start of the task run at that moment. The other write is
     done by then; Prefect's client would wait for two seconds.
     """
 

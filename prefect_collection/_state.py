@@ -1,4 +1,4 @@
-"""What a flow run knows of the runs that it has started: as labels of the flow run, and in Prefect's result storage."""
+"""The records of a flow run's runs: labels of the flow run, and entries of Prefect's result storage."""
 
 import json
 import threading
@@ -36,7 +36,7 @@ _FACTS = "retab.looked."
 _BEGUN = "creating since "
 _AFTER = " after "
 
-# Prefect's server reads labels, merges and writes them, so two writers at once could lose one of the two.
+# Prefect's server reads, merges and writes labels, so one of two concurrent writes could be lost.
 _one_writer = threading.Lock()
 
 CLOCKS_DIFFER = timedelta(minutes=10)
@@ -45,24 +45,24 @@ CLOCKS_DIFFER = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Given:
-    """What a create is called with, as far as it tells one call from another."""
+    """The arguments of a create, as far as they tell one call from another."""
 
     operation: str
     inputs: Mapping[str, Any]
-    """Everything that the run starts from, except for its documents."""
+    """The inputs of the run without its documents."""
     dedupe_key: str = "0"
     places: Mapping[str, str] | None = None
     """Start node id -> where its document is."""
 
     def __post_init__(self) -> None:
-        # Anything else may be written in another way by the next process, which would then start another run.
+        # Anything else may have another text in the next process, which would then start another run.
         if not isinstance(self.dedupe_key, str | int):
             raise InvalidInputError(
                 f"dedupe_key must be a string, the same one in each try, not of type {type(self.dedupe_key).__name__}"
             )
 
     def digest(self, owner: Owner, documents: Any) -> str:
-        """Return 20 hex digits for this call by this owner; `documents` is what is known of the documents."""
+        """Return the key of this call by this owner, 20 hex digits; `documents` is what is known of the documents."""
         inputs = {name: value for name, value in self.inputs.items() if value not in (None, {})}
         parts = (owner.id, owner.path, self.operation, _plain(inputs), str(self.dedupe_key), documents)
         return digest_of(*parts)[:20]
@@ -70,22 +70,22 @@ class Given:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one call: the run that it started, or that its create was begun and not heard of again."""
+    """What is recorded of one call: the run that it started, or a create whose outcome is not known."""
 
     content: str = ""
-    """What stands for the call, and for what was in its documents."""
+    """The key of the call and of the contents of its documents."""
     run_id: str | None = None
     since: str | None = None
     after: str | None = None
-    """The run of this call that had ended badly, where another was begun."""
+    """The run of this call that ended badly, if another create was begun after it."""
     attempt: str = ""
-    """In which attempt the run was started or taken up."""
+    """The attempt in which the run was started or adopted."""
     facts: DocumentFacts = ()
-    """How the documents looked, where the record was found by their places."""
+    """The facts of the documents, if the record was found by their places."""
 
     @classmethod
     def read(cls, text: Any, attempt: Any = "", content: str = "") -> "Record":
-        """Read what `text` gave; of anything else nothing is known."""
+        """Return the record of a label's text; an empty record for anything else."""
         record = cls(content, attempt=attempt if isinstance(attempt, str) else "")
         if not isinstance(text, str) or not text:
             return record
@@ -100,31 +100,30 @@ class Record:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is anything to know."""
+        """Whether anything is recorded."""
         return self.run_id is not None or self.since is not None
 
     @property
     def as_json(self) -> dict[str, str]:
-        """What `read` needs, beside the content."""
+        """Return what `read` needs besides the content."""
         return {"text": self.text, "attempt": self.attempt}
 
     @property
     def text(self) -> str:
-        """The run, or since when it is being created; what a person reads in the label."""
+        """The text of the label: the run's id, or since when it is being created."""
         if self.since is None:
             return self.run_id or ""
         return f"{_BEGUN}{self.since}" + (f"{_AFTER}{self.after}" if self.after else "")
 
 
 class CallRecords:
-    """What was started by one call in one flow run, wherever and however often it is called again.
+    """The records of one call in one flow run.
 
-    There is a record for each content that the documents had. Beside it is noted how they looked at their places, so
-    that a run is remembered whose documents are gone. It blocks, in threads of its own where an event loop must not be
-    blocked.
+    There is a record for each content that the documents had. Beside it are the facts of the documents at their places,
+    so that a run is found whose documents are gone. The methods block.
 
     Args:
-        owner: Whose call it is.
+        owner: The owner of the call.
         given: The call.
         account: The name of the block that the call is made with, None for the environment's account.
     """
@@ -138,15 +137,15 @@ class CallRecords:
         self._account = account
 
     def refresh(self) -> None:
-        """Read the labels again: another call has written to them."""
+        """Read the labels again, because another call has written to them."""
         self.owner = replace(self.owner, labels=read_labels(self.owner))
 
     def content_of(self, contents: Mapping[str, Any]) -> str:
-        """Return what stands for this call with what is in its documents."""
+        """Return the key of this call and of the contents of its documents."""
         return self._given.digest(self.owner, {"contents": dict(contents)})
 
     def by_place(self) -> list[Record]:
-        """Return a record for each content that these places had: from the labels, or else from the result storage."""
+        """Return a record for each content that these places had, from the labels or the result storage."""
         labels, start = self.owner.labels or {}, f"{_FACTS}{self._place}."
         facts_of = {label.removeprefix(start): labels[label] for label in labels if label.startswith(start)}
         records = [
@@ -156,7 +155,7 @@ class CallRecords:
         return [record for record in records if record.is_known]
 
     def by_content(self, content: str) -> Record:
-        """Return the record of a content, wherever it was."""
+        """Return the record of a content, wherever its documents were."""
         labels = self.owner.labels or {}
         record = Record.read(labels.get(self._prefix + content), labels.get(_ATTEMPT + content), content)
         if record.is_known:
@@ -165,7 +164,7 @@ class CallRecords:
         return Record.read(stored.get("text"), stored.get("attempt"), content)
 
     def begin(self, known: Record, facts: DocumentFacts) -> Record:
-        """Note that a create is about to be sent; a failure to note it keeps it from being sent."""
+        """Record that a create is about to be sent; raise if that cannot be recorded."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record = self._record(known, facts, since=now, after=known.run_id or known.after)
         self._write_labels(record)
@@ -173,11 +172,11 @@ class CallRecords:
         return record
 
     def restore(self, known: Record) -> None:
-        """Note that nothing was created, so that what was known before is what is known."""
+        """Record that nothing was created, by writing the record from before again."""
         self._write(known)
 
     def keep(self, run_id: str, known: Record, facts: DocumentFacts) -> Record:
-        """Note what was created, or taken up; a failure to note it is no reason to lose it."""
+        """Record a run that was created or adopted; only log if that cannot be recorded."""
         record = self._record(known, facts, run_id=run_id)
         self._write(record)
         return record
@@ -189,7 +188,7 @@ class CallRecords:
         for write in (self._write_labels, self._write_results):
             try:
                 write(record)
-            except Exception as error:  # noqa: BLE001  the run is there, whatever Prefect's server or storage says
+            except Exception as error:  # noqa: BLE001 the run exists, whether or not Prefect can record it
                 run_logger().warning("Could not note run %s with the flow run: %r", record.run_id, error)
 
     def _write_labels(self, record: Record) -> None:
@@ -222,7 +221,7 @@ def _key(digest: str) -> str:
 
 
 def _store() -> ResultStore:
-    # A flow's own store keeps the metadata of results nowhere, so that nothing could be read again by its key.
+    # A flow's own store may keep no metadata of results, without which nothing is found by its key.
     return get_result_store().model_copy(update={"metadata_storage": None})
 
 
@@ -233,16 +232,16 @@ def _stored(digest: str) -> dict[str, Any]:
     try:
         found = json.loads(store.read(_key(digest)).result)
     except (ValueError, TypeError):
-        return {}  # nobody who writes here has written it
+        return {}  # not written by this package
     return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A create of which nothing was heard."""
+    """A create whose outcome is not known."""
 
     owner: str
-    """Whose it was: the outermost flow run, as a rule."""
+    """Its owner, most often the outermost flow run."""
     content: str
     at: datetime
     """In UTC."""
@@ -257,7 +256,7 @@ class Started:
 
 
 def runs_in(labels: Mapping[str, Any]) -> dict[str | None, Started]:
-    """Return what a flow run's labels tell, by the account that it was started with, None for the environment's."""
+    """Return the runs in a flow run's labels, by the block of their account, None for the environment's."""
     found: dict[str | None, Started] = {}
     for label, text in labels.items():
         record = Record.read(text)

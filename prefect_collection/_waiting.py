@@ -1,4 +1,4 @@
-"""How a wait is asked for, what it logs, and what its end means: the same for tasks, flows and blocks."""
+"""The arguments, the log lines and the outcome of a wait: the same for tasks, flows and blocks."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -32,17 +32,17 @@ __all__ = [
     "status_log",
 ]
 
-# Seconds in which a wait looks once.
+# Seconds that are enough for one poll.
 _ONE_POLL = 0.001
 
 RunLogger = Logger | LoggerAdapter[Any]
 
 OnReview = Literal["return", "wait", "fail"]
-"""What a run that waits for a human means: the end of the wait, nothing, or a failure."""
+"""What a run that waits for a human means for the wait: its end, nothing, or a failure."""
 
 
 def run_logger() -> RunLogger:
-    """Return the logger of the flow or task run that this is called in, or one of the process outside of any."""
+    """Return the logger of the current flow or task run, or one of the process outside of both."""
     try:
         return get_run_logger()
     except MissingContextError:
@@ -50,7 +50,7 @@ def run_logger() -> RunLogger:
 
 
 def status_log(logger: RunLogger) -> Callable[[WorkflowRun], None]:
-    """Return what logs a run's state each time that it has changed, and nothing in between."""
+    """Return a callback that logs each change of a run's state."""
 
     def _log(run: WorkflowRun) -> None:
         nodes = f" at {', '.join(run.waiting_for_node_ids)}" if run.waiting_for_node_ids else ""
@@ -60,16 +60,16 @@ def status_log(logger: RunLogger) -> Callable[[WorkflowRun], None]:
 
 
 class Waiting:
-    """What a client's `wait_for_run` takes for settings in Prefect's words, as often as the wait has to begin again.
+    """The arguments of the client's `wait_for_run` for those of a task, each time that the wait has to begin again.
 
     Args:
         run_id: The run.
-        on_review: What it means that a human is asked.
-        timeout_seconds: Seconds it may take, a human's time not counted; None for any.
-        poll_interval_seconds: Seconds between two looks, at the most.
+        on_review: What a run that waits for a human means.
+        timeout_seconds: Seconds it may take, without the time in which it waits for a human; None for any number.
+        poll_interval_seconds: Seconds between two polls, at most.
 
     Raises:
-        InvalidInputError: `on_review` is none that there is, or the interval is not more than 0.
+        InvalidInputError: `on_review` is not one of its values, or the interval is not more than 0.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Waiting:
         self._on_review = "wait" if on_review == "wait" else "return"
         self._timeout = timeout_seconds
         self._since: float | None = None
-        """When the clock was looked at last; None before it runs."""
+        """When the clock was last read; None before it runs."""
         self._is_asked = False
 
     def arguments(self) -> dict[str, Any]:
-        """Return them, with what is left of the time."""
+        """Return the arguments, with the rest of the time."""
         self._pass_time()
         return {
             "timeout": self._timeout,
@@ -115,10 +115,10 @@ class Waiting:
 
 
 def check_wait(poll_interval_seconds: Any, output_nodes: Any) -> None:
-    """Refuse before a run is created what its wait would refuse once it is there.
+    """Refuse the arguments of a wait before its run is created.
 
     Raises:
-        InvalidInputError: The interval is none, or what should be node ids is something else; the message names it.
+        InvalidInputError: The interval is not a time, or the nodes are not node ids; the message names the argument.
     """
     _poll_policy(poll_interval_seconds)
     if output_nodes is None:
@@ -141,19 +141,19 @@ def _poll_policy(poll_interval_seconds: Any) -> PollPolicy:
 
 
 def outage_log(run_id: str, logger: RunLogger) -> Callable[[ApiError | None], None]:
-    """Return what logs once that a run cannot be looked at, and once that it can again."""
+    """Return a callback that logs the begin and the end of an outage, once each."""
 
     def _log(error: ApiError | None) -> None:
         if error is None:
-            logger.warning("Run %s can be looked at again", run_id)
+            logger.warning("Run %s can be polled again", run_id)
         else:
-            logger.warning("Run %s cannot be looked at, trying on: %s", run_id, error)
+            logger.warning("Run %s cannot be polled, trying on: %s", run_id, error)
 
     return _log
 
 
 def outcome_of(run: WorkflowRun, on_review: OnReview) -> WorkflowRun:
-    """Return the run that a wait ended with, unless its state is a failure.
+    """Return the settled run of a wait, or raise if its state is a failure.
 
     Raises:
         RunFailedError: It ended in error.
@@ -176,7 +176,7 @@ def ended_before(run: WorkflowRun) -> bool:
 
 
 def cancelled_error(expired: WaitTimeoutError, run: WorkflowRun) -> WaitTimeoutError:
-    """Return the error of a wait whose run was cancelled because of it."""
+    """Return the error of a wait whose run was cancelled at its deadline."""
     state = expired.run.status_name if expired.run is not None else "not to be seen"
     return WaitTimeoutError(
         f"run {run.id} was still {state} at the end of timeout_seconds, and was cancelled; give it more time, or let "
@@ -186,7 +186,7 @@ def cancelled_error(expired: WaitTimeoutError, run: WorkflowRun) -> WaitTimeoutE
 
 
 def cancel_failed_error(expired: WaitTimeoutError, refused: ApiError) -> WaitTimeoutError:
-    """Return the error of a wait whose run should have been cancelled because of it."""
+    """Return the error of a wait whose run could not be cancelled at its deadline."""
     return WaitTimeoutError(
         f"{expired} It could not be cancelled: {refused}", run=expired.run, run_id=expired.run_id
     )

@@ -1,4 +1,4 @@
-"""Cancelling at Retab what a flow run has started there, when the flow run itself is cancelled."""
+"""Cancelling the runs that a flow run has started at Retab, when the flow run itself is cancelled."""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,23 +29,23 @@ from retab_orchestration import (
 __all__ = ["cancel_retab_runs", "cancel_runs_of_flow_run", "cancellation_automation"]
 
 _AT_ONCE = 10
-# Seconds between two tries while Retab is out of order: ten minutes in all, as long as a wait would go on.
+# Seconds between two tries during an outage: ten minutes in all, as long as a wait would go on.
 _PAUSES = (5.0, 10.0, 20.0, 40.0, 75.0, 150.0, 300.0)
 
 
 async def cancel_retab_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Cancel every run at Retab that a flow run has started and that has not ended: a hook for your own flows.
 
-    `@flow(on_cancellation=[cancel_retab_runs], on_failure=[cancel_retab_runs])`. Of failures it minds only a flow run
-    that took longer than its flow's `timeout_seconds`.
+    `@flow(on_cancellation=[cancel_retab_runs], on_failure=[cancel_retab_runs])`. Of failed flow runs it cancels only
+    the runs of those that took longer than their flow's `timeout_seconds`.
 
     Args:
         flow: The flow.
-        flow_run: Its run; its labels are read anew, for the hook may run elsewhere.
-        state: What it is in.
+        flow_run: Its run; its labels are read again, because the hook may run in another process.
+        state: The state of the flow run.
 
     Raises:
-        RetabError: Something could not be cancelled; everything else was.
+        RetabError: A run could not be cancelled; all others were.
     """
     if not state.is_failed() or state.name == "TimedOut":
         await _cancel_runs_of(flow_run.id, None)
@@ -59,13 +59,13 @@ async def cancel_runs_of_flow_run(flow_run_id: UUID, credentials: Credentials = 
 
     Args:
         flow_run_id: The flow run that was cancelled.
-        credentials: The account of runs that were started with the environment's, or with a block that is not saved.
+        credentials: The account for runs that were started with the environment's, or with a block that is not saved.
 
     Returns:
         The ids of the runs that were cancelled.
 
     Raises:
-        RetabError: Something could not be cancelled; everything else was.
+        RetabError: A run could not be cancelled; all others were.
     """
     return await _cancel_runs_of(flow_run_id, credentials)
 
@@ -76,15 +76,15 @@ def cancellation_automation(
     cleanup: UUID | str,
     name: str = "Cancel Retab runs of cancelled flow runs",
 ) -> Automation:
-    """Return an automation that cancels at Retab what cancelled flow runs have started; `create()` creates it.
+    """Return an automation that cancels the runs of cancelled flow runs at Retab; `create()` creates it.
 
     Args:
-        deployments: The ids of the deployments whose flow runs are meant.
+        deployments: The ids of the deployments of these flow runs.
         cleanup: The id of a deployment of `cancel_runs_of_flow_run`.
-        name: What to call it.
+        name: The name of the automation.
 
     Raises:
-        InvalidInputError: No deployment was given, which would mean all of them, or something that is no id.
+        InvalidInputError: No deployment was given, which would mean all of them, or one is not an id.
     """
     if isinstance(deployments, str | UUID) or not deployments:
         raise InvalidInputError("deployments must be a list with the id of at least one deployment")
@@ -124,7 +124,7 @@ def _id(name: str, given: UUID | str) -> UUID:
 async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]:
     async with get_client() as prefect:
         flow_run = await prefect.read_flow_run(flow_run_id)
-    cancelled: dict[str, None] = {}  # in order, and each once, however often it was asked
+    cancelled: dict[str, None] = {}  # in order, and each once
     for pause in (*_PAUSES, None):
         problems: list[_Problem] = []
         for account, started in runs_in(flow_run.labels).items():
@@ -144,22 +144,22 @@ async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]
 
 @dataclass(frozen=True)
 class _Problem:
-    """What could not be cancelled."""
+    """A run that could not be cancelled."""
 
     text: str
     may_pass: bool = False
-    """Whether it may be gone when Retab is asked again."""
+    """Whether another request may succeed."""
 
 
 async def _cancel_started(
     flow_run: FlowRun, account: Credentials, started: Started, problems: list[_Problem]
 ) -> list[str]:
-    """Cancel what a flow run has started with one account; the tags know a run whose create was cut off as well."""
+    """Cancel the runs that a flow run has started with one account, also those of creates that were cut off."""
     since = flow_run.created - CLOCKS_DIFFER if flow_run.created else None
     try:
         block = await aload_credentials(account)
         names = (namespace_of(block), "prefect")
-        # Of a flow run in another one the tags name the outermost, of which it may cancel only its own.
+        # The tags of a child flow run name the outermost flow run, of whose runs it may cancel only its own.
         all_of_it = RunIdentity.of(*names, str(flow_run.id), since=since)
         async with await aopen_client(block) as client:
             tagged = await _tagged(client, all_of_it, any_generation=True)
@@ -202,7 +202,7 @@ async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_P
                 run = await client.get_run(run_id, outputs=False)
                 return None if run.is_terminal else await client.cancel_run(run_id)
             except NotFoundError:
-                return None  # there is nothing left to cancel
+                return None  # the run does not exist any more
             except RetabError as error:
                 problems.append(_Problem(f"{run_id}: {error}", may_pass=error.retryable))
                 return None

@@ -1,4 +1,4 @@
-"""What Prefect stores of an account at Retab, and the clients that it makes."""
+"""The block of an account at Retab, and the clients for it."""
 
 import os
 import re
@@ -46,7 +46,7 @@ class RetabCredentials(CredentialsBlock):
         ```
     """
 
-    # An error about one field would otherwise show the others, with the key among them.
+    # An error about one field would otherwise show the other fields, the key among them.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     _block_type_name: ClassVar[str | None] = "Retab Credentials"
@@ -97,10 +97,10 @@ class RetabCredentials(CredentialsBlock):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return what a result store, or a process elsewhere, may keep: the name, by which the block is loaded again.
+        """Return what is pickled: the name, by which the block is loaded again. The key is not.
 
         Raises:
-            InvalidInputError: The block was never saved, and has no name: what is left of it is its key.
+            InvalidInputError: The block was never saved, so it has no name.
         """
         name = name_of(self)
         if name is None:
@@ -133,7 +133,7 @@ class RetabCredentials(CredentialsBlock):
         }
 
 
-# As Prefect wants the names of blocks.
+# The names that Prefect allows for blocks.
 _NAME = re.compile(r"[a-z0-9-]{1,255}")
 
 Credentials = RetabCredentials | str | None
@@ -141,10 +141,10 @@ Credentials = RetabCredentials | str | None
 
 
 async def aload_credentials(credentials: Credentials) -> RetabCredentials | None:
-    """Return a block, loading it if it is named; None for the environment's account.
+    """Return a block, loading it if its name was given; None for the environment's account.
 
     Raises:
-        InvalidInputError: It is nothing of these.
+        InvalidInputError: It is none of these.
         ConfigurationError: There is no such block.
     """
     if credentials is None or isinstance(credentials, RetabCredentials):
@@ -175,7 +175,7 @@ def load_credentials(credentials: Credentials) -> RetabCredentials | None:
 
 
 async def aload_again(credentials: Credentials) -> RetabCredentials | None:
-    """Return the account as it is now: a saved block is loaded anew, whoever has changed it meanwhile."""
+    """Return the present account: a saved block is loaded again, because it may have been changed."""
     if isinstance(credentials, RetabCredentials):
         name = name_of(credentials)
         return await aload_credentials(name) if name else credentials
@@ -198,7 +198,7 @@ def key_of(block: RetabCredentials | None) -> str:
 
 
 def namespace_of(block: RetabCredentials | None) -> str:
-    """Return what tells the runs of this Prefect from those of another that uses the same key."""
+    """Return the namespace: it tells the runs of this Prefect from those of another with the same key."""
     return (block.namespace if block else None) or get_current_settings().api.url or "local"
 
 

@@ -1,4 +1,4 @@
-"""Flows that are worth deploying as they are: run a workflow, wait for it, return its outputs."""
+"""Flows that can be deployed as they are: run a workflow, wait for it, return its outputs."""
 
 from asyncio import to_thread
 from collections.abc import Callable
@@ -26,10 +26,10 @@ class RetabFlow(Flow[P, R]):
     """A flow that refuses bytes and open files before Prefect has stored them with the run's parameters."""
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return what Prefect stores of the parameters.
+        """Return the parameters as Prefect stores them.
 
         Raises:
-            InvalidInputError: There are bytes or an open file among them.
+            InvalidInputError: One contains bytes or an open file.
         """
         for name, value in parameters.items():
             refuse_contents(name, value)
@@ -79,7 +79,7 @@ def run_workflow(
 ) -> dict[str, Any]:
     """Run a workflow to its end, or to a human review, and return its final outputs.
 
-    A retry of this flow run takes up the run that it has already created, unless that ended in error or was cancelled.
+    A retry of this flow run adopts the run that it has already created, unless that ended in error or was cancelled.
     When the flow run is cancelled, or takes longer than the flow may, the run is cancelled as well.
 
     Args:
@@ -95,8 +95,8 @@ def run_workflow(
             a block's key masked), or None for the environment's account.
         on_review: When the run waits for a human: `return` ends the flow with the outputs so far, `wait` goes on
             until the run has ended, `fail` fails the flow.
-        poll_interval_seconds: Seconds between two looks, at the most.
-        timeout_seconds: Seconds the run may take, not counting the time that a human takes; None for any.
+        poll_interval_seconds: Seconds between two polls, at most.
+        timeout_seconds: Seconds the run may take, not counting the time that a human takes; None for any number.
         cancel_on_timeout: Whether a run that takes longer is cancelled.
         dedupe_key: Another key makes another run in a retry of this flow run.
 

@@ -1,4 +1,4 @@
-"""A workflow as Prefect stores it, with its account and its inputs, and a run of it that goes on without us."""
+"""The block of a workflow with its account and its inputs, and a run of it."""
 
 import json
 from collections.abc import Awaitable
@@ -28,13 +28,13 @@ __all__ = ["RetabRun", "RetabWorkflow"]
 
 
 class RetabRun(JobRun[dict[str, Any]]):
-    """A run at Retab, which goes on whether or not anyone holds this; its id is all that it takes to rebuild it.
+    """A run at Retab, which goes on without this object; a new one can be built from its id.
 
     Args:
         run_id: The run, `run_…`.
         credentials: A block, the name of a saved one, or None for the environment's account.
         output_nodes: The nodes whose outputs to fetch; None takes the workflow's own final outputs.
-        poll_interval_seconds: Seconds between two looks at the run, at the most.
+        poll_interval_seconds: Seconds between two polls of the run, at most.
         timeout_seconds: Seconds to wait, not counting the time that a human takes; None waits for ever.
     """
 
@@ -54,10 +54,10 @@ class RetabRun(JobRun[dict[str, Any]]):
         self.timeout_seconds = timeout_seconds
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a result store, or a worker elsewhere, may keep: the block's name, by which it is loaded again.
+        """Return what is pickled: the block's name, by which it is loaded again. The key is not.
 
         Raises:
-            InvalidInputError: The block was never saved, and has no name: what is left of it is its key.
+            InvalidInputError: The block was never saved, so it has no name.
         """
         if not isinstance(self.credentials, RetabCredentials):
             return dict(self.__dict__)
@@ -112,7 +112,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would be registered as a block of its own
-    """A workflow at Retab together with what to run it on.
+    """A workflow at Retab with the inputs of its runs.
 
     Example:
         ```python
@@ -133,7 +133,7 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
         ```
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # which may be a document
+    model_config = ConfigDict(hide_input_in_errors=True)  # the input may be a document
 
     _block_type_name: ClassVar[str | None] = "Retab Workflow"
     _logo_url: ClassVar[HttpUrl | None] = LOGO
@@ -160,7 +160,7 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
         description="The nodes whose outputs to return; empty takes the workflow's final outputs.",
     )
     poll_interval_seconds: PositiveFloat = Field(
-        default=30.0, description="Seconds between two looks at a run, at the most."
+        default=30.0, description="Seconds between two polls of a run, at most."
     )
     timeout_seconds: PositiveFloat | None = Field(
         default=None,
@@ -170,7 +170,7 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
     @field_validator("documents", "json_inputs", mode="before")
     @classmethod
     def _must_be_no_contents(cls, given: Any, info: ValidationInfo) -> Any:
-        refuse_contents(str(info.field_name), given)  # pydantic would take bytes for a path
+        refuse_contents(str(info.field_name), given)  # pydantic would take bytes as a path
         return given
 
     @model_validator(mode="after")
@@ -179,7 +179,7 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
         return self
 
     def _to_block_document(self, *given: Any, **named: Any) -> BlockDocument:
-        """Return what Prefect stores, unless that would be something else: NaN would become null, a date a text."""
+        """Return what Prefect stores; raise if a value would change: NaN would become null, a date a string."""
         for node, value in self.json_inputs.items():
             try:
                 json.loads(json.dumps(value, allow_nan=False), object_pairs_hook=_object)
@@ -191,17 +191,17 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
         return super()._to_block_document(*given, **named)
 
     async def trigger(self, dedupe_key: str = "0") -> RetabRun:
-        """Start a run and return it; nothing is waited for.
+        """Start a run and return it without waiting.
 
         In a flow run the same call again, as in a retry, returns the same run, as `create_run` does; outside of flow
         and task runs each call starts one.
 
         Args:
-            dedupe_key: Another key makes another run of the same inputs in the same flow run.
+            dedupe_key: Another key creates another run of the same inputs in the same flow run.
 
         Raises:
             InvalidInputError: Something was refused before anything was sent.
-            CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it before triggering again.
+            CreateOutcomeUnknownError: The answer was lost, the run may exist: search for it before triggering again.
         """
         inputs: dict[str, Any] = {
             "workflow_id": self.workflow_id,

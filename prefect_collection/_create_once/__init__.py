@@ -1,1 +1,1 @@
-"""One call in one flow run starts one run: decided in `decide`, and made so by the rest."""
+"""One call in one flow run starts one run: `decide` says how, the other modules do it."""

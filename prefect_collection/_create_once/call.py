@@ -1,4 +1,4 @@
-"""One call that starts a run: what is asked and done for it, in steps that either colour can take."""
+"""One call that starts a run, as a generator of effects that a driver of either colour runs."""
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
@@ -57,7 +57,7 @@ class Call:
         self.documents: Mapping[str, Document | FileReference] | None = None
 
     def by_places(self) -> Effects:
-        """Take up the run whose documents are gone or look as they did; otherwise read them, and return None."""
+        """Return the run of documents that are gone or unchanged; otherwise read them, and return None."""
         given = self._creation.documents
         references = {node: each for node, each in (given or {}).items() if isinstance(each, FileReference)}
         if given is None or len(references) == len(given):
@@ -79,11 +79,11 @@ class Call:
         return None
 
     def by_content(self, content: str, *, in_turn: bool) -> Effects:
-        """Take up the run of this content, or create it.
+        """Return the run of this content, or create it.
 
         Args:
-            content: The call with what is in its documents.
-            in_turn: Whether no equal call is under way in this process.
+            content: The hash of the call and of the contents of its documents.
+            in_turn: Whether no equal call is running in this process.
         """
         self._claiming.is_needed &= in_turn
         record = yield InThread(partial(self._call_records.by_content, content))
@@ -96,7 +96,7 @@ class Call:
     def _settled(
         self, source: Source, known: Known, record: Record
     ) -> Generator[Any, Any, tuple[Action, Record]]:
-        """Ask what must be known, until it is decided what to do, and about which record."""
+        """Find out what must be known until the action is decided; return it with its record."""
         now = self._situation(source, known, record)
         while True:
             action = decide(now)
@@ -123,7 +123,7 @@ class Call:
         try:
             run = yield Request(partial(self._creation.read, run_id))
         except NotFoundError:
-            return Status.GOES_ON  # it may not be shown yet
+            return Status.GOES_ON  # a new run may not be found yet
         return Status.ENDED_BADLY if run.status in _FAILED else Status.GOES_ON
 
     def _done(self, action: Action, record: Record) -> Effects:
@@ -157,8 +157,8 @@ class Call:
         except CreateOutcomeUnknownError:
             raise
         except RetabError:
-            # Everything that a create raises says that nothing was created. What comes from elsewhere, a signal's
-            # handler or whoever stops this, may have come while the create was on its way.
+            # A RetabError of a create means that nothing was created. Any other exception, such as one of a signal
+            # handler or a cancellation, may come while the create is in flight.
             yield InThread(partial(call_records.restore, known))
             self._claiming.outcome = known
             raise
@@ -168,7 +168,7 @@ class Call:
         return created(run.id)
 
     def _tagged(self, known: Record) -> Effects:
-        """Take up the run of a create that was cut off, whose document is gone since."""
+        """Return the run of a create that was cut off and whose document is gone."""
         runs = yield Request(partial(self._creation.find, self._identity(known, found_by_tags=True)))
         living = [run for run in runs if run.status not in _FAILED]
         if not living:
@@ -179,9 +179,9 @@ class Call:
         return found(living[0].id)
 
     def _identity(self, known: Record, *, found_by_tags: bool) -> RunIdentity:
-        """Return which run is meant; the family is all that its flow run has started."""
+        """Return the identity of the run; all runs of its flow run have the same family."""
         owner = self._call_records.owner
-        # Where nothing counts the runs that ended badly, another restart needs another command.
+        # A restart after one that ended badly needs another command, where no tags tell that it did.
         ended = known.run_id or known.after
         again = "" if found_by_tags or ended is None else f" after {ended}"
         return RunIdentity.of(
@@ -202,7 +202,7 @@ def _known_of(record: Record) -> Known:
 
 
 def _remembered(records: list[Record], now: DocumentFacts) -> tuple[Source, Known, Record]:
-    """Return what is remembered of these places, as they look now."""
+    """Return what is recorded for these places, compared with how they are now."""
     for source in (Source.UNCHANGED, Source.GONE):
         fitting = [record for record in records if agree(record.facts, now) is source]
         if len(fitting) > 1:

@@ -1,4 +1,4 @@
-"""Keeping the other processes of a flow run from creating what this one is about to create."""
+"""The claim of a call: it keeps other processes of the flow run from creating the same run."""
 
 from collections.abc import Generator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from prefect_collection._state import CallRecords, Record
 __all__ = ["Claiming"]
 
 _BETWEEN_TRIES = 0.5
-"""Seconds after which it is looked again whether another process has come to an end."""
+"""Seconds between two tries to take the claim."""
 
 
 class Claiming:
@@ -20,23 +20,23 @@ class Claiming:
 
     Attributes:
         is_needed: Whether another process may make the same call.
-        outcome: What is known by now, for whoever has the claim next; None where that is not known.
+        outcome: The record that the next holder of the claim reads; None where the outcome is not known.
     """
 
     def __init__(self, call_records: CallRecords) -> None:
         self._call_records = call_records
         self._claim: Claim | None = None
         self.outcome: Record | None = None
-        # What is called outside of flows is called in this process alone.
+        # Only flow runs can have more than one process.
         self.is_needed = bool(call_records.owner.flow_runs)
 
     @property
     def is_lost(self) -> bool:
-        """Whether the claim was taken, and may be somebody else's by now."""
+        """Whether the claim was taken, and may have run out since."""
         return self._claim is not None and not self._claim.is_held
 
     def take(self, record: Record) -> Generator[Any, Any, Record]:
-        """Take the claim, however long another process has it; return what is known of the call then."""
+        """Take the claim, waiting while another process has it; return the call's record then."""
         yield from self.leave()
         self.outcome = None
         if not self.is_needed:
@@ -54,7 +54,7 @@ class Claiming:
         return self.outcome
 
     def leave(self) -> Effects:
-        """Let another process go on with the outcome."""
+        """Give the claim up, leaving the outcome to the next holder."""
         claim, self._claim = self._claim, None
         if claim is not None:
             yield InThreadShielded(partial(claim.leave, self.outcome.as_json if self.outcome else None))

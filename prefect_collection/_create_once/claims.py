@@ -1,9 +1,10 @@
-"""Who of a flow run's processes may create: a claim that Prefect's server gives to one at a time.
+"""Claims: which process of a flow run may create, decided by Prefect's server.
 
-A flow run may have two processes, where one is thought lost and its flow run is started again elsewhere. Labels do not
-tell them apart, for the server reads, merges and writes them. The inputs of a flow run do: it has no two under one key.
-So claims are numbered. The first is had by whoever writes number one; whoever has it writes the next from time to
-time, and beside the last what came of it. Where neither is seen for a while, the next is anybody's.
+A flow run may have two processes, if one is taken for lost and the flow run is started again elsewhere. Labels cannot
+decide between them, because the server reads, merges and writes labels. The inputs of a flow run can: a key can be
+written only once. So claims are numbered. The process that writes number one has the first claim; it renews the claim
+by writing the next number, and finally writes the outcome beside the last. A claim with neither a newer number nor an
+outcome after the lease may be taken by writing the next number.
 """
 
 import contextvars
@@ -28,7 +29,7 @@ from retab_orchestration import RetabError
 __all__ = ["Before", "Claim", "ClaimState", "claim_state_of"]
 
 LEASE = timedelta(seconds=30)
-"""How long a claim holds without being renewed: its process is taken for dead then."""
+"""How long a claim holds without being renewed; after that its process is taken for dead."""
 
 RENEWAL_INTERVAL = 8.0
 """Seconds between two renewals."""
@@ -40,35 +41,35 @@ _NEVER = float("-inf")
 
 @dataclass(frozen=True)
 class Before:
-    """What whoever had the claim before has left behind."""
+    """What the holder before has left."""
 
     left: Mapping[str, Any] = field(default_factory=dict)
-    """What came of it; nothing where nobody had the claim."""
+    """The outcome; empty where there was no holder."""
     has_died: bool = False
-    """It had the claim, and nobody knows what came of it."""
+    """There was a holder, and its outcome is not known."""
 
 
 @dataclass(frozen=True)
 class ClaimState:
-    """How a claim stands for one who wants it."""
+    """The state of a claim for a process that wants it."""
 
     number: int = 0
     """The newest claim, 0 where there is none."""
     is_own: bool = False
     is_held: bool = False
-    """Somebody else has it."""
+    """Another process has it."""
     before: Before = Before()
 
 
 def claim_state_of(
     inputs: Iterable[Mapping[str, Any]], prefix: str, holder: str, now: datetime
 ) -> ClaimState:
-    """Read how a claim stands.
+    """Return the state of a claim.
 
     Args:
         inputs: The inputs of the flow run as Prefect's server gives them, with `key`, `value` and `created`.
         prefix: What the keys of this claim begin with.
-        holder: Who wants it.
+        holder: The process that wants it.
         now: The server's time.
     """
     claims: dict[int, tuple[str, datetime]] = {}
@@ -98,12 +99,12 @@ def _json(text: Any) -> Mapping[str, Any] | None:
 
 
 class Claim:
-    """The right to create what one call asks for; it blocks, and is renewed by a thread for as long as it is held.
+    """The right of one process to make one create; its methods block, and a thread renews it while it is held.
 
     Args:
         server: Prefect's.
-        flow_run_id: The flow run that all processes have in common.
-        call: What stands for the call, in lower case letters and digits.
+        flow_run_id: The flow run of all these processes.
+        call: The key of the call, lower case letters and digits.
     """
 
     def __init__(self, server: PrefectServer, flow_run_id: UUID, call: str) -> None:
@@ -115,19 +116,19 @@ class Claim:
         self._wanted = time.monotonic()
         self._renewed = _NEVER
         self._lock = threading.Lock()
-        # Prefect's settings are in it.
+        # Prefect's settings are in the context.
         self._context = contextvars.copy_context()
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody else can have it by now."""
+        """Whether the lease has not run out."""
         return time.monotonic() - self._renewed < LEASE.total_seconds()
 
     def take(self) -> Before | None:
-        """Take it; None is returned where somebody else has it, and then it may be tried again.
+        """Take the claim; return None if another process has it, to be tried again.
 
         Raises:
-            RetabError: Somebody else has had it for too long.
+            RetabError: Another process has had it for too long.
         """
         with self._lock:
             requested_at = time.monotonic()
@@ -149,7 +150,7 @@ class Claim:
         return None
 
     def leave(self, left: Mapping[str, Any] | None) -> None:
-        """Give it up, and say what came of it; where that is not known, or cannot be said, it runs out."""
+        """Give the claim up and write its outcome; an outcome that is not known leaves the lease to run out."""
         with self._lock:
             _RENEWALS.remove(self)
             is_held, self._renewed = self.is_held, _NEVER
@@ -161,7 +162,7 @@ class Claim:
                 run_logger().warning("Could not note what came of a create: %r", error)
 
     def renew(self) -> None:
-        """Hold it for longer, unless it is somebody else's by now."""
+        """Renew the claim, unless another process has it by now."""
         self._context.run(self._renew)
 
     def _renew(self) -> None:
@@ -182,7 +183,7 @@ class Claim:
         return before
 
     def _write(self, key: str, value: str) -> bool:
-        """Return whether nobody had written that before."""
+        """Write an input; return whether its key was new."""
         try:
             self._server.client.create_flow_run_input(self._flow_run_id, self._prefix + key, value)
         except PrefectHTTPStatusError as error:
@@ -224,7 +225,7 @@ def _without_claims(status: int) -> None:
 
 
 class _Renewals:
-    """One thread that renews all claims of this process, for as long as there are any."""
+    """One thread that renews all claims of this process, while there are any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""A call that starts a run: what it starts from, and what it asks of Retab."""
+"""A call that starts a run: its inputs, and its requests to Retab."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,22 +14,22 @@ __all__ = ["Creation", "creation_of_run"]
 
 @dataclass(frozen=True)
 class Creation:
-    """A call that starts a run; what it asks of Retab answers in one colour, blocking or awaitable."""
+    """A call that starts a run; its requests are functions of one colour."""
 
     operation: str
     inputs: Mapping[str, Any]
-    """What the run starts from, except for its documents: what tells one call from another."""
+    """The inputs of the run without its documents; they tell one call from another."""
     block: RetabCredentials | None
     send: Callable[..., Any]
-    """Takes the documents, and `identity` and `adopt` by name; creates the run."""
+    """Creates the run; takes the documents, and `identity` and `adopt` by name."""
     read: Callable[[str], Any]
     """Reads a run by its id."""
     can_find: Callable[[], Any]
-    """Whether runs can be found by their identity."""
+    """Returns whether runs can be found by their identity."""
     find: Callable[[RunIdentity], Any]
     """Returns the runs of an identity."""
     target: Mapping[str, str]
-    """The filter of a list of runs that has what was created."""
+    """The filters of a list of runs that has the new run."""
     documents: Mapping[str, StoredDocument] | None = field(default=None, repr=False)
     dedupe_key: str = "0"
 
@@ -54,13 +54,13 @@ def creation_of_run(
 
     Args:
         client: The account's, of either colour.
-        operation: What the call is known by.
-        inputs: What the client's `create_run` takes besides, the workflow among it.
+        operation: The name of the operation.
+        inputs: The other arguments of the client's `create_run`, with the workflow.
         block: The account.
         documents: Start node id -> its document.
-        metadata: Tags, which tell no call from another.
+        metadata: The user's tags, which do not tell calls apart.
         dedupe_key: Another key makes another run.
-        on_progress: Told while documents are sent.
+        on_progress: Called while documents are sent.
     """
 
     def _send(read: Any, **which: Any) -> Any:

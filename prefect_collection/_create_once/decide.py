@@ -1,4 +1,4 @@
-"""What a call does about its run, from what is known: one function without I/O, so that every case can be listed."""
+"""What a call does about its run, decided from what is known: one pure function, so that a test lists every case."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,42 +10,42 @@ class Source(StrEnum):
     """The documents of the call."""
 
     READ = "read"
-    """What is in them is known, or there are none."""
+    """Their contents are known, or there are none."""
     UNCHANGED = "unchanged"
-    """They are there, and each looks as it did when it was read: the same size, time or ETag."""
+    """They exist, and each has the same size, time or ETag as when it was read."""
     CHANGED = "changed"
-    """They are there, and were not read yet, or look different, or their places do not tell."""
+    """They exist, and were not read yet, or have changed, or their places do not show whether they have."""
     GONE = "gone"
-    """At least one is not there any more, and none that is there looks different."""
+    """At least one does not exist any more, and no other one has changed."""
 
 
 class Known(StrEnum):
-    """What the flow run remembers: of this content where it was read, of these places where it was not."""
+    """What the flow run has recorded: for this content where it was read, for these places where it was not."""
 
     NOTHING = "nothing"
     CREATING = "creating"
-    """A create was begun and not heard of again."""
+    """A create was begun whose outcome is not known."""
     RUN = "run"
     SEVERAL = "several"
     """More than one content had these places."""
 
 
 class Start(StrEnum):
-    """How often this came by before."""
+    """Which start of the flow run, or of the task, this is."""
 
     FIRST = "first"
     TASK_RETRY = "task retry"
-    """A task is tried again within one start of its flow run."""
+    """A retry of the task within one start of its flow run."""
     LATER = "later"
     """The flow run was started before."""
 
 
 class Status(StrEnum):
-    """The run that is remembered."""
+    """The state of the recorded run."""
 
     NOT_ASKED = "not asked"
     THIS_ATTEMPT = "this attempt"
-    """It was started, or taken up, in this attempt of the flow run, which goes on with it however it ended."""
+    """It was started, or adopted, in this attempt of the flow run, which goes on with it however it ended."""
     GOES_ON = "goes on"
     """It is active, waits for a human, or is completed."""
     ENDED_BADLY = "ended badly"
@@ -65,11 +65,11 @@ class Claimed(StrEnum):
 
     NOT_YET = "not yet"
     YES = "yes"
-    """None may, and what is known is what the last that might has left behind."""
+    """No other process may, and the record is what the last one has left."""
 
 
 class Action(StrEnum):
-    """What comes next."""
+    """What the call does next."""
 
     READ = "read the documents"
     ASK_STATUS = "read the run"
@@ -86,7 +86,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Situation:
-    """All that a decision goes by."""
+    """All that a decision depends on."""
 
     source: Source
     known: Known
@@ -97,7 +97,7 @@ class Situation:
 
 
 def decide(now: Situation) -> Action:
-    """Return what comes next; READ, CLAIM and the two questions are followed by another decision."""
+    """Return the next action; READ, CLAIM and the two questions are followed by another decision."""
     if _must_be_read(now):
         return Action.READ
     if now.known is Known.SEVERAL:
@@ -112,7 +112,7 @@ def decide(now: Situation) -> Action:
 def _must_be_read(now: Situation) -> bool:
     if now.source is Source.UNCHANGED:
         return now.start is not Start.LATER or now.known is not Known.RUN
-    # Reading what is gone says which document it is.
+    # Reading raises the error that names the missing document.
     return now.source is Source.CHANGED or (now.source is Source.GONE and now.known is Known.NOTHING)
 
 
@@ -120,9 +120,7 @@ def _sending(now: Situation) -> Action:
     if now.claimed is Claimed.NOT_YET:
         return Action.CLAIM
     if now.known is Known.NOTHING and now.start is Start.FIRST:
-        return (
-            Action.CREATE
-        )  # the first start can spare every question: whatever it has started, it remembers
+        return Action.CREATE  # the first start needs no question: whatever it has started is recorded
     if now.findable is Findable.NOT_ASKED:
         return Action.ASK_FINDABLE
     return _searching(now, is_findable=now.findable is Findable.YES)

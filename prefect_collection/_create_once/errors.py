@@ -1,4 +1,4 @@
-"""Why a call starts nothing, and what its user can do about it."""
+"""The errors of a call that starts no run, with what its user can do."""
 
 from prefect_collection._create_once.creation import Creation
 from prefect_collection._documents import shown
@@ -9,7 +9,7 @@ __all__ = ["gone", "several", "unknown"]
 
 
 def unknown(creation: Creation, record: Record) -> CreateOutcomeUnknownError:
-    """Say that an earlier try may have created something, and how to look for it."""
+    """Return the error for an earlier attempt that may have created a run, with how to search for it."""
     since = record.since or ""
     filters = {**creation.target, "from_date": since[:10]}
     query = ", ".join(f"{name}={value!r}" for name, value in filters.items())
@@ -23,7 +23,7 @@ def unknown(creation: Creation, record: Record) -> CreateOutcomeUnknownError:
 
 
 def gone(creation: Creation, record: Record) -> InvalidInputError:
-    """Say that a document would be needed again, and is not there."""
+    """Return the error for a document that is needed again and does not exist."""
     what = f"run {record.run_id} of it ended badly" if record.run_id else "the create of its run was cut off"
     return InvalidInputError(
         f"{_places_of(creation)} is not there any more, and {what}: put it back to start another run"
@@ -31,7 +31,7 @@ def gone(creation: Creation, record: Record) -> InvalidInputError:
 
 
 def several(creation: Creation, records: list[Record]) -> InvalidInputError:
-    """Say that a document is gone, and that it is not known which one it was."""
+    """Return the error for a document that is gone, where it is not known which content it had."""
     runs = ", ".join(sorted(record.run_id or f"one begun at {record.since}" for record in records))
     return InvalidInputError(
         f"{_places_of(creation)} is not there any more, and this flow run has started several runs from there, with "

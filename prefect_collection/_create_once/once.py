@@ -1,4 +1,4 @@
-"""One call in one flow run starts one run, whatever is retried, resumed, or started again elsewhere."""
+"""One call in one flow run starts one run, over retries, resumptions and starts elsewhere."""
 
 import asyncio
 import contextvars
@@ -40,15 +40,15 @@ def _threads() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=_threads.cache_clear)  # the threads are the parent's
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # the child process has none of the threads
 
 
 def once(creation: Creation) -> str:
-    """Start a run, or return the one that the same call has started in this flow run, unless that ended badly.
+    """Start a run, or return the one that the same call has started in this flow run, unless it ended badly.
 
     Raises:
-        CreateOutcomeUnknownError: An earlier try was cut off, and what it did cannot be found out.
-        InvalidInputError: A document is gone, and which run was meant cannot be told.
+        CreateOutcomeUnknownError: An earlier attempt was cut off, and its outcome cannot be found.
+        InvalidInputError: A document is gone, and it is not known which run it belonged to.
     """
     effects = _effects(creation)
     try:
@@ -86,7 +86,7 @@ def _block_on(effect: Effect) -> Any:
     if not isinstance(effect, AwaitCall):
         return effect.do()
     if effect.running.thread == threading.get_ident():
-        return False  # a call on the event loop that this would hold up
+        return False  # a call on the event loop that this thread would block
     try:
         effect.running.ended.result(timeout=LONGEST_TURN)
     except TimeoutError:
@@ -105,18 +105,18 @@ async def _await(effect: Effect) -> Any:
     if isinstance(effect, Request):
         answer: Awaitable[Any] = effect.do()
         return await answer
-    # Who stops waiting must not stop the others.
+    # Cancelling one waiting call must not cancel the others.
     await asyncio.shield(asyncio.wrap_future(effect.running.ended))
     return True
 
 
 async def _in_thread(effect: InThread) -> Any:
-    # Not in the loop's own threads: those may all wait for the turn that this is needed to end.
+    # Not in the loop's own threads: those may all wait for a turn that only this work can end.
     loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     done = loop.run_in_executor(_threads(), context.run, effect.do)
     if not isinstance(effect, InThreadShielded):
         return await done
-    # A time-out of Prefect's stops one await after another, and with it whatever is still in the queue for a thread.
+    # A timeout of Prefect's cancels one await after another, and with it work that is still queued for a thread.
     with CancelScope(shield=True):
         await asyncio.shield(done)
     return done.result()
@@ -152,7 +152,7 @@ def _in_turn(call: Call, call_records: CallRecords, begun: int) -> Effects:
     try:
         if running is not None or TURNS.ended_since(content, begun):
             yield InThread(call_records.refresh)
-        # A call whose end could not be waited for has the claim, and needs this thread to give it back.
+        # An equal call that cannot be waited for has the claim, and needs this thread to give it up.
         return (yield from call.by_content(content, in_turn=running is None))
     finally:
         if running is None:

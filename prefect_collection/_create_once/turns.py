@@ -1,4 +1,4 @@
-"""Equal calls that are made at the same time in one process, in threads or on event loops, go one after the other."""
+"""Turns: equal calls in one process, in threads or on event loops, run one after the other."""
 
 import threading
 from collections import OrderedDict
@@ -9,21 +9,21 @@ from itertools import count
 __all__ = ["LONGEST_TURN", "TURNS", "Running", "Turns"]
 
 LONGEST_TURN = 600.0
-"""Seconds that a call waits for an equal one."""
+"""Seconds that a call waits for an equal call."""
 
 _REMEMBERED = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """A call that is under way."""
+    """A running call."""
 
     thread: int = field(default_factory=threading.get_ident)
     ended: "Future[None]" = field(default_factory=Future)
 
 
 class Turns:
-    """Whose turn it is, for each call."""
+    """Which of the equal calls runs, for each call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class Turns:
         return next(self._clock)
 
     def take(self, key: str) -> Running | None:
-        """Take the turn, or return who has it."""
+        """Take the turn, or return the call that has it."""
         with self._lock:
             if key in self._running:
                 return self._running[key]
@@ -54,7 +54,7 @@ class Turns:
         running.ended.set_result(None)
 
     def ended_since(self, key: str, then: int) -> bool:
-        """Whether an equal call has ended since."""
+        """Return whether an equal call has ended since then."""
         with self._lock:
             return self._ended.get(key, 0) > then
 

@@ -27,12 +27,12 @@ def decide_review(
         run_id: The run, `run_…`.
         node_id: One of its `waiting_for_node_ids`.
         approved: Whether the run may go on with what the node found.
-        modified_data: What it shall go on with instead; only with `approved=True`.
-        reason: Why; current routes want one for a rejection.
+        modified_data: What the run goes on with instead; only with `approved=True`.
+        reason: Why; current routes require one for a rejection.
         credentials: A block, the name of a saved one, or None for the environment's account.
 
     Returns:
-        A receipt with the `outcome`: accepted, already_received or already_applied. The run tells what follows.
+        A receipt with the `outcome`: accepted, already_received or already_applied. Poll the run for what follows.
 
     Raises:
         ReviewConflictError: Another decision stands, and was not changed.

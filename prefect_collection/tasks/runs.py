@@ -65,15 +65,15 @@ def create_run(
         version: `production`, `draft` or a version id; current routes only.
         metadata: Tags of your own; current routes only.
         credentials: A block, the name of a saved one, or None for the environment's account.
-        dedupe_key: Another key makes another run of the same inputs in the same flow run, as does another flow run.
-            It is also how to run one workflow on the same inputs in two accounts.
+        dedupe_key: Another key creates another run of the same inputs in the same flow run, as does another flow run.
+            It is also needed to run one workflow on the same inputs in two accounts.
 
     Returns:
         The run's id.
 
     Raises:
         InvalidInputError: Something was refused before anything was sent: correct the call.
-        CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it, then change `dedupe_key`.
+        CreateOutcomeUnknownError: The answer was lost, the run may exist: search for it, then change `dedupe_key`.
         ApiError: It was refused, or the server was not reached: nothing was created.
     """
     block = load_credentials(credentials)
@@ -134,16 +134,16 @@ async def acreate_run(
 def restart_run(run_id: str, *, credentials: Credentials = None, dedupe_key: str = "0") -> str:
     """Run the inputs of a run again, in the version that is published now, and return the new run's id.
 
-    It is remembered as `create_run` remembers its run; the old run stays as it is.
+    It is recorded as `create_run` records its run; the old run stays as it is.
 
     Args:
         run_id: The run to repeat, `run_…`.
         credentials: A block, the name of a saved one, or None for the environment's account.
-        dedupe_key: Another key makes another run of it in the same flow run.
+        dedupe_key: Another key creates another run of it in the same flow run.
 
     Raises:
         NotFoundError: There is no such run for this key.
-        CreateOutcomeUnknownError: The answer was lost, the run may exist: look for it, then change `dedupe_key`.
+        CreateOutcomeUnknownError: The answer was lost, the run may exist: search for it, then change `dedupe_key`.
     """
     block = load_credentials(credentials)
     return call_with_account(block, lambda client: once(_restart(client, block, run_id, dedupe_key)))
@@ -176,7 +176,7 @@ def _restart(
 def get_run(
     run_id: str, *, output_nodes: Sequence[str] | None = None, credentials: Credentials = None
 ) -> WorkflowRun:
-    """Look at a run once, with its final outputs if it is completed.
+    """Read a run once, with its final outputs if it is completed.
 
     Args:
         run_id: The run, `run_…`.
@@ -205,8 +205,8 @@ def list_runs(*, credentials: Credentials = None, **filters: Unpack[RunFilter]) 
 
     Args:
         credentials: A block, the name of a saved one, or None for the environment's account.
-        filters: What to narrow, order and page by: `workflow_id`, `status`, `from_date`, `limit`, `after` and more,
-            see `RunFilter`.
+        filters: Filters, order and cursors: `workflow_id`, `status`, `from_date`, `limit`, `after` and more, see
+            `RunFilter`.
 
     Returns:
         The page: `data`, and in `after` the cursor of the next page, None on the last.
@@ -252,7 +252,7 @@ def cancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
         credentials: A block, the name of a saved one, or None for the environment's account.
 
     Returns:
-        The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (look again), or
+        The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (read it again), or
         `cancellation_failed` (it had ended already).
     """
     return call_with_account(credentials, lambda client: client.cancel_run(run_id))

@@ -30,14 +30,14 @@ def create_test_run(
         block_id: The tests of one node only; neither runs every test of the workflow.
         n_consensus: 3, 5 or 7: how many answers extract, split and classifier nodes compare.
         credentials: A block, the name of a saved one, or None for the environment's account.
-        dedupe_key: Another key makes another test run in the same flow run.
+        dedupe_key: Another key creates another test run in the same flow run.
 
     Returns:
         The test run's id; `RetabClient.wait_for_test_run` and `list_test_results` take it.
 
     Raises:
-        InvalidInputError: Two targets, or a consensus that there is not: nothing was sent.
-        CreateOutcomeUnknownError: The answer was lost, the test run may exist: look for it, then change `dedupe_key`.
+        InvalidInputError: Two targets, or an invalid consensus: nothing was sent.
+        CreateOutcomeUnknownError: The answer was lost, the test run may exist: search for it, then change `dedupe_key`.
     """
     block = load_credentials(credentials)
     given = {"test_id": test_id, "block_id": block_id, "n_consensus": n_consensus}

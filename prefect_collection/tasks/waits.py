@@ -45,9 +45,9 @@ def wait_for_run(
         run_id: The run, `run_…`.
         on_review: `return` also returns when the run waits for a human (`is_waiting`), `wait` goes on until it has
             ended, `fail` raises.
-        timeout_seconds: Seconds the run may take, not counting the time that a human takes; None for any.
-        cancel_on_timeout: Whether a run that takes longer is cancelled. One whose wait is cut off never is.
-        poll_interval_seconds: Seconds between two looks, at the most; the first ones come sooner.
+        timeout_seconds: Seconds the run may take, not counting the time that a human takes; None for any number.
+        cancel_on_timeout: Whether a run that takes longer is cancelled. A run whose wait is cut off is not.
+        poll_interval_seconds: Seconds between two polls, at most; the first polls come sooner.
         output_nodes: The nodes whose outputs to return; None takes the workflow's own final outputs.
         output_path: A local path or a URI to write the outputs to as JSON; one that ends in `/` is a folder.
         credentials: A block, the name of a saved one, or None for the environment's account.
@@ -88,7 +88,7 @@ def _wait(
             raise
         try:
             if expired.__cause__ is not None:
-                # Nobody knows what became of it while it could not be looked at.
+                # Its state is not known, because it could not be polled.
                 client.get_run(run_id, outputs=False)
             last = client.cancel_run(run_id)
         except ApiError as refused:
@@ -137,7 +137,7 @@ async def _await(
             raise
         try:
             if expired.__cause__ is not None:
-                # Nobody knows what became of it while it could not be looked at.
+                # Its state is not known, because it could not be polled.
                 await client.get_run(run_id, outputs=False)
             last = await client.cancel_run(run_id)
         except ApiError as refused:

@@ -172,7 +172,7 @@ class Wait(Generic[W]):
 
     def expired(self) -> errors.WaitTimeoutError:
         """Return the error of a wait whose deadline has passed."""
-        state = f"is still {self.status_name}" if self.status_name else "could not be looked at"
+        state = f"is still {self.status_name}" if self.status_name else "could not be polled"
         trouble = f" The last look failed: {self._failure}" if self._failure else ""
         error = errors.WaitTimeoutError(
             f"run {self.run_id} {state} after {self.options.timeout or 0:g} s; it goes on: wait for it again, "

@@ -448,7 +448,7 @@ def test_two_reviews_in_one_run_both_stop_the_clock(script):
 def test_failures_up_to_the_deadline_say_that_the_run_could_not_be_looked_at(script):
     client, _ = script(*[refused(500)] * 9)
 
-    with pytest.raises(WaitTimeoutError, match="could not be looked at"):
+    with pytest.raises(WaitTimeoutError, match="could not be polled"):
         client.wait_for_run("run_1", timeout=3, poll=PollPolicy())
 
 
