@@ -34,7 +34,7 @@ class Auth(StrEnum):
 
 
 class Idempotency(StrEnum):
-    """What an `Idempotency-Key` that came before means."""
+    """What a repeated `Idempotency-Key` means."""
 
     COMPARED = "compared"
     HONOURED = "honoured"
@@ -42,7 +42,7 @@ class Idempotency(StrEnum):
 
 
 class Metadata(StrEnum):
-    """What becomes of a run's metadata."""
+    """What the server does with a run's metadata."""
 
     KEPT = "kept"
     UNFILTERED = "unfiltered"
@@ -91,7 +91,7 @@ def serve(
     request_timeout: TimeOption = REQUEST_TIMEOUT,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log requests on stderr.")] = False,
 ) -> None:
-    """Run a local Retab until it is interrupted. It prints one line when it is ready."""
+    """Run a local Retab until it is interrupted; print one line when it is ready."""
     _set_up_logging(verbose=verbose)
     try:
         more = read_workflows(workflows) if workflows else ()

@@ -1,4 +1,4 @@
-"""The host names by which an emulator may be called: what a page of somebody else makes a browser send is refused."""
+"""The host names of an emulator: requests that a foreign page makes a browser send are refused."""
 
 import ipaddress
 import re
@@ -14,14 +14,14 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 class AllowedHosts:
-    """The names by which an emulator may be called.
+    """The allowed `Host` names of an emulator.
 
     Args:
-        allow_hosts: Names besides those of loopback; IP addresses are always allowed, since no page can make a name
-            of its own point to this machine that way.
+        allow_hosts: Names besides those of loopback; IP addresses are always allowed, since a page cannot make a name
+            of its own resolve to this machine that way.
 
     Raises:
-        ValueError: when one of them is no host name.
+        ValueError: when one of them is not a host name.
     """
 
     def __init__(self, allow_hosts: Iterable[str] = ()) -> None:
@@ -37,7 +37,7 @@ class AllowedHosts:
         self._names = {_LOOPBACK[0], *map(str.lower, names)}
 
     def check(self, request: Request) -> Response | None:
-        """Refuse what no client sends.
+        """Refuse requests that no client sends.
 
         Raises:
             Refusal: 403 for a `Host` that is not allowed, and for an `Origin` where only programs and our own pages are
@@ -46,7 +46,7 @@ class AllowedHosts:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if host and not self._allows(_name(host)):
             raise Refusal(403, "This Host is not allowed: start the emulator with --allow-host and its name")
-        if origin is None or request.path.startswith("/v1/"):  # a page has no key, and is told nothing there
+        if origin is None or request.path.startswith("/v1/"):  # a page has no key, so it gets no answer there
             return None
         if request.path.startswith("/_emulator/") or origin.partition("://")[2] != host:
             raise Refusal(403, "Requests from pages are not taken here: leave the Origin header out")
@@ -63,7 +63,7 @@ class AllowedHosts:
 
 
 def names_allowed(host: str, allow_hosts: Iterable[str]) -> Iterable[str]:
-    """Return the names that somebody allowed, and the one that it listens on, if it is a name."""
+    """Return the allowed names, and the one that the emulator listens on, if it is a name."""
     return allow_hosts if isinstance(allow_hosts, str) or ":" in host or not host else (*allow_hosts, host)
 
 

@@ -1,4 +1,4 @@
-"""Bytes that may be too many to hold in memory: in a file, hashed and counted while they arrive."""
+"""Uploaded bytes, which may be too many for memory: in a file, hashed and counted while they arrive."""
 
 import hashlib
 import io
@@ -7,12 +7,12 @@ from typing import IO
 
 __all__ = ["Blob"]
 
-# Bytes that are kept in memory; more are on disk.
+# Bytes that are kept in memory; the rest is on disk.
 _IN_MEMORY = 1024 * 1024
 
 
 class Blob:
-    """What was sent to a signed address, written once and then read from any place in it."""
+    """The bytes that were sent to a signed address, written once and then read from any position."""
 
     def __init__(self, file: IO[bytes] | None = None) -> None:
         self.file = file or tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - it outlives this
@@ -21,7 +21,7 @@ class Blob:
 
     @classmethod
     def of(cls, content: bytes) -> "Blob":
-        """Return some bytes as a blob."""
+        """Return bytes as a blob."""
         blob = cls(io.BytesIO(content))
         blob.size = len(content)
         blob._digest.update(content)
@@ -44,5 +44,5 @@ class Blob:
         return self.file.read(size)
 
     def close(self) -> None:
-        """Let go of the bytes."""
+        """Release the bytes."""
         self.file.close()

@@ -1,4 +1,4 @@
-"""A run is shown everywhere in the shape of the routes that created it; here that is decided."""
+"""Bodies of runs and steps, in the shape of the routes that created the run."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ __all__ = ["run_body", "step_body"]
 
 
 def run_body(state: State, run: Run) -> dict[str, Any]:
-    """Return the body of a run as it stands now."""
+    """Return the present body of a run."""
     write = classic.run_body if run.family == "classic" else current.run_body
-    return write(run, state.look(run))
+    return write(run, state.view_of(run))
 
 
 def step_body(run: Run, step: Step) -> dict[str, Any]:

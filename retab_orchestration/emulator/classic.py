@@ -1,4 +1,4 @@
-"""The classic routes for runs and steps, and what a run that was created there looks like."""
+"""The classic routes for runs and steps, and the bodies of runs that were created there."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ __all__ = ["ROUTES", "run_body", "step_body"]
 
 
 def run_body(run: Run, view: View) -> dict[str, Any]:
-    """Return the flat body of a run, under the names of the seeds."""
+    """Return the flat body of a run."""
     return {
         "id": run.id,
         "workflow_id": run.workflow.id,
@@ -85,7 +85,7 @@ def create_run(state: State, request: Request, workflow_id: str) -> Response:
     workflow = state.workflow(workflow_id)
     new = read_inputs(state, workflow, "classic", request.json_object(), _read_document)
     run = start_once(state, request, new)
-    return answer(run_body(run, state.look(run)))
+    return answer(run_body(run, state.view_of(run)))
 
 
 def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> tuple[File, bytes | None]:

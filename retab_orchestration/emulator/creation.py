@@ -1,4 +1,4 @@
-"""Making a run of a request: what both route families check, whatever their documents look like."""
+"""Creating a run from a request: the checks that both route families have in common."""
 
 import hashlib
 import math
@@ -15,9 +15,9 @@ from retab_orchestration.emulator.workflows import Workflow
 __all__ = ["NewRun", "object_at", "read_inputs", "start_once", "start_run", "text_at"]
 
 DocumentReader = Callable[[State, dict[str, Any], list[str]], tuple[File, bytes | None]]
-"""Turns one document of a request body into a file, and its bytes where the body holds them.
+"""Turns one document of a request body into a file, with its bytes if they are in the body.
 
-The list is where the document stands in the body.
+The list is the path of the document in the body.
 """
 
 
@@ -53,7 +53,7 @@ def read_inputs(
 
 
 def start_run(state: State, run: Run) -> Run:
-    """Start a run that has its inputs but no id and no time yet."""
+    """Start a run that has its inputs, giving it an id and its times."""
     run.id = new_id("run")
     run.created_at = state.clock()
     run.seconds = _seconds(run) / state.speed
@@ -61,10 +61,10 @@ def start_run(state: State, run: Run) -> Run:
 
 
 def start_once(state: State, request: Request, new: NewRun) -> Run:
-    """Start a run, or return the one that the same `Idempotency-Key` has started before.
+    """Start a run, or return the one that was started with the same `Idempotency-Key`.
 
     Raises:
-        Refusal: 409 when the key came before with another request.
+        Refusal: 409 when the key was sent before with another request.
     """
     key = None if state.traits.idempotency == "ignored" else request.headers.get("idempotency-key")
     digest = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.body).hexdigest()
@@ -95,7 +95,7 @@ def object_at(body: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def text_at(body: Mapping[str, Any], name: str, loc: list[str]) -> str:
-    """Return a string of the body that has to be there and must not be empty.
+    """Return a required string of the body, which must not be empty.
 
     Raises:
         Refusal: 422 otherwise.

@@ -1,4 +1,4 @@
-"""The current routes for runs and steps, and what a run that was created there looks like."""
+"""The current routes for runs and steps, and the bodies of runs that were created there."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ def create_run(state: State, request: Request) -> Response:
     if body.get("trigger_type") == "restart":
         new.run.trigger_type = "restart"
     run = start_once(state, request, new)
-    return answer(run_body(run, state.look(run)), 202)
+    return answer(run_body(run, state.view_of(run)), 202)
 
 
 def _check_version(workflow: Workflow, version: Any) -> None:

@@ -20,7 +20,7 @@ class _Asked:
     approved: bool
     modified_data: dict[str, Any] | None
     word: str
-    """What the caller calls it: `node` or `block`."""
+    """The caller's name for it: `node` or `block`."""
 
 
 def resume_run(state: State, request: Request, run_id: str) -> Response:
@@ -59,7 +59,7 @@ def _asked(request: Request, words: tuple[str, ...]) -> _Asked:
 
 
 def _submit(state: State, run: Run, asked: _Asked) -> bool:
-    """Record the decision; False when the same one stood already."""
+    """Record the decision; return False when the same one was recorded already."""
     gate = find_gate(state, run, asked.node_id)
     if gate is not None and gate.decision is not None:
         if _hash(gate.decision.approved, gate.decision.version_id) == _hash(
@@ -67,8 +67,8 @@ def _submit(state: State, run: Run, asked: _Asked) -> bool:
         ):
             return False
         raise Refusal(409, f"Another decision for {asked.node_id} stands already; it was not changed")
-    if gate is None or asked.node_id not in state.look(run).waiting:
-        raise Refusal(409, f"{asked.node_id} takes no decision now: the run is {state.look(run).status}")
+    if gate is None or asked.node_id not in state.view_of(run).waiting:
+        raise Refusal(409, f"{asked.node_id} takes no decision now: the run is {state.view_of(run).status}")
     decide(state, gate, approved=asked.approved, version=_version(state, gate, asked))
     return True
 

@@ -1,4 +1,4 @@
-"""Reading the documents that runs are given: base64 and data URIs, the text inside, the fields in the text."""
+"""Reading the documents of runs: base64 and data URIs, the text inside, the fields in the text."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ _DATA_URI = re.compile(r"data:(?P<mime>[^;,]*)(?P<params>(?:;[^,;]*)*?)(?P<base6
 
 @dataclass(frozen=True)
 class File:
-    """A file that the emulator knows: what it is called and what it says, not its bytes."""
+    """A file that the emulator knows: its name and its text, not its bytes."""
 
     id: str
     filename: str
@@ -36,13 +36,13 @@ class File:
     text: str = field(repr=False)
     """The text inside; empty when there is none."""
     problem: str | None = None
-    """Why no text could be read although the file claims to hold some."""
+    """Why no text could be read from a file of a type that has text."""
     page_count: int | None = None
     created_at: float = 0.0
 
     @property
     def storage_url(self) -> str:
-        """The durable reference that stands for the file in later requests; it cannot be downloaded from."""
+        """The durable reference of the file in later requests, which is not a download address."""
         extension = self.filename.rpartition(".")[2].lower() if "." in self.filename else ""
         extension = extension if extension.isascii() and extension.isalnum() else "bin"
         return f"https://storage.retab.com/org_emulator/{self.id}.{extension}"
@@ -83,19 +83,19 @@ def decode_data_uri(url: str) -> tuple[bytes, str]:
 
 
 def read_file(content: bytes, filename: str, mime_type: str, now: float) -> File:
-    """Make a file of some bytes, reading the text they hold.
+    """Return a file of some bytes, reading their text.
 
     Args:
-        content: The whole file; nothing of it is kept but its text.
+        content: The whole file; only its text is kept.
         filename: Its name, with extension.
-        mime_type: Its MIME type as the caller said.
+        mime_type: Its MIME type as the caller gave it.
         now: Seconds since 1970.
     """
     return read_blob(Blob.of(content), filename, mime_type, now)
 
 
 def read_blob(blob: Blob, filename: str, mime_type: str, now: float, file_id: str | None = None) -> File:
-    """Do what `read_file` does with bytes that need not be in memory, for an upload that has given them an id."""
+    """Return a file of a blob, as `read_file` does, for an upload that has an id."""
     text, pages, problem = _read_text(blob)
     return File(
         id=file_id or new_id("file"),
@@ -111,7 +111,7 @@ def read_blob(blob: Blob, filename: str, mime_type: str, now: float, file_id: st
 
 
 def extract(text: str, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Take each field from its line `Label: value`; what is not there, or is no number where one is wanted, is None."""
+    """Read each field from its line `Label: value`; a missing one, or a wrong type, is None."""
     return {name: _take(text, wanted) for name, wanted in fields.items()}
 
 
@@ -144,7 +144,7 @@ def _take(text: str, wanted: Field) -> str | float | None:
 
 def _number(text: str) -> float | None:
     digits = re.sub(r"[^\d.,-]", "", text)
-    if re.search(r",\d{1,2}$", digits):  # 1.234,56 as much of Europe writes it
+    if re.search(r",\d{1,2}$", digits):  # 1.234,56 as in much of Europe
         digits = digits.replace(".", "").replace(",", ".")
     try:
         value = float(digits.replace(",", ""))

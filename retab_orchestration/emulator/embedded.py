@@ -1,4 +1,4 @@
-"""An emulator inside the calling process, in a thread of its own."""
+"""Emulator: runs inside the calling process, in a thread of its own."""
 
 import asyncio
 import threading
@@ -27,25 +27,26 @@ class Emulator:
 
     Args:
         api: The routes to serve: `both`, `classic` or `current`.
-        api_key: The one key that is right; None accepts any that is not empty.
-        speed: How many times faster than usual runs go.
+        api_key: The one valid key; None accepts any that is not empty.
+        speed: How many times faster than in real time runs go.
         workflows: Workflows besides the built-in ones: the path of a YAML file, or a list.
         host: The address to listen on.
         port: The port to listen on, 0 for any free one.
         auth: The header that may carry the key: `both`, `api-key` or `bearer`.
-        idempotency: What an `Idempotency-Key` that came before means: `compared` (the run that it made, and 409 if the
-            request is another one), `honoured` (that run, whatever the request) or `ignored` (another run); the real
-            API promises nothing.
-        metadata: What becomes of a run's metadata: `kept`, `unfiltered` (kept, and no filter of the list) or `dropped`.
+        idempotency: What a repeated `Idempotency-Key` means: `compared` (the answer is the run of the first create, or
+            409 if the requests differ), `honoured` (that run, whatever the request) or `ignored` (another run); the
+            real API promises nothing.
+        metadata: What the server does with a run's metadata: `kept`, `unfiltered` (kept, but no filter of the list) or
+            `dropped`.
         list_lag: Seconds for which a new run is in no list.
-        allow_hosts: Host names besides those of loopback by which it may be called; IP addresses always may be used.
-        request_timeout: Seconds within which a request has to arrive; half a request is dropped then.
+        allow_hosts: Allowed host names besides those of loopback; IP addresses are always allowed.
+        request_timeout: Seconds within which a request has to arrive as a whole; the connection is closed then.
         on_upload: Called in the emulator's thread with a file's name, its bytes so far and all that it has, while it is
             uploaded.
 
     Raises:
-        ValueError: when an argument is none of what is allowed.
-        OSError: when the address cannot be listened on.
+        ValueError: when an argument has none of its allowed values.
+        OSError: when it cannot listen on the address.
     """
 
     def __init__(
@@ -107,14 +108,14 @@ class Emulator:
         return self._on_loop(self._service.stats)
 
     def run_ids(self) -> list[str]:
-        """Return the ids of all runs, oldest first, also of those that no list shows yet."""
+        """Return the ids of all runs, oldest first, also of those that the list does not show yet."""
         return self._on_loop(lambda: list(self._service.state.runs))
 
     def post_faults(self, faults: Iterable[Mapping[str, Any]]) -> None:
         """Replace all faults, see `docs/emulator.md`.
 
         Raises:
-            ValueError: when one of them makes no sense; the message says which and why.
+            ValueError: when one of them is invalid; the message says which and why.
         """
         posted = [dict(fault) for fault in faults]
         try:
@@ -123,11 +124,11 @@ class Emulator:
             raise ValueError(f"these faults are refused: {refusal.detail}") from refusal
 
     def release(self) -> int:
-        """Let all held requests go on, and return how many there were."""
+        """Release all held requests, and return how many there were."""
         return self._on_loop(self._service.faults.release)
 
     def set_key(self, api_key: str) -> None:
-        """Make another key the one right key; every other is answered with 401 from now on.
+        """Set the one valid key; requests with any other key are answered with 401 from now on.
 
         Raises:
             ValueError: when it is empty.
@@ -138,7 +139,7 @@ class Emulator:
             raise ValueError(f"this key is refused: {refusal.detail}") from refusal
 
     def reset(self) -> None:
-        """Forget all runs, files, faults and statistics; the key stays."""
+        """Delete all runs, files, faults and statistics; the key stays."""
         self._on_loop(self._service.reset)
 
     def _run(self) -> None:

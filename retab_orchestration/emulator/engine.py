@@ -1,4 +1,4 @@
-"""Where a run stands at a given time: a pure function of what it was given, what was decided, and the clock."""
+"""The state of a run at a given time: a pure function of its inputs, the decisions, and the clock."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from retab_orchestration.emulator.documents import File, extract
 from retab_orchestration.emulator.workflows import Node, Workflow
 
-__all__ = ["Decision", "Run", "Step", "Version", "View", "look", "plain", "review_id"]
+__all__ = ["Decision", "Run", "Step", "Version", "View", "plain", "review_id", "view_of"]
 
 _ROUNDING = 1e-6
 """Seconds by which sums of times may be off."""
@@ -19,7 +19,7 @@ ACTIVE = frozenset({"running", "waiting_for_human"})
 
 @dataclass(frozen=True)
 class Decision:
-    """What a human said at a gate."""
+    """The decision of a human at a gate."""
 
     at: float
     approved: bool
@@ -27,9 +27,9 @@ class Decision:
     """What replaces the output under review; None keeps it."""
     reason: str | None = None
     version_id: str = ""
-    """The version of the review that it is about."""
+    """The version that was decided on."""
     resumes: bool = True
-    """Whether the run goes on; otherwise it waits at this gate for ever, decided as it is."""
+    """Whether the run goes on; otherwise it waits at this gate for ever, although it is decided."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Version:
 
     id: str
     parent_id: str | None
-    """None for the first one, which the workflow itself made."""
+    """None for the first one, which the workflow itself wrote."""
     snapshot: dict[str, Any]
     note: str | None
     created_at: float
@@ -46,7 +46,7 @@ class Version:
 
 @dataclass
 class Run:
-    """A run as it was asked for, and what was done to it since; where it stands is `look`'s answer."""
+    """A run as it was created, with the decisions and the cancellation since; `view_of` computes its state."""
 
     id: str
     workflow: Workflow
@@ -62,17 +62,17 @@ class Run:
     text_inputs: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] | None = None
     has_metadata: bool = True
-    """Whether a server of this age knows of metadata at all."""
+    """Whether the server's routes have metadata."""
     trigger_type: str = "api"
     decisions: dict[str, Decision] = field(default_factory=dict)
     """Gate id -> decision."""
     versions: dict[str, list[Version]] = field(default_factory=dict)
-    """Gate id -> versions of what is reviewed there, oldest first; filled when somebody asks for them."""
+    """Gate id -> versions of what is reviewed there, oldest first; filled on first use."""
     cancel_asked_at: float | None = None
     cancelled_at: float | None = None
     """When a cancellation takes effect; the run may have ended before."""
     settled: "View | None" = None
-    """The last view, once it cannot change any more."""
+    """The view, once it cannot change any more."""
 
     def given(self, node_id: str) -> bool:
         """Whether the caller gave this start node a value."""
@@ -98,12 +98,12 @@ class Step:
 
 @dataclass
 class View:
-    """A run at one moment."""
+    """The state of a run at one moment."""
 
     status: str
-    """One of the classic names: running, waiting_for_human, completed, error, cancelled."""
+    """The classic name of the status: running, waiting_for_human, completed, error, cancelled."""
     steps: list[Step]
-    """Those that have begun, by start time."""
+    """The steps that have begun, by start time."""
     updated_at: float
     completed_at: float | None = None
     waiting: tuple[str, ...] = ()
@@ -119,17 +119,17 @@ class View:
 
 
 def review_id(run_id: str, node_id: str) -> str:
-    """Return the id of the review at a gate, the same every time."""
+    """Return the id of the review at a gate, which depends on run and node only."""
     return "rev_" + hashlib.sha256(f"{run_id}/{node_id}".encode()).hexdigest()[:26]
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON may hold it: a file as its reference."""
+    """Return a value as JSON: a file as its reference."""
     return value.reference() if isinstance(value, File) else value
 
 
-def look(run: Run, now: float) -> View:
-    """Tell where a run stands at `now`, seconds since 1970."""
+def view_of(run: Run, now: float) -> View:
+    """Return the state of a run at `now`, seconds since 1970."""
     if run.settled is not None:
         return run.settled
     horizon = now if run.cancelled_at is None else min(now, run.cancelled_at)
@@ -144,7 +144,7 @@ def look(run: Run, now: float) -> View:
 
 
 def _advance(run: Run, horizon: float) -> tuple[dict[str, Step], float | None]:
-    """Lay the nodes out in time up to the horizon, and say when the first of them stopped the run, if one did."""
+    """Compute the steps up to the horizon; return them, and when one of them stopped the run, if one did."""
     steps: dict[str, Step] = {}
     stops: list[float] = []
     for node in run.workflow.nodes:

@@ -1,4 +1,4 @@
-"""Faults on demand: which request meets which, decided here and acted upon by whoever carries the answers."""
+"""Faults on demand: which request meets which fault; the server acts on it."""
 
 import math
 import re
@@ -33,7 +33,7 @@ _BODIES: dict[int, Any] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What one request meets instead of, before or after its answer."""
+    """What happens to one request instead of, before or after its answer."""
 
     kind: str
     """`http_<code>`, `garbage`, `slow`, `no_resume`, or `reset_`, `hold_` and `timeout_` with `before` or `after`."""
@@ -44,7 +44,7 @@ class Fault:
 
     @property
     def acts(self) -> bool:
-        """Whether the request is acted on at all, sooner or later."""
+        """Whether the request is acted on at all."""
         return self.kind in {"reset_after", "hold_before", "hold_after", "timeout_after", "slow", "no_resume"}
 
     @property
@@ -53,7 +53,7 @@ class Fault:
         return self.kind in {"reset_before", "reset_after", "timeout_after"}
 
     def response(self) -> Response | None:
-        """Return the answer that takes the place of the real one, None when the fault is of another kind."""
+        """Return the answer that replaces the real one, None when the fault is of another kind."""
         headers = {"x-request-id": new_id("req")}
         if self.kind == "garbage":
             return Response(200, b"<html>not JSON</html>", {"content-type": "text/html", **headers})
@@ -104,7 +104,7 @@ class Faults:
             faults: A list of `{"match", "kind"}` with optional `nth`, `times`, `seconds`, `retry_after`.
 
         Raises:
-            Refusal: 422 when one of them makes no sense; the old ones stay then.
+            Refusal: 422 when one of them is invalid; the old ones stay then.
         """
         if not isinstance(faults, list):
             raise Refusal.invalid(["body"], "Input should be a list of faults", "list_type")
@@ -113,8 +113,8 @@ class Faults:
     def take(self, request: Request) -> Fault | None:
         """Return the fault that this request meets, counting it against every posted fault it matches.
 
-        The first one posted wins; the control plane meets none. A request that will never be acted on is counted in
-        the statistics here, and one whose decision is not to resume its run is told so.
+        The first one posted wins; the control plane meets none. A request that will never be acted on is counted in the
+        statistics here, and one whose decision must not resume its run is marked so.
         """
         if request.path.startswith("/_emulator/"):
             return None
@@ -130,7 +130,7 @@ class Faults:
         self._held.append(resume)
 
     def release(self) -> int:
-        """Let all held requests go on, and return how many there were."""
+        """Release all held requests, and return how many there were."""
         held, self._held = self._held, []
         for resume in held:
             resume()

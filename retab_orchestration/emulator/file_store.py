@@ -1,4 +1,4 @@
-"""The files that an emulator knows, with the bytes of the newest ones; never more than a fixed amount of them."""
+"""The files that an emulator knows, with the bytes of the newest ones, up to a fixed amount."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ from retab_orchestration.emulator.documents import File
 __all__ = ["BUDGET", "SIGNED", "FileStore", "Upload"]
 
 SIGNED = "x-goog-"
-"""How headers begin of which a signed address takes those only that were signed."""
+"""The prefixes of headers that a signed address takes only if they were signed."""
 
 BUDGET = 32 * 1024 * 1024
-"""Bytes of files that are kept for download; older ones make room."""
+"""Bytes of files that are kept for download; older files are dropped."""
 
 
 @dataclass
 class Upload:
-    """An upload that was begun: what its bytes have to be."""
+    """An upload that was begun, with what its bytes have to be."""
 
     file_id: str
     filename: str
@@ -42,12 +42,12 @@ class FileStore:
     _contents: OrderedDict[str, bytes] = field(default_factory=OrderedDict, repr=False)
 
     def add(self, file: File, content: bytes) -> None:
-        """Remember a file, and its bytes as long as there is room for them."""
+        """Add a file, and keep its bytes as long as there is room for them."""
         self.files[file.id] = file
         self.keep(file.id, content)
 
     def keep(self, file_id: str, content: bytes) -> None:
-        """Keep the bytes of a file for download, letting go of the oldest ones where there is no room."""
+        """Keep the bytes of a file for download, dropping the oldest ones where there is no room."""
         if len(content) <= BUDGET:
             self._contents[file_id] = content
         while sum(map(len, self._contents.values())) > BUDGET:
@@ -58,7 +58,7 @@ class FileStore:
         return self._contents.get(file_id)
 
     def find(self, url: str) -> File | None:
-        """Return the file that a storage URL stands for, None when there is none."""
+        """Return the file of a storage URL, None when there is none."""
         file_id = url.rpartition("/")[2].rpartition(".")[0]
         file = self.files.get(file_id)
         return file if file is not None and file.storage_url == url else None

@@ -1,4 +1,4 @@
-"""Files: the signed upload in three steps, what is known of a file, and links to download it."""
+"""Files: the signed upload in three requests, the facts of a file, and links to download it."""
 
 import mimetypes
 from typing import Any
@@ -16,7 +16,7 @@ from retab_orchestration.emulator.wire import Refusal, Request, Response, answer
 __all__ = ["ROUTES", "STORAGE", "find_upload", "refuse_storage", "serve_storage"]
 
 STORAGE = "/_storage/"
-"""Where signed addresses point; no key is needed there, and none is allowed."""
+"""The path of signed addresses; no key is needed there, and none is allowed."""
 
 _SESSION = 900.0
 """Seconds that an upload may take."""
@@ -114,7 +114,7 @@ def serve_storage(state: State, request: Request) -> Response:
 
 
 def refuse_storage(state: State, request: Request) -> Response | None:
-    """Return why a request to a signed address is refused, None when it is not; its head alone decides.
+    """Return why a request to a signed address is refused, None when it is not, from its head alone.
 
     Raises:
         Refusal: 404 or 410 when there is nothing at that address, or no more.
@@ -176,7 +176,7 @@ def _text(body: dict[str, Any], name: str) -> str | None:
 def _guessed(filename: str) -> str:
     try:
         return mimetypes.guess_type(filename)[0] or _UNKNOWN
-    except ValueError:  # it takes some names for addresses, and malformed ones
+    except ValueError:  # some names are taken for malformed addresses
         return _UNKNOWN
 
 

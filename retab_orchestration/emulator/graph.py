@@ -1,4 +1,4 @@
-"""Workflows and their graphs: blocks and edges, which tell a client where a run's outputs are."""
+"""Workflows and their graphs: blocks and edges, from which a client finds a run's end nodes."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from retab_orchestration.emulator.workflows import CURRENT_TYPES, Node, Workflow
 __all__ = ["ROUTES"]
 
 _MADE_AT = "2026-01-01T00:00:00Z"
-"""When every workflow here says it was made and last changed."""
+"""When every workflow here was created and last changed."""
 
 
 def list_workflows(state: State, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""How the values that pass between nodes are written into handles."""
+"""Handles: the values that pass between nodes, as steps show them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,17 +10,17 @@ __all__ = ["input_handles", "output_handles"]
 
 
 def output_handles(step: Step, *, texts: bool) -> dict[str, Any]:
-    """Return what a completed step gave, as `{"output-json-0": {"type": "json", "data": …}}` or a file handle.
+    """Return the outputs of a completed step, as `{"output-json-0": {"type": "json", "data": …}}` or a file handle.
 
     Args:
-        step: The step; one that has not completed gives nothing.
+        step: The step; one that has not completed has no outputs.
         texts: Whether the reader knows text handles; without them text is JSON.
     """
     return _handles("output", [step.output], texts=texts) if step.status == "completed" else {}
 
 
 def input_handles(step: Step, *, texts: bool) -> dict[str, Any]:
-    """Return what a step took, nodes that gave nothing left out."""
+    """Return the inputs of a step, without nodes that gave no output."""
     return _handles("input", (value for value in step.inputs.values() if value is not None), texts=texts)
 
 

@@ -1,4 +1,4 @@
-"""Where a run of saved tests stands at a given time; they all have the verdict that their definition says."""
+"""The state of a test run at a given time; each test has the verdict of its definition."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _EACH = 0.4
 
 @dataclass(frozen=True)
 class Outcome:
-    """One test of a test run at one moment."""
+    """The state of one test of a test run at one moment."""
 
     test: NodeTest
     status: str
@@ -23,12 +23,12 @@ class Outcome:
 
 @dataclass
 class TestRun:
-    """A run of saved tests: one test after the other, each 0.4 s long, after 0.1 s of waiting."""
+    """A test run: one test after the other, each 0.4 s long, after 0.1 s of waiting."""
 
     id: str
     workflow: Workflow
     word: str
-    """What its routes call a test: `test` or `eval`."""
+    """The routes' name for a test: `test` or `eval`."""
     is_classic: bool
     tests: tuple[NodeTest, ...]
     created_at: float

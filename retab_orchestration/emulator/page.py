@@ -1,4 +1,4 @@
-"""The pages for people: `/` lists the newest runs, `/runs/{run_id}` shows one and takes the decision it waits for."""
+"""HTML pages: `/` lists the newest runs, `/runs/{run_id}` shows one and takes the decision that it waits for."""
 
 import json
 from html import escape
@@ -37,7 +37,7 @@ def serve(state: State, request: Request) -> Response:
     """Answer a path outside `/v1`.
 
     Raises:
-        Refusal: 404 for a path or a run that there is not, 409 for a decision that is not wanted any more.
+        Refusal: 404 for an unknown path or run, 409 for a decision that the run does not wait for any more.
     """
     place, _, rest = request.path.strip("/").partition("/")
     if request.method == "GET" and place in {"", "runs"} and not rest:
@@ -48,7 +48,7 @@ def serve(state: State, request: Request) -> Response:
     if request.method == "POST":
         _take_decision(state, run, request)
         return Response(303, b"", {"location": f"/runs/{quote(run.id)}"})
-    view = state.look(run)
+    view = state.view_of(run)
     return _page(
         f"{run.workflow.name} · {run.id}", _run(run, view), refresh=view.is_active and not view.waiting
     )
@@ -64,7 +64,7 @@ def _list(state: State) -> str:
     newest = sorted(state.runs.values(), key=lambda run: run.number, reverse=True)[:_SHOWN]
     rows = "".join(
         f'<tr><td><a href="/runs/{quote(run.id)}"><code>{escape(run.id)}</code></a></td>'
-        f"<td>{escape(run.workflow.name)}</td><td>{_status(state.look(run).status)}</td>"
+        f"<td>{escape(run.workflow.name)}</td><td>{_status(state.view_of(run).status)}</td>"
         f'<td class="dim">{moment(run.created_at)}</td></tr>'
         for run in newest
     )
@@ -127,7 +127,7 @@ def _json(value: Any) -> str:
 def _take_decision(state: State, run: Run, request: Request) -> None:
     form = {name: values[0] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
     gate = find_gate(state, run, form.get("node_id", ""))
-    if gate is None or gate.step.node.id not in state.look(run).waiting:
+    if gate is None or gate.step.node.id not in state.view_of(run).waiting:
         raise Refusal(409, "This run is not waiting for that decision any more")
     approved = form.get("verdict") == "approve"
     decide(

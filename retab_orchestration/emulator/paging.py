@@ -1,4 +1,4 @@
-"""Pages of rows, and the query parameters that lists have in common."""
+"""Pages of lists, and the query parameters that lists have in common."""
 
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -30,13 +30,13 @@ def page(
     largest: int = 100,
     strict: bool = False,
 ) -> dict[str, Any]:
-    """Cut one page out of rows that are filtered and sorted already.
+    """Return one page of rows that are filtered and sorted already.
 
     Args:
         request: Its `before`, `after` and `limit` say which page.
         rows: All rows.
-        key: The id of a row, which is what cursors are.
-        write: The body of a row.
+        key: Returns the id of a row, which is its cursor.
+        write: Returns the body of a row.
         default: The limit when none is given.
         largest: The highest limit allowed.
         strict: Whether an unknown cursor is refused; otherwise it gives an empty page.
@@ -79,7 +79,7 @@ def integer(request: Request, name: str, lowest: int, highest: int | None = None
 
 
 def choice(request: Request, name: str, allowed: Collection[str]) -> str | None:
-    """Return a value of the query that has to be one of some, None when it is absent.
+    """Return a value of the query, one of those allowed, None when it is absent.
 
     Raises:
         Refusal: 422 when it is none of them.

@@ -1,4 +1,4 @@
-"""Review gates, where runs wait for a human: what is under review there, and the one decision that each takes."""
+"""Review gates, where runs wait for a human: the versions under review, and the one decision that each takes."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ class ReviewGate:
 
     @property
     def decision(self) -> Decision | None:
-        """What was decided, None as long as nothing is."""
+        """The decision, None before there is one."""
         return self.run.decisions.get(self.step.node.id)
 
     @property
@@ -53,14 +53,14 @@ class ReviewGate:
 
 
 def version_id(gate: ReviewGate, snapshot: dict[str, Any]) -> str:
-    """Return the id that a content has in a review: the same content has the same id."""
+    """Return the id of a content in a review: the same content has the same id."""
     content = f"{gate.review_id}/{json.dumps(snapshot, sort_keys=True)}"
     return "rvr_" + base64.b32encode(hashlib.sha256(content.encode()).digest()).decode()[:26]
 
 
 def gates_of(state: State, run: Run) -> list[ReviewGate]:
     """Return the gates that a run has reached."""
-    return [ReviewGate(run, step) for step in state.look(run).steps if step.node.is_gate]
+    return [ReviewGate(run, step) for step in state.view_of(run).steps if step.node.is_gate]
 
 
 def find_gate(state: State, run: Run, node_id: str) -> ReviewGate | None:
@@ -84,13 +84,13 @@ def decide(
     reason: str | None = None,
     resumes: bool = True,
 ) -> None:
-    """Record the decision at a gate; the run goes on from this moment, if it does.
+    """Record the decision at a gate, from which moment the run goes on.
 
     Args:
         state: The emulator's memory.
-        gate: Where to decide; it has to be undecided and its run waiting.
+        gate: The gate; it has to be undecided and its run waiting.
         approved: Whether the run goes on.
-        version: The version that is meant; None means the workflow's own.
+        version: The version that is decided on; None means the workflow's own.
         reason: Why, for a rejection.
         resumes: Whether the run goes on at all.
     """

@@ -1,4 +1,4 @@
-"""Human reviews on the current routes: reviews, their versions named by content, approve and reject."""
+"""Reviews on the current routes: reviews, their versions with ids by content, approve and reject."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ _HUMAN = {"kind": "human", "id": "user_emulator", "display_name": "Reviewer"}
 _MODEL = {"kind": "model", "id": "model_emulator", "display_name": "Extractor"}
 
 _ENDED = "workflow execution already completed"
-"""Why a decision that stands resumes nothing, ever."""
+"""Why a recorded decision never resumes its run."""
 
 _ASKED_FOR: dict[str, Callable[[str], bool]] = {
     "pending": lambda status: status == "pending",
@@ -31,7 +31,7 @@ _ASKED_FOR: dict[str, Callable[[str], bool]] = {
 
 
 def list_reviews(state: State, request: Request) -> Response:
-    """Answer `GET /v1/workflows/reviews`: those that are undecided, oldest first, unless asked otherwise."""
+    """Answer `GET /v1/workflows/reviews`: by default those that are undecided, oldest first."""
     wanted = _ASKED_FOR[choice(request, "decision_status", _ASKED_FOR) or "pending"]
     gates = [gate for run in list(state.runs.values()) for gate in gates_of(state, run)]
     found = [gate for gate in gates if wanted(_status(state, gate)) and _matches(gate, request)]
@@ -134,7 +134,7 @@ def _gate(state: State, review_id: str) -> ReviewGate:
 def _status(state: State, gate: ReviewGate) -> str:
     if gate.decision is not None:
         return "approved" if gate.decision.approved else "rejected"
-    return "pending" if state.look(gate.run).is_active else "cancelled"
+    return "pending" if state.view_of(gate.run).is_active else "cancelled"
 
 
 def _matches(gate: ReviewGate, request: Request) -> bool:
@@ -156,7 +156,7 @@ def _refuse_unless_open(state: State, gate: ReviewGate) -> None:
 
 
 def _acknowledge(gate: ReviewGate, version_id: str, body: dict[str, Any]) -> None:
-    """Refuse to leave newer versions behind unless the caller has named them."""
+    """Refuse a decision on an older version unless the caller has named the newer ones."""
     parents = {version.parent_id for version in gate.versions}
     newest = {version.id for version in gate.versions} - parents - {version_id}
     acknowledged = body.get("acknowledged_superseded_version_ids") or []
@@ -213,7 +213,7 @@ def _review(state: State, gate: ReviewGate) -> dict[str, Any]:
         "triggered_by": {"kind": "always"},
         "created_at": moment(gate.step.started_at),
         "decision": _decision(decision) if decision else None,
-        "cancelled_at": moment(state.look(run).completed_at) if cancelled else None,
+        "cancelled_at": moment(state.view_of(run).completed_at) if cancelled else None,
     }
 
 

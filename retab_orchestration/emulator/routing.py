@@ -1,4 +1,4 @@
-"""Which function answers a path, and how a server of one age refuses the paths of another."""
+"""Which function answers a path, and how a server refuses the paths of the other route family."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ BOTH = ("classic", "current")
 """The two route families."""
 
 _GROWN = "/v1/workflows/runs"
-"""The path that an older server knows for another method and answers with 405; the others it does not know at all."""
+"""The path that an older server has for another method and answers with 405; to the others it answers 404."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class Route:
 
     @cached_property
     def rank(self) -> list[bool]:
-        """A sort key that puts literal segments before ids."""
+        """The sort key, which puts literal segments before ids."""
         return [segment.startswith("{") for segment in self.template.split("/")]
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a method and a path turned out to be."""
+    """The route of a method and a path, if there is one."""
 
     name: str
     """`METHOD /template`, the key of the statistics."""
     route: Route | None
     ids: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
-    """The methods that the path has, when the one asked for is not among them."""
+    """The methods of the path, when the requested one is not among them."""
 
     def call(self, *args: Any) -> Response:
-        """Call the handler with some arguments and the ids of the path.
+        """Call the handler with these arguments and the ids of the path.
 
         Raises:
             Refusal: 404 for an unknown path, 405 for a method that the path does not have.
@@ -64,16 +64,17 @@ class Match:
 
 
 class Router:
-    """The routes of every age, of which one server has some."""
+    """The routes of both families, of which one server may have one."""
 
     def __init__(self, routes: Iterable[Route], api: str) -> None:
         self._routes = sorted(routes, key=lambda route: route.rank)
         self._families = set(BOTH) if api == "both" else {api}
 
     def match(self, method: str, path: str) -> Match:
-        """Find what answers a path, with or without a slash at its end.
+        """Return the route of a path, with or without a slash at its end.
 
-        The most literal template of any age decides: a path of the other age is not taken for an id of this one.
+        The most literal template of both families decides: a path of the other family is not taken for an id of this
+        one.
         """
         path = path.rstrip("/") or "/"
         template = next((route.template for route in self._routes if route.pattern.fullmatch(path)), None)

@@ -1,4 +1,4 @@
-"""The list of runs: its filters and its order, as strict as the age of the server."""
+"""The list of runs: its filters and its order, as strict as the server's routes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ Test = Callable[[Run, View], bool]
 
 
 def find_runs(state: State, request: Request) -> list[Run]:
-    """Return the runs that a list request asks for, in the order it asks for.
+    """Return the runs of a list request, filtered and in order.
 
     Raises:
         Refusal: 400 for a malformed date or sort, 422 for a value outside its enum or range.
@@ -37,7 +37,7 @@ def find_runs(state: State, request: Request) -> list[Run]:
         raise Refusal(400, f"Invalid sort_by: {sort}")
     newest_first = order(request, "desc")
     tests = [*_identity(state, request), *_status(state, request), *_durations(state, request)]
-    found = [run for run in list(state.runs.values()) if all(test(run, state.look(run)) for test in tests)]
+    found = [run for run in list(state.runs.values()) if all(test(run, state.view_of(run)) for test in tests)]
     return sorted(found, key=lambda run: run.number, reverse=newest_first)
 
 
@@ -78,7 +78,7 @@ def _status(state: State, request: Request) -> list[Test]:
     return tests
 
 
-# What the filters of a duration are called after `min_duration` and `max_duration`.
+# The endings of the names of duration filters, after `min_duration` and `max_duration`.
 _UNITS = {"classic": ("",), "current": ("_ms",), "both": ("", "_ms")}
 
 

@@ -38,7 +38,7 @@ def delete_run(state: State, _request: Request, run_id: str) -> Response:
 
 
 def cancel_run(state: State, request: Request, run_id: str) -> Response:
-    """Answer `POST /v1/workflows/runs/{run_id}/cancel`, with 200 whatever comes of it."""
+    """Answer `POST /v1/workflows/runs/{run_id}/cancel`, with 200 whether or not the run can be cancelled."""
     run = state.run(run_id)
     command = _command(request, f"cancel {run_id}")
     status = state.recall(command, run_id) or _cancel(state, run)
@@ -56,7 +56,7 @@ def restart_run(state: State, request: Request, run_id: str) -> Response:
     command = _command(request, f"restart {run_id}")
     again = state.runs.get(state.recall(command, run_id) or "")
     if again is None:
-        if state.look(run).is_active:
+        if state.view_of(run).is_active:
             raise Refusal(409, "Only a completed, failed or cancelled run can be restarted")
         inputs = (run.documents, run.json_inputs, run.text_inputs)
         again = Run("", run.workflow, "classic", 0.0, 0.0, 0, *inputs, trigger_type="restart")
@@ -67,13 +67,13 @@ def restart_run(state: State, request: Request, run_id: str) -> Response:
 
 
 def _cancel(state: State, run: Run) -> str:
-    view = state.look(run)
+    view = state.view_of(run)
     if not view.is_active:
         return "cancelled" if view.status == "cancelled" else "cancellation_failed"
     if run.cancelled_at is None:
         run.cancel_asked_at = state.clock()
         run.cancelled_at = run.cancel_asked_at + run.workflow.cancel_seconds / state.speed
-    return "cancelled" if state.look(run).status == "cancelled" else "cancellation_requested"
+    return "cancelled" if state.view_of(run).status == "cancelled" else "cancellation_requested"
 
 
 def _command(request: Request, prefix: str) -> str | None:

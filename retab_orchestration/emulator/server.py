@@ -29,26 +29,26 @@ __all__ = ["REQUEST_TIMEOUT", "Server", "address", "listen"]
 _log = logging.getLogger(__name__)
 
 _LARGE = 262_144
-"""Bytes of a body from which on a request is handled in a thread, so that other requests are not kept waiting."""
+"""Bytes of a body from which on a request is handled in a thread, so that other requests are not delayed."""
 
 REQUEST_TIMEOUT = 300.0
-"""Seconds within which a request arrives unless told otherwise: enough for the largest upload."""
+"""Seconds within which a request has to arrive by default: enough for the largest upload."""
 
 _DISCARDED = 64 * 1024 * 1024
-"""Bytes that may still come after a request was refused unread; who sends them on reads the answer only then."""
+"""Bytes that are still read after a request was refused unread: some clients read the answer only after sending."""
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server for one service, silent unless asked to be verbose.
+    """A uvicorn server for one service, silent unless it is verbose.
 
     Args:
-        service: What answers.
+        service: Answers the requests.
         on_ready: Called on the server's loop as soon as requests are answered.
         verbose: Whether requests are logged.
         request_timeout: Seconds within which a request has to arrive, from its first byte to its last.
 
     Raises:
-        ValueError: when the time is none.
+        ValueError: when the time is not valid.
     """
 
     def __init__(
@@ -73,18 +73,18 @@ class Server(uvicorn.Server):
             access_log=verbose,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=600,  # a pooled connection must not go stale between two slow polls
+            timeout_keep_alive=600,  # a pooled connection must stay open between two slow polls
             timeout_graceful_shutdown=2,
         )
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
+        """Start, then call `on_ready`."""
         await super().startup(sockets)
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let go of every held request, then stop."""
+        """Release every held request, then stop."""
         self._app.close()
         await super().shutdown(sockets)
 
@@ -93,10 +93,10 @@ def listen(host: str, port: int) -> socket.socket:
     """Open the listening socket; port 0 takes any free one.
 
     Raises:
-        OSError: when the address cannot be had; the message says what to do.
+        OSError: when it cannot listen on the address; the message says what to do.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends without delay only on sockets that say they are TCP, which socket.create_server's do not
+    # asyncio sends without delay only on sockets whose protocol is TCP, which socket.create_server does not set
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -118,7 +118,7 @@ def address(host: str, listener: socket.socket) -> str:
 
 
 class _Protocol(H11Protocol):
-    """Gives every request its transport, so that a fault can reset the connection underneath it, and limited time."""
+    """Gives every request its transport, so that a fault can reset the connection, and a time limit."""
 
     def __init__(self, request_timeout: float, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -141,7 +141,7 @@ class _Protocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._keep_time()  # of a request that began behind this one
+        self._keep_time()  # for a request that began after this one
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_awaiting()
@@ -170,14 +170,14 @@ class _Protocol(H11Protocol):
 
 
 class _App:
-    """The ASGI application: reads a request, meets its fault, sends its answer."""
+    """The ASGI application: reads a request, acts on its fault, sends its answer."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """Wake everything that waits."""
+        """Wake all waiting requests."""
         self._closing.set()
         self._service.faults.release()
 
@@ -265,7 +265,7 @@ def _head(http: HttpRequest) -> Request:
 
 
 async def _read(http: HttpRequest, request: Request, service: Service) -> bool:
-    """Read the body to its end; False as soon as it is larger than the limit."""
+    """Read the body to its end; return False as soon as it is larger than the limit."""
     limit, size = service.body_limit(request), 0
     chunks: list[bytes] = []
     request.blob = blob = Blob() if service.takes_blob(request) else None
@@ -285,7 +285,7 @@ async def _read(http: HttpRequest, request: Request, service: Service) -> bool:
 async def _reset(http: HttpRequest) -> None:
     """Close the connection with a reset instead of an answer."""
     transport: asyncio.Transport = http.state.transport
-    with suppress(OSError):  # whoever asked may be gone
+    with suppress(OSError):  # the client may be gone
         transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
         )

@@ -1,4 +1,4 @@
-"""The pure core: a request in, a response out; no socket, no file, no sleeping, no clock of its own."""
+"""The pure core: a request in, a response out; no socket, no sleeping, no clock of its own."""
 
 import math
 import time
@@ -32,13 +32,13 @@ BODY_LIMIT = 32 * 1024 * 1024
 """Bytes that a request body may have; the gateway of the real API refuses more."""
 
 _STORAGE_LIMIT = 64 * BODY_LIMIT
-"""The same for signed uploads, which do not pass that gateway and are not held in memory."""
+"""The same for signed uploads, which do not pass that gateway and are not kept in memory."""
 
 _MODULES = (classic, current, runs, steps, decisions, reviews, test_runs, files, graph)
 
 
 OnUpload = Callable[[str, int, int], None]
-"""Takes a file's name, its bytes so far, and all that it has."""
+"""Takes a file's name, its bytes so far, and its bytes in all."""
 
 
 class Service:
@@ -46,21 +46,22 @@ class Service:
 
     Args:
         api: The routes to serve: `both`, `classic` or `current`.
-        api_key: The one key that is right; None accepts any that is not empty.
-        workflows: Workflows besides the built-in ones; one with a built-in's id takes its place.
-        speed: How many times faster than usual runs go.
+        api_key: The one valid key; None accepts any that is not empty.
+        workflows: Workflows besides the built-in ones; one with a built-in's id replaces it.
+        speed: How many times faster than in real time runs go.
         auth: The header that may carry the key: `both`, `api-key` or `bearer`.
-        idempotency: What an `Idempotency-Key` that came before means: `compared`, `honoured` or `ignored`; the real
+        idempotency: What a repeated `Idempotency-Key` means: `compared`, `honoured` or `ignored`; the real
             API promises nothing.
-        metadata: What becomes of a run's metadata: `kept`, `unfiltered` (kept, and no filter of the list) or `dropped`.
+        metadata: What the server does with a run's metadata: `kept`, `unfiltered` (kept, but no filter of the list) or
+            `dropped`.
         list_lag: Seconds for which a new run is in no list.
         clock: Returns seconds since 1970.
-        allow_hosts: Names besides those of loopback by which `turn_away` lets it be called.
-        on_upload: Called with a file's name, its bytes that have arrived and all that were announced, while an upload
-            arrives; by whoever carries the requests.
+        allow_hosts: Names besides those of loopback that `turn_away` allows.
+        on_upload: Called by the server with a file's name, its bytes so far and its bytes in all, while an upload
+            arrives.
 
     Raises:
-        ValueError: when an argument is none of what is allowed.
+        ValueError: when an argument has none of its allowed values.
     """
 
     def __init__(
@@ -93,13 +94,13 @@ class Service:
         self._requests: Counter[str] = Counter()
 
     def count(self, request: Request) -> None:
-        """Count a request as arrived, once; whoever carries requests may do so before they are acted on."""
+        """Count a request as arrived, once; a server may do so before the request is acted on."""
         if not request.counted and request.path.startswith("/v1/"):
             request.counted = True
             self._requests[self._router.match(request.method, request.path).name] += 1
 
     def handle(self, request: Request) -> Response:
-        """Answer a request; faults are not met here but by who carries the answer, see `faults.take`."""
+        """Answer a request; the server acts on faults, see `faults.take`."""
         try:
             response = self._respond(request)
         except Refusal as refusal:
@@ -107,11 +108,11 @@ class Service:
         return _identified(response)
 
     def turn_away(self, request: Request) -> Response | None:
-        """Answer a request that is none of a client's, None for the others; no fault meets it, nothing counts it."""
+        """Answer a request that no client sends, None for the others; it meets no fault and is not counted."""
         return _refused(lambda: self._allowed_hosts.check(request))
 
     def refuse_unread(self, request: Request) -> Response | None:
-        """Answer a request whose head says that its body is not wanted, None for the others."""
+        """Answer a request that is refused from its head, None for the others."""
         if request.path.startswith(files.STORAGE):
             refusal = _refused(lambda: files.refuse_storage(self.state, request))
             if refusal is not None:
@@ -122,20 +123,20 @@ class Service:
 
     @staticmethod
     def takes_blob(request: Request) -> bool:
-        """Tell whether the body of a request is an upload, to be handed over as a `Blob`."""
+        """Return whether the body of a request is an upload, to be passed as a `Blob`."""
         return request.method == "PUT" and request.path.startswith(files.STORAGE)
 
     def arriving(self, request: Request, size: int) -> None:
-        """Take note of how many bytes of an upload there are by now."""
+        """Report how many bytes of an upload have arrived."""
         if self._on_upload is not None and (upload := files.find_upload(self.state, request)) is not None:
             self._on_upload(upload.filename, size, upload.size)
 
     def body_limit(self, request: Request) -> int:
-        """Return how many bytes the body of a request may have."""
+        """Return the most bytes of a request's body."""
         return _STORAGE_LIMIT if self.takes_blob(request) else BODY_LIMIT
 
     def refuse_size(self, request: Request) -> Response:
-        """Answer a request whose body is larger than allowed, and was not read for that reason."""
+        """Answer a request whose body is larger than allowed, and was not read."""
         self.count(request)
         return Response(
             413, b"Request Entity Too Large", {"content-type": "text/plain", "x-request-id": new_id("req")}
@@ -147,7 +148,7 @@ class Service:
         return {"requests": dict(self._requests), "runs_created": created, "held": self.faults.held}
 
     def set_key(self, body: Any) -> None:
-        """Make another key the one right key: from now on every other is answered with 401.
+        """Set the one valid key: requests with any other key are answered with 401 from now on.
 
         Args:
             body: `{"api_key": "..."}`.
@@ -161,7 +162,7 @@ class Service:
         self._api_key = key
 
     def reset(self) -> None:
-        """Forget everything but the key: runs, files, faults and statistics; held requests go on."""
+        """Delete everything but the key: runs, files, faults and statistics; held requests go on."""
         self.faults.post([])
         self.faults.release()
         self._requests.clear()

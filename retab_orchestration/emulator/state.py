@@ -1,10 +1,10 @@
-"""What an emulator remembers between requests, and the settings it was started with."""
+"""The state of an emulator between requests, and its settings."""
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from retab_orchestration.emulator.engine import Run, View, look, review_id
+from retab_orchestration.emulator.engine import Run, View, review_id, view_of
 from retab_orchestration.emulator.file_store import FileStore
 from retab_orchestration.emulator.node_tests import TestRun
 from retab_orchestration.emulator.wire import Refusal
@@ -18,14 +18,14 @@ ORGANIZATION_ID = "org_emulator"
 
 @dataclass(frozen=True)
 class Traits:
-    """In what servers of one age differ from each other."""
+    """How servers with the same routes differ from each other."""
 
     idempotency: str = "compared"
-    """What an `Idempotency-Key` that came before means: `compared` answers with the run that it made, and 409 if the
-    request is another one; `honoured` answers with that run whatever the request; `ignored` makes another run."""
+    """What a repeated `Idempotency-Key` means: `compared` answers with the run of the first create, or 409 if the
+    requests differ; `honoured` answers with that run whatever the request; `ignored` starts another run."""
     metadata: str = "kept"
-    """What becomes of a run's metadata: `kept`, and a filter of the list; `unfiltered`, kept while the list does not
-    filter by it; `dropped`, not even a key of the run."""
+    """What the server does with a run's metadata: `kept`, and a filter of the list; `unfiltered`, kept, but no filter
+    of the list; `dropped`, not even a key of the run."""
     list_lag: float = 0.0
     """Seconds for which a new run is in no list; it can be read by its id at once."""
 
@@ -45,7 +45,7 @@ _TRAITS = {
 
 @dataclass
 class State:
-    """The settings and the memory of one emulator."""
+    """The settings and the state of one emulator."""
 
     api: str
     clock: Callable[[], float]
@@ -53,10 +53,10 @@ class State:
     workflows: dict[str, Workflow]
     traits: Traits = field(default_factory=Traits)
     lock: threading.RLock = field(default_factory=threading.RLock)
-    """Held while something is created, since large bodies are read in threads."""
+    """Held during creates, because large bodies are read in threads."""
     runs: dict[str, Run] = field(default_factory=dict)
     commands: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Idempotency key or command id -> (fingerprint of what it came with, id of what it made)."""
+    """Idempotency key or command id -> (fingerprint of its request, id of what was created)."""
     gates: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Review id -> (run id, node id), for every gate of every run, whether reached or not."""
     test_runs: dict[str, TestRun] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class State:
 
     @property
     def is_strict(self) -> bool:
-        """Whether only the current routes are served, with today's strictness."""
+        """Whether only the current routes are served, which are strict."""
         return self.api == "current"
 
     def workflow(self, workflow_id: str) -> Workflow:
@@ -88,12 +88,12 @@ class State:
             raise Refusal(404, "Workflow run not found")
         return self.runs[run_id]
 
-    def look(self, run: Run) -> View:
-        """Tell where a run stands now."""
-        return look(run, self.clock())
+    def view_of(self, run: Run) -> View:
+        """Return the present state of a run."""
+        return view_of(run, self.clock())
 
     def add_run(self, run: Run) -> Run:
-        """Remember a new run."""
+        """Add a new run."""
         with self.lock:
             self.runs_created += 1
             run.number = self.runs_created
@@ -103,7 +103,7 @@ class State:
             return run
 
     def recall(self, key: str | None, fingerprint: str) -> str | None:
-        """Return the id that an earlier request with this key made, None when there was none.
+        """Return the id of what an earlier request with this key has created, None when there was none.
 
         Raises:
             Refusal: 409 when that request was another one.
@@ -117,7 +117,7 @@ class State:
         return made
 
     def reset(self) -> None:
-        """Forget every run, test run, file and command."""
+        """Delete every run, test run, file and command."""
         for memory in (self.runs, self.gates, self.test_runs, self.commands):
             memory.clear()
         self.file_store = FileStore()

@@ -21,13 +21,13 @@ _STATUSES = {"awaiting_review": "waiting_for_human"}
 def list_run_steps(state: State, _request: Request, run_id: str) -> Response:
     """Answer `GET /v1/workflows/runs/{run_id}/steps`: a bare array."""
     run = state.run(run_id)
-    return answer([step_body(run, step) for step in state.look(run).steps])
+    return answer([step_body(run, step) for step in state.view_of(run).steps])
 
 
 def get_run_step(state: State, _request: Request, run_id: str, node_id: str) -> Response:
     """Answer `GET /v1/workflows/runs/{run_id}/steps/{node_id}`."""
     run = state.run(run_id)
-    for step in state.look(run).steps:
+    for step in state.view_of(run).steps:
         if node_id in {step.node.id, step_id(run, step.node.id)}:
             return answer(step_body(run, step))
     raise Refusal(404, "Step not found")
@@ -40,7 +40,9 @@ def get_step_outputs(state: State, request: Request, run_id: str) -> Response:
     wanted = body.get("node_ids", body.get("block_ids"))
     if not isinstance(wanted, list):
         raise Refusal.invalid(["body", "node_ids"], "Input should be a valid list", "list_type")
-    found = {step.node.id: step_body(run, step) for step in state.look(run).steps if step.node.id in wanted}
+    found = {
+        step.node.id: step_body(run, step) for step in state.view_of(run).steps if step.node.id in wanted
+    }
     return answer({"outputs": found})
 
 
@@ -62,7 +64,7 @@ def get_step(state: State, request: Request, wanted: str) -> Response:
 def _rows(state: State, request: Request) -> list[Row]:
     run_id = request.param("run_id")
     runs = [state.run(run_id)] if run_id else list(state.runs.values())
-    return [(run, step) for run in runs for step in state.look(run).steps]
+    return [(run, step) for run in runs for step in state.view_of(run).steps]
 
 
 def _wanted(row: Row, request: Request) -> bool:

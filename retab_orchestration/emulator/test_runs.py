@@ -1,4 +1,4 @@
-"""Runs of saved tests, on the routes of all three ages: the classic `tests`, the current `tests`, and `evals`."""
+"""Test runs, on three kinds of routes: the classic `tests`, the current `tests`, and `evals`."""
 
 from collections import Counter
 from collections.abc import Callable

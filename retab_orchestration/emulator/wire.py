@@ -1,4 +1,4 @@
-"""What goes in and out of the emulator's core: a request, a response, and a refusal; never a socket."""
+"""Request, Response and Refusal of the emulator's core; never a socket."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from retab_orchestration.emulator.blobs import Blob
 __all__ = ["Refusal", "Request", "Response", "answer", "moment", "new_id", "read_json"]
 
 _DEPTH = 100
-"""How deep JSON may be nested; what was taken is written again, inside of more."""
+"""How deep JSON may be nested: what is accepted is written again, nested in more."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -31,9 +31,9 @@ class Request:
     """Names in lower case; not in repr, for they carry the key."""
     body: bytes = field(default=b"", repr=False)
     blob: Blob | None = None
-    """The body of an upload, which is too large for `body`; None where the body is there."""
+    """The body of an upload, which is too large for `body`; None for other requests."""
     counted: bool = False
-    """Whether the statistics have seen this request already."""
+    """Whether the statistics have counted this request."""
     resumes: bool = True
     """Whether the run goes on when this request decides a review."""
 
@@ -83,7 +83,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the API, not
 
     @classmethod
     def structured(cls, status: int, error: Any) -> "Refusal":
-        """Build the form that wraps its text, or its `{code, message}`, in `details.error`."""
+        """Build a refusal that has its text, or its `{code, message}`, in `details.error`."""
         wrapped = {
             "code": "HTTP_EXCEPTION",
             "message": "An HTTP exception occurred.",
@@ -93,7 +93,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer of the API, not
 
     @classmethod
     def invalid(cls, loc: Sequence[str], message: str, kind: str = "value_error") -> "Refusal":
-        """Build a 422 with the one field it is about, `loc` being the way to it."""
+        """Build a 422 about one field, `loc` being its path."""
         return cls(422, [{"loc": list(loc), "msg": message, "type": kind}])
 
     def response(self) -> Response:
@@ -108,10 +108,10 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 
 def read_json(text: str | bytes, loc: Sequence[str]) -> Any:
-    """Read JSON that can be written again, `loc` being where it stands.
+    """Read JSON that can be written again, `loc` being its path.
 
     Raises:
-        Refusal: 422 for what is no JSON, is nested too deep, or holds a number that no double can hold or half of a
+        Refusal: 422 for what is not JSON, is nested too deep, or has a number that is not a double, or half of a
             surrogate pair.
     """
     try:
@@ -153,12 +153,12 @@ def _check(value: Any) -> None:
 
 
 def moment(seconds: float | None) -> str | None:
-    """Write a time, in seconds since 1970, as the API does: ISO 8601 in UTC with a Z, None staying None."""
+    """Return a time, in seconds since 1970, as the API writes it: ISO 8601 in UTC with a Z; None stays None."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_id(prefix: str) -> str:
-    """Make an opaque id such as `run_8c1f…`."""
+    """Return a new opaque id such as `run_8c1f…`."""
     return f"{prefix}_{uuid.uuid4().hex[:24]}"

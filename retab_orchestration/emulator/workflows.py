@@ -1,4 +1,4 @@
-"""What a workflow is to the emulator, and the four that it always knows; values only, no time and no runs."""
+"""Workflows of the emulator, and the four built-in ones; values only, no time and no runs."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from typing import Any
 __all__ = ["BUILT_IN", "CURRENT_TYPES", "NODE_TYPES", "Field", "Node", "NodeTest", "Workflow"]
 
 _WEIGHTS = {"start": 1, "start_json": 1, "start_text": 1, "end": 1, "hil": 0}
-"""How the time of a run is shared among its nodes; a node that works counts 8, so the start and the end are short."""
+"""The shares of a run's time by type of node; a working node counts 8, so starts and ends are short."""
 
 NODE_TYPES = frozenset({"start", "start_json", "start_text", "extract", "hil", "functions", "end"})
-"""The types a node may have, in the words of the classic routes."""
+"""The types of nodes, by their classic names."""
 
 CURRENT_TYPES = {
     "start": "start_document",
@@ -23,12 +23,12 @@ CURRENT_TYPES = {
     "functions": "function",
     "end": "function",
 }
-"""The same in the words of the current routes, which have no end, no text input, and put reviews on extract blocks."""
+"""Their current names; current routes have no end and no text input, and reviews on extract blocks."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One value that an extract node takes from a line `Label: value` of its document."""
+    """One value that an extract node reads from a line `Label: value` of its document."""
 
     label: str
     is_number: bool = False
@@ -42,15 +42,15 @@ class Node:
     type: str
     label: str
     after: tuple[str, ...] = ()
-    """Ids of the nodes whose outputs it takes."""
+    """Ids of the nodes whose outputs are its inputs."""
     fields: Mapping[str, Field] = field(default_factory=dict)
     """What an extract node reads: output key -> field."""
     error: Mapping[str, Any] | None = None
-    """For a node that always fails: `message`, `stage`, `category`; a JSON input may replace each."""
+    """For a node that always fails: `message`, `stage`, `category`; a JSON input may override each."""
 
     @property
     def is_start(self) -> bool:
-        """Whether a caller gives this node its value."""
+        """Whether the caller gives the value of this node."""
         return self.type.startswith("start")
 
     @property
@@ -61,7 +61,7 @@ class Node:
 
 @dataclass(frozen=True)
 class NodeTest:
-    """A saved test of one node and the verdict it always gives."""
+    """A saved test of one node, and its verdict, which is always the same."""
 
     id: str
     node_id: str
@@ -86,7 +86,7 @@ class Workflow:
 
     @cached_property
     def version_id(self) -> str:
-        """The id of its one published version, made from its content."""
+        """The id of its one published version, a hash of its content."""
         return "ver_" + hashlib.sha256(repr((self.id, self.nodes)).encode()).hexdigest()[:32]
 
     @cached_property
@@ -102,7 +102,7 @@ class Workflow:
 
     @cached_property
     def shares(self) -> dict[str, float]:
-        """The part of a run's seconds that each node takes; the longest path adds up to 1."""
+        """The share of a run's seconds that each node takes; the longest path adds up to 1."""
         reach: dict[str, int] = {}
         for node in self.nodes:
             before = max((reach[source] for source in node.after), default=0)
