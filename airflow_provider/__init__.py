@@ -1,4 +1,4 @@
-"""Airflow's words for Retab: a hook, an operator, a sensor, a trigger and a link."""
+"""Retab for Airflow: a hook, operators, a sensor, a trigger and a link."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ __all__ = ["get_provider_info"]
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return what Airflow wants to know of a provider; it never imports Airflow.
+    """Return Airflow's description of the provider, without importing Airflow.
 
     Returns:
         The keys of Airflow's `provider_info.schema.json`. `connection-types[0]` describes the connection form, for

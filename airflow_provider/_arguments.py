@@ -1,4 +1,4 @@
-"""What a DAG author may write: refused while the DAG file is parsed, wherever it is known by then."""
+"""Checks of the arguments of a DAG's author, made while the DAG file is parsed where the values are known by then."""
 
 import json
 import re
@@ -8,18 +8,18 @@ from typing import Any, Literal, get_args
 from airflow_provider._core import core
 
 OnReview = Literal["return", "wait", "fail", "skip"]
-"""When the run waits for a human: end with the outputs so far, wait for the decision too, fail, or skip the task."""
+"""What a run that waits for a human means: return the outputs so far, wait for the decision, fail, or skip the task."""
 
 
-# What an id of Retab is, as the core knows it, which a DAG file does not import while it is parsed.
+# The core's check of an id, repeated here because a DAG file does not import the core while it is parsed.
 _ID = re.compile(r"(?!\.+$)[!-\"$-.0->@-\[\]-~]{1,256}")
 
 SHORTEST, LONGEST = 1e-6, 1e9
-"""Seconds: what is less is none to a clock, what is more, some 31 years, is past every date that Airflow can store."""
+"""Seconds: a shorter time is 0 to a clock, a longer one, some 31 years, is past the dates that Airflow can store."""
 
 
 def given(value: Any) -> str:
-    """Say what was given without repeating it, for it may be a document, a key, or very long."""
+    """Name the kind of a value without repeating it, because it may be a document, a key, or very long."""
     if isinstance(value, str):
         return f"a string of {len(value)} characters"
     return (
@@ -28,14 +28,14 @@ def given(value: Any) -> str:
 
 
 def is_rendered_later(value: Any) -> bool:
-    """Whether a value is known at run time only: an XCom of another task, or text with a template in it."""
+    """Return whether a value is known at run time only: an XCom of another task, or text with a template in it."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value
     return hasattr(value, "iter_references")
 
 
 def check_choice(name: str, value: Any, allowed: Any) -> Any:
-    """Return a value that is one of a `Literal`'s, as it is.
+    """Return a value as it is if it is one of a `Literal`'s.
 
     Raises:
         InvalidInputError: It is not; the message lists them.
@@ -57,14 +57,14 @@ def check_on_review(value: Any) -> OnReview:
 
 
 def check_seconds(*, zero: Collection[str] = (), **settings: float | None) -> None:
-    """Refuse times that are no times; None is for no limit.
+    """Refuse invalid times; None is for no limit.
 
     Args:
-        zero: Which of the settings may be 0.
+        zero: The settings that may be 0.
         settings: Seconds, by the name of the setting.
 
     Raises:
-        InvalidInputError: One is no number, not above 0, or more than a date can be told by; the message names it.
+        InvalidInputError: One is not a number, not above 0, or past every date; the message names it.
     """
     for name, seconds in settings.items():
         if seconds is None:
@@ -78,10 +78,10 @@ def check_seconds(*, zero: Collection[str] = (), **settings: float | None) -> No
 
 
 def check_text(**settings: Any) -> None:
-    """Refuse ids that are no text.
+    """Refuse ids that are not text.
 
     Raises:
-        InvalidInputError: One is empty, or no string; the message names it.
+        InvalidInputError: One is empty, or not a string; the message names it.
     """
     for name, value in settings.items():
         if not is_rendered_later(value) and not (isinstance(value, str) and value.strip()):
@@ -89,10 +89,10 @@ def check_text(**settings: Any) -> None:
 
 
 def check_maps(**inputs: Any) -> None:
-    """Refuse inputs that are no maps of JSON values.
+    """Refuse inputs that are not maps of JSON values.
 
     Args:
-        inputs: Maps, or what becomes one at run time, or None; by the name of the input.
+        inputs: Maps, or values that are rendered to one at run time, or None; by the name of the input.
 
     Raises:
         InvalidInputError: One is something else; the message names it.
@@ -111,10 +111,10 @@ def check_maps(**inputs: Any) -> None:
 
 
 def as_json(value: Any) -> Any:
-    """Return a value as JSON has it: as a list what Airflow reads when it is needed, the XComs of a mapped task."""
+    """Return a value as JSON: the XComs of a mapped task, which Airflow reads lazily, as a list."""
     try:
         return _as_json(value)
-    except RecursionError:  # which the core refuses, and says so
+    except RecursionError:  # which the core refuses
         return value
 
 
@@ -127,7 +127,7 @@ def _as_json(value: Any) -> Any:
 
 
 def check_flags(**settings: Any) -> None:
-    """Refuse what is neither True nor False: a word would be taken for True, "False" as well.
+    """Refuse what is neither True nor False: a string would be taken for True, even "False".
 
     Raises:
         InvalidInputError: One is something else; the message names it.
@@ -141,11 +141,11 @@ def check_nodes(nodes: Any, *, is_rendered: bool = True) -> list[str] | None:
     """Return `output_nodes` as a list, None for the workflow's ends.
 
     Args:
-        nodes: What the author gave, or what it was rendered to.
+        nodes: The argument, or what it was rendered to.
         is_rendered: Whether templates in it have been rendered.
 
     Raises:
-        InvalidInputError: They are not node ids, or there are none.
+        InvalidInputError: They are not node ids, or the list is empty.
     """
     if nodes is None or (not is_rendered and is_rendered_later(nodes)):
         return None
@@ -168,16 +168,16 @@ def _listed(nodes: Any) -> str:
 
 
 def templated(**inputs: Any) -> frozenset[str]:
-    """Return the names of those that are known at run time only."""
+    """Return the names of the arguments that are known at run time only."""
     return frozenset(name for name, value in inputs.items() if is_rendered_later(value))
 
 
 def check_rendered(later: Collection[str], **inputs: Any) -> None:
-    """Refuse what came out as None at run time where something was to come: nothing is left out silently.
+    """Refuse arguments that were rendered to None, so that no input is left out silently.
 
     Args:
-        later: Which of the inputs were known at run time only.
-        inputs: What they are by now.
+        later: The names of the inputs that were known at run time only.
+        inputs: The rendered inputs.
 
     Raises:
         InvalidInputError: One is None; the message names it.

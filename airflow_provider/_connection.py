@@ -1,4 +1,4 @@
-"""What an Airflow connection says of a Retab account, and what tells this Airflow from others where it does not."""
+"""The settings of an Airflow connection, and the namespace of this Airflow where the connection has none."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Profile:
-    """What a connection says, checked."""
+    """The checked settings of a connection."""
 
     client: dict[str, Any] = field(repr=False)
     """The settings of a client, by the names of its parameters."""
@@ -43,7 +43,7 @@ def read_profile(connection: Connection) -> Profile:
     Raises:
         ConfigurationError: The message says which field is wrong, and what to set.
     """
-    # `extra_dejson` would mask secrets with a blocking call, which an event loop does not survive before Airflow 3.3.2.
+    # `extra_dejson` masks secrets with a blocking call, which fails on an event loop before Airflow 3.3.2.
     extra = _extra(connection.extra)
     if not connection.password:
         raise core.ConfigurationError("its password is empty; put the Retab API key there")
@@ -65,7 +65,7 @@ def read_profile(connection: Connection) -> Profile:
 
 
 def _given(extra: dict[str, Any], name: str, usual: Any) -> Any:
-    # A form that is left empty gives an empty text.
+    # An empty field of the form is an empty text.
     value = extra.get(name)
     return usual if value is None or value == "" else value
 
@@ -114,7 +114,7 @@ def _number(name: str, unit: str, value: Any) -> float:
 
 
 def _verify(value: Any) -> bool | str:
-    # A form field gives text, a JSON extra gives a boolean.
+    # A form field is text, a JSON extra is a boolean.
     words: dict[Any, bool] = {"": True, "true": True, "false": False}
     if value is None or isinstance(value, bool):
         return value is not False
@@ -126,7 +126,7 @@ def _verify(value: Any) -> bool | str:
 
 
 def _hosts(value: Any) -> Any:
-    # A form field gives text, a JSON extra may give a list.
+    # A form field is text, a JSON extra may be a list.
     return [host for host in re.split(r"[,\s]+", value) if host] or None if isinstance(value, str) else value
 
 
@@ -152,7 +152,7 @@ def _namespace(name: Any) -> str | None:
 
 
 def own_address() -> str | None:
-    """Return the address that this Airflow was given, None for one that every machine has."""
+    """Return the configured address of this Airflow, None for one that every machine has."""
     from airflow.configuration import conf
 
     address = _base_url_of(conf)
@@ -162,14 +162,14 @@ def own_address() -> str | None:
 
 
 def own_machine() -> str:
-    """Return what tells this machine's Airflow from others; every worker with a host name of its own has another."""
+    """Return the namespace by this machine's name, which differs on every worker with a host name of its own."""
     from airflow.configuration import AIRFLOW_HOME, conf
 
     return f"{socket.gethostname()} {AIRFLOW_HOME} {_base_url_of(conf)}"
 
 
 def warn_of_names(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") -> None:
-    """Say that another worker would not find this run, unless there are no tags by which anybody could."""
+    """Warn that a worker with another host name would not find this run, if the server keeps tags at all."""
     try:
         is_found = identity.tags.items() <= run.metadata.items() or client.can_find_runs()
     except core.RetabError:

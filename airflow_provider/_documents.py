@@ -1,6 +1,6 @@
-"""What a DAG may name as a document: an absolute path, a URI, or a file that Retab has; never its bytes.
+"""Documents of a DAG: absolute paths, URIs, or files that Retab has; never bytes.
 
-Airflow keeps rendered inputs in its database, so bytes are refused where they are written down, in the DAG file.
+Airflow stores rendered inputs in its database, so bytes are refused in the DAG file.
 """
 
 import logging
@@ -23,7 +23,7 @@ _ACCEPTED = (
     '{"id": ..., "filename": ..., "mime_type": ...}'
 )
 
-# The packages that bring Airflow a filesystem for a scheme: the "Object Storage" page of its documentation.
+# The packages with Airflow's filesystem for a scheme: the "Object Storage" page of its documentation.
 _PACKAGES = {
     "s3": "apache-airflow-providers-amazon[s3fs]",
     "s3a": "apache-airflow-providers-amazon[s3fs]",
@@ -36,13 +36,13 @@ _PACKAGES = {
 
 
 def check_documents(documents: Any) -> None:
-    """Refuse what can be refused while the DAG file is parsed.
+    """Refuse invalid documents while the DAG file is parsed.
 
     Args:
-        documents: `start node id -> document`, or what becomes that at run time.
+        documents: `start node id -> document`, or a value that is rendered to that.
 
     Raises:
-        InvalidInputError: Bytes, an open file, a relative path, anything else that is no document.
+        InvalidInputError: Bytes, an open file, a relative path, or anything else that is not a document.
     """
     if documents is not None and not is_rendered_later(documents):
         for node, document in _checked_map(documents).items():
@@ -51,7 +51,7 @@ def check_documents(documents: Any) -> None:
 
 
 def find_documents(documents: Any) -> dict[str, Any] | None:
-    """Turn rendered documents into what `create_run` takes; nothing is read yet.
+    """Return rendered documents as `create_run` takes them; nothing is read yet.
 
     Args:
         documents: `start node id -> absolute path | URI | file reference`.
@@ -67,13 +67,13 @@ def find_documents(documents: Any) -> dict[str, Any] | None:
 
 
 class ProgressLog:
-    """Logs how far large documents have been sent, a line for each tenth of one."""
+    """Logs the progress of large documents, one line for each tenth."""
 
     def __init__(self) -> None:
         self._tenths: dict[str, int] = {}
 
     def __call__(self, progress: "DocumentProgress") -> None:
-        """Take note of how far a document is."""
+        """Log the progress of a document."""
         tenths = 10 * progress.sent // progress.size
         known, self._tenths[progress.node] = self._tenths.get(progress.node, 0), tenths
         if tenths < known:
@@ -84,14 +84,14 @@ class ProgressLog:
 
 
 class _Stored:
-    """A file behind a URI, as far as a document needs it: a name, and to be opened."""
+    """A file at a URI, with the name and `open` of an `OpenableFile`."""
 
     def __init__(self, path: Any) -> None:
         self.name: str = path.name
         self._path = path
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        """Open the file as often as it is sent."""
+        """Open the file, which is done for each sending."""
         stream: BinaryIO = self._path.open(mode)
         return stream
 
@@ -117,7 +117,7 @@ def _place(node: Any) -> str:
 
 
 def _is_content(document: Any) -> bool:
-    """Whether it is the document itself, as a data: URI, or as something else than a reference to one."""
+    """Return whether it is the content of a document, as a data: URI or any other value, and not a reference to one."""
     if isinstance(document, Mapping):
         return str(document.get("url") or "").startswith("data:") or not set(document) <= _REFERENCE
     return isinstance(document, str | PurePath) and str(document).lstrip().lower().startswith("data:")
@@ -152,7 +152,7 @@ def _found(node: str, document: Any) -> Any:
         raise core.InvalidInputError(
             f"{_place(node)}: no filesystem for {scheme}://; install {package}, and see that its connection exists"
         ) from None
-    # A filesystem would open a pipe as well, and wait for somebody to write to it.
+    # A filesystem would open a pipe as well, which blocks until there is a writer.
     if fault := _fault(Path(path.path)):
         raise core.InvalidInputError(f"{_place(node)} {fault}")
     return Path(path.path)

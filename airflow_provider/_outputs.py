@@ -1,4 +1,4 @@
-"""Outputs that are too large for Airflow's database: a JSON file, and a manifest that says where and what it is."""
+"""Writing outputs that are too large for Airflow's database: a JSON file, and a manifest."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def check_output_path(path: Any) -> None:
-    """Refuse what is no place for outputs, while the DAG file is parsed.
+    """Refuse an invalid `output_path` while the DAG file is parsed.
 
     Args:
-        path: An absolute path, a URI, an object that is a path, or what becomes one at run time; None for nowhere.
+        path: An absolute path, a URI, an object that is a path, or a value that is rendered to one; None for none.
 
     Raises:
         InvalidInputError: It is something else; the message says what to give.
@@ -43,14 +43,14 @@ def check_output_path(path: Any) -> None:
 
 
 def find_place(path: Any, run_id: str = "run") -> Any:
-    """Return what to write to; nothing is written yet.
+    """Return the path to write to; nothing is written yet.
 
     Args:
-        path: What `check_output_path` takes. Where it ends with a slash, it is a folder for a file of the run's name.
+        path: A rendered `output_path`. If it ends with a slash, it is a folder for a file with the run's name.
         run_id: The run.
 
     Raises:
-        InvalidInputError: There is no filesystem for the URI, or the path makes no sense, or is a folder's or a pipe's.
+        InvalidInputError: There is no filesystem for the URI, or the path is invalid, or that of a folder or a pipe.
     """
     check_output_path(path)
     is_folder = isinstance(path, str) and path.endswith("/")
@@ -67,7 +67,7 @@ def find_place(path: Any, run_id: str = "run") -> Any:
 
 
 def write_outputs(path: Any, outputs: dict[str, Any], run: "WorkflowRun") -> dict[str, Any]:
-    """Write the outputs as JSON, whole or not at all where the filesystem can.
+    """Write the outputs as JSON, atomically where the filesystem can, and return the manifest.
 
     Returns:
         `{"uri", "size", "sha256", "run_id", "status"}`.
@@ -93,12 +93,12 @@ def write_outputs(path: Any, outputs: dict[str, Any], run: "WorkflowRun") -> dic
 def _encoded(outputs: dict[str, Any]) -> bytes:
     try:
         return json.dumps(outputs, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+    except UnicodeEncodeError:  # half of a surrogate pair, which can only be written as an escape
         return json.dumps(outputs, separators=(",", ":")).encode()
 
 
 def _check_file(place: Path) -> None:
-    """Refuse a local path that is none, or where something else than a file is; what else is wrong, writing tells."""
+    """Refuse an invalid local path, or one of something that is not a file; writing raises other errors."""
     try:
         mode = place.stat().st_mode
     except OSError:

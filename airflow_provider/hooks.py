@@ -1,6 +1,6 @@
 """RetabHook: an Airflow connection becomes a client of Retab; never an endpoint path.
 
-The core is imported when a client is made and not before, so that DAG files which name our operators parse fast.
+The core is imported when a client is created and not before, so that DAG files with our operators parse fast.
 """
 
 import logging
@@ -45,11 +45,11 @@ class RetabHook(BaseHook):
 
         Args:
             timeout: Seconds that one request may take, instead of the connection's.
-            retry: How often to try again, instead of the client's default.
+            retry: The retries of a request, instead of the client's default.
 
         Raises:
             AirflowNotFoundException: There is no such connection.
-            ConfigurationError: The connection lacks something or has something wrong; the message says what.
+            ConfigurationError: A field of the connection is missing or wrong; the message says which.
         """
         if self._known is None:
             self._known = _read(self.retab_conn_id, self.get_connection(self.retab_conn_id))
@@ -58,14 +58,14 @@ class RetabHook(BaseHook):
         return self._client(core.RetabClient, self._known.client | changes)
 
     async def aget_conn(self) -> "AsyncRetabClient":
-        """Return a client for an event loop; use it with `async with`. Raises what `get_conn` does."""
+        """Return a client for an event loop; use it with `async with`. It raises what `get_conn` does."""
         await import_core()
         if self._known is None:
             self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
         return self._client(core.AsyncRetabClient, self._known.client)
 
     def has_another_key(self) -> bool:
-        """Read the connection anew, and return whether its key is another one; False where it cannot be read."""
+        """Read the connection again, and return whether its key has changed; False where it cannot be read."""
         try:
             return self._renew(_read(self.retab_conn_id, self.get_connection(self.retab_conn_id)))
         except Exception as error:  # noqa: BLE001  deleted, or out of order
@@ -79,7 +79,7 @@ class RetabHook(BaseHook):
             return self._was_not_read(error)
 
     def _was_not_read(self, error: Exception) -> bool:
-        what = type(error).__name__  # what it says may be the connection, with the key
+        what = type(error).__name__  # its text may contain the connection, with the key
         logging.getLogger(__name__).warning("Connection %r was not read again: %s", self.retab_conn_id, what)
         return False
 
@@ -95,19 +95,19 @@ class RetabHook(BaseHook):
         )
 
     def namespace(self) -> str:
-        """Return what tells this Airflow from others that use the same account: the connection's, else its address."""
+        """Return the namespace of this Airflow: that of the connection, else its address or the machine's name."""
         if self._known is None:
             self.get_conn().close()
         return (self._known and self._known.namespace) or own_address() or own_machine()
 
     def has_shared_namespace(self) -> bool:
-        """Whether `namespace()` is the same on all workers, and not made of the name of this machine."""
+        """Return whether `namespace()` is the same on all workers, and not the name of this machine."""
         if self._known is None:
             self.get_conn().close()
         return bool((self._known and self._known.namespace) or own_address())
 
     def run_url(self, workflow_id: str | None, run_id: str) -> str:
-        """Return where to look at a run: the dashboard if the connection names one, else the run's API address."""
+        """Return the address of a run: in the dashboard if the connection names one, else in the API."""
         if self._known is None:
             self.get_conn().close()
         template = self._known and self._known.dashboard_url
@@ -117,10 +117,10 @@ class RetabHook(BaseHook):
         return url
 
     def test_connection(self) -> tuple[bool, str]:
-        """List one run, which needs a good key and costs nothing.
+        """List one run, which needs a valid key and costs nothing.
 
         Returns:
-            Whether it worked, and what to tell the user.
+            Whether it worked, and a message for the user.
         """
         try:
             with self.get_conn() as client:
@@ -159,7 +159,7 @@ class RetabHook(BaseHook):
         return client
 
 
-# What was read last of each connection.
+# The last settings of each connection.
 _last: dict[str, Profile] = {}
 
 
@@ -173,7 +173,7 @@ def _read(conn_id: str, connection: Connection) -> Profile:
         profile = read_profile(connection)
     except core.ConfigurationError as error:
         raise core.ConfigurationError(f"connection {conn_id!r}: {error}") from None
-    # One object for all hooks of a connection: each of a thousand triggers has a hook.
+    # One object for all hooks of a connection, because each of a thousand triggers has a hook.
     if (known := _last.get(conn_id)) == profile:
         return known
     _last[conn_id] = profile

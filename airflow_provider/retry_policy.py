@@ -1,4 +1,4 @@
-"""RetabRetryPolicy: when to try a task again that Retab turned away. Airflow 3.3 and later."""
+"""RetabRetryPolicy: when to retry a task whose request Retab refused. Airflow 3.3 and later."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,15 +15,15 @@ except ImportError as error:
 
 
 class RetabRetryPolicy(RetryPolicy):
-    """Tries again when Retab said, and not at all where that would change nothing; `retry_policy=RetabRetryPolicy()`.
+    """Retries after Retab's `Retry-After`, and not at all after permanent errors; `retry_policy=RetabRetryPolicy()`.
 
-    Other errors, and how often at most, are decided by the task's `retries` and `retry_delay`.
+    The task's `retries` and `retry_delay` decide on other errors, and on how often at most.
 
     Args:
-        longest: The longest that `Retry-After` may put a try off.
+        longest: The longest `Retry-After` that is waited for.
 
     Raises:
-        InvalidInputError: It is no time of more than 0.
+        InvalidInputError: It is not a time above 0.
     """
 
     def __init__(self, longest: timedelta = timedelta(hours=1)) -> None:
@@ -38,7 +38,7 @@ class RetabRetryPolicy(RetryPolicy):
         max_tries: int,  # noqa: ARG002
         context: Any = None,  # noqa: ARG002
     ) -> RetryDecision:
-        """Decide what follows a failure."""
+        """Return what follows a failure."""
         if isinstance(exception, core.RetabError) and not exception.retryable:
             return RetryDecision.fail(reason=f"{type(exception).__name__}: another try ends as this one did")
         if isinstance(exception, core.ApiError) and exception.retry_after:
@@ -47,10 +47,10 @@ class RetabRetryPolicy(RetryPolicy):
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """Return what rebuilds it."""
+        """Return the arguments that rebuild the policy."""
         return {"longest": self.longest.total_seconds()}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> "RetabRetryPolicy":
-        """Rebuild it from what `serialize` returned."""
+        """Rebuild the policy from what `serialize` returned."""
         return cls(timedelta(seconds=data["longest"]))

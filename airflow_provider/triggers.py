@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from retab_orchestration import ApiError, AsyncRetabClient, AuthenticationError, RetabError, WorkflowRun
     from retab_orchestration.policies import KeyRefusals
 
-# Airflow 3.3 fails a task that is resumed before its executor has reported that the deferring process ended. Its
-# supervisor may notice that end as late as [workers] min_heartbeat_interval (5 s) after it; twice that is safe.
+# Airflow 3.3 fails a task that is resumed before its executor has reported the end of the deferring process. Its
+# supervisor may notice that end [workers] min_heartbeat_interval (5 s) late; twice that is safe.
 SHORTEST_DEFERRAL = 10.0
 """Seconds from the deferral to the event, at least."""
 
-# Seconds past a strict deadline in which the last look, which is at the deadline itself, may still be answered.
+# Seconds after a strict deadline for the answer to the last poll, which is made at the deadline itself.
 _GRACE = 5.0
 
 _NO_LIMIT = nullcontext()
@@ -45,7 +45,7 @@ _ARGUMENTS = (
 
 
 class _AskedElsewhereError(Exception):
-    """One review has followed another at once, which ends a wait for the end of the first one."""
+    """One review has followed another, which ends a wait for the end of the first one."""
 
     def __init__(self, run: "WorkflowRun") -> None:
         super().__init__(run.id)
@@ -58,15 +58,15 @@ class RetabRunTrigger(BaseTrigger):
     Args:
         run_id: The run.
         retab_conn_id: The connection; never a key.
-        deadline: Seconds since the epoch; None waits as long as it takes. The time in which a human is asked moves it.
-        strict_deadline: Seconds since the epoch, whoever is asked meanwhile.
+        deadline: Seconds since the epoch; None for no limit. A review moves it.
+        strict_deadline: Seconds since the epoch; a review does not move it.
         not_before: Seconds since the epoch before which no event fires.
-        poll_interval: Seconds between two looks, at most; twice that while a human is asked.
-        on_review: `wait` goes on while a human is asked, anything else fires then.
-        watch: What else fires: `review_begin`, that a human is asked; `review_end`, that none is, or one elsewhere than
-            at `nodes`; `end`, nothing.
-        cancel_on_kill: Whether to cancel the run when the task is stopped, which only who started it should.
-        nodes: Where a human is asked as far as the task has told; None where it has not.
+        poll_interval: Seconds between two polls, at most; twice that during a review.
+        on_review: `wait` goes on during a review, anything else fires then.
+        watch: What else fires: `review_begin`, a review; `review_end`, the end of a review, or one at other nodes than
+            `nodes`; `end`, nothing.
+        cancel_on_kill: Whether to cancel the run when the task is stopped; only for the task that has started it.
+        nodes: The nodes of the review that the task knows; None where it does not say.
     """
 
     def __init__(
@@ -113,20 +113,20 @@ class RetabRunTrigger(BaseTrigger):
         except _AskedElsewhereError as asked:
             outcome = _seen(asked.run, self._sight.news_since)
         except asyncio.CancelledError:
-            if not TRIGGERS_ARE_KILLED:  # nobody else will call it
+            if not TRIGGERS_ARE_KILLED:  # Airflow does not call it
                 await self.on_kill()
             raise
         yield TriggerEvent({"run_id": self.run_id, **outcome})
 
     async def on_kill(self) -> None:
-        """Cancel the run if the task was really stopped; Airflow also asks when it only moves the trigger."""
+        """Cancel the run if the task was stopped; Airflow also calls this when it only moves the trigger."""
         if self.cancel_on_kill and self.task_instance is not None:
             await cancel_if_stopped(
                 self.task_instance, self.retab_conn_id, self.run_id, spare_review=self.on_review != "wait"
             )
 
     async def _outcome(self) -> dict[str, Any]:
-        # A thousand of these wait in one process: no coroutine, timer or logger more than needed stands above the wait.
+        # A thousand of these wait in one process, so there are as few coroutines, timers and loggers as possible.
         await import_core()
 
         hook, refusals = RetabHook(self.retab_conn_id), None
@@ -142,7 +142,8 @@ class RetabRunTrigger(BaseTrigger):
                     async with limit or _NO_LIMIT:
                         run = await client.wait_for_run(
                             self.run_id,
-                            # At least one look, and not before `first`: a run that ended in time is not late with us.
+                            # At least one poll, and not before `first`: a run that ended in time must not be late
+                            # because of us.
                             timeout=None if nearest is None else max(nearest, first, 0.001),
                             poll=poll_policy(self.poll_interval, first=first),
                             on_review=self._until(),
@@ -165,11 +166,11 @@ class RetabRunTrigger(BaseTrigger):
                 return _seen(run, self._sight.news_since)
 
     def _known(self) -> dict[str, Any]:
-        """Return what an event without a state says of when the run was seen last."""
+        """Return when the run was last seen, for an event without a state."""
         return _since(self._sight.known_until(time.time()))
 
     def _until(self) -> Literal["return", "wait", "until_decided"]:
-        """Return what the client's wait is to do with a review."""
+        """Return the `on_review` of the client's wait."""
         if self.watch == Watch.REVIEW_END:
             return "until_decided"
         return "wait" if self.on_review == "wait" and self.watch != Watch.REVIEW_BEGIN else "return"
@@ -179,7 +180,7 @@ class RetabRunTrigger(BaseTrigger):
             return None
         left = self.deadline - time.time()
         if self.on_review == "wait" and self.watch is None:
-            # Deferred before the clock was ours. This may be another triggerer than the one that saw the review begin.
+            # Deferred by an older version, before the clock was ours. Another triggerer may have seen the review begin.
             left += await _seconds_in_review(client, self.run_id)
         return left
 
@@ -196,7 +197,7 @@ class RetabRunTrigger(BaseTrigger):
 
 
 async def _seconds_in_review(client: "AsyncRetabClient", run_id: str) -> float:
-    """Return for how long a human was asked, as the run tells, trying for as long as looks may fail."""
+    """Return how long the run's reviews took, trying for as long as polls may fail."""
     policy = core.PollPolicy()
     budget = core.policies.ErrorBudget(policy.error_budget)
     while True:
@@ -211,7 +212,7 @@ async def _seconds_in_review(client: "AsyncRetabClient", run_id: str) -> float:
 async def _after_refusal(
     hook: RetabHook, refusals: "KeyRefusals", error: "AuthenticationError"
 ) -> dict[str, Any] | None:
-    """Wait until the key may be tried again, if need be another one; return the event if it is wrong."""
+    """Wait until the key, or a new one, may be tried again; return the event if it is wrong."""
     pause = refusals.pause_after(time.monotonic(), is_changed=await hook.ahas_another_key())
     if pause is None:
         return _failed(hook.refused(error))
@@ -220,7 +221,7 @@ async def _after_refusal(
 
 
 def _out_of_time(limit: asyncio.Timeout | None, retab_conn_id: str) -> dict[str, Any]:
-    """Return the event for a time that is over: the task's, or that of whoever keeps the connections."""
+    """Return the event for a deadline that has passed: the task's, or that of a secrets backend."""
     if limit is not None and limit.expired():
         return {"status": OUT_OF_TIME}
     message = f"connection {retab_conn_id!r} was not read in time; look at the secrets backend that keeps it"
@@ -238,7 +239,7 @@ def _seen(run: "WorkflowRun", since: float | None) -> dict[str, Any]:
 
 
 def _since(moment: float | None) -> dict[str, float]:
-    # Where this trigger saw nothing before, the task knows when somebody did.
+    # Where this trigger has not seen the run before, the task knows when it was seen.
     return {} if moment is None else {"since": moment}
 
 

@@ -1,4 +1,4 @@
-"""Cancelling the run of a task that its user stopped: from its worker, which has seconds, or from the triggerer."""
+"""Cancelling the run of a task that was stopped: from its worker, which has a few seconds, or from the triggerer."""
 
 import asyncio
 import logging
@@ -29,11 +29,11 @@ _LONG_TIME_LIMIT = 60.0
 _PAUSE = 0.5
 _LONG_PAUSE = 5.0
 
-# A task in one of these states waits for nothing any more. In any other one somebody takes care of its run: another
-# triggerer, to which the trigger moved (deferred), or an attempt after a clear (none, scheduled, queued, running too).
+# A task in one of these states does not wait any more. In any other state its run is still needed: by another
+# triggerer, to which the trigger moved (deferred), or by an attempt after a clear (none, scheduled, queued, running).
 _STOPPED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
 
-# Those that a task comes to by itself as well.
+# The states that a task reaches without being stopped as well.
 _ENDED = frozenset({"failed", "success", "skipped"})
 
 # An event loop only keeps weak references to its tasks.
@@ -45,10 +45,10 @@ _log = logging.getLogger(__name__)
 def cancel_in_time(
     hook: RetabHook, run_id: str, *, spare_review: bool = False, is_killed: bool = True
 ) -> None:
-    """Cancel a run from the worker of a task that ends, within the seconds that there are; never raises.
+    """Cancel a run from the worker of a task that ends, within its few seconds; never raise.
 
     Args:
-        hook: The account, which the worker has used before, so that Airflow need not be asked for it.
+        hook: The account, which the worker has used before, so that its connection is already read.
         run_id: The run.
         spare_review: Whether a run goes on that waits for a human.
         is_killed: Whether Airflow ends the process in a moment; a task that only took too long has more time.
@@ -69,13 +69,13 @@ def cancel_unheard_of(
     spare_review: bool,
     is_killed: bool,
 ) -> None:
-    """Do what `cancel_in_time` does about the runs of a task that ends while it starts one, or looks for its own.
+    """Cancel, as `cancel_in_time` does, the runs of a task that ends while it creates one, or searches for its own.
 
     Args:
         hook: The account.
-        identity: Which run it is; with its `begun`, it is waited for until the list may not lag any more.
+        identity: The identity of the run; with its `begun`, the search goes on until the list cannot lag any more.
         run_id: The run of an earlier attempt, where that is known.
-        is_cleared: Whether there may be runs from before a clear, which the attempt was about to cancel or to take up.
+        is_cleared: Whether there may be runs from before a clear, which the attempt was about to cancel or to adopt.
         spare_review: Whether a run goes on that waits for a human.
         is_killed: Whether Airflow ends the process in a moment.
     """
@@ -101,13 +101,13 @@ def cancel_unheard_of(
 
 
 def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]", *, is_killed: bool) -> None:
-    """Cancel within the seconds that there are.
+    """Run `cancel` in a thread, within the time that the task has.
 
-    In a thread: a signal may have interrupted the client in the middle of a request, which must not be waited for.
+    In a thread, because a signal may have interrupted the client in the middle of a request, whose lock is held.
     """
     seconds = _TIME_LIMIT if is_killed else _LONG_TIME_LIMIT
     until = time.monotonic() + seconds - _PAUSE
-    # Three tries at most, half a second apart, where there are but seconds.
+    # Three tries at most, half a second apart, where there are only seconds.
     retry = core.RetryPolicy(attempts=3, base=0.25, cap=0.5) if is_killed else core.RetryPolicy()
 
     def attempt() -> None:
@@ -128,7 +128,7 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
 
 
 def _attempt_until(until: float, hook: RetabHook, attempt: "Callable[[], None]") -> None:
-    """Attempt something until it succeeds, fails for good, or fails past a moment of `time.monotonic()`."""
+    """Call `attempt` until it succeeds, raises a permanent error, or fails after a moment of `time.monotonic()`."""
     while True:
         try:
             return attempt()
@@ -140,7 +140,7 @@ def _attempt_until(until: float, hook: RetabHook, attempt: "Callable[[], None]")
 
 
 def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> bool:
-    """Cancel a run and return True; or return False where it waits for a human and is spared for that."""
+    """Cancel a run and return True; return False if it waits for a human and is spared."""
     if spare_review and client.get_run(run_id, outputs=False).is_waiting:
         _log.info("Run %s waits for a human, and goes on", run_id)
         return False
@@ -158,16 +158,16 @@ def _cancel_living(client: "RetabClient", runs: "list[WorkflowRun]", *, spare_re
 async def cancel_if_stopped(
     task_instance: Any, retab_conn_id: str, run_id: str, *, spare_review: bool = False
 ) -> None:
-    """Cancel a trigger's run if its task was stopped, however often the caller is cancelled meanwhile.
+    """Cancel a trigger's run if its task was stopped, even if the caller is cancelled meanwhile.
 
-    Airflow 3.3 cancels a trigger that is being killed about every second; the work goes on all the same.
+    Airflow 3.3 cancels a trigger that is being killed about every second; the request goes on.
 
     Args:
         task_instance: The trigger's.
         retab_conn_id: The account.
         run_id: The run.
-        spare_review: Whether a run goes on that waits for a human: a task that ends then by itself is not stopped, and
-            a triggerer that was taken for dead may still have its trigger.
+        spare_review: Whether a run that waits for a human goes on: a task that ends then without being stopped keeps
+            its run, and a triggerer that was taken for dead may still have its trigger.
     """
     work = asyncio.ensure_future(_cancel_if_stopped(task_instance, retab_conn_id, run_id, spare_review))
     _cancelling.add(work)
@@ -214,7 +214,7 @@ async def _cancel_once(retab_conn_id: str, run_id: str, state: str, spare_review
 
 
 def _is_gone(task_instance: Any) -> bool:
-    """Whether Airflow 2 has no such task instance any more, as after its DAG run was deleted."""
+    """Return whether Airflow 2 has no such task instance any more, as after its DAG run was deleted."""
     from airflow.models.taskinstance import TaskInstance  # noqa: TID251  Airflow 2 alone comes here
     from airflow.utils.session import create_session
 
@@ -240,7 +240,7 @@ async def _state(task_instance: Any) -> str | None:
     found = await sync_to_async(RuntimeTaskInstance.get_task_states)(
         dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
     )
-    # One that is not there was deleted, with its DAG run as a rule; one that was cleared is there, without a state.
+    # A missing one was deleted, most often with its DAG run; one that was cleared exists, without a state.
     name = f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
     state = found.get(ti.run_id, {}).get(name, "removed")
     return None if state is None else str(getattr(state, "value", state))

@@ -1,1 +1,1 @@
-"""Which run a task owns, decided from values alone in `decide`, and made so by the rest."""
+"""Which run a task owns: `decide` says how it gets one, the other modules do it."""

@@ -1,6 +1,6 @@
-"""What an attempt of a task does about its run: decided here, from values alone, and done in `ownership`.
+"""What an attempt of a task does about its run: decided here, by a pure function, and done in `ownership`.
 
-The table in docs/airflow.md says the same in words; a test holds the two together, for every combination.
+The table in docs/airflow.md says the same; a test compares the two for every combination.
 """
 
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from enum import Enum, auto
 from typing import Literal
 
 OnClear = Literal["rerun", "reattach"]
-"""What clearing a task means: start a new run, cancelling an old one that goes on; or take the old one up again."""
+"""What a clear of the task means: start a new run and cancel an old one that goes on; or adopt the old one."""
 
 
 class Standing(Enum):
-    """What an attempt is to those before it."""
+    """How an attempt follows the one before."""
 
     FIRST = auto()
     RETRY = auto()
@@ -20,12 +20,12 @@ class Standing(Enum):
 
 
 class Kept(Enum):
-    """What Airflow keeps for a task of the attempts before."""
+    """What Airflow keeps of the attempt before."""
 
     NOWHERE = auto()
-    """This Airflow keeps nothing for a task: 3.0 to 3.2."""
+    """This Airflow has no store for tasks: 3.0 to 3.2."""
     NOTHING = auto()
-    """It would, and there is nothing: no attempt came so far, or the last one certainly started none."""
+    """The store is empty: no attempt came so far, or the last one has certainly started no run."""
     INTENT = auto()
     """An attempt was about to start a run."""
     RUN = auto()
@@ -33,7 +33,7 @@ class Kept(Enum):
 
 
 class Earlier(Enum):
-    """The runs from before a clear: the newest, or with `on_clear="rerun"` any that goes on."""
+    """The state of the runs from before a clear: of the newest, or with `on_clear="rerun"` of any that goes on."""
 
     NONE = auto()
     GOES_ON = auto()
@@ -42,114 +42,115 @@ class Earlier(Enum):
 
 
 class Own(Enum):
-    """The run of this attempt and those before it, since the last clear."""
+    """The state of the run of this attempt and those before it, since the last clear."""
 
     NONE = auto()
     LISTED = auto()
-    """It goes on or is completed, and its tags tell what went in."""
+    """It goes on or is completed, and its tags have the fingerprint."""
     BY_ID = auto()
-    """It goes on or is completed, and only its id tells of it."""
+    """It goes on or is completed, and is known by its id only."""
     FAILED = auto()
 
 
-class Step(Enum):
+class Action(Enum):
     """What to do next. The first three, and CANCEL_EARLIER, are followed by another decision."""
 
-    LOOK_FOR_EARLIER = auto()
-    LOOK_FOR_OWN = auto()
+    FIND_EARLIER = auto()
+    FIND_OWN = auto()
     ASK_SERVER = auto()
     """Whether runs can be found by their tags."""
     CANCEL_EARLIER = auto()
     TAKE_UP_EARLIER = auto()
     TAKE_UP_OWN = auto()
     CREATE = auto()
-    """There cannot be a run yet."""
+    """Create a run: there cannot be one yet."""
     CREATE_OR_ADOPT = auto()
-    """There may be one, which the create looks for, and whose inputs it compares."""
+    """Create a run, or adopt an existing one, which the create searches for and whose inputs it compares."""
     CREATE_NEXT = auto()
-    """Under another identity, for a server that would answer with the run that failed."""
+    """Create a run under another identity, because a server may answer with the run that failed."""
     REFUSE = auto()
-    """There may be a run that nobody can find."""
+    """Raise: there may be a run that cannot be found."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known; None is what was not looked for yet."""
+    """What is known; None for what was not searched for yet."""
 
     standing: Standing
     kept: Kept
     on_clear: OnClear
     is_granted: bool
-    """This try is the first that a clear granted."""
+    """This try is the first after a clear."""
     may_start_again: bool
-    """Starting does no harm when it is repeated after an answer was lost."""
+    """Starting may be repeated after a lost answer."""
     earlier: Earlier | None = None
     own: Own | None = None
     can_find: bool | None = None
     """Runs can be found by their tags."""
 
 
-def decide(facts: Facts) -> Step:
-    """Return what to do next."""
+def decide(facts: Facts) -> Action:
+    """Return the next action."""
     if facts.standing is Standing.FIRST:
-        return Step.CREATE
+        return Action.CREATE
     about_earlier = _about_earlier(facts) if facts.standing is Standing.CLEARED else None
     return about_earlier or _about_own(facts)
 
 
-def _about_own(facts: Facts) -> Step:
+def _about_own(facts: Facts) -> Action:
     if facts.own is None:
-        return Step.LOOK_FOR_OWN
+        return Action.FIND_OWN
     if facts.own is Own.BY_ID:
-        return Step.TAKE_UP_OWN
+        return Action.TAKE_UP_OWN
     may_be_lost = _may_be_lost(facts)
     is_repeated = facts.standing is Standing.RETRY and facts.kept is Kept.RUN
     if facts.own is Own.LISTED or facts.can_find or not (may_be_lost or is_repeated):
-        return Step.CREATE_OR_ADOPT
+        return Action.CREATE_OR_ADOPT
     if facts.can_find is None:
-        return Step.ASK_SERVER
-    return Step.REFUSE if may_be_lost else Step.CREATE_NEXT
+        return Action.ASK_SERVER
+    return Action.REFUSE if may_be_lost else Action.CREATE_NEXT
 
 
-def _about_earlier(facts: Facts) -> Step | None:
+def _about_earlier(facts: Facts) -> Action | None:
     reattaches = facts.on_clear == "reattach"
     if reattaches and facts.kept is Kept.NOTHING:
-        # What the tags would show is a run of a DAG run that had the same id and was deleted.
+        # A run that only the tags show belongs to a deleted DAG run of the same id.
         return None
     if facts.earlier is None:
-        return Step.LOOK_FOR_EARLIER
+        return Action.FIND_EARLIER
     if reattaches and facts.earlier in {Earlier.GOES_ON, Earlier.COMPLETED}:
-        return Step.TAKE_UP_EARLIER
-    return Step.CANCEL_EARLIER if facts.earlier is Earlier.GOES_ON else None
+        return Action.TAKE_UP_EARLIER
+    return Action.CANCEL_EARLIER if facts.earlier is Earlier.GOES_ON else None
 
 
 def _may_be_lost(facts: Facts) -> bool:
-    """Whether an earlier attempt may have started a run that we know nothing of."""
+    """Return whether an earlier attempt may have started a run that is not known."""
     if facts.kept is Kept.NOWHERE:
-        # An attempt that was killed looks like one that failed. The first one after a clear is a new beginning.
+        # An attempt that was killed cannot be told from one that failed. The first one after a clear has none before
+        # it.
         return not facts.is_granted
     return facts.standing is Standing.RETRY and facts.kept is Kept.INTENT and not facts.may_start_again
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What Airflow counts for a task instance; None is what it does not tell."""
+    """Airflow's counters of a task instance; None for one that it does not have."""
 
     max_tries: int
     clear_number: int | None
-    """How often any task of the DAG run was cleared, and the DAG run with it."""
+    """How often the DAG run was cleared, with any of its tasks."""
     retries: int | None
-    """Those of the task, in the DAG as it is now."""
+    """The task's `retries`, in the present DAG."""
 
 
 def is_cleared(kept: Numbers, now: Numbers, try_number: int) -> bool:
-    """Whether a task was cleared since its numbers were kept.
+    """Return whether a task was cleared since its counters were recorded.
 
     A clear grants as many tries as the task has retries, and so changes `max_tries`; fewer retries may make up for
-    that. What could be both is a retry: a retry cancels nothing.
+    that. What may be either counts as a retry, because a retry cancels nothing.
 
     Args:
-        kept: The numbers when the task was tried last.
+        kept: The counters of the last attempt.
         now: The numbers of this attempt.
         try_number: This try, from 1.
     """
@@ -162,10 +163,10 @@ def is_cleared(kept: Numbers, now: Numbers, try_number: int) -> bool:
 
 
 def standing_of(kept: Numbers | None, now: Numbers, try_number: int) -> Standing:
-    """Return what an attempt is to those before it.
+    """Return how an attempt follows the one before.
 
     Args:
-        kept: The numbers when the task was tried last, where they are known.
+        kept: The counters of the last attempt, where they are known.
         now: The numbers of this attempt.
         try_number: This try, from 1.
     """
@@ -177,5 +178,5 @@ def standing_of(kept: Numbers | None, now: Numbers, try_number: int) -> Standing
 
 
 def _may_be_granted(now: Numbers, try_number: int) -> bool:
-    """Whether a clear after one of the tries may have set `max_tries`: to that try, and as many more as `retries`."""
+    """Return whether a clear after one of the tries may have set `max_tries`: to that try and `retries` more."""
     return now.retries is not None and 1 <= now.max_tries - now.retries < try_number

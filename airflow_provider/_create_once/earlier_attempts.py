@@ -1,4 +1,4 @@
-"""What earlier attempts of a task have left: their runs, how those are ended, and what is said of a create in doubt."""
+"""The runs of earlier attempts of a task, and the error for a create whose outcome is not known."""
 
 import logging
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def unread(client: "RetabClient", identity: "RunIdentity") -> "WorkflowRun | None":
-    """Return the run that an earlier attempt has started from a document which is gone since."""
+    """Return the run that an earlier attempt has started from a document that is gone."""
     living = [run for run in client.find_runs(identity) if not has_failed(run)]
     if living:
         _log.warning("The document of run %s is gone, so it was not compared with the run's", living[0].id)
@@ -40,7 +40,7 @@ def has_failed(run: "WorkflowRun") -> bool:
 
 
 def earlier_state(runs: list["WorkflowRun"], on_clear: OnClear) -> Earlier:
-    """Return what became of the runs from before a clear, oldest first."""
+    """Return the state of the runs from before a clear, which are given oldest first."""
     if not runs:
         return Earlier.NONE
     if not runs[-1].is_terminal or (on_clear == "rerun" and any(not run.is_terminal for run in runs)):
@@ -49,7 +49,7 @@ def earlier_state(runs: list["WorkflowRun"], on_clear: OnClear) -> Earlier:
 
 
 def existing(client: "RetabClient", run_id: str) -> "WorkflowRun | None":
-    """Look at a run that we know by its id; None when it is gone."""
+    """Read a run by its id; return None when it is gone."""
     try:
         return client.get_run(run_id, outputs=False)
     except core.NotFoundError:
@@ -69,12 +69,12 @@ def cancel_all(client: "RetabClient", runs: list["WorkflowRun"]) -> None:
 
 
 def text_of(moment: datetime) -> str:
-    """Return a moment as people read it."""
+    """Return a moment as text."""
     return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def unknown(workflow_id: str | None, since: str, *, is_sure: bool) -> Exception:
-    """Return the error for a create of an earlier attempt that cannot be looked for.
+    """Return the error for a create of an earlier attempt whose run cannot be searched for.
 
     Args:
         workflow_id: The workflow, where the task has one.
@@ -97,7 +97,7 @@ def unknown(workflow_id: str | None, since: str, *, is_sure: bool) -> Exception:
 
 
 def has_no_source(error: Exception) -> bool:
-    """Whether a document is not there any more."""
+    """Return whether an error means that a document does not exist any more."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, FileNotFoundError):
         cause = cause.__cause__
@@ -105,5 +105,5 @@ def has_no_source(error: Exception) -> bool:
 
 
 def created_nothing(error: Exception) -> bool:
-    """Whether an error of a create means that there is no run."""
+    """Return whether an error of a create means that nothing was created."""
     return isinstance(error, core.RetabError) and not isinstance(error, core.CreateOutcomeUnknownError)

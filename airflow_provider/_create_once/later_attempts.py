@@ -1,4 +1,4 @@
-"""An attempt that was given up while it started its run, as a zombie: its run gives way to that of its successor."""
+"""An attempt that Airflow gave up while it created its run, as a zombie: the run of its successor replaces its own."""
 
 import logging
 import time
@@ -8,58 +8,59 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider._core import core
 from airflow_provider._create_once.earlier_attempts import has_failed
-from airflow_provider._state.attempts import Ledger
+from airflow_provider._state.attempts import TaskRecords
 
 if TYPE_CHECKING:
-    from airflow_provider._state.attempts import Entry
+    from airflow_provider._state.attempts import Record
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
 __all__ = ["SLOW", "give_way", "refuse_if_late", "stays"]
 
 SLOW = 10.0
-"""Seconds that a start has to take until it is asked whether the attempt has a successor: Airflow takes longer than
-that to give an attempt up."""
+"""Seconds that a create has to take until a successor is checked for: Airflow takes longer than that to give an attempt
+up."""
 
 _SUPERSEDED = "Another attempt of this task has taken this one's place"
 
 _log = logging.getLogger(__name__)
 
 
-def stays(own: str, identity: "RunIdentity", successor: "Entry | None", oldest: str | None) -> bool:
-    """Return whether a run that was just started is the task's, or has to give way.
+def stays(own: str, identity: "RunIdentity", successor: "Record | None", oldest: str | None) -> bool:
+    """Return whether a run that was just started stays the task's.
 
     Args:
         own: Its id.
         identity: What it was started for.
-        successor: What another attempt has written down since; None if none has, or where Airflow keeps nothing.
-        oldest: The oldest run of that identity which did not end badly; None where none can be found.
+        successor: The record that another attempt has written since; None if there is none, or where Airflow keeps
+            none.
+        oldest: The oldest run of the identity that did not end badly; None where none can be found.
     """
     if successor is not None and successor.run_id is not None:
         return successor.run_id == own
     if successor is not None and successor.identity != identity.key:
         return False  # the task was cleared
-    # Another attempt, if there is one, still looks for runs, and keeps the oldest.
+    # Another attempt, if there is one, still searches for runs, and keeps the oldest.
     return successor is None if oldest is None else oldest == own
 
 
 def give_way(
-    client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity", *, began: float, ledger: Ledger
+    client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity", *, began: float, records: TaskRecords
 ) -> "WorkflowRun | None":
-    """Return the run to wait for instead of one that was started too late, which is cancelled; None if it is not.
+    """Cancel a run that was started too late, and return the run to wait for instead; None if it is not too late.
 
     Args:
         client: The account.
-        run: What this attempt has started.
-        identity: Which run it was to be.
+        run: The run that this attempt has started.
+        identity: Its identity.
         began: When the attempt began, by `time.monotonic()`.
-        ledger: What Airflow keeps.
+        records: What Airflow keeps of the task.
 
     Raises:
         AirflowException: This attempt has a successor that has no run yet.
     """
     if time.monotonic() - began < SLOW:
         return None
-    successor, oldest = ledger.successor(), _oldest(client, run, identity)
+    successor, oldest = records.successor(), _oldest(client, run, identity)
     if stays(run.id, identity, successor, oldest.id if oldest else None):
         return None
     _log.warning(
@@ -74,17 +75,17 @@ def give_way(
     raise AirflowException(f"{_SUPERSEDED}; run {run.id}, which was started late, is cancelled")
 
 
-def refuse_if_late(*, began: float, ledger: Ledger) -> None:
-    """Refuse to start a run for an attempt that was given up before it did.
+def refuse_if_late(*, began: float, records: TaskRecords) -> None:
+    """Refuse to start a run for an attempt that Airflow gave up before.
 
     Args:
         began: When the attempt began, by `time.monotonic()`.
-        ledger: What Airflow keeps.
+        records: What Airflow keeps of the task.
 
     Raises:
-        AirflowException: It has a successor.
+        AirflowException: The attempt has a successor.
     """
-    if time.monotonic() - began >= SLOW and ledger.successor() is not None:
+    if time.monotonic() - began >= SLOW and records.successor() is not None:
         raise AirflowException(f"{_SUPERSEDED}, and nothing was started")
 
 

@@ -1,4 +1,4 @@
-"""Which run a task owns: one, over all its retries; another one after a clear, unless it is told otherwise."""
+"""The run that a task owns: one over all its retries, another one after a clear unless `on_clear` is `reattach`."""
 
 import logging
 import time
@@ -12,12 +12,12 @@ from airflow.providers.common.compat.sdk import Context
 from airflow_provider._connection import warn_of_names
 from airflow_provider._core import core
 from airflow_provider._create_once.decide import (
+    Action,
     Earlier,
     Facts,
     OnClear,
     Own,
     Standing,
-    Step,
     decide,
     standing_of,
 )
@@ -33,7 +33,7 @@ from airflow_provider._create_once.earlier_attempts import (
     unread,
 )
 from airflow_provider._create_once.later_attempts import give_way, refuse_if_late
-from airflow_provider._state.attempts import Attempt, Entry, Ledger, identity_of
+from airflow_provider._state.attempts import Attempt, Record, TaskRecords, identity_of
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
@@ -41,33 +41,34 @@ if TYPE_CHECKING:
 __all__ = ["OnClear", "Owned", "Ownership"]
 
 Start = Callable[["RunIdentity", bool], "WorkflowRun"]
-"""Starts a run of an identity; the flag says that there may be one already."""
+"""Starts a run of an identity; the flag is `adopt`."""
 
-_GATHERING = {Step.LOOK_FOR_EARLIER, Step.LOOK_FOR_OWN, Step.ASK_SERVER, Step.CANCEL_EARLIER}
+_GATHERING = {Action.FIND_EARLIER, Action.FIND_OWN, Action.ASK_SERVER, Action.CANCEL_EARLIER}
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Owned:
-    """A task's run, and whether it was there before this attempt."""
+    """A task's run, and whether an earlier attempt has started it."""
 
     run: "WorkflowRun"
     reattached: bool
     is_successors: bool = False
-    """Whether it is that of an attempt which has taken this one's place, and so not this one's to cancel."""
+    """Whether it belongs to the attempt that has replaced this one, so that this one must not cancel it."""
 
 
 class Ownership:
-    """What one attempt of a task knows of its run, and does about it as `decide` says.
+    """The run of one attempt of a task: finds or starts it as `decide` says.
 
-    Airflow keeps it for us over retries and clears, except from 3.0 to 3.2; there, and when it is lost, the run's tags
-    tell. Where there are no tags either, a retry cannot know whether there is a run, and starts none.
+    Airflow keeps a record of it over retries and clears, except from 3.0 to 3.2; there, and when the record is lost,
+    the run is found by its tags. Where there are no tags either, a retry cannot know whether there is a run, and starts
+    none.
 
     Args:
         context: The task's.
-        task: The task, for its `retries` (more tries than that were granted by a clear), its `on_clear` and, where it
-            has one, its `workflow_id`.
+        task: The task, for its `retries` (more tries than that come from a clear), its `on_clear` and, where it has
+            one, its `workflow_id`.
         namespace: Tells this Airflow from others that use the same account.
         is_shared: Whether the namespace is the same on all workers.
     """
@@ -75,26 +76,26 @@ class Ownership:
     def __init__(self, context: Context, task: Any, *, namespace: str, is_shared: bool = True) -> None:
         self._began = time.monotonic()
         self._attempt = Attempt.of(context, task.retries or 0)
-        self._ledger = Ledger(context, self._attempt)
-        self._entry = self._ledger.entry
+        self._records = TaskRecords(context, self._attempt)
+        self._record = self._records.previous
         self._workflow_id: str | None = getattr(task, "workflow_id", None)
         self._on_clear: OnClear = task.on_clear
         self._is_shared = is_shared
         self._before_clear: list[WorkflowRun] = []
         self._since_clear: list[WorkflowRun] = []
-        attempt, entry = self._attempt, self._entry
-        kept = entry.numbers if entry else None
+        attempt, record = self._attempt, self._record
+        kept = record.numbers if record else None
         self._standing = standing_of(kept, attempt.numbers, attempt.try_number)
         self.identity = identity_of(
             attempt,
-            entry,
+            record,
             self._standing,
             namespace=namespace,
             is_shared=is_shared,
-            is_kept=self._ledger.is_kept,
+            is_kept=self._records.is_kept,
         )
         self.unheard_of = self.identity
-        """Which run there may be of which this attempt has not heard yet."""
+        """The identity of the run that this attempt may have without knowing it yet."""
 
     def acquire(self, client: "RetabClient", start: Start, *, may_start_again: bool = False) -> Owned:
         """Return the task's run, starting one only if there is none, or if it ended in error or was cancelled.
@@ -102,83 +103,89 @@ class Ownership:
         Args:
             client: The account.
             start: Starts a run.
-            may_start_again: Whether `start` does no harm when it is repeated after an answer was lost.
+            may_start_again: Whether `start` may be repeated after a lost answer.
 
         Raises:
             CreateOutcomeUnknownError: An earlier attempt was, or may have been, cut off while it started a run, which
-                cannot be looked for.
+                cannot be searched for.
             InputsChangedError: The task's run was started with other inputs.
         """
         facts = Facts(
             self._standing,
-            self._ledger.kept,
+            self._records.kept,
             self._on_clear,
             self._attempt.is_granted,
             may_start_again=may_start_again,
         )
-        while (step := decide(facts)) in _GATHERING:
-            facts = self._gathered(client, facts, step)
-        if step is Step.REFUSE:
-            raise unknown(self._workflow_id, _since(self._entry, self._attempt), is_sure=self._ledger.is_kept)
-        if step is Step.TAKE_UP_EARLIER:
+        while (action := decide(facts)) in _GATHERING:
+            facts = self._gathered(client, facts, action)
+        if action is Action.REFUSE:
+            raise unknown(
+                self._workflow_id, _since(self._record, self._attempt), is_sure=self._records.is_kept
+            )
+        if action is Action.TAKE_UP_EARLIER:
             return self._keep(Owned(self._before_clear[-1], reattached=True))
-        if step is Step.TAKE_UP_OWN:
+        if action is Action.TAKE_UP_OWN:
             return self._keep(Owned(self._since_clear[-1], reattached=True))
-        owned = self._start(client, start, step, may_start_again=may_start_again)
+        owned = self._start(client, start, action, may_start_again=may_start_again)
         if self._may_have_missed():
             warn_of_names(client, owned.run, self.identity)
         return owned
 
-    def _gathered(self, client: "RetabClient", facts: Facts, step: Step) -> Facts:
-        """Find out what has to be known before the next decision, or do what has to be done before it."""
-        if step is Step.LOOK_FOR_EARLIER:
+    def _gathered(self, client: "RetabClient", facts: Facts, action: Action) -> Facts:
+        """Do an action that is followed by another decision; return the facts after it."""
+        if action is Action.FIND_EARLIER:
             self._before_clear = self._earlier(client)
             return replace(facts, earlier=earlier_state(self._before_clear, self._on_clear))
-        if step is Step.CANCEL_EARLIER:
+        if action is Action.CANCEL_EARLIER:
             cancel_all(client, self._before_clear)
             return replace(facts, earlier=Earlier.NONE)
-        if step is Step.LOOK_FOR_OWN:
+        if action is Action.FIND_OWN:
             self._since_clear, state = self._own(client)
             return replace(facts, own=state)
         return replace(facts, can_find=client.can_find_runs())
 
-    def _start(self, client: "RetabClient", start: Start, step: Step, *, may_start_again: bool) -> Owned:
-        """Start a run, or let the create take up the one that it finds."""
-        refuse_if_late(began=self._began, ledger=self._ledger)
-        if step is Step.CREATE_NEXT:
-            self.identity = _next_to(self.identity, self._entry)
-        self._ledger.write(self.identity)
+    def _start(self, client: "RetabClient", start: Start, action: Action, *, may_start_again: bool) -> Owned:
+        """Start a run, or let the create adopt the one that it finds."""
+        refuse_if_late(began=self._began, records=self._records)
+        if action is Action.CREATE_NEXT:
+            self.identity = _next_to(self.identity, self._record)
+        self._records.write(self.identity)
         self.unheard_of = replace(self.identity, begun=datetime.now(UTC))
         try:
-            run = start(self.identity, step is not Step.CREATE)
+            run = start(self.identity, action is not Action.CREATE)
         except Exception as error:
-            if step is not Step.CREATE and has_no_source(error) and (found := unread(client, self.identity)):
+            if (
+                action is not Action.CREATE
+                and has_no_source(error)
+                and (found := unread(client, self.identity))
+            ):
                 return self._keep(Owned(found, reattached=True))
-            # What may be repeated has to be the same then, on a host with another namespace as well.
+            # A repeated start needs the same identity, also on a host with another namespace.
             if created_nothing(error) and not may_start_again:
-                self._ledger.restore()
+                self._records.restore()
             raise
         if run.id in {each.id for each in self._since_clear if not has_failed(each)}:
             return self._keep(Owned(run, reattached=True))
-        instead = give_way(client, run, self.identity, began=self._began, ledger=self._ledger)
+        instead = give_way(client, run, self.identity, began=self._began, records=self._records)
         if instead is not None:
             return Owned(instead, reattached=False, is_successors=True)
         return self._keep(Owned(run, reattached=False))
 
     def _keep(self, owned: Owned) -> Owned:
-        """Write down which run it is, as far as this Airflow can."""
+        """Record the run, if this Airflow has a store."""
         try:
-            self._ledger.write(self.identity, owned.run.id)
+            self._records.write(self.identity, owned.run.id)
         except Exception:  # noqa: BLE001
-            # The run exists, so that failing now would lose what its tags tell just as well.
+            # The run exists and has its tags, so the task goes on without the record.
             _log.warning("Airflow did not take the id of run %s", owned.run.id, exc_info=True)
         if owned.reattached:
             _log.info("Run %s of an earlier attempt is %s", owned.run.id, owned.run.status_name)
         return owned
 
     def has_successor(self) -> bool:
-        """Return whether another attempt has taken this one's place, as far as can be told; never raises."""
-        return self._ledger.successor() is not None
+        """Return whether another attempt has replaced this one, as far as is known; never raise."""
+        return self._records.successor() is not None
 
     @property
     def is_cleared(self) -> bool:
@@ -187,12 +194,12 @@ class Ownership:
 
     @property
     def last_run_id(self) -> str | None:
-        """The run of the attempt before, where it was kept; a clear may have come between."""
-        return self._entry.run_id if self._entry else None
+        """The run of the attempt before, where it was recorded; a clear may have come between."""
+        return self._record.run_id if self._record else None
 
     @property
     def kept_run_id(self) -> str | None:
-        """The run of the attempt before, where this one is its retry and it was kept."""
+        """The run of the attempt before, where this one is its retry and it was recorded."""
         return self.last_run_id if self._standing is Standing.RETRY else None
 
     def _own(self, client: "RetabClient") -> tuple[list["WorkflowRun"], Own]:
@@ -213,39 +220,39 @@ class Ownership:
 
     def _earlier(self, client: "RetabClient") -> list["WorkflowRun"]:
         """Return the runs from before the clear, oldest first."""
-        # Clearing a finished DAG run gives it a new start, so that they may be older than that.
+        # Clearing a finished DAG run gives it a new start, so the runs may be older than that.
         family = replace(self.identity, since=None, begun=None)
         runs = {run.id: run for run in client.find_runs(family, any_generation=True)}
-        if not self._ledger.is_kept and all(map(has_failed, runs.values())):
-            # The attempt before may have been killed as it started one, which a list may not show for a while.
+        if not self._records.is_kept and all(map(has_failed, runs.values())):
+            # The attempt before may have been killed while it started a run, which a list may not show for a while.
             late = replace(family, begun=self._attempt.ti_began)
             runs = {run.id: run for run in client.find_runs(late, any_generation=True)}
-        entry, own = self._entry, self.identity.tags.items()
-        if entry is not None and entry.begun is not None:
-            runs |= {run.id: run for run in client.find_runs(entry.meant())}
-        if entry is not None and entry.run_id is not None and entry.run_id not in runs:
-            run = existing(client, entry.run_id)
+        record, own = self._record, self.identity.tags.items()
+        if record is not None and record.begun is not None:
+            runs |= {run.id: run for run in client.find_runs(record.meant())}
+        if record is not None and record.run_id is not None and record.run_id not in runs:
+            run = existing(client, record.run_id)
             runs |= {run.id: run} if run else {}
         found = [run for run in runs.values() if not own <= run.metadata.items()]
-        if entry is None or self._on_clear == "rerun":
+        if record is None or self._on_clear == "rerun":
             return found
-        # The others may be those of a DAG run that had the same id, and was deleted.
-        last = entry.meant().tags.items()
-        return [run for run in found if run.id == entry.run_id or last <= run.metadata.items()]
+        # The others may belong to a deleted DAG run of the same id.
+        last = record.meant().tags.items()
+        return [run for run in found if run.id == record.run_id or last <= run.metadata.items()]
 
     def _may_have_missed(self) -> bool:
-        """Whether a run may have been looked for, or may be looked for next, under the name of another machine."""
-        if self._ledger.is_kept or self._is_shared:
+        """Return whether the identity depends on a machine's name, so that a run may have been missed."""
+        if self._records.is_kept or self._is_shared:
             return False
         is_cleared = self._standing is Standing.CLEARED and not self._before_clear
         return is_cleared or (self._attempt.started is None and self._attempt.numbers.max_tries > 0)
 
 
-def _next_to(identity: "RunIdentity", entry: Entry | None) -> "RunIdentity":
-    """Return the identity of the run that follows one which failed."""
-    return replace(identity, key=core.RunIdentity.of(identity.key, entry.run_id if entry else None).key)
+def _next_to(identity: "RunIdentity", record: Record | None) -> "RunIdentity":
+    """Return the identity of the run that follows a failed one."""
+    return replace(identity, key=core.RunIdentity.of(identity.key, record.run_id if record else None).key)
 
 
-def _since(entry: Entry | None, attempt: Attempt) -> str:
-    """Return when a create can have been begun."""
-    return (entry and entry.since) or text_of(attempt.began or attempt.ti_began or datetime.now(UTC))
+def _since(record: Record | None, attempt: Attempt) -> str:
+    """Return the earliest time of a create."""
+    return (record and record.since) or text_of(attempt.began or attempt.ti_began or datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""An attempt, what Airflow keeps of the one before, and the identity that follows from both."""
+"""Attempts: this one, the record of the one before, and the identity that follows from both."""
 
 import logging
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from airflow.providers.common.compat.sdk import Context
 from airflow_provider._core import core
 from airflow_provider._create_once.decide import Kept, Numbers, Standing
 from airflow_provider._create_once.earlier_attempts import text_of
-from airflow_provider._state.store import memory_of
+from airflow_provider._state.store import state_store_of
 
 if TYPE_CHECKING:
     from retab_orchestration import RunIdentity
 
-__all__ = ["Attempt", "Entry", "Ledger", "identity_of", "kept_run_id"]
+__all__ = ["Attempt", "Record", "TaskRecords", "identity_of", "kept_run_id"]
 
 
 _KEY = "retab_run"
@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try of a task instance, by what Airflow says of it."""
+    """One try of a task instance, from its context."""
 
     names: tuple[str, str, str, int | None]
     """Of the DAG, the DAG run, the task; and the map index."""
     try_number: int
     numbers: Numbers
     began: datetime | None
-    """When the DAG run began; None where that is not told, as by `airflow tasks test`."""
+    """When the DAG run began; None where that is not known, as in `airflow tasks test`."""
     ti_began: datetime | None
 
     @classmethod
@@ -57,30 +57,30 @@ class Attempt:
 
     @property
     def is_granted(self) -> bool:
-        """Whether this is the first try after a clear, as far as the numbers tell."""
+        """Whether this is the first try after a clear, as far as the counters show."""
         return self.try_number == self.numbers.max_tries - (self.numbers.retries or 0) + 1
 
     @property
     def started(self) -> str | None:
-        """What tells this DAG run from one of the same id that was deleted; a clear of a finished one changes it."""
+        """The start of the DAG run, which tells it from a deleted one of the same id; a clear may change it."""
         return None if self.began is None else self.began.isoformat(timespec="microseconds")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What is kept of a task's run."""
+class Record:
+    """The record of a task's run that outlives an attempt."""
 
     identity: str
     family: str
     numbers: Numbers
     since: str | None
-    """When an attempt began to start the run, for whoever has to look for it."""
+    """When an attempt began to create the run, for searching for it."""
     started: str | None
     run_id: str | None
 
     @classmethod
     def read(cls, value: Any) -> Self | None:
-        """Read what a memory gave; None if that is nothing of ours."""
+        """Return the record of a stored value; None if it is not one of ours."""
         if not isinstance(value, dict) or not set(value) >= _NEEDED:
             return None
         return cls(
@@ -94,20 +94,20 @@ class Entry:
 
     @property
     def begun(self) -> datetime | None:
-        """When a create was begun of which nothing was heard."""
+        """When a create was begun whose outcome is not known."""
         return datetime.fromisoformat(self.since) if self.since and not self.run_id else None
 
     def meant(self, since: datetime | None = None) -> "RunIdentity":
-        """Return which run it is of.
+        """Return the identity of its run.
 
         Args:
-            since: When the first of its creates can have been sent.
+            since: The earliest time of its first create.
         """
         return core.RunIdentity(self.identity, self.family, since=since, begun=self.begun)
 
     def written(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        entry = {
+        """Return the record as JSON values."""
+        record = {
             "identity": self.identity,
             "family": self.family,
             "generation": self.numbers.max_tries,
@@ -117,12 +117,12 @@ class Entry:
             "started": self.started,
             "run_id": self.run_id,
         }
-        return {name: value for name, value in entry.items() if value is not None}
+        return {name: value for name, value in record.items() if value is not None}
 
     def is_of(self, attempt: Attempt) -> bool:
-        """Whether it is of the DAG run of this attempt, and not of one of the same id that was deleted.
+        """Return whether it belongs to the DAG run of this attempt, and not to a deleted one of the same id.
 
-        Both of Airflow's own memories forget with the DAG run; another one may not.
+        Airflow's own stores delete it with the DAG run; another store may not.
         """
         has_others = None not in {self.started, attempt.started} and self.started != attempt.started
         return not (attempt.try_number == 1 and has_others)
@@ -130,30 +130,32 @@ class Entry:
 
 def identity_of(
     attempt: Attempt,
-    entry: Entry | None,
+    record: Record | None,
     standing: Standing,
     *,
     namespace: str,
     is_shared: bool,
     is_kept: bool = True,
 ) -> "RunIdentity":
-    """Return which run an attempt means.
+    """Return the identity of an attempt's run.
 
     Args:
         attempt: The attempt.
-        entry: What was kept of the one before.
-        standing: What the attempt is to that one.
+        record: The record of the one before.
+        standing: How the attempt follows that one.
         namespace: Tells this Airflow from others that use the same account.
-        is_shared: Whether it is the same on all workers.
-        is_kept: Whether this Airflow keeps entries at all; where it does not, the try before may have been cut off.
+        is_shared: Whether the namespace is the same on all workers.
+        is_kept: Whether this Airflow keeps records; where it does not, the try before may have been cut off.
     """
-    if entry is not None and standing is Standing.RETRY:  # by another host, perhaps, with another name
-        return entry.meant(attempt.began)
+    if (
+        record is not None and standing is Standing.RETRY
+    ):  # which may have run on another host, with another name
+        return record.meant(attempt.began)
     generation = f"{attempt.numbers.max_tries} {attempt.started}"
-    if entry is not None and entry.numbers.max_tries == attempt.numbers.max_tries:
-        generation += f" {attempt.numbers.clear_number}"  # cleared, and only this number tells
-    # A DAG run's start, to the microsecond, tells it from that of another Airflow as well as a machine's name would,
-    # and is the same on all workers.
+    if record is not None and record.numbers.max_tries == attempt.numbers.max_tries:
+        generation += f" {attempt.numbers.clear_number}"  # a clear that only this number shows
+    # The start of a DAG run, to the microsecond, tells it from the DAG runs of another Airflow as a machine's name
+    # does, and is the same on all workers.
     whose = (namespace,) if is_shared or attempt.started is None else ()
     key = core.RunIdentity.of(*whose, *attempt.names, generation=generation).key
     # The first try after a clear has another key than those before it, so none of them can have begun its run.
@@ -165,12 +167,12 @@ def identity_of(
 
 
 def _moment(value: Any) -> datetime | None:
-    # A plain one: pendulum's, which Airflow 2 tells, lose their zone where time is subtracted from them.
+    # A plain datetime: those of pendulum, which Airflow 2 has, lose their zone in subtractions.
     return datetime.fromtimestamp(value.timestamp(), UTC) if isinstance(value, datetime) else None
 
 
-class Ledger:
-    """The entry of a task's run, in the memory that this Airflow has, if it has one.
+class TaskRecords:
+    """The record of a task's run in the store of this Airflow, if it has one.
 
     Args:
         context: The task's.
@@ -178,62 +180,62 @@ class Ledger:
     """
 
     def __init__(self, context: Context, attempt: Attempt) -> None:
-        self._memory = memory_of(context)
+        self._store = state_store_of(context)
         self._attempt = attempt
-        self.entry = self._read()
-        """That of the attempt before."""
-        self._newest = self.entry
+        self.previous = self._read()
+        """The record of the attempt before."""
+        self._newest = self.previous
 
     @property
     def is_kept(self) -> bool:
-        """Whether this Airflow keeps entries."""
-        return self._memory is not None
+        """Whether this Airflow keeps records."""
+        return self._store is not None
 
     @property
     def kept(self) -> Kept:
         """What is known from the attempt before."""
-        if self._memory is None:
+        if self._store is None:
             return Kept.NOWHERE
-        if self.entry is None:
+        if self.previous is None:
             return Kept.NOTHING
-        return Kept.RUN if self.entry.run_id else Kept.INTENT
+        return Kept.RUN if self.previous.run_id else Kept.INTENT
 
     def write(self, identity: "RunIdentity", run_id: str | None = None) -> None:
-        """Write down that a run is about to be started, or which one it is."""
-        if self._memory is None:
+        """Record that a run is about to be created, or which one it is."""
+        if self._store is None:
             return
         now, attempt = text_of(datetime.now(UTC)), self._attempt
-        entry = Entry(identity.key, identity.family, attempt.numbers, now, attempt.started, run_id)
-        self._memory.set(_KEY, entry.written())
-        self._newest = entry
+        record = Record(identity.key, identity.family, attempt.numbers, now, attempt.started, run_id)
+        self._store.set(_KEY, record.written())
+        self._newest = record
 
     def restore(self) -> None:
-        """Write what the attempt before has written, as this one has started nothing; unless there is a successor."""
-        if self._memory is None or self.successor() is not None:
+        """Write the record of the attempt before again, as this one created nothing; not if there is a successor."""
+        if self._store is None or self.successor() is not None:
             return
         try:
-            if self.entry:
-                self._memory.set(_KEY, self.entry.written())
+            if self.previous:
+                self._store.set(_KEY, self.previous.written())
             else:
-                self._memory.delete(_KEY)
-        except Exception:  # noqa: BLE001  what made this attempt fail is what its user has to hear
+                self._store.delete(_KEY)
+        except Exception:  # noqa: BLE001 the error of the attempt counts, not this one
             _log.warning("Airflow still keeps that this task may have a run, which it has not", exc_info=True)
 
-    def successor(self) -> Entry | None:
-        """Return what another attempt has written since this one did; None if none has, or where nobody can tell."""
+    def successor(self) -> Record | None:
+        """Return the record that another attempt has written since; None if there is none, or if it cannot be read."""
         try:
-            entry = self._read()
-        except Exception:  # noqa: BLE001  whatever Airflow cannot tell must not fail a task whose run exists
+            record = self._read()
+        except Exception:  # noqa: BLE001 a task whose run exists must not fail because of this
             _log.warning("Airflow did not tell whether this attempt has a successor", exc_info=True)
             return None
-        return None if entry == self._newest else entry
+        return None if record == self._newest else record
 
-    def _read(self) -> Entry | None:
-        entry = None if self._memory is None else Entry.read(self._memory.get(_KEY))
-        return entry if entry and entry.is_of(self._attempt) else None
+    def _read(self) -> Record | None:
+        record = None if self._store is None else Record.read(self._store.get(_KEY))
+        return record if record and record.is_of(self._attempt) else None
 
 
 def kept_run_id(context: Context) -> str | None:
-    """Return the run that Airflow keeps for a task, None where it keeps none; an XCom anybody may delete."""
-    entry = Ledger(context, Attempt.of(context, 0)).entry
-    return entry.run_id if entry else None
+    """Return the run in the record of a task, None without one; unlike an XCom, a user cannot delete it."""
+    record = TaskRecords(context, Attempt.of(context, 0)).previous
+    return record.run_id if record else None

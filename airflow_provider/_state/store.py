@@ -1,4 +1,4 @@
-"""What a task remembers over its retries: in Airflow 3.3's task state store, in Airflow 2's audit log, else nowhere."""
+"""The store for what a task keeps over its retries: Airflow 3.3's task state store, or Airflow 2's audit log."""
 
 import json
 from typing import Any, Protocol
@@ -6,29 +6,29 @@ from typing import Any, Protocol
 from airflow.providers.common.compat.sdk import Context
 
 
-class Memory(Protocol):
-    """JSON values of one task instance that outlive its attempts, however these end."""
+class StateStore(Protocol):
+    """JSON values of one task instance that outlive its attempts."""
 
     def get(self, key: str) -> Any:
         """Return what was kept, None where there is nothing."""
 
     def set(self, key: str, value: Any) -> None:
-        """Keep a value; it is safe when this returns."""
+        """Store a value; it is stored durably when this returns."""
 
     def delete(self, key: str) -> None:
-        """Forget a value."""
+        """Delete a value."""
 
 
-def memory_of(context: Context) -> Memory | None:
-    """Return the memory of a task, None where this Airflow has none: from 3.0 to 3.2.
+def state_store_of(context: Context) -> StateStore | None:
+    """Return the store of a task, None where this Airflow has none: from 3.0 to 3.2.
 
-    XComs are no memory, they are deleted when an attempt begins. Variables are everybody's, and nothing would ever
-    remove them.
+    XComs cannot be used, because they are deleted when an attempt begins. Variables are global, and would never be
+    removed.
     """
-    store: Memory | None = context.get("task_state_store")
+    store: StateStore | None = context.get("task_state_store")
     if store is not None:
         return store
-    # Only Airflow 2's task instance asks the database, and only there a worker may write to it.
+    # Only Airflow 2's task instance reads the database, and only there a worker may write to it.
     return AuditLog(context) if hasattr(context["ti"], "current_state") else None
 
 
@@ -38,7 +38,7 @@ class AuditLog:
     def __init__(self, context: Context) -> None:
         self._ti: Any = context["ti"]
         dag_run: Any = context["dag_run"]
-        # A DAG run that was deleted leaves its entries to the next one of the same name.
+        # The entries of a deleted DAG run stay, for the next one of the same id.
         self._dag_run = dag_run.id
 
     def get(self, key: str) -> Any:
@@ -61,12 +61,12 @@ class AuditLog:
             session.add(_log()(event=key, task_instance=self._ti, extra=extra))
 
     def delete(self, key: str) -> None:
-        """Add an entry that there is nothing."""
+        """Add an entry without a value."""
         self.set(key, None)
 
 
 def _log() -> Any:
-    # Airflow 2 only, which changes no more.
+    # In Airflow 2 only, which does not change any more.
     from airflow.models.log import Log  # noqa: TID251
 
     return Log

@@ -1,4 +1,4 @@
-"""The clocks of a deferred task: which of them run, what a review does to them, and for how long resuming may fail."""
+"""The deadlines of a deferred task: which clocks run, what a review does to them, and how long resuming may fail."""
 
 import time
 from dataclasses import dataclass, replace
@@ -8,18 +8,18 @@ from enum import StrEnum
 __all__ = ["RESUME_BUDGET", "Sight", "Wait", "Watch", "moment_after"]
 
 RESUME_BUDGET = 600.0
-"""Seconds for which a resumed task may fail to read its run until it fails."""
+"""Seconds for which a resumed task may be unable to read its run until it fails."""
 
-# Seconds in which a wait looks once.
+# Seconds that are enough for one poll.
 _ONE_LOOK = 0.001
 
-# Seconds within which two calls are about the same look; two looks at a run are further apart.
+# Seconds within which two calls are about the same poll; two polls of a run are further apart.
 _SAME_LOOK = 0.25
 
-# Seconds that a wait may be bounded by, a century; whoever gives more means any time, and no database could say when.
+# Seconds, a century: a longer limit means none, and its date could not be stored.
 _LONGEST = 100 * 366 * 24 * 3600.0
 
-# Seconds after the last deadline of ours at which Airflow ends a deferral whose trigger never spoke.
+# Seconds after our last deadline at which Airflow ends a deferral whose trigger fired no event.
 _BACKSTOP = 60.0
 
 
@@ -27,46 +27,46 @@ class Watch(StrEnum):
     """What a trigger waits for, besides the end of the run."""
 
     END = "end"
-    """Nothing, or a review if that ends the wait."""
+    """Nothing else, or a review if that ends the wait."""
     REVIEW_BEGIN = "review_begin"
-    """That a human is asked, so that the clock is stopped."""
+    """The begin of a review, which stops the clock."""
     REVIEW_END = "review_end"
-    """That no human is asked any more, so that the clock goes on."""
+    """The end of a review, after which the clock goes on."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """How long a task waits, and for what kind of run; it travels with the task while that is deferred.
+    """How long a task waits, and whether its run was reattached; the deferral keeps it.
 
-    The clock of `timeout` is ours: it runs (`deadline`), or it is stopped while a human is asked (`seconds_left`).
+    The clock of `timeout` is ours: it runs (`deadline`), or it is stopped during a review (`seconds_left`).
     """
 
     deadline: float | None = None
-    """Seconds since the epoch; the time in which a human is asked does not count."""
+    """Seconds since the epoch; the time of a review does not count."""
     strict_deadline: float | None = None
-    """Seconds since the epoch, whoever is asked meanwhile."""
+    """Seconds since the epoch; the time of a review counts."""
     reattached: bool = False
-    """Whether the run is one that an earlier attempt had started."""
+    """Whether an earlier attempt has started the run."""
     seconds_left: float | None = None
-    """What was left of the time when a human was asked; None unless that is so."""
+    """The rest of the time when the review began; None outside of a review."""
     failing_since: float | None = None
-    """Seconds since the epoch: since when a resumed task could not read its run; None while it can."""
+    """Seconds since the epoch: since when a resumed task cannot read its run; None while it can."""
     seen_at: float | None = None
-    """Seconds since the epoch: when the run was last seen. What is seen next may have begun right after that."""
+    """Seconds since the epoch: when the run was last seen. A change that is seen next may have happened right after."""
 
     @classmethod
     def begin(cls, timeout: float | None, execution_timeout: timedelta | None) -> "Wait":
-        """Turn the seconds that a wait may take from now on into moments."""
+        """Return a wait that begins now, with its deadlines."""
         strict = None if execution_timeout is None else execution_timeout.total_seconds()
         return cls(moment_after(timeout), moment_after(strict))
 
     def saw(self, *, is_waiting: bool, at: float, since: float | None = None) -> "Wait":
-        """Return the wait after the run was seen: the clock stops when a human is asked, and goes on when nobody is.
+        """Return the wait after the run was seen: the clock stops during a review.
 
         Args:
-            is_waiting: Whether a human is asked.
+            is_waiting: Whether the run waits for a human.
             at: When that was seen, seconds since the epoch.
-            since: The moment after which it may have begun unseen, in an outage; None for when it was seen.
+            since: The moment after which that may have begun unseen, in an outage; None for when it was seen.
         """
         if is_waiting and self.deadline is not None:
             left = self.deadline - (at if since is None else min(since, at))
@@ -76,11 +76,11 @@ class Wait:
         return self
 
     def left(self, now: float, until: float | None = None) -> float | None:
-        """Return the seconds that a wait may take here, None for any; a little at the least, for one more look.
+        """Return the seconds that a wait may take here, None for any number; at least enough for one more poll.
 
         Args:
             now: Seconds since the epoch.
-            until: When to wait elsewhere, seconds since the epoch; None for never.
+            until: When to defer, seconds since the epoch; None for never.
         """
         own = self.seconds_left
         if own is None and self.deadline is not None:
@@ -90,7 +90,7 @@ class Wait:
         return None if nearest is None else max(nearest, _ONE_LOOK)
 
     def watch(self, *, through_review: bool) -> Watch:
-        """Return what to wait for next.
+        """Return what the trigger waits for next.
 
         Args:
             through_review: Whether a review does not end the wait.
@@ -100,16 +100,16 @@ class Wait:
         return Watch.REVIEW_BEGIN if self.seconds_left is None else Watch.REVIEW_END
 
     def failed_to_resume(self, now: float) -> "Wait | None":
-        """Return the wait after a resumed task could not read its run; None if it has been so for too long."""
+        """Return the wait after a resumed task could not read its run; None if that has gone on for too long."""
         since = now if self.failing_since is None else self.failing_since
         return replace(self, failing_since=since) if now < since + RESUME_BUDGET else None
 
     def backstop(self, shortest: float, *, through_review: bool) -> timedelta | None:
-        """Return how long Airflow may leave the task deferred, None where nobody can know.
+        """Return the timeout of the deferral for Airflow, None where it is not known.
 
         Args:
             shortest: Seconds that the deferral takes at least.
-            through_review: Whether the wait goes on, and `deadline` moves, while a human is asked.
+            through_review: Whether the wait goes on, and `deadline` moves, during a review.
         """
         moments = (self.strict_deadline, None if through_review else self.deadline)
         nearest = min((moment for moment in moments if moment is not None), default=None)
@@ -119,12 +119,12 @@ class Wait:
 
 
 def moment_after(seconds: float | None) -> float | None:
-    """Return the moment so many seconds from now, since the epoch; None for none, or one that no calendar has."""
+    """Return the moment so many seconds from now, since the epoch; None for None, or past every calendar."""
     return None if seconds is None or seconds > _LONGEST else time.time() + seconds
 
 
 class Sight:
-    """Since when a change may have gone unseen, for a wait that is told of changes and of outages, not of each look."""
+    """Since when a change may be unseen, for a wait with callbacks for changes and outages, but not for each poll."""
 
     __slots__ = ("_blind_since", "_ended_at", "_has_seen", "news_since")
 
@@ -133,22 +133,22 @@ class Sight:
         self._blind_since: float | None = None
         self._ended_at: float | None = None
         self.news_since: float | None = None
-        """The moment after which the newest change may have come about; None where nothing was seen before it."""
+        """The moment after which the newest change may have happened; None where nothing was seen before it."""
 
     def told(self, *, is_lost: bool, now: float) -> None:
-        """Take note of a look that failed, or of the one that ended an outage, before what changed with it."""
+        """Record a failed poll, or the one that ended an outage, before the change that it showed."""
         if not is_lost:
             self._ended_at = now
         elif self._blind_since is None or self._ended_at is not None:
             self._blind_since, self._ended_at = now, None
 
     def changed(self, now: float) -> None:
-        """Take note of a look that showed something new."""
+        """Record a poll that showed a change."""
         self.news_since = self.known_until(now)
         self._has_seen, self._blind_since, self._ended_at = True, None, None
 
     def known_until(self, now: float) -> float | None:
-        """Return up to when it is known what became of the run; None where nothing was seen."""
+        """Return up to when the state of the run is known; None where nothing was seen."""
         if not self._has_seen:
             return None
         is_over = self._ended_at is not None and now - self._ended_at > _SAME_LOOK

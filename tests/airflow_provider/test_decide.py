@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from airflow_provider._create_once.decide import (
+    Action,
     Earlier,
     Facts,
     Kept,
     Numbers,
     Own,
     Standing,
-    Step,
     decide,
     is_cleared,
     standing_of,
@@ -37,16 +37,17 @@ SPACE = [
 
 ANY = object()
 
-# standing, kept, on_clear, first after a clear, may start again, earlier, own, can find -> step; the first row counts.
+# standing, kept, on_clear, first after a clear, may start again, earlier, own, can find -> action; the first row
+# counts.
 RULES = [
     ("FIRST", ANY, ANY, ANY, ANY, ANY, ANY, ANY, "CREATE"),
     # What a clear asks first.
-    ("CLEARED", "NOWHERE INTENT RUN", ANY, ANY, ANY, None, ANY, ANY, "LOOK_FOR_EARLIER"),
-    ("CLEARED", "NOTHING", "rerun", ANY, ANY, None, ANY, ANY, "LOOK_FOR_EARLIER"),
+    ("CLEARED", "NOWHERE INTENT RUN", ANY, ANY, ANY, None, ANY, ANY, "FIND_EARLIER"),
+    ("CLEARED", "NOTHING", "rerun", ANY, ANY, None, ANY, ANY, "FIND_EARLIER"),
     ("CLEARED", ANY, "rerun", ANY, ANY, "GOES_ON", ANY, ANY, "CANCEL_EARLIER"),
     ("CLEARED", "NOWHERE INTENT RUN", "reattach", ANY, ANY, "GOES_ON COMPLETED", ANY, ANY, "TAKE_UP_EARLIER"),
     # What every later attempt asks.
-    ("RETRY CLEARED", ANY, ANY, ANY, ANY, ANY, None, ANY, "LOOK_FOR_OWN"),
+    ("RETRY CLEARED", ANY, ANY, ANY, ANY, ANY, None, ANY, "FIND_OWN"),
     ("RETRY CLEARED", ANY, ANY, ANY, ANY, ANY, "BY_ID", ANY, "TAKE_UP_OWN"),
     ("RETRY CLEARED", ANY, ANY, ANY, ANY, ANY, "LISTED", ANY, "CREATE_OR_ADOPT"),
     # No run is seen, or it failed. Without a memory only the first try after a clear is above suspicion.
@@ -178,20 +179,20 @@ def done(facts):
         may_start_again=facts.may_start_again,
     )
     before = []
-    found = {Step.LOOK_FOR_EARLIER: "earlier", Step.LOOK_FOR_OWN: "own", Step.ASK_SERVER: "can_find"}
+    found = {Action.FIND_EARLIER: "earlier", Action.FIND_OWN: "own", Action.ASK_SERVER: "can_find"}
     for _ in range(6):
-        step = decide(known)
-        if step is Step.CANCEL_EARLIER:
+        action = decide(known)
+        if action is Action.CANCEL_EARLIER:
             before = ["cancels"]
             known = replace(known, earlier=Earlier.NONE)
-        elif step in found:
-            known = replace(known, **{found[step]: getattr(facts, found[step])})
+        elif action in found:
+            known = replace(known, **{found[action]: getattr(facts, found[action])})
         else:
             break
-    is_taken_up = step in {Step.TAKE_UP_EARLIER, Step.TAKE_UP_OWN} or (
-        step is Step.CREATE_OR_ADOPT and known.own is Own.LISTED
+    is_taken_up = action in {Action.TAKE_UP_EARLIER, Action.TAKE_UP_OWN} or (
+        action is Action.CREATE_OR_ADOPT and known.own is Own.LISTED
     )
-    if step is Step.REFUSE:
+    if action is Action.REFUSE:
         return [*before, "fails: `CreateOutcomeUnknownError`"]
     return [*before, "takes it up" if is_taken_up else "starts a run"]
 

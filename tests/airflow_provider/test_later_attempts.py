@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
 from airflow_provider._create_once.decide import Numbers
 from airflow_provider._create_once.later_attempts import stays
-from airflow_provider._state.attempts import Entry
+from airflow_provider._state.attempts import Record
 from airflow_provider.operators import RetabRunWorkflowOperator
 from dev.hosts.processes import wait_until
 from retab_orchestration import CreateOutcomeUnknownError, RetabClient, RunIdentity
@@ -242,11 +242,11 @@ NUMBERS = Numbers(1, 0, 1)
 MINE = RunIdentity("mine", "family")
 WRITTEN = {
     "nothing": None,
-    "intent": Entry("mine", "family", NUMBERS, "2026-05-06T07:08:09+00:00", None, None),
-    "mine": Entry("mine", "family", NUMBERS, None, None, "run_own"),
-    "another": Entry("mine", "family", NUMBERS, None, None, "run_other"),
-    "cleared, intent": Entry("next", "family", NUMBERS, "2026-05-06T07:08:09+00:00", None, None),
-    "cleared": Entry("next", "family", NUMBERS, None, None, "run_other"),
+    "intent": Record("mine", "family", NUMBERS, "2026-05-06T07:08:09+00:00", None, None),
+    "mine": Record("mine", "family", NUMBERS, None, None, "run_own"),
+    "another": Record("mine", "family", NUMBERS, None, None, "run_other"),
+    "cleared, intent": Record("next", "family", NUMBERS, "2026-05-06T07:08:09+00:00", None, None),
+    "cleared": Record("next", "family", NUMBERS, None, None, "run_other"),
 }
 STAYS = {
     # what a successor has written, the oldest run that is found -> whether the own run stays

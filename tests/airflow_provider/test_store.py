@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider._state.store import memory_of
+from airflow_provider._state.store import state_store_of
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 KEY = "retab_run"
@@ -14,11 +14,11 @@ KEY = "retab_run"
 def test_store_is_airflow_s_where_it_has_one(context):
     store = object()
 
-    assert memory_of({**context, "task_state_store": store}) is store
+    assert state_store_of({**context, "task_state_store": store}) is store
 
 
 def test_worker_without_store_and_database_remembers_nothing(context):
-    assert memory_of(context) is None
+    assert state_store_of(context) is None
 
 
 if IS_AIRFLOW_2:
@@ -31,7 +31,7 @@ if IS_AIRFLOW_2:
             ti = new_ti()
             ti.current_state = lambda: "running"
             vars(ti).update(changes)
-            return memory_of({"ti": ti, "dag_run": SimpleNamespace(id=dag_run)})
+            return state_store_of({"ti": ti, "dag_run": SimpleNamespace(id=dag_run)})
 
         yield build
         forget()
