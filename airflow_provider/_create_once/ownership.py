@@ -128,7 +128,11 @@ class Ownership:
         if action is Action.TAKE_UP_OWN:
             return self._keep(Owned(self._since_clear[-1], reattached=True))
         owned = self._start(client, start, action, may_start_again=may_start_again)
-        if self._may_have_missed():
+        if (
+            not self._records.is_kept
+            and not self._is_shared
+            and _may_have_missed(self._attempt, is_cleared=self.is_cleared and not self._before_clear)
+        ):
             warn_of_names(client, owned.run, self.identity)
         return owned
 
@@ -205,9 +209,7 @@ class Ownership:
     def _own(self, client: "RetabClient") -> tuple[list["WorkflowRun"], Own]:
         """Return the runs of this attempt and those before it, the last being the one that counts."""
         listed = client.find_runs(self.identity)
-        known = Own.FAILED if listed else Own.NONE
-        if not all(map(has_failed, listed)):
-            known = Own.LISTED
+        known = (Own.FAILED if all(map(has_failed, listed)) else Own.LISTED) if listed else Own.NONE
         run_id = self.kept_run_id
         if run_id is None or run_id in {run.id for run in listed}:
             return listed, known
@@ -240,12 +242,10 @@ class Ownership:
         last = record.meant().tags.items()
         return [run for run in found if run.id == record.run_id or last <= run.metadata.items()]
 
-    def _may_have_missed(self) -> bool:
-        """Return whether the identity depends on a machine's name, so that a run may have been missed."""
-        if self._records.is_kept or self._is_shared:
-            return False
-        is_cleared = self._standing is Standing.CLEARED and not self._before_clear
-        return is_cleared or (self._attempt.started is None and self._attempt.numbers.max_tries > 0)
+
+def _may_have_missed(attempt: Attempt, *, is_cleared: bool) -> bool:
+    """Return whether an identity that depends on a machine's name may have missed a run, or may do so next."""
+    return is_cleared or (attempt.started is None and attempt.numbers.max_tries > 0)
 
 
 def _next_to(identity: "RunIdentity", record: Record | None) -> "RunIdentity":
