@@ -44,7 +44,7 @@ _ARGUMENTS = (
 )
 
 
-class _AskedElsewhereError(Exception):
+class _ReviewMovedError(Exception):
     """One review has followed another, which ends a wait for the end of the first one."""
 
     def __init__(self, run: "WorkflowRun") -> None:
@@ -110,8 +110,8 @@ class RetabRunTrigger(BaseTrigger):
         """
         try:
             outcome = await self._outcome()
-        except _AskedElsewhereError as asked:
-            outcome = _seen(asked.run, self._sight.news_since)
+        except _ReviewMovedError as moved:
+            outcome = _seen(moved.run, self._sight.news_since)
         except asyncio.CancelledError:
             if not TRIGGERS_ARE_KILLED:  # Airflow does not call it
                 await self.on_kill()
@@ -189,7 +189,7 @@ class RetabRunTrigger(BaseTrigger):
         self.logger().info("Run %s is %s", run.id, run.status_name)
         is_told = self.watch != Watch.REVIEW_END or not self.nodes or not run.waiting_for_node_ids
         if run.is_waiting and not is_told and self.nodes != list(run.waiting_for_node_ids):
-            raise _AskedElsewhereError(run)
+            raise _ReviewMovedError(run)
 
     def _log_outage(self, error: "ApiError | None") -> None:
         self._sight.told(is_lost=error is not None, now=time.time())

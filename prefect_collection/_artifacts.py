@@ -29,7 +29,7 @@ class _Tenths:
         self._is_shown = bool(TaskRunContext.get() or FlowRunContext.get())
         self._tenths: dict[str, int] = {}
 
-    def is_news(self, progress: DocumentProgress) -> bool:
+    def is_due(self, progress: DocumentProgress) -> bool:
         tenths = 10 * progress.sent // progress.size
         known, self._tenths[progress.node] = self._tenths.get(progress.node), tenths
         return self._is_shown and tenths != known
@@ -56,7 +56,7 @@ class ProgressArtifacts:
 
     def __call__(self, progress: DocumentProgress) -> None:
         """Show how far a document is."""
-        if not self._tenths.is_news(progress):
+        if not self._tenths.is_due(progress):
             return
         artifacts, percent = self._tenths.artifacts, _percent(progress)
         try:
@@ -80,7 +80,7 @@ class AsyncProgressArtifacts:
 
     def __call__(self, progress: DocumentProgress) -> None:
         """Show the progress of a document in the background."""
-        if not self._tenths.is_news(progress):
+        if not self._tenths.is_due(progress):
             return
         self._news[progress.node] = progress
         if self._showing is None or self._showing.done():

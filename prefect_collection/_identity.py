@@ -62,7 +62,7 @@ class Owner:
         attempt = [str(outermost.id), outermost.run_count, attempts] if outermost else []
         return cls(
             str(outside[0].task_run.id if outside or outermost is None else outermost.id),
-            _way_down(line, around),
+            _path_to_call(line, around),
             tuple(flow_run.id for flow_run, _ in line),
             outermost.labels if outermost else None,
             _start(line, entered),
@@ -122,7 +122,9 @@ def _line_of(client: SyncPrefectClient, flow_run_id: UUID) -> list[tuple[FlowRun
     return line
 
 
-def _way_down(line: list[tuple[FlowRun, TaskRun | None]], around: list[TaskRunContext]) -> tuple[str, ...]:
+def _path_to_call(
+    line: list[tuple[FlowRun, TaskRun | None]], around: list[TaskRunContext]
+) -> tuple[str, ...]:
     path = [f"task {task.task.name}" for task in around if task.task_run.flow_run_id is None]
     for flow_run, called in reversed(line):
         if called is not None and _is_counted(called, around):

@@ -57,7 +57,7 @@ class Action(Enum):
 
     FIND_EARLIER = auto()
     FIND_OWN = auto()
-    ASK_SERVER = auto()
+    CHECK_FINDABLE = auto()
     """Whether runs can be found by their tags."""
     CANCEL_EARLIER = auto()
     TAKE_UP_EARLIER = auto()
@@ -107,7 +107,7 @@ def _about_own(facts: Facts) -> Action:
     if facts.own is Own.LISTED or facts.can_find or not (may_be_lost or is_repeated):
         return Action.CREATE_OR_ADOPT
     if facts.can_find is None:
-        return Action.ASK_SERVER
+        return Action.CHECK_FINDABLE
     return Action.REFUSE if may_be_lost else Action.CREATE_NEXT
 
 

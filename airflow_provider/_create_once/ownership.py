@@ -43,7 +43,7 @@ __all__ = ["OnClear", "Owned", "Ownership"]
 Start = Callable[["RunIdentity", bool], "WorkflowRun"]
 """Starts a run of an identity; the flag is `adopt`."""
 
-_GATHERING = {Action.FIND_EARLIER, Action.FIND_OWN, Action.ASK_SERVER, Action.CANCEL_EARLIER}
+_GATHERING = {Action.FIND_EARLIER, Action.FIND_OWN, Action.CHECK_FINDABLE, Action.CANCEL_EARLIER}
 
 _log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ RESUME_BUDGET = 600.0
 """Seconds for which a resumed task may be unable to read its run until it fails."""
 
 # Seconds that are enough for one poll.
-_ONE_LOOK = 0.001
+_ONE_POLL = 0.001
 
 # Seconds within which two calls are about the same poll; two polls of a run are further apart.
-_SAME_LOOK = 0.25
+_SAME_POLL = 0.25
 
 # Seconds, a century: a longer limit means none, and its date could not be stored.
 _LONGEST = 100 * 366 * 24 * 3600.0
@@ -87,7 +87,7 @@ class Wait:
             own = self.deadline - now
         both = (own, None if until is None else until - now)
         nearest = min((each for each in both if each is not None), default=None)
-        return None if nearest is None else max(nearest, _ONE_LOOK)
+        return None if nearest is None else max(nearest, _ONE_POLL)
 
     def watch(self, *, through_review: bool) -> Watch:
         """Return what the trigger waits for next.
@@ -151,5 +151,5 @@ class Sight:
         """Return up to when the state of the run is known; None where nothing was seen."""
         if not self._has_seen:
             return None
-        is_over = self._ended_at is not None and now - self._ended_at > _SAME_LOOK
+        is_over = self._ended_at is not None and now - self._ended_at > _SAME_POLL
         return now if self._blind_since is None or is_over else self._blind_since

@@ -121,7 +121,7 @@ def failing_well() -> Iterator[None]:
 
 
 def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
-    """Return how often to look: at least every `poll_interval` seconds, half as often while a human is asked."""
+    """Return the poll policy: a poll at least every `poll_interval` seconds, half as often while a human is asked."""
     return core.PollPolicy(first=first, interval=poll_interval, review_interval=2 * poll_interval)
 
 

@@ -105,9 +105,9 @@ class Call:
                 if record.as_json != before.as_json:
                     now = self._situation(source, _known_of(record), record)
                 now = replace(now, claimed=Claimed.YES)
-            elif action is Action.ASK_STATUS:
+            elif action is Action.READ_STATUS:
                 now = replace(now, status=(yield from self._status_of(str(record.run_id))))
-            elif action is Action.ASK_FINDABLE:
+            elif action is Action.CHECK_FINDABLE:
                 findable = yield Request(self._creation.can_find)
                 now = replace(now, findable=Findable.YES if findable else Findable.NO)
             else:

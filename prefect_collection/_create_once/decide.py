@@ -43,7 +43,7 @@ class Start(StrEnum):
 class Status(StrEnum):
     """The state of the recorded run."""
 
-    NOT_ASKED = "not asked"
+    NOT_CHECKED = "not checked"
     THIS_ATTEMPT = "this attempt"
     """It was started, or adopted, in this attempt of the flow run, which goes on with it however it ended."""
     GOES_ON = "goes on"
@@ -55,7 +55,7 @@ class Status(StrEnum):
 class Findable(StrEnum):
     """Whether the server keeps the tags by which a run is found."""
 
-    NOT_ASKED = "not asked"
+    NOT_CHECKED = "not checked"
     YES = "yes"
     NO = "no"
 
@@ -72,9 +72,9 @@ class Action(StrEnum):
     """What the call does next."""
 
     READ = "read the documents"
-    ASK_STATUS = "read the run"
+    READ_STATUS = "read the run"
     CLAIM = "keep other processes from creating"
-    ASK_FINDABLE = "ask whether the server keeps tags"
+    CHECK_FINDABLE = "check whether the server keeps tags"
     TAKE = "take up the run"
     CREATE = "create"
     FIND_OR_CREATE = "search for a run by its tags, then create"
@@ -91,8 +91,8 @@ class Situation:
     source: Source
     known: Known
     start: Start
-    status: Status = Status.NOT_ASKED
-    findable: Findable = Findable.NOT_ASKED
+    status: Status = Status.NOT_CHECKED
+    findable: Findable = Findable.NOT_CHECKED
     claimed: Claimed = Claimed.NOT_YET
 
 
@@ -103,7 +103,7 @@ def decide(now: Situation) -> Action:
     if now.known is Known.SEVERAL:
         return Action.REFUSE_SEVERAL
     if now.known is Known.RUN and now.status is not Status.ENDED_BADLY:
-        return Action.ASK_STATUS if now.status is Status.NOT_ASKED else Action.TAKE
+        return Action.READ_STATUS if now.status is Status.NOT_CHECKED else Action.TAKE
     if now.known is Known.RUN and now.source is not Source.READ:
         return Action.REFUSE_GONE if now.source is Source.GONE else Action.READ
     return _sending(now)
@@ -121,8 +121,8 @@ def _sending(now: Situation) -> Action:
         return Action.CLAIM
     if now.known is Known.NOTHING and now.start is Start.FIRST:
         return Action.CREATE  # the first start needs no question: whatever it has started is recorded
-    if now.findable is Findable.NOT_ASKED:
-        return Action.ASK_FINDABLE
+    if now.findable is Findable.NOT_CHECKED:
+        return Action.CHECK_FINDABLE
     return _searching(now, is_findable=now.findable is Findable.YES)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from retab_orchestration.errors import UploadNotAllowedError
 from retab_orchestration.settings import Settings
 
-__all__ = ["checked_headers", "checked_method", "checked_place"]
+__all__ = ["check_address", "checked_headers", "checked_method"]
 
 _METHODS = frozenset({"PUT", "POST"})
 
@@ -152,7 +152,7 @@ def _meant(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address
     return [address, *(each for each in inner if each is not None)]
 
 
-def checked_place(url: str, settings: Settings) -> None:
+def check_address(url: str, settings: Settings) -> None:
     """Refuse an address to which no document may be sent.
 
     Raises:

@@ -22,16 +22,16 @@ def checked_run(run: R, run_id: str) -> R:
     return run
 
 
-def check_about(what: str, asked: str, told: Iterable[str | None], *, run_id: str | None = None) -> None:
+def check_about(what: str, requested: str, found: Iterable[str | None], *, run_id: str | None = None) -> None:
     """Raise UnreadableAnswerError if a name in an answer is another one than was requested.
 
     Args:
         what: The kind of thing that has these names, for the error.
-        asked: The name that was requested.
-        told: The names in the answer; None where it has none.
+        requested: The name that was requested.
+        found: The names in the answer; None where it has none.
         run_id: The run that it is about, for the error.
     """
-    if any(name and name != asked for name in told):
+    if any(name and name != requested for name in found):
         raise errors.UnreadableAnswerError(
             f"the answer is about another {what} than the one asked for", run_id=run_id
         )

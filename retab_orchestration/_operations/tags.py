@@ -257,7 +257,7 @@ async def _read(
 ) -> Found:
     """Search the rows for a tag, newest first."""
     found: list[WorkflowRun] = []
-    read, looked, is_complete = 0, 0, True
+    read, read_alone, is_complete = 0, 0, True
     first: datetime | None = None
     created: datetime | None = None
     earliest = -math.inf if since is None else since.timestamp() - _CLOCK_SLACK
@@ -276,8 +276,8 @@ async def _read(
                 break
             continue
         if "metadata" not in run.raw:
-            looked += 1
-            if looked > _MOST_READ:
+            read_alone += 1
+            if read_alone > _MOST_READ:
                 is_complete = False
                 break
             run = await existing_run(session, run.id) or run  # noqa: PLW2901

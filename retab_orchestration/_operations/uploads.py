@@ -104,7 +104,7 @@ async def _upload(
 
 def _checked(ticket: uploads.Ticket, length: int, session: Session) -> uploads.Ticket:
     """Return the ticket with checked method and headers, if a document may be sent there."""
-    upload_rules.checked_place(ticket.url, session.settings)
+    upload_rules.check_address(ticket.url, session.settings)
     method = upload_rules.checked_method(ticket.method)
     return replace(
         ticket, method=method, headers=upload_rules.checked_headers(ticket.headers, ticket.url, length)

@@ -9,7 +9,7 @@ from retab_orchestration._endpoints import shared
 from retab_orchestration._endpoints.filters import RunFilters
 from retab_orchestration._operations.listing import Cursor
 from retab_orchestration._polling.shared_wait import SLOW, SharedWait, SharedWaits
-from retab_orchestration._polling.wait import LONGEST_POLL, asked_pause
+from retab_orchestration._polling.wait import LONGEST_POLL, requested_pause
 from retab_orchestration._transport.session import Session
 from retab_orchestration.errors import ApiError, ResponseTooLargeError
 from retab_orchestration.identity import OURS
@@ -215,7 +215,7 @@ class ListPoll:
                 self.is_slow = True  # until the next page comes
                 if (pause := self.cost.failed(runtime.now())) is None:
                     return None
-                await runtime.sleep(max(pause, asked_pause(error)))
+                await runtime.sleep(max(pause, requested_pause(error)))
             else:
                 took = runtime.now() - began
                 self.seconds += min(took, SLOW)

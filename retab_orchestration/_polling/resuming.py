@@ -31,7 +31,7 @@ class Resuming:
         """Tell whether to read the reviews now."""
         return now >= self._ask_at
 
-    def asked(self, now: float) -> None:
+    def mark_read(self, now: float) -> None:
         """Record that the reviews are read, also where that fails."""
         # Often only once they are decided: a human may take days, and many runs may wait for one.
         pause = self._policy.review_interval if self._decided else self._policy.resume_timeout
@@ -80,7 +80,7 @@ async def check_resuming(
     try:
         if await session.family() == "classic":
             return
-        resuming.asked(now)
+        resuming.mark_read(now)
         found: list[Review] = await everything(
             session, lambda after: current.list_reviews(run.id, None, after)
         )

@@ -13,7 +13,7 @@ from retab_orchestration._transport.session import TRANSIENT
 from retab_orchestration.models import RunStatus, WorkflowRun, WorkflowTestRun
 from retab_orchestration.policies import ErrorBudget, PollPolicy, Trouble
 
-__all__ = ["LAST_POLL", "LONGEST_POLL", "OnReview", "Wait", "WaitOptions", "asked_pause", "trouble_of"]
+__all__ = ["LAST_POLL", "LONGEST_POLL", "OnReview", "Wait", "WaitOptions", "requested_pause", "trouble_of"]
 
 # Statuses that Retab never sends for a run that exists: redirects, teapots, conflicts, bad requests.
 _NEVER_SAID = frozenset({errors.ApiStatusError, errors.ConflictError, errors.RequestRejectedError})
@@ -149,7 +149,7 @@ class Wait(Generic[W]):
         if now >= self.deadline:
             raise self.expired()
         gap = self.options.poll.gap_after_failure(self._budget.failures, chance=chance)
-        self.due = min(self._budget.next_at(trouble, now, max(gap, asked_pause(error))), self.deadline)
+        self.due = min(self._budget.next_at(trouble, now, max(gap, requested_pause(error))), self.deadline)
         self.gap = self.due - now
 
     def is_settled_by(self, status: RunStatus) -> bool:
@@ -173,7 +173,7 @@ class Wait(Generic[W]):
     def expired(self) -> errors.WaitTimeoutError:
         """Return the error of a wait whose deadline has passed."""
         state = f"is still {self.status_name}" if self.status_name else "could not be polled"
-        trouble = f" The last look failed: {self._failure}" if self._failure else ""
+        trouble = f" The last poll failed: {self._failure}" if self._failure else ""
         error = errors.WaitTimeoutError(
             f"run {self.run_id} {state} after {self.options.timeout or 0:g} s; it goes on: wait for it again, "
             f"or cancel it.{trouble}",
@@ -235,7 +235,7 @@ class Wait(Generic[W]):
             self.options.on_outage(outage)
 
 
-def asked_pause(error: errors.ApiError) -> float:
+def requested_pause(error: errors.ApiError) -> float:
     """Return the pause that the server asks for, in seconds, at most the longest that a wait takes."""
     return min(error.retry_after or 0.0, _LONGEST_PAUSE)
 

@@ -16,7 +16,7 @@ from retab_orchestration._polling.list_poll import ListCost, ListPoll, plan_list
 from retab_orchestration._polling.request_queue import AT_ONCE, RequestQueue
 from retab_orchestration._polling.resuming import check_resuming
 from retab_orchestration._polling.shared_wait import SharedWait, SharedWaits
-from retab_orchestration._polling.wait import LONGEST_POLL, WaitOptions, asked_pause
+from retab_orchestration._polling.wait import LONGEST_POLL, WaitOptions, requested_pause
 from retab_orchestration._transport.session import Session
 from retab_orchestration.models import WorkflowRun
 from retab_orchestration.models.row import RunRow
@@ -148,14 +148,14 @@ class RunWatcher:
             run = checked_run(answer, run_id)
         except errors.ApiError as error:
             self._hold(error)
-            self._tell(run_id, SharedWait.poll_failed, error)
+            self._update(run_id, SharedWait.poll_failed, error)
         except Exception as error:  # noqa: BLE001  whatever an answer makes us do, it is about this run alone
             _fail(self._waits.of(run_id), error)
         else:
-            self._tell(run_id, SharedWait.polled, run)
+            self._update(run_id, SharedWait.polled, run)
             await _check_resuming(self._session, run, self._waits.of(run_id))
 
-    def _tell(self, run_id: str, take: Callable[[SharedWait, Any, float, float], None], shown: Any) -> None:
+    def _update(self, run_id: str, take: Callable[[SharedWait, Any, float, float], None], shown: Any) -> None:
         now, chance = self._runtime.now(), self._runtime.chance()
         for wait in self._waits.of(run_id):
             take(wait, shown, now, chance)
@@ -201,7 +201,7 @@ class RunWatcher:
 
     def _hold(self, error: errors.ApiError) -> None:
         """Pause all polls for as long as the server asks for, except those that cannot be made later."""
-        self._hold_until = max(self._hold_until, self._runtime.now() + asked_pause(error))
+        self._hold_until = max(self._hold_until, self._runtime.now() + requested_pause(error))
 
 
 class _Timer:

@@ -9,7 +9,7 @@ import httpcore
 
 from retab_orchestration._transport.async_protocol import Line, open_line
 from retab_orchestration._transport.failures import failing_as
-from retab_orchestration._transport.proxies import Proxy, TunnelAnswer, ask_for_tunnel
+from retab_orchestration._transport.proxies import Proxy, TunnelAnswer, tunnel_request
 from retab_orchestration._transport.time_limits import Limits
 
 __all__ = ["AsyncBackend"]
@@ -104,7 +104,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
             if self._proxy_tls is not None:
                 stream = await stream.start_tls(self._proxy_tls, self._proxy.host, timeout)
             if self._tunnels:
-                await stream.open_tunnel(ask_for_tunnel(self._proxy, host, port), timeout)
+                await stream.open_tunnel(tunnel_request(self._proxy, host, port), timeout)
         except BaseException:
             await stream.aclose()
             raise

@@ -11,7 +11,7 @@ import httpcore
 
 from retab_orchestration._problems import is_anothers
 from retab_orchestration._transport.failures import failing_as
-from retab_orchestration._transport.proxies import Proxy, TunnelAnswer, ask_for_tunnel
+from retab_orchestration._transport.proxies import Proxy, TunnelAnswer, tunnel_request
 from retab_orchestration._transport.time_limits import Limits
 
 __all__ = ["Backend"]
@@ -129,7 +129,7 @@ class Backend(httpcore.NetworkBackend):
             if self._proxy_tls is not None:
                 stream = stream.start_tls(self._proxy_tls, self._proxy.host, timeout)
             if self._tunnels:
-                stream.open_tunnel(ask_for_tunnel(self._proxy, host, port), timeout)
+                stream.open_tunnel(tunnel_request(self._proxy, host, port), timeout)
         except BaseException:
             stream.close()
             raise

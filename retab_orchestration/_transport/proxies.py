@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from retab_orchestration.errors import ConfigurationError
 
-__all__ = ["Proxies", "Proxy", "TunnelAnswer", "ask_for_tunnel", "read_exceptions", "read_proxy"]
+__all__ = ["Proxies", "Proxy", "TunnelAnswer", "read_exceptions", "read_proxy", "tunnel_request"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -157,7 +157,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
-def ask_for_tunnel(proxy: Proxy, host: str, port: int) -> bytes:
+def tunnel_request(proxy: Proxy, host: str, port: int) -> bytes:
     """Return the request that asks a proxy for a tunnel to a server."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1".encode(), b"Host: " + target.encode()]

@@ -68,7 +68,7 @@ class Run:
     """Gate id -> decision."""
     versions: dict[str, list[Version]] = field(default_factory=dict)
     """Gate id -> versions of what is reviewed there, oldest first; filled on first use."""
-    cancel_asked_at: float | None = None
+    cancel_requested_at: float | None = None
     cancelled_at: float | None = None
     """When a cancellation takes effect; the run may have ended before."""
     settled: "View | None" = None
@@ -248,8 +248,8 @@ def _close(open_steps: list[Step], view: View, at: float) -> None:
 
 def _updated(run: Run, steps: list[Step], horizon: float) -> float:
     times = [time for step in steps for time in (step.started_at, step.completed_at) if time is not None]
-    if run.cancel_asked_at is not None and run.cancel_asked_at <= horizon:
-        times.append(run.cancel_asked_at)
+    if run.cancel_requested_at is not None and run.cancel_requested_at <= horizon:
+        times.append(run.cancel_requested_at)
     return max(times, default=run.created_at)
 
 

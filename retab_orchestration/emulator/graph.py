@@ -10,7 +10,7 @@ from retab_orchestration.emulator.workflows import CURRENT_TYPES, Node, Workflow
 
 __all__ = ["ROUTES"]
 
-_MADE_AT = "2026-01-01T00:00:00Z"
+_CREATED_AT = "2026-01-01T00:00:00Z"
 """When every workflow here was created and last changed."""
 
 
@@ -80,7 +80,7 @@ def _chosen(edges: list[dict[str, Any]], request: Request) -> list[dict[str, Any
 
 
 def _workflow(workflow: Workflow) -> dict[str, Any]:
-    published = {"version_id": workflow.version_id, "published_at": _MADE_AT, "description": ""}
+    published = {"version_id": workflow.version_id, "published_at": _CREATED_AT, "description": ""}
     return {
         "id": workflow.id,
         "name": workflow.name,
@@ -89,8 +89,8 @@ def _workflow(workflow: Workflow) -> dict[str, Any]:
         "is_published": workflow.published,
         "published_snapshot_id": workflow.version_id.replace("ver_", "snap_") if workflow.published else None,
         "published": published if workflow.published else None,
-        "created_at": _MADE_AT,
-        "updated_at": _MADE_AT,
+        "created_at": _CREATED_AT,
+        "updated_at": _CREATED_AT,
     }
 
 
@@ -109,7 +109,7 @@ def _block(workflow: Workflow, node: Node, family: str) -> dict[str, Any]:
         "position_y": 0,
         "config": None,
         "parent_id": None,
-        "updated_at": _MADE_AT,
+        "updated_at": _CREATED_AT,
     }
 
 
@@ -122,7 +122,7 @@ def _edges(workflow: Workflow) -> list[dict[str, Any]]:
             "target_block": target,
             "source_handle": None,
             "target_handle": None,
-            "updated_at": _MADE_AT,
+            "updated_at": _CREATED_AT,
         }
         for source, target in workflow.edges
     ]

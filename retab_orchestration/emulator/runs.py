@@ -71,8 +71,8 @@ def _cancel(state: State, run: Run) -> str:
     if not view.is_active:
         return "cancelled" if view.status == "cancelled" else "cancellation_failed"
     if run.cancelled_at is None:
-        run.cancel_asked_at = state.clock()
-        run.cancelled_at = run.cancel_asked_at + run.workflow.cancel_seconds / state.speed
+        run.cancel_requested_at = state.clock()
+        run.cancelled_at = run.cancel_requested_at + run.workflow.cancel_seconds / state.speed
     return "cancelled" if state.view_of(run).status == "cancelled" else "cancellation_requested"
 
 

@@ -7,15 +7,15 @@ RetabError                          anything below
 ├── ApiError                        a request was made and went wrong; carries status, code, request id, run id
 │   ├── ApiConnectionError          no answer: try again later (`sent` tells whether the request may have arrived)
 │   │   └── ApiTimeoutError         no answer in time
-│   ├── UnreadableAnswerError a success whose body is not what the API promises: check the server or a proxy
-│   ├── ResponseTooLargeError       an answer has more bytes than `max_response_bytes` allows: look at it, or raise that
+│   ├── UnreadableAnswerError       a success whose body is not what the API promises: check the server or a proxy
+│   ├── ResponseTooLargeError       an answer has more than `max_response_bytes`: raise that, or check the server
 │   └── ApiStatusError              the server said no
 │       ├── AuthenticationError     401: fix the key, or the header it is sent in
 │       ├── PermissionDeniedError   403: ask for access
 │       ├── NotFoundError           404: fix the id, or the environment that the key belongs to
 │       │   └── UnsupportedRouteError  404, 405 of a route that this server does not have: set `api`
-│       ├── ConflictError           409: look at the present state first
-│       │   └── ReviewConflictError another decision stands, or a newer version came: look before deciding again
+│       ├── ConflictError           409: read the present state first
+│       │   └── ReviewConflictError another decision stands, or a newer version came: read it, then decide again
 │       ├── DocumentTooLargeError   413: upload it on current routes, or send a smaller document
 │       ├── UploadRefusedError      an upload was refused, twice: see what stands between here and the storage
 │       │   └── UploadNotAllowedError  an address was given to which nothing goes: set `base_url` or `upload_hosts`
@@ -23,11 +23,11 @@ RetabError                          anything below
 │       ├── RateLimitedError        429: try again after `retry_after` seconds
 │       └── ServerError             5xx, 408: try again later
 ├── DocumentReadError               a document could not be read to its end, nothing was created: try again
-├── CreateOutcomeUnknownError       a create got no readable answer, the run may exist: look before creating again
+├── CreateOutcomeUnknownError       a create got no readable answer, the run may exist: search, then create again
 ├── InputsChangedError              the task's run was started with other inputs: clear it, or restore them
 ├── RunFailedError                  the run ended in error: read why, then run again or fix the workflow
 ├── RunCancelledError               the run was cancelled: run again if that was not meant
-├── ReviewNotResumedError           the run's reviews are decided and it does not go on: look at it in Retab, restart it
+├── ReviewNotResumedError           the run's reviews are decided and it does not go on: check it in Retab, restart it
 ├── OutputsUnavailableError         the run has ended, its outputs could not be read: wait again, it is not run again
 ├── ReviewRequiredError             the run waits for a human and the caller does not: decide the review
 └── WaitTimeoutError                the deadline passed and the run goes on: wait again, or cancel it

@@ -52,13 +52,13 @@ RULES = [
     ("RETRY CLEARED", ANY, ANY, ANY, ANY, ANY, "LISTED", ANY, "CREATE_OR_ADOPT"),
     # No run is seen, or it failed. Without a memory only the first try after a clear is above suspicion.
     ("RETRY CLEARED", "NOWHERE", ANY, True, ANY, ANY, ANY, ANY, "CREATE_OR_ADOPT"),
-    ("RETRY CLEARED", "NOWHERE", ANY, False, ANY, ANY, ANY, None, "ASK_SERVER"),
+    ("RETRY CLEARED", "NOWHERE", ANY, False, ANY, ANY, ANY, None, "CHECK_FINDABLE"),
     ("RETRY CLEARED", "NOWHERE", ANY, False, ANY, ANY, ANY, False, "REFUSE"),
     # An attempt was cut off; a restart names the same run when it is repeated.
-    ("RETRY", "INTENT", ANY, ANY, False, ANY, ANY, None, "ASK_SERVER"),
+    ("RETRY", "INTENT", ANY, ANY, False, ANY, ANY, None, "CHECK_FINDABLE"),
     ("RETRY", "INTENT", ANY, ANY, False, ANY, ANY, False, "REFUSE"),
     # A known run failed: without tags the server would answer a create of the same identity with it.
-    ("RETRY", "RUN", ANY, ANY, ANY, ANY, ANY, None, "ASK_SERVER"),
+    ("RETRY", "RUN", ANY, ANY, ANY, ANY, ANY, None, "CHECK_FINDABLE"),
     ("RETRY", "RUN", ANY, ANY, ANY, ANY, ANY, False, "CREATE_NEXT"),
     ("RETRY CLEARED", ANY, ANY, ANY, ANY, ANY, ANY, ANY, "CREATE_OR_ADOPT"),
 ]
@@ -179,7 +179,7 @@ def done(facts):
         may_start_again=facts.may_start_again,
     )
     before = []
-    found = {Action.FIND_EARLIER: "earlier", Action.FIND_OWN: "own", Action.ASK_SERVER: "can_find"}
+    found = {Action.FIND_EARLIER: "earlier", Action.FIND_OWN: "own", Action.CHECK_FINDABLE: "can_find"}
     for _ in range(6):
         action = decide(known)
         if action is Action.CANCEL_EARLIER:

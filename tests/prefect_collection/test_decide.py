@@ -29,13 +29,13 @@ TABLE = [
     (Source.UNCHANGED, (Known.NOTHING, Known.CREATING, Known.SEVERAL), None, None, None, None, Action.READ),
     (Source.GONE, Known.NOTHING, None, None, None, None, Action.READ),
     (None, Known.SEVERAL, None, None, None, None, Action.REFUSE_SEVERAL),
-    (None, Known.RUN, None, Status.NOT_ASKED, None, None, Action.ASK_STATUS),
+    (None, Known.RUN, None, Status.NOT_CHECKED, None, None, Action.READ_STATUS),
     (None, Known.RUN, None, (Status.THIS_ATTEMPT, Status.GOES_ON), None, None, Action.TAKE),
     (Source.UNCHANGED, Known.RUN, None, None, None, None, Action.READ),
     (Source.GONE, Known.RUN, None, None, None, None, Action.REFUSE_GONE),
     (None, None, None, None, None, Claimed.NOT_YET, Action.CLAIM),
     (Source.READ, Known.NOTHING, Start.FIRST, None, None, None, Action.CREATE),
-    (None, None, None, None, Findable.NOT_ASKED, None, Action.ASK_FINDABLE),
+    (None, None, None, None, Findable.NOT_CHECKED, None, Action.CHECK_FINDABLE),
     (None, Known.CREATING, None, None, Findable.NO, None, Action.REFUSE_UNKNOWN),
     (Source.GONE, Known.CREATING, None, None, Findable.YES, None, Action.FIND),
     (Source.READ, Known.CREATING, None, None, Findable.YES, None, Action.FIND_OR_CREATE),
@@ -127,9 +127,9 @@ def outcome(situation, status, findable):
     read = False
     while True:
         action = decide(situation)
-        if action is Action.ASK_STATUS:
+        if action is Action.READ_STATUS:
             situation = replace(situation, status=status)
-        elif action is Action.ASK_FINDABLE:
+        elif action is Action.CHECK_FINDABLE:
             situation = replace(situation, findable=findable)
         elif action is Action.CLAIM:
             situation = replace(situation, claimed=Claimed.YES)

@@ -24,7 +24,7 @@ def waiting(connect):
     return client, runtime, run.id
 
 
-def asked(runtime):
+def mark_read(runtime):
     return [at for at, name in zip(runtime.sent_at, runtime.requests, strict=True) if name == LIST]
 
 
@@ -40,7 +40,7 @@ def test_a_wait_ends_when_a_decision_has_resumed_nothing_for_ten_minutes(waiting
         client.wait_for_run(run_id, on_review="wait")
 
     assert (stuck.value.run_id, stuck.value.retryable) == (run_id, False)
-    moments = [at - began for at in asked(runtime)]
+    moments = [at - began for at in mark_read(runtime)]
     assert 600 <= moments[0] < 700
     assert moments[-1] - moments[0] >= 600
     assert all(after - before >= 60 for before, after in pairwise(moments))
@@ -61,7 +61,7 @@ def test_a_person_who_takes_an_hour_costs_six_requests_more(waiting):
     run = client.wait_for_run(run_id, on_review="wait")
 
     assert (run.status, len(decided)) == (RunStatus.COMPLETED, 1)
-    assert len(asked(runtime)) <= 6
+    assert len(mark_read(runtime)) <= 6
 
 
 def _approve(runtime, run_id):
@@ -86,7 +86,7 @@ def test_what_follows_an_answer(decided, same_nodes, passed):
     resuming = Resuming(POLICY, 0.0)
     assert not resuming.is_due(599.0)
     assert resuming.is_due(600.0)
-    resuming.asked(600.0)
+    resuming.mark_read(600.0)
     assert resuming.learned(["a"], 600.0, are_decided=True) is False
 
     nodes = ["a"] if same_nodes else ["b"]
@@ -97,10 +97,10 @@ def test_what_follows_an_answer(decided, same_nodes, passed):
 
 def test_how_often_it_is_asked():
     resuming = Resuming(POLICY, 0.0)
-    resuming.asked(600.0)
+    resuming.mark_read(600.0)
     assert (resuming.is_due(1199.0), resuming.is_due(1200.0)) == (False, True)
-    resuming.asked(1200.0)
+    resuming.mark_read(1200.0)
     resuming.learned(["a"], 1200.0, are_decided=True)
     assert (resuming.is_due(1259.0), resuming.is_due(1260.0)) == (False, True)
-    resuming.asked(1260.0)
+    resuming.mark_read(1260.0)
     assert (resuming.is_due(1319.0), resuming.is_due(1320.0)) == (False, True)

@@ -193,7 +193,7 @@ def test_of_two_runs_the_one_that_failed_is_not_kept(retab):
     def fails(request, response):
         if is_call(request, CREATE):
             first = next(iter(runtime.service.state.runs.values()))
-            first.cancel_asked_at = first.cancelled_at = runtime.clock()
+            first.cancel_requested_at = first.cancelled_at = runtime.clock()
         return response
 
     alter(runtime, fails)
@@ -694,7 +694,7 @@ def test_a_run_that_a_user_cancels_while_its_create_is_sent_again_is_not_started
     def cancels(request, response):
         if is_call(request, LIST):
             for run in runtime.service.state.runs.values():
-                run.cancel_asked_at = run.cancelled_at = runtime.clock()
+                run.cancel_requested_at = run.cancelled_at = runtime.clock()
         return response
 
     alter(runtime, cancels)
