@@ -62,7 +62,7 @@ _PARTIES = sys.stdlib_module_names | {"h11", "httpcore", "httpx", "idna", "pydan
 
 
 def is_anothers(error: BaseException) -> bool:
-    """Whether an error comes from outside of a request, such as from a signal handler in the middle of one."""
+    """Return whether an error comes from outside of a request, such as from a signal handler in the middle of one."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
@@ -150,7 +150,7 @@ def _from_detail(body: Mapping[str, Any]) -> Problem:
 
 
 def names_no_route(response: Response) -> bool:
-    """Tell whether the server has no such route, rather than no such resource."""
+    """Return whether the server has no such route, rather than no such resource."""
     if response.status == 405:
         return True
     if response.status != 404 or response.is_cut:

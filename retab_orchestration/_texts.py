@@ -40,13 +40,13 @@ def kind_of(value: Any) -> str:
 
 
 def is_id(value: str) -> bool:
-    """Tell whether a text may be an id: printable ASCII, no space, no `/`, `?` and the like, not too long."""
+    """Return whether a text may be an id: printable ASCII, no space, no `/`, `?` and the like, not too long."""
     unusual = set(value) & set(" /\\?#") or not set(value) - set(".")
     return value.isascii() and value.isprintable() and not unusual and len(value) <= LONGEST_ID
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text can be encoded: half of a surrogate pair cannot."""
+    """Return whether a text can be encoded: half of a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

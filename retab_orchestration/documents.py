@@ -124,7 +124,7 @@ class BinaryFile(Protocol):
         """Return the position."""
 
     def seekable(self) -> bool:
-        """Whether it can move back; one that cannot is copied first."""
+        """Return whether it can move back; one that cannot is copied first."""
 
 
 DocumentSource: TypeAlias = Path | OpenableFile | BinaryFile | bytes

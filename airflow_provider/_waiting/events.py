@@ -134,7 +134,7 @@ def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
 
 
 def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:
-    """Whether there is nothing to wait for any more."""
+    """Return whether there is nothing to wait for any more."""
     return run.is_terminal or (run.is_waiting and on_review != "wait")
 
 

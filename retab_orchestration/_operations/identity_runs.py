@@ -55,7 +55,7 @@ class Siblings:
         return [run for run in found.runs if run.id not in self.failed]
 
     def came_before(self, run: WorkflowRun) -> bool:
-        """Whether a run ended badly before its create was sent."""
+        """Return whether a run ended badly before its create was sent."""
         known = run.status in FAILED and run.id in self.failed
         return known or came_before(self._session, self._new.identity, run, self._began)
 
@@ -151,7 +151,7 @@ class Siblings:
 
 
 def came_before(session: Session, identity: RunIdentity, run: WorkflowRun, began: float) -> bool:
-    """Whether a run ended badly before its create was sent.
+    """Return whether a run ended badly before its create was sent.
 
     This process knows so, or the server says that the run took longer than the time since then.
     """

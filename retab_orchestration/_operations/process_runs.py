@@ -130,7 +130,7 @@ def latest_of(
 
 
 def is_earlier(session: Session, identity: RunIdentity, run_id: str) -> bool:
-    """Whether an earlier create of this process has started a run of the identity."""
+    """Return whether an earlier create of this process has started a run of the identity."""
     known = _own.get((session.settings.base_url, identity.key), _Known())
     return any(run_id in {own.run_id, *own.earlier} for own in known.runs.values())
 

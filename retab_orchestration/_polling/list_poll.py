@@ -59,7 +59,7 @@ class ListCost:
         return _REQUEST + self._row
 
     def is_cheaper(self, polls: float, rows: int, now: float) -> bool:
-        """Tell whether polling the list costs less than polling runs one by one.
+        """Return whether polling the list costs less than polling runs one by one.
 
         Args:
             polls: How many polls it would save.
@@ -72,7 +72,7 @@ class ListCost:
         return pages * _REQUEST + rows * self._row < polls * self.single
 
     def is_page_worth(self, unseen: int, wanted: int, spent: float) -> bool:
-        """Tell whether to read one page more.
+        """Return whether to read one page more.
 
         Args:
             unseen: Runs that are wanted and were on no page yet.
@@ -159,7 +159,7 @@ class ListPoll:
     seconds: float = 0.0
 
     def is_silent(self, now: float) -> bool:
-        """Tell whether the polls that it was to save should be made one by one."""
+        """Return whether the polls that it was to save should be made one by one."""
         return self.is_slow or now > self.heard_at + SLOW
 
     async def read(

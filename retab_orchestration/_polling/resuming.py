@@ -28,7 +28,7 @@ class Resuming:
         self._decided: tuple[float, tuple[str, ...]] | None = None
 
     def is_due(self, now: float) -> bool:
-        """Tell whether to read the reviews now."""
+        """Return whether to read the reviews now."""
         return now >= self._ask_at
 
     def mark_read(self, now: float) -> None:
@@ -55,7 +55,7 @@ class Resuming:
 
 
 def are_decided(reviews: Sequence[Review], nodes: Sequence[str]) -> bool:
-    """Tell whether a run that waits at these nodes has reviews there, and all are decided."""
+    """Return whether a run that waits at these nodes has reviews there, and all are decided."""
     there = [review for review in reviews if review.node_id in nodes and review.cancelled_at is None]
     return bool(there) and all(review.decision is not None for review in there)
 

@@ -78,11 +78,11 @@ class SharedWait(Wait[WorkflowRun]):
         return max(_LEAST_LATE, self.gap * _SLACK)
 
     def may_be_listed(self, now: float) -> bool:
-        """Tell whether a list poll is enough now; the last poll has to be of the run itself."""
+        """Return whether a list poll is enough now; the last poll has to be of the run itself."""
         return self.unlisted_until <= now < self.deadline
 
     def is_soon(self, now: float) -> bool:
-        """Tell whether a poll is due soon, so that one now replaces it."""
+        """Return whether a poll is due soon, so that one now replaces it."""
         return self.is_requested or self.due - now <= self.gap * _SLACK
 
     def request(self, now: float) -> bool:
@@ -172,7 +172,7 @@ class SharedWait(Wait[WorkflowRun]):
             return None
 
     def _needs_run(self, row: RunRow, now: float) -> bool:
-        """Tell whether the run waits for another review than was seen, or may never go on."""
+        """Return whether the run waits for another review than was seen, or may never go on."""
         resuming = self.resuming()
         is_due = resuming is not None and resuming.is_due(now)
         return is_due or self._is_moved(row.waiting_for_node_ids)

@@ -153,7 +153,7 @@ class Wait(Generic[W]):
         self.gap = self.due - now
 
     def is_settled_by(self, status: RunStatus) -> bool:
-        """Tell whether this state ends the wait."""
+        """Return whether this state ends the wait."""
         if status.is_waiting:
             return self.options.on_review == "return"
         return status.is_terminal or self.options.on_review == "until_decided"
@@ -223,11 +223,11 @@ class Wait(Generic[W]):
                 self.deadline = self.started + self.options.timeout + self._reviewed
 
     def _is_moved(self, nodes: Sequence[str]) -> bool:
-        """Tell whether the run waits at these nodes, and waited at other nodes before."""
+        """Return whether the run waits at these nodes, and waited at other nodes before."""
         return bool(self._nodes and nodes) and tuple(nodes[:_MOST_NODES]) != self._nodes
 
     def _goes_back(self, status: RunStatus) -> bool:
-        """Tell whether a later state than this was seen already, so that the list lags."""
+        """Return whether a later state than this was seen already, so that the list lags."""
         return _PROGRESS.get(status, 0) < _PROGRESS.get(RunStatus.read(self.status_name), 0)
 
     def _report(self, outage: errors.ApiError | None) -> None:

@@ -126,7 +126,7 @@ class RunWatcher:
             self._queue.add(wait.run_id, urgent=now >= wait.deadline)
 
     def _is_wanted(self, run_id: str) -> bool:
-        """Tell whether a queued run still has to be requested."""
+        """Return whether a queued run still has to be requested."""
         now = self._runtime.now()
         waits = [wait for wait in self._waits.of(run_id) if wait.is_requested]
         is_listed = self._list is not None and not self._list.is_silent(now)

@@ -220,12 +220,12 @@ class _TlsInTls:
 
 
 def _is_pending(sock: "socket.socket | _TlsInTls") -> bool:
-    """Tell whether there are unread bytes in the TLS layer, which the system's socket does not show."""
+    """Return whether there are unread bytes in the TLS layer, which the system's socket does not show."""
     return isinstance(sock, ssl.SSLSocket | _TlsInTls) and sock.pending() > 0
 
 
 def _is_readable(descriptor: int) -> bool:
-    """Tell whether there is something to read: on an idle connection its end, or an answer to no request."""
+    """Return whether there is something to read: on an idle connection its end, or an answer to no request."""
     if descriptor < 0:
         return True
     if not hasattr(select, "poll"):  # Windows

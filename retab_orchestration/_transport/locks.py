@@ -28,7 +28,7 @@ class _Contender:
     has_lock: "Future[None]" = field(default_factory=Future)
 
     def interrupts(self, other: "_Contender") -> bool:
-        """Whether the other cannot go on before this one ends, because a signal handler has interrupted it."""
+        """Return whether the other cannot go on before this one ends, because a signal handler has interrupted it."""
         return self.thread == other.thread and (self.loop is None or self.loop is not other.loop)
 
     @property

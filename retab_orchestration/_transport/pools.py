@@ -183,7 +183,7 @@ def _headers(request: Request, address: _Address) -> list[tuple[bytes, bytes]]:
 
 
 def has_surplus(response: httpcore.Response) -> bool:
-    """Tell whether more was received than the answer, which would be taken for the next answer.
+    """Return whether more was received than the answer, which would be taken for the next answer.
 
     httpcore does not tell, and keeps the bytes. Where they cannot be seen, the connection is not kept.
     """

@@ -205,7 +205,7 @@ def _may_repeat(call: Call[Any], error: BaseException, max_retry_after: float) -
 
 
 def _leaves_open(error: errors.ApiError) -> bool:
-    """Tell whether a create may have taken effect although its answer is an error."""
+    """Return whether a create may have taken effect although its answer is an error."""
     if isinstance(error, errors.ApiConnectionError):
         return error.sent
     unread = errors.UnreadableAnswerError | errors.ResponseTooLargeError

@@ -75,7 +75,7 @@ class Run:
     """The view, once it cannot change any more."""
 
     def given(self, node_id: str) -> bool:
-        """Whether the caller gave this start node a value."""
+        """Return whether the caller gave this start node a value."""
         return node_id in self.documents or node_id in self.json_inputs or node_id in self.text_inputs
 
 
