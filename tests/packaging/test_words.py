@@ -55,7 +55,7 @@ PHRASES = {
     "whatever comes of": "also where it fails",
 }
 
-# American, British. Words that end in -ize and -yse are told by their ending.
+# American, British. Words in -ize and -yze are known by their ending.
 SPELLINGS = {
     "behavior": "behaviour",
     "canceled": "cancelled",
