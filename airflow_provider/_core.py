@@ -27,7 +27,7 @@ _imported = threading.Event()
 
 
 async def import_core() -> None:
-    """Import the core in a thread: the first import takes longer than an event loop may stand still."""
+    """Import the core in a thread: the first import takes longer than an event loop may be blocked."""
     if not _imported.is_set():
         await asyncio.to_thread(importlib.import_module, "retab_orchestration")
         _imported.set()

@@ -1,4 +1,4 @@
-"""RetabHook: an Airflow connection becomes a client of Retab; never an endpoint path.
+"""RetabHook: clients for the account of an Airflow connection; never an endpoint path.
 
 The core is imported when a client is created and not before, so that DAG files with our operators parse fast.
 """

@@ -1,4 +1,4 @@
-"""What a caller may give as a document, and how it is read: as a stream, so that memory does not grow with its size."""
+"""Documents that a caller may give, read as streams so that memory does not grow with their size."""
 
 import io
 import re
@@ -108,7 +108,7 @@ class OpenableFile(Protocol):
         """Its name at Retab, unless a `Document` gives another one."""
 
     def open(self, mode: Literal["rb"], /) -> Any:
-        """Open it for reading bytes from any place in it; called several times."""
+        """Open it for reading bytes from any position; called several times."""
 
 
 class BinaryFile(Protocol):

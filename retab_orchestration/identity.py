@@ -81,7 +81,7 @@ class RunIdentity:
         since: datetime | None = None,
         begun: datetime | None = None,
     ) -> "RunIdentity":
-        """Build an identity from the names of whatever owns the run.
+        """Build an identity from the names of the owner of the run.
 
         Args:
             parts: Namespace, DAG or flow, its run, the task, its map index: everything that tells two runs apart, and

@@ -77,8 +77,8 @@ class PollPolicy:
     last failure. They are counted anew from each answer that is understood."""
 
     resume_timeout: float = 600.0
-    """Seconds: how long a human is asked until it is asked, no more often than that, whether that was decided already;
-    and for how long a run may still wait at the same nodes after it was."""
+    """Seconds that a run waits for a human until its reviews are read, and between two such reads; also how long it may
+    go on waiting at the same nodes after they were decided."""
 
     def __post_init__(self) -> None:
         _within(self, _SHORTEST, math.inf, "growth")
@@ -172,7 +172,7 @@ class ErrorBudget:
             if self._outage_since is None:
                 self._outage_since = now
             return now < self._outage_since + self._seconds
-        self._outage_since = None  # it is an answer that was understood
+        self._outage_since = None  # a 404 is an answer that was understood
         self._missing = self._missing + 1 if now >= self._first_poll + _MISSING_FOR else 0
         return self._missing < _MISSING_IN_A_ROW
 

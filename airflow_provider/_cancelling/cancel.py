@@ -227,7 +227,7 @@ def _is_gone(task_instance: Any) -> bool:
 
 
 async def _state(task_instance: Any) -> str | None:
-    if hasattr(task_instance, "current_state"):  # Airflow 2.11's task instance asks the database
+    if hasattr(task_instance, "current_state"):  # Airflow 2.11's task instance reads the database
         state = await asyncio.to_thread(task_instance.current_state)
         if state is None and await asyncio.to_thread(_is_gone, task_instance):
             return "removed"

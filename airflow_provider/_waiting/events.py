@@ -1,4 +1,4 @@
-"""What a task does with a run: the XComs it leaves, the event it resumes with, and how it ends."""
+"""What a task does with its run: the XComs that it pushes, the event that resumes it, and how it ends."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ WAIT_FAILED = "wait_failed"
 
 @dataclass(frozen=True)
 class RunEvent:
-    """What a trigger says to the task that it wakes: ids and states, nothing else."""
+    """The event with which a trigger resumes a task: ids and states, nothing else."""
 
     run_id: str
     status: str
@@ -34,7 +34,7 @@ class RunEvent:
     message: str = ""
     """Why, for `WAIT_FAILED`."""
     at: float | None = None
-    """When the trigger saw it, seconds since the epoch; None from triggers that did not say so."""
+    """When the trigger saw it, seconds since the epoch; None from older triggers."""
     since: float | None = None
     """The moment after which it may have begun unseen, or up to which the run was seen; None where nobody knows."""
     nodes: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ def _moment(value: Any) -> float | None:
 
 @contextmanager
 def failing_well() -> Iterator[None]:
-    """Fail a task without a retry where another attempt would end as this one did.
+    """Fail a task without a retry where another attempt would fail as well.
 
     Raises:
         AirflowFailException: For such an error, with its message.
@@ -139,14 +139,14 @@ def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:
 
 
 def push_run(context: Context, run: "WorkflowRun", url: str) -> None:
-    """Leave the run's ids and state as XComs, always all four and of the same types."""
+    """Push the run's ids and state as XComs, always all four and of the same types."""
     context["ti"].xcom_push(key="run_id", value=run.id)
     push_state(context, run.status.value, run.waiting_for_node_ids)
     context["ti"].xcom_push(key="run_url", value=url)
 
 
 def push_state(context: Context, status: str, nodes: Sequence[str]) -> None:
-    """Leave those of the XComs that change while a run goes on."""
+    """Push those of the XComs that change while a run goes on."""
     context["ti"].xcom_push(key="status", value=status)
     context["ti"].xcom_push(key="waiting_for_node_ids", value=list(nodes))
 

@@ -98,7 +98,7 @@ async def everything(session: Session, call: Callable[[str | None], Call[Any]]) 
         asked = replace(call(after), on_read=sizes.append)
         page = await session.exchange(asked)
         repeats = cursor.repeats(page)
-        # The last page of some servers has the cursor that it was asked for with.
+        # The last page of some servers has the cursor with which it was requested.
         items += page.data if cursor.is_news or not repeats else ()
         after = None if repeats else cursor.following(page)
         if after is None:

@@ -73,7 +73,7 @@ async def _in_the_servers_word(session: Session, send: Callable[[current.TestsWo
         try:
             return await send(session.tests_word)
         except errors.UnsupportedRouteError:
-            session.tests_word = word  # neither is known: it was a gateway that said so
+            session.tests_word = word  # the server has neither name: a gateway has answered
             raise
 
 

@@ -37,7 +37,7 @@ _ROWS_AT_ONCE = 50
 
 
 class ListCost:
-    """Decide whether to poll the list, and how far: costs are bytes, and a request counts as some.
+    """Decide whether to poll the list, and how far: costs are counted in bytes, a request as 32 KiB.
 
     Only costs decide, never how long an answer took. A list that has cost more than it saved is tried again when twice
     as many polls would be saved, or when a small share of what single polls have cost since then has paid for it.

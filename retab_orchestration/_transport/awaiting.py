@@ -38,8 +38,8 @@ _PARTS_AT_ONCE = 100
 # nothing, because the loop is busy with answers then.
 _IN_FLIGHT = 32
 _CREATING = 16
-# Requests in flight that share a pool of connections. At each of them httpcore looks through its whole pool: 16 in one
-# cost more than half as much again as 4 in each of four.
+# Requests in flight that share a pool of connections. For each of them httpcore searches its whole pool: 16 in one cost
+# more than half as much again as 4 in each of four.
 _IN_ONE_POOL = 4
 # Seconds after which a request that is no create and no upload releases its slot, and how many requests may go on
 # without one: answers that hang would hold all slots otherwise.
@@ -236,7 +236,7 @@ class AsyncioRuntime(Clocks):
     async def _pool(self, shared: _Shared, kind: Kind, number: int) -> httpcore.AsyncConnectionPool:
         key = kind, number
         if key not in shared.pools:
-            # The first TLS context of the process takes longer to make than a loop should stand still.
+            # Creating the first TLS context of the process takes longer than a loop should be blocked.
             options = await _in_thread(partial(shared.transport.pool_options, kind, AsyncBackend))
             if not shared.users:
                 raise RuntimeError(
