@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal, get_args
 
 from airflow_provider._core import core
@@ -32,6 +33,26 @@ def is_rendered_later(value: Any) -> bool:
     if isinstance(value, str):
         return "{{" in value or "{%" in value
     return hasattr(value, "iter_references")
+
+
+def is_field_rendered_later(value: Any) -> bool:
+    """Return whether the value of a template field is known at run time only; Airflow calls a function."""
+    return callable(value) or is_rendered_later(value)
+
+
+def as_seconds(value: Any) -> Any:
+    """Return a timedelta in seconds, and anything else as it is, for `check_seconds` to judge."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def as_metadata(value: Any) -> Any:
+    """Return a map whose numbers and booleans are text: templates that render to native objects make them.
+
+    Anything else is left as it is, for the core to judge.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    return {key: str(each) if isinstance(each, int | float) else each for key, each in value.items()}
 
 
 def check_choice(name: str, value: Any, allowed: Any) -> Any:
@@ -84,8 +105,25 @@ def check_text(**settings: Any) -> None:
         InvalidInputError: One is empty, or not a string; the message names it.
     """
     for name, value in settings.items():
-        if not is_rendered_later(value) and not (isinstance(value, str) and value.strip()):
+        if is_field_rendered_later(value):
+            continue
+        check_pulled(**{name: value})
+        if not (isinstance(value, str) and value.strip()):
             raise core.InvalidInputError(f"{name} must be a string that is not empty, not {given(value)}")
+
+
+def check_pulled(**settings: Any) -> None:
+    """Refuse what a template makes of an XCom that is not there.
+
+    Raises:
+        InvalidInputError: One is the text `None`; the message names it.
+    """
+    for name, value in settings.items():
+        if isinstance(value, str) and value.strip() == "None":
+            raise core.InvalidInputError(
+                f"{name} is the text 'None': the XCom that its template pulls is not there; see whether that task was "
+                "skipped or pushes nothing"
+            )
 
 
 def check_maps(**inputs: Any) -> None:
@@ -98,7 +136,7 @@ def check_maps(**inputs: Any) -> None:
         InvalidInputError: One is something else; the message names it.
     """
     for name, value in inputs.items():
-        if value is None or is_rendered_later(value):
+        if value is None or is_field_rendered_later(value):
             continue
         if not isinstance(value, Mapping):
             raise core.InvalidInputError(f"{name} must be a dict, not {type(value).__name__}")
@@ -147,7 +185,7 @@ def check_nodes(nodes: Any, *, is_rendered: bool = True) -> list[str] | None:
     Raises:
         InvalidInputError: They are not node ids, or the list is empty.
     """
-    if nodes is None or (not is_rendered and is_rendered_later(nodes)):
+    if nodes is None or (not is_rendered and is_field_rendered_later(nodes)):
         return None
     if not isinstance(nodes, list | tuple) or not nodes:
         raise core.InvalidInputError(
@@ -169,7 +207,7 @@ def _listed(nodes: Any) -> str:
 
 def templated(**inputs: Any) -> frozenset[str]:
     """Return the names of the arguments that are known at run time only."""
-    return frozenset(name for name, value in inputs.items() if is_rendered_later(value))
+    return frozenset(name for name, value in inputs.items() if is_field_rendered_later(value))
 
 
 def check_rendered(later: Collection[str], **inputs: Any) -> None:

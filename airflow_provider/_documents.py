@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider._arguments import is_rendered_later
+from airflow_provider._arguments import is_field_rendered_later, is_rendered_later
 from airflow_provider._core import core
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def check_documents(documents: Any) -> None:
     Raises:
         InvalidInputError: Bytes, an open file, a relative path, or anything else that is not a document.
     """
-    if documents is not None and not is_rendered_later(documents):
+    if documents is not None and not is_field_rendered_later(documents):
         for node, document in _checked_map(documents).items():
             if not is_rendered_later(document):
                 _check(node, document)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider._arguments import is_rendered_later
+from airflow_provider._arguments import is_field_rendered_later
 from airflow_provider._core import core
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def check_output_path(path: Any) -> None:
     Raises:
         InvalidInputError: It is something else; the message says what to give.
     """
-    if path is None or is_rendered_later(path) or hasattr(path, "write_bytes"):
+    if path is None or is_field_rendered_later(path) or hasattr(path, "write_bytes"):
         if isinstance(path, PurePath) and not path.is_absolute():
             raise core.InvalidInputError("output_path is a relative path; make it absolute")
         return

@@ -1,11 +1,22 @@
 """The operators: run a workflow, run the inputs of a run again, cancel a run."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-from airflow_provider._arguments import OnReview, as_json, check_maps, check_rendered, check_text, templated
+from airflow_provider._arguments import (
+    OnReview,
+    as_json,
+    as_metadata,
+    as_seconds,
+    check_maps,
+    check_pulled,
+    check_rendered,
+    check_text,
+    templated,
+)
 from airflow_provider._cancelling.on_kill import CancelOnTimeout
 from airflow_provider._create_once.ownership import OnClear
 from airflow_provider._documents import ProgressLog, check_documents, find_documents
@@ -34,15 +45,17 @@ class RetabRunWorkflowOperator(RunOwner):
         json_inputs: Start node id -> JSON value.
         text_inputs: Start node id -> text; classic routes only.
         version: Which version of the workflow to run; current routes only.
-        metadata: Strings to tag the run with; current routes only.
+        metadata: What to tag the run with, numbers as text; current routes only.
         output_nodes: The nodes whose outputs to return; None returns those of the workflow's ends.
         output_path: An absolute path or a URI to write the outputs to, as JSON; the task then returns
             `{"uri", "size", "sha256", "run_id", "status"}`. A file `<run id>.json` in it where it ends with a slash.
         retab_conn_id: A connection of type `retab`.
         deferrable: Whether to wait in the triggerer; False waits on the worker.
-        defer_after: Seconds to wait on the worker before deferring.
-        poll_interval: Seconds between two looks at the run, at most; twice that while a human is asked.
-        timeout: Seconds that an attempt may wait, without the time in which a human is asked; None for any.
+        defer_after: Seconds, or a timedelta, to wait on the worker before deferring.
+        poll_interval: Seconds, or a timedelta, between two polls of the run, at most; twice that while a human is
+            asked.
+        timeout: Seconds, or a timedelta, that an attempt may wait, without the time in which a human is asked; None for
+            any.
         wait_for_completion: False ends the task once the run exists.
         on_review: When the run waits for a human: `return` the outputs so far, `wait` on, `fail`, or `skip`.
         on_clear: When the task is cleared: `rerun`, cancelling the old run if it goes on, or `reattach` to it.
@@ -80,9 +93,9 @@ class RetabRunWorkflowOperator(RunOwner):
         output_path: Any = None,
         retab_conn_id: str = RetabHook.default_conn_name,
         deferrable: bool = True,
-        defer_after: float = 0.0,
-        poll_interval: float = 30.0,
-        timeout: float | None = None,
+        defer_after: float | timedelta = 0.0,
+        poll_interval: float | timedelta = 30.0,
+        timeout: float | timedelta | None = None,
         wait_for_completion: bool = True,
         on_review: OnReview = "return",
         on_clear: OnClear = "rerun",
@@ -92,8 +105,8 @@ class RetabRunWorkflowOperator(RunOwner):
     ) -> None:
         super().__init__(**kwargs)
         self.output_nodes, self.output_path, self.retab_conn_id = output_nodes, output_path, retab_conn_id
-        self.deferrable, self.defer_after = deferrable, defer_after
-        self.poll_interval, self.timeout = poll_interval, timeout
+        self.deferrable, self.defer_after = deferrable, as_seconds(defer_after)
+        self.poll_interval, self.timeout = as_seconds(poll_interval), as_seconds(timeout)
         self.wait_for_completion, self.on_review, self.on_clear = wait_for_completion, on_review, on_clear
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
@@ -111,6 +124,7 @@ class RetabRunWorkflowOperator(RunOwner):
     def _check_rendered(self, wait: Wait) -> None:
         super()._check_rendered(wait)
         check_rendered(self._later, **self._inputs)
+        check_pulled(workflow_id=self.workflow_id)
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
         """Start a run of the workflow, or return the one of this identity."""
@@ -120,7 +134,7 @@ class RetabRunWorkflowOperator(RunOwner):
             json_inputs=as_json(self.json_inputs),
             text_inputs=self.text_inputs,
             version=self.version,
-            metadata=self.metadata,
+            metadata=as_metadata(self.metadata),
             identity=identity,
             adopt=adopt,
             on_progress=ProgressLog(),
@@ -142,9 +156,11 @@ class RetabRestartRunOperator(RunOwner):
             `{"uri", "size", "sha256", "run_id", "status"}`. A file `<run id>.json` in it where it ends with a slash.
         retab_conn_id: A connection of type `retab`.
         deferrable: Whether to wait in the triggerer; False waits on the worker.
-        defer_after: Seconds to wait on the worker before deferring.
-        poll_interval: Seconds between two looks at the run, at most; twice that while a human is asked.
-        timeout: Seconds that an attempt may wait, without the time in which a human is asked; None for any.
+        defer_after: Seconds, or a timedelta, to wait on the worker before deferring.
+        poll_interval: Seconds, or a timedelta, between two polls of the run, at most; twice that while a human is
+            asked.
+        timeout: Seconds, or a timedelta, that an attempt may wait, without the time in which a human is asked; None for
+            any.
         wait_for_completion: False ends the task once the run exists.
         on_review: When the run waits for a human: `return` the outputs so far, `wait` on, `fail`, or `skip`.
         on_clear: When the task is cleared: `rerun`, cancelling the old run if it goes on, or `reattach` to it.
@@ -165,9 +181,9 @@ class RetabRestartRunOperator(RunOwner):
         output_path: Any = None,
         retab_conn_id: str = RetabHook.default_conn_name,
         deferrable: bool = True,
-        defer_after: float = 0.0,
-        poll_interval: float = 30.0,
-        timeout: float | None = None,
+        defer_after: float | timedelta = 0.0,
+        poll_interval: float | timedelta = 30.0,
+        timeout: float | timedelta | None = None,
         wait_for_completion: bool = True,
         on_review: OnReview = "return",
         on_clear: OnClear = "rerun",
@@ -177,8 +193,8 @@ class RetabRestartRunOperator(RunOwner):
     ) -> None:
         super().__init__(**kwargs)
         self.output_nodes, self.output_path, self.retab_conn_id = output_nodes, output_path, retab_conn_id
-        self.deferrable, self.defer_after = deferrable, defer_after
-        self.poll_interval, self.timeout = poll_interval, timeout
+        self.deferrable, self.defer_after = deferrable, as_seconds(defer_after)
+        self.poll_interval, self.timeout = as_seconds(poll_interval), as_seconds(timeout)
         self.wait_for_completion, self.on_review, self.on_clear = wait_for_completion, on_review, on_clear
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.run_id = run_id
@@ -187,6 +203,7 @@ class RetabRestartRunOperator(RunOwner):
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
         """Restart the run, or return the one of this identity."""
+        check_pulled(run_id=self.run_id)
         run = client.restart_run(self.run_id, identity=identity, adopt=adopt)
         self.log.info("Run %s repeats run %s and is %s", run.id, self.run_id, run.status_name)
         return run
@@ -219,6 +236,8 @@ class RetabCancelRunOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel the run."""
         hook = RetabHook(self.retab_conn_id)
+        with failing_well():
+            check_pulled(run_id=self.run_id)
         with failing_well(), hook.get_conn() as client:
             run = client.cancel_run(self.run_id)
             self.run_url = hook.run_url(run.workflow_id, run.id)

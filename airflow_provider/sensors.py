@@ -23,6 +23,7 @@ from airflow_provider._arguments import (
     check_flags,
     check_nodes,
     check_on_review,
+    check_pulled,
     check_seconds,
     check_text,
 )
@@ -180,6 +181,7 @@ class RetabRunSensor(BaseSensorOperator):
     def _poll_run(self) -> "WorkflowRun | None":
         """Return the run; None where it could not be seen this time, which is forgiven a few times in a row."""
         nodes = check_nodes(self.output_nodes)
+        check_pulled(run_id=self.run_id)
         try:
             run = through_key_changes(
                 self.hook, lambda client: client.get_run(self.run_id, output_nodes=nodes)

@@ -1,6 +1,7 @@
 """What is refused: as which error, with which advice, and before a run exists."""
 
 import io
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def nothing_is_created(connect, emulator, ti):
 ABSOLUTE = "make it absolute"
 GIVE_A_PLACE = r"start-node-1.*an absolute local path, a URI such as s3://.*or a Retab file reference"
 NOT_EMPTY = "must be a string that is not empty"
+NOT_PULLED = "is the text 'None': the XCom that its template pulls is not there"
 IS_JSON = "is not JSON.*give dicts, lists, strings, numbers, booleans, None"
 
 # What an operator was given in the DAG file, and what the error says to do about it.
@@ -102,6 +104,10 @@ WRITTEN = [
     (CANCEL, {"run_id": 7}, f"run_id {NOT_EMPTY}"),
     (CANCEL, {"retab_conn_id": ""}, f"retab_conn_id {NOT_EMPTY}"),
     (SENSOR, {"run_id": ""}, f"run_id {NOT_EMPTY}"),
+    (SENSOR, {"run_id": "None"}, f"run_id {NOT_PULLED}"),
+    (RUN, {"timeout": timedelta(0)}, "timeout must be a number of seconds, more than 0"),
+    (RUN, {"defer_after": timedelta(seconds=-1)}, "defer_after must be a number of seconds, 0 or more"),
+    (RUN, {"documents": {"n": lambda: "/a.pdf"}}, r"n.*an absolute local path"),
     (SENSOR, {"run_id": None}, f"run_id {NOT_EMPTY}"),
     (SENSOR, {"retab_conn_id": None}, f"retab_conn_id {NOT_EMPTY}"),
     (SENSOR, {"output_nodes": "end-node-1"}, "output_nodes must be a list of node ids"),
@@ -156,7 +162,19 @@ RENDERED = [
         "install the Airflow provider that has a filesystem for quux",
     ),
     (RUN, {"text_inputs": {"text-node-1": 3}}, InvalidInputError, "text_inputs.*must be a string"),
-    (RUN, {"metadata": {"a": 3}}, InvalidInputError, "metadata must map strings to strings"),
+    (RUN, {"metadata": {"a": [3]}}, InvalidInputError, "metadata must map strings to strings"),
+    (RUN, {"workflow_id": "None"}, InvalidInputError, f"workflow_id {NOT_PULLED}"),
+    (
+        RUN,
+        {"workflow_id": lambda context, jinja_env: "wf_echo"},
+        InvalidInputError,
+        "workflow_id must be an id",
+    ),
+    (RUN, {"json_inputs": lambda context, jinja_env: {}}, InvalidInputError, "json_inputs must"),
+    (RUN, {"documents": lambda context, jinja_env: {}}, InvalidInputError, "documents must"),
+    (RESTART, {"run_id": "None"}, InvalidInputError, f"run_id {NOT_PULLED}"),
+    (CANCEL, {"run_id": "None"}, InvalidInputError, f"run_id {NOT_PULLED}"),
+    (SENSOR, {"run_id": " None "}, InvalidInputError, f"run_id {NOT_PULLED}"),
     (
         RUN,
         {"metadata": {"retab-orchestration.identity": "x"}},
@@ -192,9 +210,9 @@ RENDERED = [
 ]
 
 
-def rendered(operator, **given):
+def rendered(operator, *, settings=None, **given):
     """Return a task as it is when its templates have been rendered."""
-    task = build(operator)
+    task = build(operator, **(settings or {}))
     vars(task).update(given)
     return task
 
@@ -203,6 +221,19 @@ def rendered(operator, **given):
 def test_it_is_refused_before_the_run_exists(context, operator, given, error, advice):
     with refused(error, match=advice):
         rendered(operator, **given).execute(context)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("execute", {}), ("execute", {"deferrable": True}), ("poke", {"mode": "reschedule"})],
+    ids=["poke", "deferrable", "reschedule"],
+)
+def test_the_id_of_a_task_that_was_skipped_fails_the_sensor_at_its_first_poke(context, method, settings):
+    """A template makes the text `None` of an XCom that is not there; no such run will ever be found."""
+    task = rendered(SENSOR, run_id="None", settings=settings)
+
+    with refused(InvalidInputError, match=NOT_PULLED):
+        getattr(task, method)(context)
 
 
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
