@@ -218,6 +218,7 @@ class RetabRunSensor(BaseSensorOperator):
     def _push(self, context: Context, run: "WorkflowRun") -> None:
         state = (run.status_name, run.waiting_for_node_ids)
         if state != self._pushed:
+            self._waiting.log_state(run)
             self._waiting.push(context, run)
             self._pushed = state
 

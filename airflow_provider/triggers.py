@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -12,7 +13,14 @@ from airflow_provider._arguments import OnReview
 from airflow_provider._cancelling.cancel import TRIGGERS_ARE_KILLED, cancel_if_stopped
 from airflow_provider._core import core, import_core
 from airflow_provider._waiting.deadlines import Sight, Watch
-from airflow_provider._waiting.events import OUT_OF_TIME, TIMEOUT, WAIT_FAILED, log_outage, poll_policy
+from airflow_provider._waiting.events import (
+    OUT_OF_TIME,
+    TIMEOUT,
+    WAIT_FAILED,
+    log_outage,
+    log_state,
+    poll_policy,
+)
 from airflow_provider.hooks import RetabHook
 
 if TYPE_CHECKING:
@@ -148,7 +156,7 @@ class RetabRunTrigger(BaseTrigger):
                             poll=poll_policy(self.poll_interval, first=first),
                             on_review=self._until(),
                             outputs=False,
-                            on_change=self._log_change,
+                            on_change=partial(self._log_change, hook),
                             on_outage=self._log_outage,
                         )
             except core.WaitTimeoutError:
@@ -184,11 +192,17 @@ class RetabRunTrigger(BaseTrigger):
             left += await _seconds_in_review(client, self.run_id)
         return left
 
-    def _log_change(self, run: "WorkflowRun") -> None:
+    def _log_change(self, hook: RetabHook, run: "WorkflowRun") -> None:
         self._sight.changed(time.time())
-        self.logger().info("Run %s is %s", run.id, run.status_name)
-        is_told = self.watch != Watch.REVIEW_END or not self.nodes or not run.waiting_for_node_ids
-        if run.is_waiting and not is_told and self.nodes != list(run.waiting_for_node_ids):
+        nodes = list(run.waiting_for_node_ids)
+        log_state(
+            self.logger(),
+            run,
+            hook.run_url(run.workflow_id, run.id),
+            is_news=not self.nodes or self.nodes != nodes,
+        )
+        is_told = self.watch != Watch.REVIEW_END or not self.nodes or not nodes
+        if run.is_waiting and not is_told and self.nodes != nodes:
             raise _ReviewMovedError(run)
 
     def _log_outage(self, error: "ApiError | None") -> None:

@@ -50,11 +50,15 @@ def run_logger() -> RunLogger:
 
 
 def status_log(logger: RunLogger) -> Callable[[WorkflowRun], None]:
-    """Return a callback that logs each change of a run's state."""
+    """Return a callback that logs each change of a run's state, a review as a WARNING."""
 
     def _log(run: WorkflowRun) -> None:
-        nodes = f" at {', '.join(run.waiting_for_node_ids)}" if run.waiting_for_node_ids else ""
-        logger.info("Run %s is %s%s", run.id, run.status_name, nodes)
+        if run.is_waiting:
+            nodes = ", ".join(run.waiting_for_node_ids) or "a node that Retab does not name"
+            how = "decide it in Retab, or with the task decide_review"
+            logger.warning("Run %s is %s at %s: %s", run.id, run.status.value, nodes, how)
+        else:
+            logger.info("Run %s is %s", run.id, run.status_name)
 
     return _log
 

@@ -133,6 +133,22 @@ def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
         log.warning("Run %s cannot be polled, trying on: %s", run_id, error)
 
 
+def log_state(log: Any, run: "WorkflowRun", url: str, *, is_news: bool = True) -> None:
+    """Log a run's state; a review that is news is a WARNING that says where, and how, to decide it."""
+    if not run.is_waiting:
+        log.info("Run %s is %s", run.id, run.status_name)
+    elif not is_news:
+        log.info("Run %s is %s", run.id, run.status.value)
+    else:
+        log.warning(
+            "Run %s is %s at %s: decide it in Retab (%s), or with decide_review of the client of a RetabHook",
+            run.id,
+            run.status.value,
+            ", ".join(run.waiting_for_node_ids) or "a node that Retab does not name",
+            url,
+        )
+
+
 def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:
     """Return whether there is nothing to wait for any more."""
     return run.is_terminal or (run.is_waiting and on_review != "wait")

@@ -1,7 +1,6 @@
 """Waiting for a run on the worker, to its end or for as long as a task may before it defers."""
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,7 @@ def wait_on_worker(
     if seconds == 0:
         return run, wait
     until = None if seconds is None else time.time() + seconds
-    here = _Here(run, wait, partial(waiting.push, context))
+    here = _Here(run, wait, waiting, context)
     while True:
         try:
             return through_key_changes(waiting.hook, partial(_wait, waiting, here, until)), here.wait
@@ -83,13 +82,14 @@ class _Here:
     Args:
         run: The run, as it was seen a moment ago.
         wait: The wait when this begins.
-        push: Leaves the run's state as XComs.
+        waiting: What leaves the run's state as XComs, and in the log.
+        context: The task's.
     """
 
-    def __init__(self, run: "WorkflowRun", wait: Wait, push: Callable[["WorkflowRun"], None]) -> None:
+    def __init__(self, run: "WorkflowRun", wait: Wait, waiting: RunWait, context: Context) -> None:
         self.run_id = run.id
         self.wait = wait
-        self._push = push
+        self._waiting, self._context = waiting, context
         self._sight = Sight()
         self._sight.changed(time.time())
 
@@ -99,9 +99,9 @@ class _Here:
         self._sight.changed(now)
         if not run.is_terminal:
             self.wait = self.wait.saw(is_waiting=run.is_waiting, at=now, since=self._sight.news_since)
-        log.info("Run %s is %s", run.id, run.status_name)
+        self._waiting.log_state(run)
         try:
-            self._push(run)
+            self._waiting.push(self._context, run)
         except Exception:  # noqa: BLE001
             log.warning("Airflow did not take the state of run %s", run.id, exc_info=True)
 

@@ -24,6 +24,7 @@ from airflow_provider._waiting.events import (
     RunEvent,
     conclude,
     is_settled,
+    log_state,
     push_run,
     push_state,
 )
@@ -144,6 +145,7 @@ class RunWait:
         self._owns_run = owns_run
         self._cancel_on_kill = cancel_on_kill
         self._workflow_id = workflow_id
+        self._logged_review: tuple[str, ...] | None = None
 
     @property
     def nodes(self) -> list[str] | None:
@@ -166,10 +168,17 @@ class RunWait:
         self.run_url = self.hook.run_url(run.workflow_id or self._workflow_id, run.id)
         push_run(context, run, self.run_url)
 
+    def log_state(self, run: "WorkflowRun") -> None:
+        """Log the run's state; a review as a WARNING, once."""
+        review = run.waiting_for_node_ids if run.is_waiting else None
+        url = self.hook.run_url(run.workflow_id or self._workflow_id, run.id)
+        log_state(log, run, url, is_news=review is not None and review != self._logged_review)
+        self._logged_review = review
+
     def finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         """End the wait as the run did, and return its outputs."""
         self.push(context, run)
-        log.info("Run %s is %s", run.id, run.status_name)
+        self.log_state(run)
         return conclude(run, self.on_review)
 
     def deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:
@@ -209,6 +218,8 @@ class RunWait:
             RetabError: The run cannot be read.
         """
         wait = outcome.told_to(wait)
+        if outcome.is_waiting:  # the trigger's log has it
+            self._logged_review = outcome.nodes
         try:
             run = client.get_run(outcome.run_id, output_nodes=self.nodes)
         except core.RetabError as error:

@@ -134,6 +134,18 @@ def test_a_review_ends_the_wait_and_a_decision_lets_the_run_go_on(call, emulator
     assert done.outputs["end-node-1"]["total_amount"] == 7
 
 
+def test_a_review_is_one_warning_that_says_what_to_do(call, emulator, invoice, caplog):
+    caplog.set_level("INFO", "retab")
+    run_id = call("create_run", "wf_invoice_review", documents={"start-node-1": invoice})
+
+    call("wait_for_run", run_id, poll_interval_seconds=0.5)
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"Run {run_id} is waiting_for_human at hil-node-1: decide it in Retab, or with the task decide_review"
+    ]
+    assert "awaiting_review" not in caplog.text
+
+
 def test_a_review_may_also_be_a_failure(call, emulator, invoice):
     run_id = call("create_run", "wf_invoice_review", documents={"start-node-1": invoice})
 
@@ -175,7 +187,7 @@ def test_a_wait_logs_changes_of_state_and_nothing_else(call, emulator, invoice, 
 
     said = [record.getMessage() for record in caplog.records]
     assert said[0] == f"Created run {run_id}"
-    assert said[-1].endswith("at hil-node-1")
+    assert said[-1].startswith(f"Run {run_id} is waiting_for_human at hil-node-1: decide it")
     assert len(said) == len(set(said)) <= 5
     assert not any(API_KEY in line or "HTTP" in line for line in said)
 
