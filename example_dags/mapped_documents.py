@@ -27,6 +27,7 @@ def mapped_documents() -> None:
     read = RetabRunWorkflowOperator.partial(
         task_id="read_invoice",
         workflow_id="wf_invoice",
+        on_review="wait",  # the outputs are added up: a human's answer comes first
         pool="retab",  # limits the runs that are open, of all DAGs
         max_active_tis_per_dagrun=4,  # the same for one DAG run
         map_index_template="{{ task.documents['start-node-1'] }}",

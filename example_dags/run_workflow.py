@@ -18,6 +18,7 @@ def run_workflow() -> None:
         task_id="read_invoice",
         workflow_id="wf_invoice",
         documents={"start-node-1": "{{ params.document }}"},
+        on_review="wait",  # the next task uses the outputs: a human's answer comes first
     )
 
     @task

@@ -18,7 +18,7 @@ from prefect_collection import run_workflow
 @task
 def read(document: Path, workflow_id: str) -> dict[str, Any]:
     """Return what is in a document. In a task a run is known by its document, not by how many came before it."""
-    return run_workflow(workflow_id, documents={"start-node-1": document})
+    return run_workflow(workflow_id, documents={"start-node-1": document}, on_review="wait")
 
 
 @flow

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dev.hosts.processes import wait_until
+from retab_orchestration import RetabClient
 from tests.invoices import invoice_pdf
 from tests.prefect_collection.conftest import API_KEY
 from tests.readme import block_with
@@ -18,9 +19,9 @@ MANY = {f"many, keys {keys}": keys for keys in ("compared", "honoured", "ignored
 PAGE = EXAMPLES.parent / "docs" / "prefect.md"
 
 
-def inbox(folder):
+def inbox(folder, invoices=5):
     folder.mkdir()
-    for number in range(1, 6):
+    for number in range(1, invoices + 1):
         (folder / f"{number}.pdf").write_bytes(invoice_pdf(number=f"INV-{number}", total=number * 10.5))
     return folder
 
@@ -40,6 +41,28 @@ def served(invoices):
         return serving.output.read_text()
 
     return program
+
+
+def reviewed(invoices, program):
+    """Put an invoice through a workflow that asks a human about it; a run in review is polled once a minute."""
+
+    def run(host, emulator, env):
+        going = host.start_script(program, str(invoices), env=env)
+        with RetabClient(API_KEY, emulator.url) as client:
+
+            def decided():
+                if list(invoices.glob("done/*.pdf")):
+                    return True
+                going.check()
+                for asked in client.iter_runs(status="waiting_for_human"):
+                    client.decide_review(asked.id, "hil-node-1", approved=True)
+                return False
+
+            wait_until(decided, timeout=120, what="the decided invoice")
+        going.stop()
+        return going.output.read_text()
+
+    return run
 
 
 def ended(host):
@@ -72,7 +95,13 @@ def ran(prefect_host, folder, page):
     (folder / "page.py").write_text(beside + "\n".join(page))
     (folder / "readme.py").write_text(beside + block_with("from prefect import"))
     many = sorted(map(str, inbox(folder / "many").glob("*.pdf")))
+    (folder / "reviewed.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(EXAMPLES)!r})\n"
+        "from scheduled import read_inbox\n"
+        "read_inbox(sys.argv[1], 'wf_invoice_review')\n"
+    )
     programs = {
+        "reviewed": reviewed(inbox(folder / "asked", 1), folder / "reviewed.py"),
         "served": served(inbox(folder / "inbox")),
         "page": script(folder / "page.py"),
         "one": script(EXAMPLES / "run_workflow.py", invoice),
@@ -103,6 +132,12 @@ def test_the_code_of_the_page_on_prefect_runs_from_top_to_bottom(ran, page):
     assert all("INV-2024-001" in line for line in printed[1:])
     assert len(printed) == 5
     assert ran("page").runs_created == 6
+
+
+def test_what_a_human_is_asked_about_is_written_once_it_is_decided(ran, folder):
+    assert ran("reviewed").runs_created == 1
+    outputs = json.loads((folder / "asked" / "done" / "1.json").read_text())
+    assert outputs["end-node-1"]["json_data"]["total_amount"] == 10.5
 
 
 @pytest.mark.parametrize("many", MANY)
