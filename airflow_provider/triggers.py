@@ -18,7 +18,7 @@ from airflow_provider._waiting.events import (
     TIMEOUT,
     WAIT_FAILED,
     log_outage,
-    log_state,
+    log_review,
     poll_policy,
 )
 from airflow_provider.hooks import RetabHook
@@ -194,15 +194,13 @@ class RetabRunTrigger(BaseTrigger):
 
     def _log_change(self, hook: RetabHook, run: "WorkflowRun") -> None:
         self._sight.changed(time.time())
+        if not run.is_waiting:
+            self.logger().info("Run %s is %s", run.id, run.status_name)
+            return
         nodes = list(run.waiting_for_node_ids)
-        log_state(
-            self.logger(),
-            run,
-            hook.run_url(run.workflow_id, run.id),
-            is_news=not self.nodes or self.nodes != nodes,
-        )
-        is_told = self.watch != Watch.REVIEW_END or not self.nodes or not nodes
-        if run.is_waiting and not is_told and self.nodes != nodes:
+        url = hook.run_url(run.workflow_id, run.id)
+        log_review(self.logger(), run, url, is_news=not self.nodes or self.nodes != nodes)
+        if self.watch == Watch.REVIEW_END and self.nodes and nodes and self.nodes != nodes:
             raise _ReviewMovedError(run)
 
     def _log_outage(self, error: "ApiError | None") -> None:

@@ -133,11 +133,9 @@ def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
         log.warning("Run %s cannot be polled, trying on: %s", run_id, error)
 
 
-def log_state(log: Any, run: "WorkflowRun", url: str, *, is_news: bool = True) -> None:
-    """Log a run's state; a review that is news is a WARNING that says where, and how, to decide it."""
-    if not run.is_waiting:
-        log.info("Run %s is %s", run.id, run.status_name)
-    elif not is_news:
+def log_review(log: Any, run: "WorkflowRun", url: str, *, is_news: bool) -> None:
+    """Log that a run waits for a human; a review that is news is a WARNING that says where, and how, to decide it."""
+    if not is_news:
         log.info("Run %s is %s", run.id, run.status.value)
     else:
         log.warning(

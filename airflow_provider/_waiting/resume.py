@@ -24,7 +24,7 @@ from airflow_provider._waiting.events import (
     RunEvent,
     conclude,
     is_settled,
-    log_state,
+    log_review,
     push_run,
     push_state,
 )
@@ -170,10 +170,13 @@ class RunWait:
 
     def log_state(self, run: "WorkflowRun") -> None:
         """Log the run's state; a review as a WARNING, once."""
-        review = run.waiting_for_node_ids if run.is_waiting else None
+        if not run.is_waiting:
+            self._logged_review = None
+            log.info("Run %s is %s", run.id, run.status_name)
+            return
         url = self.hook.run_url(run.workflow_id or self._workflow_id, run.id)
-        log_state(log, run, url, is_news=review is not None and review != self._logged_review)
-        self._logged_review = review
+        log_review(log, run, url, is_news=run.waiting_for_node_ids != self._logged_review)
+        self._logged_review = run.waiting_for_node_ids
 
     def finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         """End the wait as the run did, and return its outputs."""
