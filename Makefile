@@ -35,7 +35,8 @@ PARTS :=
 QUICK :=
 
 .PHONY: help demo test check lint types unit hostile system crash bench sdks sdk-venvs venvs pins wheel release-check clean \
-	unit-core unit-airflow unit-airflow-floor unit-prefect system-airflow system-prefect \
+	unit-core unit-airflow unit-airflow-floor unit-prefect \
+	system-airflow system-prefect-killed system-prefect-once system-prefect-rest \
 	hostile-core hostile-airflow hostile-prefect
 
 FIRST := ^(demo|test|check|bench|docs):
@@ -93,10 +94,11 @@ hostile-core hostile-airflow hostile-prefect: hostile-%:
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
-	@$(MAKE) $(call AT_ONCE,2) system-airflow system-prefect
+	@$(MAKE) $(call AT_ONCE,2) $(ON_HOSTS)
 
-# Tasks and flows wait more than they work, so both hosts at a time; of three at a time, one was seen to wait a minute
-# for the lock of its database.
+# Tasks and flows wait more than they work, so two hosts at a time, the longest part first; of three Prefect servers at a
+# time, one was seen to wait a minute for the lock of its database.
+ON_HOSTS := system-airflow system-prefect-rest system-prefect-once system-prefect-killed
 system-airflow: $(call BUILT,airflow airflow-floor)
 	@# One Airflow for both; what it consists of is killed last.
 	$(call PYTEST,airflow) -m system tests/system/airflow tests/crash/airflow
@@ -104,10 +106,14 @@ system-airflow: $(call BUILT,airflow airflow-floor)
 
 PREFECT_TESTS := tests/system/prefect
 PREFECT_KILLED := tests/crash/prefect $(PREFECT_TESTS)/test_secrets.py
-PREFECT_REST := $(filter-out $(PREFECT_KILLED),$(wildcard $(PREFECT_TESTS)/test_*.py)) tests/prefect_collection
-system-prefect: $(call BUILT,prefect)
-	$(call PYTEST,prefect) -m system $(PREFECT_REST)
+PREFECT_ONCE := $(PREFECT_TESTS)/test_one_run.py $(PREFECT_TESTS)/test_two_processes.py
+PREFECT_REST := $(filter-out $(PREFECT_KILLED) $(PREFECT_ONCE),$(wildcard $(PREFECT_TESTS)/test_*.py)) tests/prefect_collection
+system-prefect-killed: $(call BUILT,prefect)
 	$(call PYTEST,prefect) -m system $(PREFECT_KILLED)
+system-prefect-once: $(call BUILT,prefect)
+	$(call PYTEST,prefect) -m system $(PREFECT_ONCE)
+system-prefect-rest: $(call BUILT,prefect)
+	$(call PYTEST,prefect) -m system $(PREFECT_REST)
 
 crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
 	@rm -rf $(CRASH_RESULTS)
