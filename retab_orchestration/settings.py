@@ -80,6 +80,10 @@ def _usable_key(api_key: object) -> str:
     key = (api_key or "").strip()
     if not key:
         raise ConfigurationError("no API key: pass api_key or set RETAB_API_KEY")
+    if set(key) <= set("*•"):
+        raise ConfigurationError(
+            "the API key is the stars that a UI shows in place of a secret: copy it from Retab"
+        )
     if not key.isascii() or not key.isprintable() or set(key) & set(" \"'"):
         raise ConfigurationError(
             "the API key has characters that no key has (spaces, quotes, line ends, non-ASCII): copy it again"

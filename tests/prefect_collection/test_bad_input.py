@@ -191,6 +191,10 @@ FLOWS = [
 ACCOUNTS = [
     ({"api_key": ""}, "no API key: pass api_key"),
     ({"api_key": "   "}, "no API key: pass api_key"),
+    (
+        {"api_key": "********"},
+        "the API key is the stars that a UI shows in place of a secret: copy it from Retab",
+    ),
     ({"api_key": "two words"}, "copy it again"),
     ({"api_key": None}, "api_key\n.*should be a valid string"),
     ({"base_url": "api.retab.com"}, "base_url must look like https://"),

@@ -68,7 +68,7 @@ def test_an_address_that_is_none_is_refused(url):
         Settings.read("k", url)
 
 
-@pytest.mark.parametrize("key", [None, "", "  ", "two words", "line\nend", "clé", 7])
+@pytest.mark.parametrize("key", [None, "", "  ", "two words", "line\nend", "clé", "********", "••••", 7])
 def test_a_key_that_is_none_is_refused_without_repeating_it(key):
     with pytest.raises(ConfigurationError, match="API key") as refused:
         Settings.read(key, None)
