@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import functools
-import heapq
 import math
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -11,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
 import httpcore
@@ -20,7 +19,7 @@ from retab_orchestration._http import Body, Request, Response
 from retab_orchestration._transport.async_connections import AsyncBackend
 from retab_orchestration._transport.failures import Clocks, Flight
 from retab_orchestration._transport.locks import held_in_loop
-from retab_orchestration._transport.pools import Kind, Transport, has_surplus
+from retab_orchestration._transport.pools import IdlePools, Kind, Transport, has_surplus
 from retab_orchestration._transport.responses import Answer
 from retab_orchestration._transport.time_limits import Limits
 from retab_orchestration.settings import Settings
@@ -38,9 +37,6 @@ _PARTS_AT_ONCE = 100
 # nothing, because the loop is busy with answers then.
 _IN_FLIGHT = 32
 _CREATING = 16
-# Requests in flight that share a pool of connections. For each of them httpcore searches its whole pool: 16 in one cost
-# more than half as much again as 4 in each of four.
-_IN_ONE_POOL = 4
 # Seconds after which a request that is no create and no upload releases its slot, and how many requests may go on
 # without one: answers that hang would hold all slots otherwise.
 _SLOW = 2.0
@@ -54,28 +50,22 @@ class _Shared:
     loop: "ref[asyncio.AbstractEventLoop]"
     """Weak, because the pools are kept by loop: a strong one would keep every loop for ever."""
     transport: Transport
-    pools: dict[tuple[Kind, int], httpcore.AsyncConnectionPool] = field(default_factory=dict)
-    """By the kind of their connections, and the number of the pool."""
+    idle: dict[Kind, IdlePools[httpcore.AsyncConnectionPool]] = field(default_factory=dict)
+    options: dict[Kind, dict[str, Any]] = field(default_factory=dict)
+    """Of a pool of that kind."""
     users: int = 0
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
     creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
-
-    free_slots: list[int] = field(default_factory=lambda: list(range(_IN_FLIGHT)))
-    """A heap, so that few requests keep to the first pool, whose connections are open."""
-
     slow: int = 0
     """Requests that go on without a slot."""
 
     @asynccontextmanager
-    async def slot(self, *, long_running: bool, within: float | None = None) -> AsyncIterator[int]:
+    async def slot(self, *, long_running: bool, within: float | None = None) -> AsyncIterator[None]:
         """Hold one of the slots for requests in flight; long-running requests never hold them all.
 
         Args:
             long_running: Whether the request may take minutes.
             within: Seconds that it has in all; None for as long as it takes.
-
-        Yields:
-            The number of the pool that it belongs to.
 
         Raises:
             TimeoutError: No slot was free in that time.
@@ -83,36 +73,31 @@ class _Shared:
         async with self.creating if long_running else nullcontext():
             async with asyncio.timeout(within):
                 await self.in_flight.acquire()
-            held = _Slot(heapq.heappop(self.free_slots))
+            held = _Slot()
             timer = (
                 None if long_running else asyncio.get_running_loop().call_later(_SLOW, self._release, held)
             )
             try:
-                yield held.number // _IN_ONE_POOL
+                yield
             finally:
                 if timer is not None:
                     timer.cancel()
                 if held.is_released:
                     self.slow -= 1
                 else:
-                    self._free(held)
+                    self.in_flight.release()
 
     def _release(self, held: "_Slot") -> None:
         if self.slow < _MOST_SLOW:
             held.is_released = True
             self.slow += 1
-            self._free(held)
-
-    def _free(self, held: "_Slot") -> None:
-        heapq.heappush(self.free_slots, held.number)
-        self.in_flight.release()
+            self.in_flight.release()
 
 
 @dataclass(slots=True)
 class _Slot:
     """A slot for a request in flight."""
 
-    number: int
     is_released: bool = False
     """Whether another request may have it although this one goes on."""
 
@@ -141,16 +126,17 @@ class AsyncioRuntime(Clocks):
         shared, flight = await self._joined(), Flight(request)
         long_running = request.new_connection or request.signed_url is not None
         try:
-            async with shared.slot(long_running=long_running, within=request.timeout) as number:
+            async with shared.slot(long_running=long_running, within=request.timeout):
                 if (per_second := self._settings.requests_per_second) is not None:
                     await asyncio.sleep(self.reserve(self._settings, per_second))
                 address, kind = shared.transport.route(request)
-                pool = await self._pool(shared, kind, number)
                 content = _read_in_thread(request.body, flight) if request.body else None
                 limits = Limits(self._settings.timeout, request.timeout, began)
                 built = shared.transport.build(request, address, kind, content, limits)
+                options = await self._options(shared, kind)
                 try:
-                    return await self._exchange(pool, built, request)
+                    async with self._pool(shared, kind, options) as pool:
+                        return await self._exchange(pool, built, request)
                 except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
                     failure = flight.failure(error)
         except TimeoutError:
@@ -215,8 +201,9 @@ class AsyncioRuntime(Clocks):
             self._pools.pop(loop, None)  # its connections ended with it
             return
         self._pools.get(loop, {}).pop(self._settings, None)
-        for pool in shared.pools.values():
-            await pool.aclose()
+        for idle in shared.idle.values():
+            for pool in idle.surplus(math.inf):
+                await _discard(pool)
 
     async def _joined(self) -> _Shared:
         loop = asyncio.get_running_loop()
@@ -233,18 +220,42 @@ class AsyncioRuntime(Clocks):
         joined.users += 1
         return joined
 
-    async def _pool(self, shared: _Shared, kind: Kind, number: int) -> httpcore.AsyncConnectionPool:
-        key = kind, number
-        if key not in shared.pools:
-            # Creating the first TLS context of the process takes longer than a loop should be blocked.
+    async def _options(self, shared: _Shared, kind: Kind) -> dict[str, Any]:
+        if kind not in shared.options:
+            # The first TLS context of the process takes longer to make than a loop should stand still.
             options = await _in_thread(partial(shared.transport.pool_options, kind, AsyncBackend))
-            if not shared.users:
-                raise RuntimeError(
-                    "the client was closed while it was used; close it when its last call has ended"
-                )
-            if key not in shared.pools:
-                shared.pools[key] = httpcore.AsyncConnectionPool(**options)
-        return shared.pools[key]
+            shared.options[kind] = options
+        if not shared.users:
+            raise RuntimeError(
+                "the client was closed while it was used; close it when its last call has ended"
+            )
+        return shared.options[kind]
+
+    @asynccontextmanager
+    async def _pool(
+        self, shared: _Shared, kind: Kind, options: dict[str, Any]
+    ) -> AsyncIterator[httpcore.AsyncConnectionPool]:
+        """Lend a pool for one request; it is kept for the next one unless this one breaks off."""
+        idle = shared.idle.setdefault(kind, IdlePools())
+        pool = idle.take() or httpcore.AsyncConnectionPool(**options)
+        is_sound = False
+        try:
+            yield pool
+            is_sound = True
+        finally:
+            now = asyncio.get_running_loop().time()
+            if is_sound and shared.users:
+                idle.keep(pool, now)
+            else:
+                await _discard(pool)
+            for surplus in idle.surplus(now):
+                await _discard(surplus)
+
+
+async def _discard(pool: httpcore.AsyncConnectionPool) -> None:
+    """Close the connections of a pool, which suspends nobody."""
+    for connection in pool.connections:
+        await connection.aclose()
 
 
 async def _read_in_thread(body: Body, flight: Flight) -> AsyncIterator[bytes]:

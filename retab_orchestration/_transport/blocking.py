@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TypeVar, cast
 
 import httpcore
@@ -13,7 +13,7 @@ from retab_orchestration._http import Body, Request, Response
 from retab_orchestration._transport.blocking_connections import Backend
 from retab_orchestration._transport.failures import Clocks, Flight
 from retab_orchestration._transport.locks import held
-from retab_orchestration._transport.pools import Kind, Transport, has_surplus
+from retab_orchestration._transport.pools import IdlePools, Kind, Transport, has_surplus
 from retab_orchestration._transport.responses import Answer
 from retab_orchestration._transport.time_limits import Limits
 from retab_orchestration.settings import Settings
@@ -29,7 +29,7 @@ class BlockingRuntime(Clocks):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._transport: Transport | None = None
-        self._pools: dict[tuple[int, Kind], httpcore.ConnectionPool] = {}
+        self._pools: dict[tuple[int, Kind], IdlePools[httpcore.ConnectionPool]] = {}
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
@@ -37,16 +37,36 @@ class BlockingRuntime(Clocks):
             time.sleep(self.reserve(self._settings, per_second))  # noqa: ASYNC251  there is no loop here to block
         transport = self._transport = self._transport or Transport(self._settings)
         address, kind = transport.route(request)
-        pool = self._pool(transport, kind)
         flight = Flight(request)
         content = _noted(request.body, flight) if request.body else None
         limits = Limits(self._settings.timeout, request.timeout, time.monotonic())
         built = transport.build(request, address, kind, content, limits)
         try:
-            return self._exchange(pool, built, request)
+            with self._pool(transport, kind) as pool:
+                return self._exchange(pool, built, request)
         except Exception as error:  # noqa: BLE001  whatever goes wrong is this request's
             failure = flight.failure(error)
         raise failure
+
+    @contextmanager
+    def _pool(self, transport: Transport, kind: Kind) -> Iterator[httpcore.ConnectionPool]:
+        """Lend a pool for one request; it is kept for the next one unless this one breaks off."""
+        # A fork inherits the parent's sockets; two processes on one socket would read each other's answers.
+        key = (os.getpid(), kind)
+        idle = self._pools.setdefault(key, IdlePools())
+        pool = idle.take() or _new_pool(transport, kind)
+        is_sound = False
+        try:
+            yield pool
+            is_sound = True
+        finally:
+            now = time.monotonic()
+            if is_sound and self._pools.get(key) is idle:
+                idle.keep(pool, now)
+            else:
+                _discard(pool)
+            for surplus in idle.surplus(now):
+                _discard(surplus)
 
     def _exchange(self, pool: httpcore.ConnectionPool, built: httpcore.Request, request: Request) -> Response:
         response = pool.handle_request(built)
@@ -80,20 +100,25 @@ class BlockingRuntime(Clocks):
             yield
 
     def close(self) -> None:
-        """Close the connections of this process."""
-        for (process, _), pool in self._pools.items():
-            if process == os.getpid():
-                pool.close()
-        self._pools.clear()
+        """Close the connections of this process; those that are in use are closed when their answers are read."""
+        pools, self._pools = self._pools, {}
+        for (process, _), idle in list(pools.items()):
+            for pool in idle.surplus(math.inf) if process == os.getpid() else ():
+                _discard(pool)
 
-    def _pool(self, transport: Transport, kind: Kind) -> httpcore.ConnectionPool:
-        # A fork inherits the parent's sockets; two processes on one socket would read each other's answers.
-        key = (os.getpid(), kind)
-        pool = self._pools.get(key)
-        if pool is None:
-            new = httpcore.ConnectionPool(**transport.pool_options(kind, Backend))
-            pool = self._pools.setdefault(key, new)  # another thread may have been faster
-        return pool
+
+def _new_pool(transport: Transport, kind: Kind) -> httpcore.ConnectionPool:
+    pool = httpcore.ConnectionPool(**transport.pool_options(kind, Backend))
+    # One request at a time has the pool. A lock would stay closed where a signal's handler raises just behind it, and
+    # what is raised is handled with that lock.
+    vars(pool)["_optional_thread_lock"] = nullcontext()
+    return pool
+
+
+def _discard(pool: httpcore.ConnectionPool) -> None:
+    """Close the connections of a pool."""
+    for connection in pool.connections:
+        connection.close()
 
 
 def _noted(body: Body, flight: Flight) -> Iterator[bytes]:

@@ -1,9 +1,10 @@
 """What both runtimes have in common: addresses, headers, and the options of connection pools."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlencode
 
 import httpcore
@@ -18,10 +19,12 @@ from retab_orchestration._version import __version__
 from retab_orchestration.errors import ConfigurationError, UnreadableAnswerError
 from retab_orchestration.settings import Settings
 
-__all__ = ["Kind", "Transport", "has_surplus"]
+__all__ = ["IdlePools", "Kind", "Transport", "has_surplus"]
 
-# Idle connections that one pool keeps, and for how many seconds.
-_KEPT = 20
+P = TypeVar("P")
+
+# Pools that are kept while no request has them, and for how many seconds.
+_KEPT = 32
 _KEPT_FOR = 30.0
 
 _USER_AGENT = f"retab-orchestration/{__version__}"
@@ -58,6 +61,35 @@ class _Address:
         """
         read = httpx.URL(url)
         return cls(read.raw_scheme, read.raw_host, read.port, read.netloc, read.raw_path)
+
+
+class IdlePools(Generic[P]):
+    """Pools that no request has at this moment, the one that was used last at the end.
+
+    A request has its pool for itself, and gives it back when its answer is read. One that was interrupted before is
+    never used again: nobody knows what it would answer next, and where a task is cancelled, httpcore may take its
+    connection for one that is in use for ever. Neither threads nor handlers of signals wait for each other.
+    """
+
+    def __init__(self) -> None:
+        self._pools: deque[tuple[P, float]] = deque()
+
+    def take(self) -> P | None:
+        """Return the pool that was used last; None where there is none."""
+        try:
+            return self._pools.pop()[0]
+        except IndexError:
+            return None
+
+    def keep(self, pool: P, now: float) -> None:
+        """Take a pool back."""
+        self._pools.append((pool, now + _KEPT_FOR))
+
+    def surplus(self, now: float) -> Iterator[P]:
+        """Take out those that are too many, or were used too long ago; all of them, if it is late enough."""
+        with suppress(IndexError):  # another thread may be faster
+            while len(self._pools) > _KEPT or self._pools[0][1] <= now:
+                yield self._pools.popleft()[0]
 
 
 class Transport:
@@ -113,8 +145,7 @@ class Transport:
         verify = cast("bool | str", self._settings.verify) if kind.secure else False
         return {
             "ssl_context": tls(verify),  # without TLS as well, or httpcore makes one, which takes 40 ms
-            "max_connections": 100,
-            "max_keepalive_connections": 0 if kind.new_connection else _KEPT,
+            "max_keepalive_connections": 0 if kind.new_connection else None,
             "keepalive_expiry": _KEPT_FOR,
             "network_backend": backend(kind.proxy, proxy_tls, tunnels=kind.secure),
         }
