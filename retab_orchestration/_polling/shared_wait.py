@@ -136,7 +136,8 @@ class SharedWait(Wait[WorkflowRun]):
             created = run.timing.created_at
             self._place(run.workflow_id, created.isoformat() if created else None)
         self._trust_list(now, chance)
-        if self._decide(self.saw, run, now, chance):
+        is_over = self._decide(self.saw, run, now, chance)
+        if is_over and not self.settled.done():  # `on_change` may have cancelled whoever waits
             self.settled.set_result(run)
         self._run = None  # it may be large
 

@@ -277,6 +277,27 @@ def test_an_on_change_that_says_it_was_cancelled_ends_its_wait_and_no_other(cloc
     assert completed.status is RunStatus.COMPLETED
 
 
+def test_an_on_change_that_cancels_whoever_waits_ends_no_other_wait(clock):
+    world = World(clock, runtime=Quick)
+    first, second = world.start(30), world.start(60)
+
+    def cancel(run):
+        if run.is_terminal:
+            waiting[0].cancel()
+
+    async def everyone():
+        wait = world.client.wait_for_run
+        waiting.append(asyncio.create_task(wait(first, outputs=False, on_change=cancel)))
+        others = wait(first, outputs=False), wait(second, outputs=False)
+        return await asyncio.gather(*waiting, *others, return_exceptions=True)
+
+    waiting = []
+    cancelled, twin, other = world.run(everyone())
+
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert [twin.status, other.status] == [RunStatus.COMPLETED] * 2
+
+
 class StaysBehind(Quick):
     """Has a list that shows for ever what it showed after 20 s."""
 
