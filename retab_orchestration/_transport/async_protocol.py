@@ -5,7 +5,10 @@ import ipaddress
 import socket
 import ssl
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
+
+from retab_orchestration._transport.threads import in_thread
 
 __all__ = ["Line", "open_line"]
 
@@ -167,7 +170,7 @@ async def open_line(host: str, port: int) -> Line:
     if _is_address(host):
         _, line = await loop.create_connection(Line, host, port)
         return line
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await in_thread(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM), slow=True)
     return await _first(list(dict.fromkeys(str(address[0]) for *_, address in found)), port)
 
 

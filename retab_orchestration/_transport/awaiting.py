@@ -1,12 +1,8 @@
 """The runtime on asyncio: clients of one loop with the same settings share their connections and their limits."""
 
 import asyncio
-import contextvars
-import functools
 import math
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +17,7 @@ from retab_orchestration._transport.failures import Clocks, Flight
 from retab_orchestration._transport.locks import held_in_loop
 from retab_orchestration._transport.pools import IdlePools, Kind, Transport, has_surplus
 from retab_orchestration._transport.responses import Answer
+from retab_orchestration._transport.threads import in_thread
 from retab_orchestration._transport.time_limits import Limits
 from retab_orchestration.settings import Settings
 
@@ -175,7 +172,7 @@ class AsyncioRuntime(Clocks):
 
     async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:
         """Run work in a thread."""
-        return await _in_thread(work, slow=slow)
+        return await in_thread(work, slow=slow)
 
     @asynccontextmanager
     async def lock(self, name: str, seconds: float = math.inf) -> AsyncIterator[None]:
@@ -223,7 +220,7 @@ class AsyncioRuntime(Clocks):
     async def _options(self, shared: _Shared, kind: Kind) -> dict[str, Any]:
         if kind not in shared.options:
             # The first TLS context of the process takes longer to make than a loop should stand still.
-            options = await _in_thread(partial(shared.transport.pool_options, kind, AsyncBackend))
+            options = await in_thread(partial(shared.transport.pool_options, kind, AsyncBackend))
             shared.options[kind] = options
         if not shared.users:
             raise RuntimeError(
@@ -266,9 +263,9 @@ async def _read_in_thread(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     """
     with flight.reading_body():
         pieces, sent = body.chunks(), 0
-        part = await _in_thread(partial(_joined, pieces), slow=True)
+        part = await in_thread(partial(_joined, pieces), slow=True)
         while part:
-            following = await _in_thread(partial(_joined, pieces), slow=True)
+            following = await in_thread(partial(_joined, pieces), slow=True)
             yield part if following else part[:-1]
             sent += len(part)
             if body.on_sent is not None:
@@ -279,28 +276,9 @@ async def _read_in_thread(body: Body, flight: Flight) -> AsyncIterator[bytes]:
     flight.is_whole = True
 
 
-async def _in_thread(work: Callable[[], T], *, slow: bool = False) -> T:
-    """Run work in a thread of ours: the threads of the loop may all wait for its result.
-
-    Slow work has threads of its own, so that documents that hang delay no answer.
-    """
-    context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads(slow), context.run, work)
-
-
-@functools.cache
-def _threads(slow: bool) -> ThreadPoolExecutor:  # noqa: ARG001
-    return ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="retab")
-
-
 def _joined(pieces: Iterator[bytes]) -> bytes:
     """Join pieces until there are enough bytes; fewer, or none, are the last."""
     taken: list[bytes] = []
     while sum(map(len, taken)) < _READ_AHEAD and (piece := next(pieces, None)) is not None:
         taken.append(piece)
     return b"".join(taken)
-
-
-# The threads of a pool do not survive a fork.
-if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=_threads.cache_clear)

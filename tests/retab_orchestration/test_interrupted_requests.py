@@ -1,6 +1,7 @@
 """Requests that are interrupted, or that interrupt others: whatever a client does at that moment, it can be used."""
 
 import asyncio
+import gc
 import json
 import sys
 import threading
@@ -91,6 +92,7 @@ def test_what_a_signals_handler_raises_at_any_line_of_a_request_leaves_the_clien
         [lines] = in_time(every_line) or [0]
         assert lines > 100
         client.close()
+        gc.collect()
 
 
 class Connections:
