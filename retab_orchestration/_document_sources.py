@@ -6,7 +6,9 @@ import re
 import shutil
 import stat
 import tempfile
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 from weakref import WeakSet
@@ -18,19 +20,103 @@ from retab_orchestration.errors import DocumentReadError, InvalidInputError, Ret
 __all__ = ["from_openable", "from_path", "from_stream"]
 
 
+class _Shared:
+    """An open file that several threads may give as a document, each of which reads it from where it stood at first.
+
+    Args:
+        stream: The file.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.lock = threading.RLock()  # a signal's handler may read the file that its thread is reading
+        self.users = 0
+        self.start: int | None = None
+        """Where it stood."""
+        self.reader: object = None
+        """Whose position it has; None for nobody's."""
+
+    def rewind(self, start: int) -> None:
+        """Let it stand where it stood."""
+        with self.lock:
+            self.reader = None
+            _seek_back(self.stream, start)
+
+
+# By the id of the file, as long as it is measured or read.
+_in_use: dict[int, _Shared] = {}
+_guard: Any = threading.RLock()
+
+
+def _enter(stream: BinaryIO) -> _Shared:
+    with _guard:
+        shared = _in_use.setdefault(id(stream), _Shared(stream))
+        shared.users += 1
+        return shared
+
+
+def _leave(shared: _Shared) -> None:
+    with _guard:
+        shared.users -= 1
+        if not shared.users:
+            _in_use.pop(id(shared.stream), None)
+
+
+@contextmanager
+def _shared(stream: BinaryIO) -> Iterator[_Shared]:
+    """Have an open file for oneself."""
+    shared = _enter(stream)
+    try:
+        with shared.lock:
+            yield shared
+    finally:
+        _leave(shared)
+
+
+def _forget() -> None:
+    global _guard  # noqa: PLW0603
+    _in_use.clear()
+    _guard = threading.RLock()
+
+
+# A lock that another thread held while the process forked would never be released in the child.
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_forget)
+
+
 class _Rewound(io.BufferedIOBase):
     """The caller's open file from its position; closing it leaves the file open and restores the position."""
 
     def __init__(self, stream: BinaryIO, start: int) -> None:
-        self._stream, self._start = stream, start
-        stream.seek(start)
+        self._shared, self._start, self._at = _enter(stream), start, start
+        with self._shared.lock:
+            if self._shared.start is None:
+                self._shared.start = start
+            self._shared.reader = self
+            stream.seek(start)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        return self._stream.read(-1 if size is None else size)
+        shared = self._shared
+        with shared.lock:
+            is_read = False
+            while not is_read:
+                if shared.reader is not self:
+                    shared.reader = self
+                    shared.stream.seek(self._at)
+                piece = shared.stream.read(-1 if size is None else size)
+                is_read = shared.reader is self  # unless a signal's handler has read it meanwhile
+            self._at += len(piece or b"")
+        return piece
+
+    def fileno(self) -> int:
+        if isinstance(self._shared.stream, io.BufferedIOBase | io.RawIOBase):
+            return self._shared.stream.fileno()
+        return super().fileno()
 
     def close(self) -> None:
         if not self.closed:
-            _seek_back(self._stream, self._start)
+            self._shared.rewind(self._start)
+            _leave(self._shared)
         super().close()
 
 
@@ -176,8 +262,12 @@ def from_stream(stream: Any) -> OpenedDocument:
         name = getattr(stream, "name", None)
         filename = PurePath(name).name if isinstance(name, str) else ""
         if not stream.seekable():
-            stream = _spooled(stream, filename)
-        start, size = stream.tell(), _measured(stream)
+            with _shared(stream):
+                stream = _spooled(stream, filename)
+        with _shared(stream) as shared:
+            start = stream.tell() if shared.start is None else shared.start
+            stream.seek(start)
+            size, shared.reader = _measured(stream), None
     except RetabError:
         raise
     except Exception as error:  # noqa: BLE001  it may be anything that has these methods

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,17 +46,19 @@ class OpenedDocument:
             piece_size: Bytes of a piece, a multiple of 3.
 
         Raises:
-            InvalidInputError: Its length has changed since it was measured.
+            InvalidInputError: Its length has changed since it was measured, or it was written to while it was read.
             DocumentReadError: It cannot be read to its end.
         """
         sent = 0
         with reading(self.filename), _closing(self.open()) as stream:
+            before = _state_of(stream)
             while piece := _whole_piece(self.filename, stream, piece_size, self.size - sent):
                 sent += len(piece)
                 if sent > self.size:
                     break
                 yield piece
-        if sent != self.size:
+            is_same = _state_of(stream) == before
+        if sent != self.size or not is_same:
             raise InvalidInputError(
                 f"{printable(self.filename, 200)} changed while it was being read; nothing was created, send it again"
             )
@@ -109,6 +112,17 @@ def reason_of(error: Exception) -> str:
 def cause_of(error: Exception) -> Exception | None:
     """Return the cause that the error may have: FileNotFoundError, which the hosts check for, or None."""
     return FileNotFoundError(ENOENT, os.strerror(ENOENT)) if isinstance(error, FileNotFoundError) else None
+
+
+def _state_of(stream: BinaryIO) -> tuple[int, int] | None:
+    """Return what changes when somebody writes to a file of this system; None for anything else."""
+    if not isinstance(stream, io.BufferedIOBase | io.RawIOBase):
+        return None
+    try:
+        facts = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return None
+    return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else None
 
 
 @contextmanager
