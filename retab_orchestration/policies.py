@@ -1,5 +1,6 @@
 """How often to poll and how often to retry: arithmetic on numbers, never a sleep, never a clock."""
 
+import heapq
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -218,9 +219,18 @@ class Pace:
     def __init__(self, per_second: float) -> None:
         self._gap = 1.0 / per_second
         self._free_at = -math.inf
+        self._given_back: list[float] = []  # a heap
 
     def reserve(self, now: float) -> float:
         """Reserve the next free moment and return how many seconds from now it is."""
+        while self._given_back:
+            at = heapq.heappop(self._given_back)
+            if at >= now:
+                return at - now
         at = max(now, self._free_at)
         self._free_at = at + self._gap
         return at - now
+
+    def give_back(self, at: float) -> None:
+        """Leave a moment to others that was reserved, and will not be used."""
+        heapq.heappush(self._given_back, at)

@@ -124,8 +124,10 @@ class AsyncioRuntime(Clocks):
         long_running = request.new_connection or request.signed_url is not None
         try:
             async with shared.slot(long_running=long_running, within=request.timeout):
-                if (per_second := self._settings.requests_per_second) is not None:
-                    await asyncio.sleep(self.reserve(self._settings, per_second))
+                passed = asyncio.get_running_loop().time() - began
+                within = math.inf if request.timeout is None else request.timeout - passed
+                if not await self.wait_for_turn(self._settings, within, self.sleep):
+                    raise TimeoutError  # noqa: TRY301  as where no slot is free in time
                 address, kind = shared.transport.route(request)
                 content = _read_in_thread(request.body, flight) if request.body else None
                 limits = Limits(self._settings.timeout, request.timeout, began)

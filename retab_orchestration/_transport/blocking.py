@@ -33,13 +33,14 @@ class BlockingRuntime(Clocks):
 
     async def send(self, request: Request) -> Response:
         """Send one request and read its answer."""
-        if (per_second := self._settings.requests_per_second) is not None:
-            time.sleep(self.reserve(self._settings, per_second))  # noqa: ASYNC251  there is no loop here to block
+        began, flight = time.monotonic(), Flight(request)
+        within = math.inf if request.timeout is None else request.timeout
+        if not await self.wait_for_turn(self._settings, within, self.sleep):
+            raise flight.crowded_out()
         transport = self._transport = self._transport or Transport(self._settings)
         address, kind = transport.route(request)
-        flight = Flight(request)
         content = _noted(request.body, flight) if request.body else None
-        limits = Limits(self._settings.timeout, request.timeout, time.monotonic())
+        limits = Limits(self._settings.timeout, request.timeout, began)
         built = transport.build(request, address, kind, content, limits)
         try:
             with self._pool(transport, kind) as pool:

@@ -4,7 +4,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -114,17 +114,34 @@ class Clocks:
     __slots__ = ()
 
     _paces: ClassVar[dict[Settings, Pace]] = {}
-    _pacing: ClassVar[threading.Lock] = threading.Lock()
+    _pacing: ClassVar[Any] = threading.RLock()  # a signal's handler may send a request as well
 
-    def reserve(self, settings: Settings, per_second: float) -> float:
-        """Reserve the account's next moment for a request of this process; return the seconds until then."""
+    async def wait_for_turn(
+        self, settings: Settings, within: float, sleep: Callable[[float], Awaitable[None]]
+    ) -> bool:
+        """Wait for the account's next moment for a request of this process; return whether it is within that time.
+
+        A moment that nobody uses is given back: calls that are cancelled would put off all later ones.
+        """
+        if settings.requests_per_second is None:
+            return True
         with self._pacing:
-            return self._paces.setdefault(settings, Pace(per_second)).reserve(self.now())
+            pace, now = self._paces.setdefault(settings, Pace(settings.requests_per_second)), self.now()
+            seconds = pace.reserve(now)
+        is_used = False
+        try:
+            await sleep(min(seconds, max(0.0, within)))
+            is_used = seconds <= within
+        finally:
+            if not is_used:
+                with self._pacing:
+                    pace.give_back(now + seconds)
+        return is_used
 
     @classmethod
     def unlock(cls) -> None:
         """Replace the lock, which a thread of the parent process may hold."""
-        Clocks._pacing = threading.Lock()
+        Clocks._pacing = threading.RLock()
 
     def now(self) -> float:
         return time.monotonic()

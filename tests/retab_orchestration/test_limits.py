@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from retab_orchestration import AsyncRetabClient, RetabClient
+from retab_orchestration import ApiTimeoutError, AsyncRetabClient, RetabClient
+from retab_orchestration._http import Request
+from retab_orchestration._transport import AsyncioRuntime, BlockingRuntime
 from retab_orchestration.emulator import Emulator
+from retab_orchestration.settings import Settings
 
 RUN = b'{"id": "run_1", "status": "running"}'
 
@@ -81,3 +84,36 @@ def test_both_kinds_of_client_keep_to_the_rate_of_their_account_together(emulato
             client.list_runs(limit=1)
 
     assert time.monotonic() - began >= 29 / 50
+
+
+async def test_calls_that_are_cancelled_while_they_wait_for_their_turn_put_off_no_other(emulator):
+    options = {"api": "current", "auth": "bearer", "requests_per_second": 20}
+    async with AsyncRetabClient("key-2", emulator.url, **options) as client:
+        calls = [asyncio.create_task(client.list_runs(limit=1)) for _ in range(30)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        began = time.monotonic()
+        await client.list_runs(limit=1)
+
+    assert time.monotonic() - began < 0.9  # of the 1.5 s that all of them would have taken
+
+
+@pytest.mark.parametrize("kind", [BlockingRuntime, AsyncioRuntime])
+def test_a_request_waits_for_its_turn_no_longer_than_it_may_take(emulator, kind):
+    async def send():
+        runtime = kind(Settings(f"key-{kind.__name__}", emulator.url, requests_per_second=0.05))
+        await runtime.send(request)
+        began = time.monotonic()
+        with pytest.raises(ApiTimeoutError) as late:
+            await runtime.send(request)
+        await (runtime.aclose() if kind is AsyncioRuntime else asyncio.to_thread(runtime.close))
+        return late.value.sent, time.monotonic() - began
+
+    request = Request("GET", "/v1/workflows/runs", base_url=emulator.url, timeout=0.3)
+    was_sent, took = asyncio.run(send())
+
+    assert not was_sent
+    assert took < 3

@@ -83,5 +83,15 @@ def test_a_pace_saves_nothing_up_while_nobody_sends():
     assert [pace.reserve(200.0) for _ in range(2)] == [0.0, 0.25]
 
 
+def test_a_moment_that_is_given_back_is_the_next_ones():
+    pace = Pace(4)
+    moments = [100.0 + pace.reserve(100.0) for _ in range(5)]
+    for at in moments[1:4]:
+        pace.give_back(at)
+
+    assert [pace.reserve(100.0) for _ in range(2)] == [0.25, 0.5]
+    assert [pace.reserve(101.0) for _ in range(2)] == [0.25, 0.5]  # what is past is nobody's
+
+
 def test_a_gap_after_thousands_of_failures_is_the_longest():
     assert PollPolicy().gap_after_failure(4000, chance=0.0) == PollPolicy().interval
