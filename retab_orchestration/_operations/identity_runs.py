@@ -22,8 +22,8 @@ _log = logging.getLogger(__name__)
 FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 """The statuses of a run that has ended badly."""
 
-# A server may tell times in whole seconds.
-_WHOLE_SECONDS = 1.0
+# Seconds by which two clocks of one server may differ: one machine says when a run was created, another when it ended.
+_CLOCKS_APART = 30.0
 # An earlier year stands for no time.
 _NO_TIME = 1970
 # How often one create may be answered with a run that had ended badly before it.
@@ -160,7 +160,7 @@ def came_before(session: Session, identity: RunIdentity, run: WorkflowRun, began
     created, ended = run.timing.created_at, run.timing.completed_at
     if created and created.year <= _NO_TIME:
         created = None
-    least = session.runtime.now() - began + _WHOLE_SECONDS
+    least = session.runtime.now() - began + _CLOCKS_APART
     took_longer = bool(created and ended and (ended - created).total_seconds() > least)
     return took_longer or is_earlier(session, identity, run.id)
 

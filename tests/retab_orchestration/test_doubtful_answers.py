@@ -306,6 +306,27 @@ def test_a_restart_that_failed_is_not_returned_for_ever(connect, api):
     assert len(set(restarted)) == 3
 
 
+# ---- clocks
+
+
+@pytest.mark.parametrize("identity", [None, OWNER])
+def test_a_run_that_fails_at_once_by_two_clocks_of_its_server_is_not_created_again(retab, identity):
+    client, runtime = retab(idempotency="ignored")
+
+    def fails(request, response):
+        if not is_call(request, CREATE):
+            return response
+        run = json.loads(response.content)
+        times = {"created_at": "2026-03-01T11:59:52Z", "completed_at": "2026-03-01T12:00:00Z"}
+        run |= {"lifecycle": {"status": "error"}, "status": "error", "timing": {**run["timing"], **times}}
+        return replace(response, content=json.dumps(run).encode())
+
+    alter(runtime, fails)
+
+    assert echo(client, identity=identity, adopt=identity is not None).status is RunStatus.ERROR
+    assert created(runtime) == 1
+
+
 # ---- waits
 
 
