@@ -1,21 +1,23 @@
 """The owner of a run: the names that a retry, a resumption and a start on another machine have in common."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Token
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
 
 from prefect_collection._create_once.decide import Start
 from retab_orchestration.identity import digest_of
 
-__all__ = ["CREATING", "Owner", "full_name", "read_labels"]
+__all__ = ["CREATING", "Owner", "full_name", "is_stopped", "read_labels", "stopped_here"]
+
+C = TypeVar("C", FlowRunContext, TaskRunContext)
 
 CREATING: set[str] = set()
 """The functions of our own tasks that create: they are the call itself, not a task around it."""
@@ -41,6 +43,8 @@ class Owner:
     """A name of the attempt: a suspended flow run goes on with it, a retry has another one."""
     since: datetime | None = None
     """When the outermost flow run was created, by Prefect's clock."""
+    stopped: str | None = None
+    """Which flow run of this process is cancelled or timed out, as an error tells it."""
 
     @classmethod
     def of_this_call(cls) -> "Owner | None":
@@ -68,6 +72,7 @@ class Owner:
             _start(line, entered),
             digest_of(attempt, [task.task_run.run_count for task in around])[:12],
             outermost.created if outermost else None,
+            _stopped_of(_in_one_process(line)),
         )
 
 
@@ -75,6 +80,34 @@ def full_name(fn: Callable[..., Any]) -> str:
     """Return a function's module and name, which a copy in the process of a pool has as well."""
     # A partial has no name of its own.
     return f"{fn.__module__}.{getattr(fn, '__qualname__', '')}"
+
+
+def is_stopped(state: State | None) -> bool:
+    """Whether the runs of a flow run in this state are cancelled, and one that is started now would be left out."""
+    if state is None:
+        return False
+    return state.is_cancelling() or state.is_cancelled() or (state.is_failed() and state.name == "TimedOut")
+
+
+def stopped_here() -> str | None:
+    """Return which flow run around the running code has timed out, as this process knows without a request."""
+    runs = (context.flow_run for context in _around(FlowRunContext))
+    return _stopped_of(run for run in runs if run is not None)
+
+
+def _stopped_of(flow_runs: Iterable[FlowRun]) -> str | None:
+    for run in flow_runs:
+        if run.state is not None and is_stopped(run.state):
+            return f"flow run {run.name!r} is {run.state.name}"
+    return None
+
+
+def _in_one_process(line: list[tuple[FlowRun, TaskRun | None]]) -> Iterator[FlowRun]:
+    """Return the flow runs from the innermost to the one that this process was started for."""
+    for flow_run, _ in line:
+        yield flow_run
+        if flow_run.deployment_id is not None:
+            return
 
 
 def read_labels(owner: Owner) -> Mapping[str, Any] | None:
@@ -85,16 +118,22 @@ def read_labels(owner: Owner) -> Mapping[str, Any] | None:
         return client.read_flow_run(owner.flow_runs[-1]).labels
 
 
-def _entered_tasks() -> list[TaskRunContext]:
-    """Return the contexts of the tasks around the running code, outermost first, also across flows."""
-    entered: list[TaskRunContext] = []
-    context: Any = TaskRunContext.get()
-    while isinstance(context, TaskRunContext):
-        if not entered or entered[-1].task_run.id != context.task_run.id:
-            entered.append(context)
+def _around(kind: type[C]) -> Iterator[C]:
+    """Return the contexts of a kind around the running code, innermost first."""
+    context: Any = kind.get()
+    while isinstance(context, kind):
+        yield context
         # A context that was passed to another process has no context around it.
         token: Token[Any] | None = context._token  # noqa: SLF001  Prefect has no other way to what is around it
         context = token.old_value if token is not None else None
+
+
+def _entered_tasks() -> list[TaskRunContext]:
+    """Return the contexts of the tasks around the running code, outermost first, also across flows."""
+    entered: list[TaskRunContext] = []
+    for context in _around(TaskRunContext):
+        if not entered or entered[-1].task_run.id != context.task_run.id:
+            entered.append(context)
     return entered[::-1]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,9 @@ from prefect.automations import Automation, EventTrigger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.actions import RunDeployment
+from prefect.exceptions import ObjectNotFound
 
+from prefect_collection._identity import is_stopped
 from prefect_collection._state import CLOCKS_DIFFER, Started, runs_in
 from prefect_collection._waiting import run_logger
 from prefect_collection.credentials import Credentials, aload_credentials, aopen_client, namespace_of
@@ -31,6 +33,8 @@ __all__ = ["cancel_retab_runs", "cancel_runs_of_flow_run", "cancellation_automat
 _AT_ONCE = 10
 # Seconds between two tries during an outage: ten minutes in all, as long as a wait would go on.
 _PAUSES = (5.0, 10.0, 20.0, 40.0, 75.0, 150.0, 300.0)
+# How long a create is taken to be in flight whose run nothing but its answer can tell.
+_ANSWERED = timedelta(seconds=10)
 
 
 async def cancel_retab_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
@@ -47,7 +51,7 @@ async def cancel_retab_runs(flow: Flow[..., Any], flow_run: FlowRun, state: Stat
     Raises:
         RetabError: A run could not be cancelled; all others were.
     """
-    if not state.is_failed() or state.name == "TimedOut":
+    if not state.is_failed() or is_stopped(state):
         await _cancel_runs_of(flow_run.id, None)
 
 
@@ -122,17 +126,12 @@ def _id(name: str, given: UUID | str) -> UUID:
 
 
 async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]:
-    async with get_client() as prefect:
-        flow_run = await prefect.read_flow_run(flow_run_id)
     cancelled: dict[str, None] = {}  # in order, and each once
     for pause in (*_PAUSES, None):
-        problems: list[_Problem] = []
-        for account, started in runs_in(flow_run.labels).items():
-            requested = await _cancel_started(flow_run, account or fallback, started, problems)
-            cancelled |= dict.fromkeys(requested)
+        problems = await _cancel_recorded(flow_run_id, fallback, cancelled)
         if pause is None or not any(problem.may_pass for problem in problems):
             break
-        run_logger().warning("Retab could not be asked to cancel everything; asking again in %g s", pause)
+        run_logger().warning("Not everything could be cancelled yet; asking again in %g s", pause)
         await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
     if problems:
         raise RetabError(
@@ -140,6 +139,30 @@ async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]
             + "; ".join(problem.text for problem in problems)
         )
     return list(cancelled)
+
+
+async def _cancel_recorded(
+    flow_run_id: UUID, fallback: Credentials, cancelled: dict[str, None]
+) -> "list[_Problem]":
+    """Cancel the runs in a flow run's records, also those recorded meanwhile; return what could not be cancelled."""
+    problems: list[_Problem] = []
+    done: dict[str | None, Started] | None = None
+    while True:
+        try:
+            async with get_client() as prefect:
+                flow_run = await prefect.read_flow_run(flow_run_id)
+        except ObjectNotFound:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever Prefect's client raises in an outage of its server
+            told = f"the labels of the flow run cannot be read ({type(error).__name__})"
+            return [*problems, _Problem(told, may_pass=True)]
+        recorded = runs_in(flow_run.labels)
+        if recorded == done:
+            return problems
+        problems, done = [], recorded
+        for account, started in recorded.items():
+            requested = await _cancel_started(flow_run, account or fallback, started, problems)
+            cancelled |= dict.fromkeys(requested)
 
 
 @dataclass(frozen=True)
@@ -187,9 +210,12 @@ async def _tagged(
 
 
 def _unknown(begun: datetime) -> _Problem:
+    # Its thread may still be there to hear the answer.
+    may_pass = datetime.now(UTC) - begun < _ANSWERED
     return _Problem(
         f"a create was cut off at {begun.isoformat(timespec='seconds')}, and this server has nothing to find its run "
-        f"by: look for it with list_runs(from_date='{begun.date()}'), and cancel it"
+        f"by: look for it with list_runs(from_date='{begun.date()}'), and cancel it",
+        may_pass,
     )
 
 

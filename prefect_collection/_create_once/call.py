@@ -19,13 +19,9 @@ from prefect_collection._create_once.decide import (
     decide,
 )
 from prefect_collection._create_once.effects import Effects, InThread, InThreadShielded, Request
-from prefect_collection._create_once.errors import gone, several, unknown
-from prefect_collection._documents import (
-    DocumentFacts,
-    agree,
-    facts_of,
-    read_all,
-)
+from prefect_collection._create_once.errors import FlowRunStoppedError, gone, several, unknown
+from prefect_collection._documents import DocumentFacts, agree, facts_of, read_all
+from prefect_collection._identity import stopped_here
 from prefect_collection._state import CLOCKS_DIFFER, CallRecords, Record
 from prefect_collection._waiting import run_logger
 from prefect_collection.credentials import namespace_of
@@ -151,8 +147,8 @@ class Call:
             identity=self._identity(known, found_by_tags=adopt),
             adopt=adopt,
         )
+        yield from self._begin(known)
         try:
-            self._claiming.outcome = yield InThread(partial(call_records.begin, known, self._facts))
             run = yield Request(send)
         except CreateOutcomeUnknownError:
             raise
@@ -166,6 +162,23 @@ class Call:
             partial(call_records.keep, run.id, known, self._facts)
         )
         return created(run.id)
+
+    def _begin(self, known: Record) -> Generator[Any, Any, None]:
+        """Record that a create is about to be sent, unless nobody would cancel its run."""
+        self._refuse_if_stopped()
+        try:
+            self._claiming.outcome = yield InThread(partial(self._call_records.begin, known, self._facts))
+            # The hook reads the records after the flow run has stopped: either it sees this one, or this is refused.
+            self._refuse_if_stopped()
+        except Exception:
+            yield InThread(partial(self._call_records.restore, known))
+            self._claiming.outcome = known
+            raise
+
+    def _refuse_if_stopped(self) -> None:
+        stopped = self._call_records.owner.stopped or stopped_here()
+        if stopped is not None:
+            raise FlowRunStoppedError(f"{stopped}, and starts nothing any more: run it again")
 
     def _tagged(self, known: Record) -> Effects:
         """Return the run of a create that was cut off and whose document is gone."""

@@ -3,9 +3,18 @@
 from prefect_collection._create_once.creation import Creation
 from prefect_collection._documents import shown
 from prefect_collection._state import Record
-from retab_orchestration import CreateOutcomeUnknownError, InvalidInputError
+from retab_orchestration import CreateOutcomeUnknownError, InvalidInputError, RetabError
 
-__all__ = ["gone", "several", "unknown"]
+__all__ = ["FlowRunStoppedError", "gone", "several", "unknown"]
+
+
+class FlowRunStoppedError(RetabError):
+    """The flow run was cancelled, or took too long: nothing was created, and nothing will be."""
+
+    @property
+    def retryable(self) -> bool:
+        """A retry would come too late as well."""
+        return False
 
 
 def unknown(creation: Creation, record: Record) -> CreateOutcomeUnknownError:

@@ -1,0 +1,171 @@
+"""What threads, and others, still do for a flow run that has ended or is being stopped, and what is noted of it."""
+
+import threading
+import time
+
+import pytest
+from prefect import flow, runtime, task
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.filesystems import LocalFileSystem
+from prefect.states import Cancelling
+
+from dev.hosts.processes import wait_until
+from prefect_collection import cancel_retab_runs, create_run
+from retab_orchestration import RetabClient
+from retab_orchestration.emulator import Emulator
+from tests.prefect_collection.conftest import API_KEY
+
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("prefect_api")]
+
+OWN = "something of the user's own"
+LONG = {"json-node-1": {"seconds": 6000}}
+CREATES = "POST /v1/workflows/*"
+
+
+def created(emulator):
+    return emulator.stats()["runs_created"]
+
+
+def statuses(emulator):
+    with RetabClient() as client:
+        return [client.get_run(run_id).status_name for run_id in emulator.run_ids()]
+
+
+def safely(call):
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+def take_long():
+    for _ in range(100):  # Prefect stops a flow between two things that block
+        time.sleep(0.1)
+
+
+def labels_of(flow_run_id):
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(flow_run_id).labels
+
+
+def runs_noted(flow_run_id):
+    return [text for label, text in labels_of(flow_run_id).items() if label.startswith("retab.run.")]
+
+
+@pytest.fixture
+def classic(monkeypatch):
+    """A server that keeps no tags, by which a run could be found."""
+    with Emulator(speed=20.0, api="classic") as emulator:
+        monkeypatch.setenv("RETAB_API_KEY", API_KEY)
+        monkeypatch.setenv("RETAB_API_BASE_URL", emulator.url)
+        yield emulator
+
+
+@pytest.fixture
+def writing_labels(monkeypatch):
+    """Let a function see, hold up or refuse what is written to labels, before Prefect's client does it."""
+
+    def through(before):
+        write = SyncPrefectClient.update_flow_run_labels
+
+        def update(client, flow_run_id, labels):
+            before([text for label, text in labels.items() if label.startswith("retab.run.")])
+            return write(client, flow_run_id, labels)
+
+        monkeypatch.setattr(SyncPrefectClient, "update_flow_run_labels", update)
+
+    return through
+
+
+# ---- a flow run that starts nothing any more
+
+
+def test_a_thread_of_a_flow_that_took_too_long_starts_nothing_when_its_runs_are_cancelled(emulator):
+    over, told = threading.Event(), []
+
+    @task
+    def late():
+        over.wait(60)
+        told.append(safely(lambda: create_run("wf_echo", json_inputs=LONG)))
+
+    def is_over(*_):
+        over.set()
+
+    @flow(timeout_seconds=3, on_failure=[cancel_retab_runs, is_over])
+    def caller():
+        create_run("wf_echo", json_inputs=LONG, dedupe_key="in time")
+        late.submit()
+        take_long()
+
+    assert isinstance(safely(caller), TimeoutError)
+    assert statuses(emulator) == ["cancelled"]
+    [error] = told
+    assert "is TimedOut, and starts nothing any more" in str(error)
+    assert not error.retryable
+
+
+@pytest.mark.parametrize("inner", [False, True], ids=["itself", "a flow in it"])
+def test_a_flow_run_that_is_cancelled_starts_nothing_any_more(emulator, inner):
+    @flow
+    def starts():
+        return create_run("wf_echo", json_inputs=LONG)
+
+    @flow
+    def caller():
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(runtime.flow_run.id, Cancelling(), force=True)
+        return safely(starts if inner else lambda: create_run("wf_echo"))
+
+    assert "is Cancelling, and starts nothing any more" in str(caller())
+    assert created(emulator) == 0
+
+
+def test_a_run_whose_answer_comes_while_its_flow_is_being_stopped_is_cancelled(classic):
+    classic.post_faults([{"match": CREATES, "kind": "hold_after"}])
+
+    def answer(*_):
+        threading.Timer(1.0, classic.release).start()
+
+    @flow(timeout_seconds=3, on_failure=[answer, cancel_retab_runs])
+    def caller():
+        create_run.submit("wf_echo", json_inputs=LONG)
+        wait_until(lambda: classic.stats()["held"], timeout=60, what="the create")
+        take_long()
+
+    assert isinstance(safely(caller), TimeoutError)
+    assert statuses(classic) == ["cancelled"]
+
+
+# ---- what is noted
+
+
+class FailsOnce(LocalFileSystem):
+    """A result storage that is out of order once."""
+
+    _block_type_slug = "fails-once"
+    is_due: bool = True
+
+    def write_path(self, *given, **named):
+        """Fail, or write."""
+        if self.is_due:
+            self.is_due = False
+            raise OSError("the storage is out of order")
+        return super().write_path(*given, **named)
+
+    async def awrite_path(self, *given, **named):
+        """Fail, or write."""
+        if self.is_due:
+            self.is_due = False
+            raise OSError("the storage is out of order")
+        return await super().awrite_path(*given, **named)
+
+
+def test_a_create_that_could_not_be_noted_was_not_begun(classic, tmp_path):
+    storage = FailsOnce(basepath=str(tmp_path))
+    storage.save("fails-once", overwrite=True)
+
+    @flow(retries=1, result_storage=storage)
+    def caller():
+        return create_run("wf_echo")
+
+    assert [caller()] == classic.run_ids()
