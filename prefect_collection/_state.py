@@ -103,6 +103,10 @@ class Record:
         """Whether anything is recorded."""
         return self.run_id is not None or self.since is not None
 
+    def ends(self, begun: "Record") -> bool:
+        """Return whether this is the run of a create of which the other record has the beginning only."""
+        return self.run_id not in {None, begun.after} and self.attempt == begun.attempt
+
     @property
     def as_json(self) -> dict[str, str]:
         """Return what `read` needs besides the content."""
@@ -158,10 +162,11 @@ class CallRecords:
         """Return the record of a content, wherever its documents were."""
         labels = self.owner.labels or {}
         record = Record.read(labels.get(self._prefix + content), labels.get(_ATTEMPT + content), content)
-        if record.is_known:
+        if record.run_id is not None:
             return record
-        stored = _stored(content)
-        return Record.read(stored.get("text"), stored.get("attempt"), content)
+        kept = _stored(content)
+        stored = Record.read(kept.get("text"), kept.get("attempt"), content)
+        return stored if not record.is_known or stored.ends(record) else record
 
     def begin(self, known: Record, facts: DocumentFacts) -> Record:
         """Record that a create is about to be sent; raise if that cannot be recorded."""
