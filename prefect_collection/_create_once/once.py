@@ -117,8 +117,16 @@ async def _in_thread(effect: InThread) -> Any:
     if not isinstance(effect, InThreadShielded):
         return await done
     # A timeout of Prefect's cancels one await after another, and with it work that is still queued for a thread.
+    # A task that is cancelled itself, as by a loop that ends, raises that once the work is done.
+    stopped: asyncio.CancelledError | None = None
     with CancelScope(shield=True):
-        await asyncio.shield(done)
+        while not done.done():
+            try:
+                await asyncio.shield(done)
+            except asyncio.CancelledError as error:
+                stopped = error
+    if stopped is not None:
+        raise stopped
     return done.result()
 
 

@@ -1,5 +1,6 @@
 """What threads, and others, still do for a flow run that has ended or is being stopped, and what is noted of it."""
 
+import asyncio
 import threading
 import time
 
@@ -10,7 +11,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.states import Cancelling
 
 from dev.hosts.processes import wait_until
-from prefect_collection import cancel_retab_runs, create_run
+from prefect_collection import acreate_run, cancel_retab_runs, cancel_runs_of_flow_run, create_run
 from retab_orchestration import RetabClient
 from retab_orchestration.emulator import Emulator
 from tests.prefect_collection.conftest import API_KEY
@@ -196,3 +197,28 @@ def test_a_run_that_only_the_result_storage_knows_is_taken_up(classic, writing_l
     caller()
 
     assert made == classic.run_ids() * 2
+
+
+def test_what_was_created_is_noted_however_often_its_task_is_stopped(classic, writing_labels):
+    ids, writing = [], threading.Event()
+
+    def linger(noted):
+        if noted and noted[0].startswith("run_"):
+            writing.set()
+            time.sleep(1)
+
+    writing_labels(linger)
+
+    @flow
+    async def caller():
+        ids.append(runtime.flow_run.id)
+        creating = asyncio.create_task(acreate_run("wf_echo", json_inputs=LONG))
+        await asyncio.to_thread(writing.wait, 60)
+        while not creating.done():
+            creating.cancel()
+            await asyncio.sleep(0.1)
+
+    asyncio.run(caller())
+
+    assert runs_noted(ids[0]) == classic.run_ids()
+    assert asyncio.run(cancel_runs_of_flow_run(ids[0])) == classic.run_ids()
