@@ -20,8 +20,9 @@ from prefect_collection._create_once.decide import (
 )
 from prefect_collection._create_once.effects import Effects, InThread, InThreadShielded, Request
 from prefect_collection._create_once.errors import FlowRunStoppedError, gone, several, unknown
+from prefect_collection._create_once.turns import TURNS
 from prefect_collection._documents import DocumentFacts, agree, facts_of, read_all
-from prefect_collection._identity import stopped_here
+from prefect_collection._identity import Owner, stopped_here
 from prefect_collection._state import CLOCKS_DIFFER, CallRecords, Record
 from prefect_collection._waiting import run_logger
 from prefect_collection.credentials import namespace_of
@@ -50,6 +51,7 @@ class Call:
         self._facts: DocumentFacts = ()
         self._noted: dict[str, DocumentFacts] = {}
         self._claiming = Claiming(call_records)
+        self._in_turn = True
         self.documents: Mapping[str, Document | FileReference] | None = None
 
     def by_places(self) -> Effects:
@@ -81,6 +83,7 @@ class Call:
             content: The hash of the call and of the contents of its documents.
             in_turn: Whether no equal call is running in this process.
         """
+        self._in_turn = in_turn
         self._claiming.is_needed &= in_turn
         record = yield InThread(partial(self._call_records.by_content, content))
         try:
@@ -144,10 +147,15 @@ class Call:
         send = partial(
             self._creation.send,
             self.documents,
-            identity=self._identity(known, found_by_tags=adopt),
+            identity=_identity_of(self._creation, call_records.owner, known, found_by_tags=adopt),
             adopt=adopt,
         )
         yield from self._begin(known)
+        if self._in_turn and (made := TURNS.overtaken_by(known.content)) is not None:
+            self._claiming.outcome = yield InThreadShielded(
+                partial(call_records.keep, made, known, self._facts)
+            )
+            return found(made)
         try:
             run = yield Request(send)
         except CreateOutcomeUnknownError:
@@ -161,28 +169,26 @@ class Call:
         self._claiming.outcome = yield InThreadShielded(
             partial(call_records.keep, run.id, known, self._facts)
         )
+        if not self._in_turn:
+            TURNS.overtake(known.content, run.id)
         return created(run.id)
 
     def _begin(self, known: Record) -> Generator[Any, Any, None]:
         """Record that a create is about to be sent, unless nobody would cancel its run."""
-        self._refuse_if_stopped()
+        _refuse_if_stopped(self._call_records.owner)
         try:
             self._claiming.outcome = yield InThread(partial(self._call_records.begin, known, self._facts))
             # The hook reads the records after the flow run has stopped: either it sees this one, or this is refused.
-            self._refuse_if_stopped()
+            _refuse_if_stopped(self._call_records.owner)
         except Exception:
             yield InThread(partial(self._call_records.restore, known))
             self._claiming.outcome = known
             raise
 
-    def _refuse_if_stopped(self) -> None:
-        stopped = self._call_records.owner.stopped or stopped_here()
-        if stopped is not None:
-            raise FlowRunStoppedError(f"{stopped}, and starts nothing any more: run it again")
-
     def _tagged(self, known: Record) -> Effects:
         """Return the run of a create that was cut off and whose document is gone."""
-        runs = yield Request(partial(self._creation.find, self._identity(known, found_by_tags=True)))
+        identity = _identity_of(self._creation, self._call_records.owner, known, found_by_tags=True)
+        runs = yield Request(partial(self._creation.find, identity))
         living = [run for run in runs if run.status not in _FAILED]
         if not living:
             raise gone(self._creation, known)
@@ -191,21 +197,27 @@ class Call:
         )
         return found(living[0].id)
 
-    def _identity(self, known: Record, *, found_by_tags: bool) -> RunIdentity:
-        """Return the identity of the run; all runs of its flow run have the same family."""
-        owner = self._call_records.owner
-        # A restart after one that ended badly needs another command, where no tags tell that it did.
-        ended = known.run_id or known.after
-        again = "" if found_by_tags or ended is None else f" after {ended}"
-        return RunIdentity.of(
-            namespace_of(self._creation.block),
-            "prefect",
-            owner.id,
-            generation=known.content + again,
-            on_mismatch="create",
-            since=owner.since - CLOCKS_DIFFER if owner.since else None,
-            begun=datetime.fromisoformat(known.since) if known.since else None,
-        )
+
+def _refuse_if_stopped(owner: Owner) -> None:
+    stopped = owner.stopped or stopped_here()
+    if stopped is not None:
+        raise FlowRunStoppedError(f"{stopped}, and starts nothing any more: run it again")
+
+
+def _identity_of(creation: Creation, owner: Owner, known: Record, *, found_by_tags: bool) -> RunIdentity:
+    """Return the identity of the run; all runs of its flow run have the same family."""
+    # A restart after one that ended badly needs another command, where no tags tell that it did.
+    ended = known.run_id or known.after
+    again = "" if found_by_tags or ended is None else f" after {ended}"
+    return RunIdentity.of(
+        namespace_of(creation.block),
+        "prefect",
+        owner.id,
+        generation=known.content + again,
+        on_mismatch="create",
+        since=owner.since - CLOCKS_DIFFER if owner.since else None,
+        begun=datetime.fromisoformat(known.since) if known.since else None,
+    )
 
 
 def _known_of(record: Record) -> Known:

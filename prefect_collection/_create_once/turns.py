@@ -30,6 +30,7 @@ class Turns:
         self._running: dict[str, Running] = {}
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._clock = count(1)
+        self._overtaken: dict[str, str] = {}
 
     def now(self) -> int:
         """Return a time to compare with `ended_since`."""
@@ -47,11 +48,23 @@ class Turns:
         """Give the turn back."""
         with self._lock:
             running = self._running.pop(key)
+            self._overtaken.pop(key, None)
             self._ended[key] = next(self._clock)
             self._ended.move_to_end(key)
             if len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)
         running.ended.set_result(None)
+
+    def overtake(self, key: str, run_id: str) -> None:
+        """Tell the call that has the turn which run was created without it, by a call that blocks its event loop."""
+        with self._lock:
+            if key in self._running:
+                self._overtaken[key] = run_id
+
+    def overtaken_by(self, key: str) -> str | None:
+        """Return the run that was created without the turn meanwhile."""
+        with self._lock:
+            return self._overtaken.get(key)
 
     def ended_since(self, key: str, then: int) -> bool:
         """Return whether an equal call has ended since then."""

@@ -222,3 +222,31 @@ def test_what_was_created_is_noted_however_often_its_task_is_stopped(classic, wr
 
     assert runs_noted(ids[0]) == classic.run_ids()
     assert asyncio.run(cancel_runs_of_flow_run(ids[0])) == classic.run_ids()
+
+
+@pytest.mark.parametrize("api", ["classic", "current"])
+def test_a_call_that_blocks_the_loop_of_an_equal_one_that_is_about_to_create_is_met_by_it(
+    api, monkeypatch, writing_labels
+):
+    about_to, first = threading.Event(), []
+
+    def linger(_):
+        if threading.current_thread() is not threading.main_thread() and not first:
+            first.append(1)
+            about_to.set()
+            time.sleep(1)
+
+    writing_labels(linger)
+
+    @flow
+    async def caller():
+        awaited = asyncio.create_task(acreate_run("wf_echo"))
+        await asyncio.to_thread(about_to.wait, 60)
+        return [create_run("wf_echo"), await awaited]
+
+    with Emulator(speed=20.0, api=api, idempotency="ignored") as emulator:
+        monkeypatch.setenv("RETAB_API_KEY", API_KEY)
+        monkeypatch.setenv("RETAB_API_BASE_URL", emulator.url)
+        made = safely(lambda: asyncio.run(caller()))
+
+        assert made == emulator.run_ids() * 2
