@@ -23,6 +23,7 @@ __all__ = [
     "RetabCredentials",
     "aload_credentials",
     "aopen_client",
+    "check_credentials",
     "load_credentials",
     "namespace_of",
     "open_client",
@@ -140,15 +141,13 @@ Credentials = RetabCredentials | str | None
 """A block, the name of a saved one, or None for RETAB_API_KEY and RETAB_API_BASE_URL of the environment."""
 
 
-async def aload_credentials(credentials: Credentials) -> RetabCredentials | None:
-    """Return a block, loading it if its name was given; None for the environment's account.
+def check_credentials(credentials: Any) -> None:
+    """Refuse what is no name of a block.
 
     Raises:
-        InvalidInputError: It is none of these.
-        ConfigurationError: There is no such block.
+        InvalidInputError: It is no string.
+        ConfigurationError: It has characters that no name of a block has.
     """
-    if credentials is None or isinstance(credentials, RetabCredentials):
-        return credentials
     if not isinstance(credentials, str) or not credentials:
         raise InvalidInputError(
             "credentials must be a RetabCredentials block, the name of a saved one, or None"
@@ -158,6 +157,18 @@ async def aload_credentials(credentials: Credentials) -> RetabCredentials | None
             "credentials is no name of a block (lower-case letters, digits and dashes): give the name that the "
             "Retab Credentials block is saved under, and never a key"
         )
+
+
+async def aload_credentials(credentials: Credentials) -> RetabCredentials | None:
+    """Return a block, loading it if its name was given; None for the environment's account.
+
+    Raises:
+        InvalidInputError: It is none of these.
+        ConfigurationError: There is no such block.
+    """
+    if credentials is None or isinstance(credentials, RetabCredentials):
+        return credentials
+    check_credentials(credentials)
     try:
         return await RetabCredentials.aload(credentials)
     except ValueError as error:

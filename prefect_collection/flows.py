@@ -8,8 +8,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 from prefect import Flow
 from pydantic import PositiveFloat
 
-from prefect_collection._documents import DocumentInput, refuse_contents
+from prefect_collection._documents import DocumentInput
 from prefect_collection._outputs import OutputTarget
+from prefect_collection._parameters import check_parameters
 from prefect_collection._waiting import OnReview, check_wait, run_logger
 from prefect_collection.cancellation import cancel_retab_runs
 from prefect_collection.credentials import Credentials
@@ -23,16 +24,16 @@ R = TypeVar("R")
 
 
 class RetabFlow(Flow[P, R]):
-    """A flow that refuses bytes and open files before Prefect has stored them with the run's parameters."""
+    """A flow that refuses bytes, open files and keys before Prefect has stored them with the run's parameters."""
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters as Prefect stores them.
 
         Raises:
-            InvalidInputError: One contains bytes or an open file.
+            InvalidInputError: One contains bytes or an open file, or `credentials` is a dict.
+            ConfigurationError: `credentials` is a string, and no name of a block.
         """
-        for name, value in parameters.items():
-            refuse_contents(name, value)
+        check_parameters(parameters)
         return super().serialize_parameters(parameters)
 
     def with_options(self, **options: Any) -> "RetabFlow[P, R]":

@@ -4,8 +4,8 @@ import pytest
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 
-from prefect_collection import RetabCredentials, arun_workflow, flows, run_workflow
-from retab_orchestration import InvalidInputError
+from prefect_collection import RetabCredentials, arun_workflow, create_run, flows, run_workflow
+from retab_orchestration import ConfigurationError, InvalidInputError
 from tests.prefect_collection.conftest import API_KEY
 
 
@@ -38,6 +38,32 @@ def test_what_prefect_stores_of_a_flow_shows_no_key():
 
     assert API_KEY not in str(stored)
     assert stored["workflow_id"] == "wf_1"
+
+
+@pytest.mark.parametrize("given", [API_KEY, {"api_key": API_KEY}], ids=["string", "dict"])
+@pytest.mark.parametrize(
+    "keeps", [run_workflow.serialize_parameters, lambda named: create_run.delay(**named)]
+)
+def test_a_key_in_the_place_of_an_account_is_refused_before_prefect_stores_it(keeps, given):
+    with pytest.raises((InvalidInputError, ConfigurationError), match=r"^credentials ") as caught:
+        keeps({"workflow_id": "wf_1", "credentials": given})
+
+    assert API_KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "task", [create_run, create_run.with_options(retries=2)], ids=["task", "with options"]
+)
+def test_contents_are_refused_before_prefect_stores_them_for_a_task_worker(task):
+    with pytest.raises(InvalidInputError, match="Prefect stores"):
+        task.delay("wf_1", documents={"start-node-1": b"Invoice number: 1"})
+
+
+def test_a_reference_to_a_block_and_its_name_are_stored():
+    for given in ("retab", {"$ref": {"block_document_slug": "retab-credentials/retab"}}, None):
+        stored = run_workflow.serialize_parameters({"workflow_id": "wf_1", "credentials": given})
+
+        assert stored["credentials"] == given
 
 
 @pytest.mark.parametrize(
