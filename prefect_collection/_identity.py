@@ -131,8 +131,14 @@ def _around(kind: type[C]) -> Iterator[C]:
 def _entered_tasks() -> list[TaskRunContext]:
     """Return the contexts of the tasks around the running code, outermost first, also across flows."""
     entered: list[TaskRunContext] = []
+    attempts = {
+        each.flow_run.id: each.flow_run.run_count for each in _around(FlowRunContext) if each.flow_run
+    }
     for context in _around(TaskRunContext):
-        if not entered or entered[-1].task_run.id != context.task_run.id:
+        task_run = context.task_run
+        # Prefect leaves the context of a task that yields, and was not read to its end, to the next attempt.
+        is_left = 0 < task_run.flow_run_run_count < attempts.get(task_run.flow_run_id, 0)
+        if not is_left and (not entered or entered[-1].task_run.id != task_run.id):
             entered.append(context)
     return entered[::-1]
 

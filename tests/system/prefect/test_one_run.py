@@ -139,6 +139,26 @@ def test_a_flow_in_a_task_outside_of_flows_meets_its_run_when_the_task_is_retrie
     assert created(emulator) == 1
 
 
+def test_a_task_that_yields_and_is_left_is_no_task_around_the_calls_of_the_next_attempt(emulator):
+    tries = []
+
+    @task
+    def pages():
+        yield from "abc"
+
+    @flow(retries=1)
+    def caller():
+        tries.append(pages())  # kept, as by the traceback of an error
+        next(tries[-1])
+        create_run("wf_echo")
+        if len(tries) == 1:
+            raise RuntimeError(OWN)
+
+    caller()
+
+    assert created(emulator) == 1
+
+
 def test_equal_calls_in_a_task_are_one_run_and_in_another_task_another(emulator):
     @task
     def one():
