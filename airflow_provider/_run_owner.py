@@ -141,7 +141,7 @@ class RunOwner(BaseOperator):
         with failing_well():
             self._stopper.run_id = run_id or own_run_id(context)
             outcome = RunEvent.read(event, run_id=self._stopper.run_id)
-            with self.hook.get_conn() as client:
+            with self.hook.get_conn_patiently() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
                 run = resumed.run
                 if run is None or resumed.step is Step.DEFER:

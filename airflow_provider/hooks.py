@@ -3,7 +3,9 @@
 The core is imported when a client is created and not before, so that DAG files with our operators parse fast.
 """
 
+import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -16,6 +18,9 @@ from airflow_provider._core import core, import_core
 
 if TYPE_CHECKING:
     from retab_orchestration import AsyncRetabClient, AuthenticationError, RetabClient, RetryPolicy
+
+# How often Airflow is asked for a connection, and how many seconds apart: for about a minute.
+_ASKED, _BETWEEN = 12, 5.0
 
 Client = TypeVar("Client", "RetabClient", "AsyncRetabClient")
 
@@ -63,6 +68,42 @@ class RetabHook(BaseHook):
         if self._known is None:
             self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
         return self._client(core.AsyncRetabClient, self._known.client)
+
+    def get_conn_patiently(self) -> "RetabClient":
+        """Return a client for a run that goes on, asking Airflow for the connection again for about a minute.
+
+        A secrets backend that is away for a moment looks to Airflow like a connection that is not there.
+        """
+        for left in reversed(range(_ASKED)):
+            try:
+                return self.get_conn()
+            except (core.RetabError, TimeoutError):
+                raise
+            except Exception as error:
+                if not left:
+                    raise
+                self._was_not_given(error, left)
+            time.sleep(_BETWEEN)  # noqa: TID251  nothing is being waited for meanwhile
+        raise AssertionError("unreachable")
+
+    async def aget_conn_patiently(self) -> "AsyncRetabClient":
+        """Do what `get_conn_patiently` does, awaiting; whatever Airflow says in the end is a TimeoutError."""
+        for left in reversed(range(_ASKED)):
+            try:
+                return await self.aget_conn()
+            except (core.RetabError, TimeoutError):
+                raise
+            except Exception as error:  # noqa: BLE001
+                self._was_not_given(error, left)
+            if left:
+                await asyncio.sleep(_BETWEEN)  # noqa: TID251  nothing is being waited for meanwhile
+        raise TimeoutError(f"Airflow does not give connection {self.retab_conn_id!r}")
+
+    def _was_not_given(self, error: Exception, left: int) -> None:
+        if left == _ASKED - 1:
+            what = type(error).__name__  # what it says may be the connection, with the key
+            told = "Airflow does not give connection %r (%s), trying on"
+            logging.getLogger(__name__).warning(told, self.retab_conn_id, what)
 
     def has_another_key(self) -> bool:
         """Read the connection again, and return whether its key has changed; False where it cannot be read."""

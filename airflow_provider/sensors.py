@@ -139,7 +139,7 @@ class RetabRunSensor(BaseSensorOperator):
         wait = Wait(**clocks)
         with failing_well():
             outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
-            with self.hook.get_conn() as client:
+            with self.hook.get_conn_patiently() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
             run = resumed.run
             if resumed.step is Step.DEFER:

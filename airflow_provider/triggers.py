@@ -141,7 +141,7 @@ class RetabRunTrigger(BaseTrigger):
         limit: asyncio.Timeout | None = None
         while True:
             try:
-                async with await hook.aget_conn() as client:
+                async with await hook.aget_conn_patiently() as client:
                     first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
                     left = await self._seconds_left(client)
                     strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
@@ -236,7 +236,10 @@ def _out_of_time(limit: asyncio.Timeout | None, retab_conn_id: str) -> dict[str,
     """Return the event for a deadline that has passed: the task's, or that of a secrets backend."""
     if limit is not None and limit.expired():
         return {"status": OUT_OF_TIME}
-    message = f"connection {retab_conn_id!r} was not read in time; look at the secrets backend that keeps it"
+    message = (
+        f"connection {retab_conn_id!r} was not read in time; see that it exists, and look at the secrets backend that "
+        "keeps it"
+    )
     return {"status": WAIT_FAILED, "message": message, "is_final": False}
 
 

@@ -28,6 +28,8 @@ _LONG_TIME_LIMIT = 60.0
 # Seconds between two requests to cancel a run, after an error that may pass.
 _PAUSE = 0.5
 _LONG_PAUSE = 5.0
+# How often Airflow is asked for a task's state and a connection, `_LONG_PAUSE` apart: for about a minute.
+_ASKED = 12
 
 # A task in one of these states does not wait any more. In any other state its run is still needed: by another
 # triggerer, to which the trigger moved (deferred), or by an attempt after a clear (none, scheduled, queued, running).
@@ -118,7 +120,7 @@ def _in_time(hook: RetabHook, name: str, cancel: "Callable[[RetabClient], None]"
         try:
             _attempt_until(until, hook, attempt)
         except Exception as error:  # noqa: BLE001  the task ends anyway, and this is all it can say
-            _log.warning("%s may go on, cancelling it failed: %s", name, error)
+            _log.warning("%s may go on, cancelling it failed: %s", name, _redacted(error))
 
     thread = threading.Thread(target=work, daemon=True, name=f"cancel: {name}")
     thread.start()
@@ -180,28 +182,38 @@ async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str
         await import_core()
         await _cancel_with_retries(task_instance, retab_conn_id, run_id, spare_review)
     except Exception as error:  # noqa: BLE001  nobody awaits this any more who could handle it
-        _log.warning("Run %s may go on, cancelling it failed: %s", run_id, error)
+        _log.warning("Run %s may go on, cancelling it failed: %s", run_id, _redacted(error))
 
 
 async def _cancel_with_retries(
     task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool
 ) -> None:
     """Cancel the run of a task that was stopped, trying for as long as polls may fail and the task stays stopped."""
-    budget = core.policies.ErrorBudget(core.PollPolicy().error_budget)
+    budget, unanswered = core.policies.ErrorBudget(core.PollPolicy().error_budget), 0
     while True:
-        state = await _state(task_instance)
-        if state not in _STOPPED:
-            _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
-            return
         try:
-            await _cancel_once(retab_conn_id, run_id, state, spare_review)
+            return await _cancel_unless_moved(task_instance, retab_conn_id, run_id, spare_review)
         except core.RetabError as error:
             if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
                 raise
             _log.warning("Run %s is not cancelled yet, trying on: %s", run_id, error)
-        else:
-            return
+        except Exception as error:
+            unanswered += 1
+            if unanswered >= _ASKED:
+                raise
+            told = "Run %s is not cancelled yet: Airflow does not answer (%s), trying on"
+            _log.log(logging.WARNING if unanswered == 1 else logging.DEBUG, told, run_id, _redacted(error))
         await asyncio.sleep(_LONG_PAUSE)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+async def _cancel_unless_moved(
+    task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool
+) -> None:
+    state = await _state(task_instance)
+    if state in _STOPPED:
+        await _cancel_once(retab_conn_id, run_id, state, spare_review)
+    else:
+        _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
 
 
 async def _cancel_once(retab_conn_id: str, run_id: str, state: str, spare_review: bool) -> None:
@@ -211,6 +223,11 @@ async def _cancel_once(retab_conn_id: str, run_id: str, state: str, spare_review
             return
         await client.cancel_run(run_id)
     _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
+
+
+def _redacted(error: Exception) -> str:
+    # What Airflow or a secrets backend says may be the connection, with the key.
+    return str(error) if isinstance(error, core.RetabError) else type(error).__name__
 
 
 def _is_gone(task_instance: Any) -> bool:

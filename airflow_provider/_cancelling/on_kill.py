@@ -152,7 +152,7 @@ class RunStopper:
         is_late = "timeout" in str(failure.get("error")).lower()
         if self.run_id is None:
             return None
-        with self._hook.get_conn() as client:
+        with self._hook.get_conn_patiently() as client:
             try:
                 run = self._seen(client, self.run_id, is_late=is_late)
             except core.RetabError as error:

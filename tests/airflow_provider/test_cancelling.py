@@ -194,6 +194,7 @@ def test_trigger_of_a_sensor_cancels_nothing(connect, kill_to_the_end, run_id, s
 def test_state_that_cannot_be_read_cancels_nothing(
     connect, kill_to_the_end, run_id, status, instance, monkeypatch
 ):
+    hurry(monkeypatch)
     ti = instance("failed")
     if TRIGGERS_ARE_KILLED:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
