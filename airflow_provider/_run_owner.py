@@ -141,6 +141,7 @@ class RunOwner(BaseOperator):
         with failing_well():
             self._stopper.run_id = run_id or own_run_id(context)
             outcome = RunEvent.read(event, run_id=self._stopper.run_id)
+            self._stopper.cancel_if_killed(outcome.run_id)
             with self.hook.get_conn_patiently() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
                 run = resumed.run
@@ -170,12 +171,11 @@ class RunOwner(BaseOperator):
             context, self, namespace=hook.namespace(), is_shared=hook.has_shared_namespace()
         )
         with stopper.cancelling_if_cut_off(ownership):
-            owned = ownership.acquire(
-                client, partial(self.start, client), may_start_again=self.may_start_again
-            )
+            start = stopper.unless_killed(partial(self.start, client))
+            owned = ownership.acquire(client, start, may_start_again=self.may_start_again)
         stopper.run_id, stopper.is_superseded = owned.run.id, owned.is_successors
         self._waiting.push(context, owned.run)
-        stopper.cancel_if_killed(owned)
+        stopper.cancel_if_killed(owned.run.id)
         return owned
 
     def _see_through(

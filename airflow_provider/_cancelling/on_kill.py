@@ -7,18 +7,19 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, Context
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context
 
 from airflow_provider._cancelling.cancel import cancel_in_time, cancel_unheard_of, cancel_unless_reviewed
 from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
-from airflow_provider._create_once.ownership import Owned, Ownership
+from airflow_provider._create_once.earlier_attempts import StoppedError
+from airflow_provider._create_once.ownership import Ownership, Start
 from airflow_provider._state.attempts import kept_run_id
 from airflow_provider._waiting.events import is_settled, own_run_id
 from airflow_provider._waiting.resume import RunWait, log, patiently
 
 if TYPE_CHECKING:
-    from retab_orchestration import RetabClient, WaitTimeoutError, WorkflowRun
+    from retab_orchestration import RetabClient, RunIdentity, WaitTimeoutError, WorkflowRun
 
 CancelOnTimeout = bool | Literal["always"]
 """Whether a run is cancelled when its time is over; `always` even while it waits for a human."""
@@ -76,10 +77,19 @@ class RunStopper:
         """Fail a task that was stopped: Airflow 3 calls `on_kill` in the middle of what its process does.
 
         Raises:
-            AirflowException: It was.
+            StoppedError: It was.
         """
         if self.is_killed:
-            raise AirflowException("The task was stopped; it does not go on to succeed")
+            raise StoppedError("The task was stopped; it does not go on to succeed")
+
+    def unless_killed(self, start: Start) -> Start:
+        """Return a start that raises StoppedError once the task is stopped: the search before it may take a while."""
+
+        def checked(identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
+            self.stop_if_killed()
+            return start(identity, adopt)
+
+        return checked
 
     @contextmanager
     def cancelling_if_cut_off(self, ownership: Ownership) -> Iterator[None]:
@@ -100,14 +110,14 @@ class RunStopper:
                 )
             raise
 
-    def cancel_if_killed(self, owned: Owned) -> None:
-        """Cancel a run that did not exist yet when the task was stopped.
+    def cancel_if_killed(self, run_id: str) -> None:
+        """Cancel a run of which this process did not know yet when the task was stopped.
 
         Raises:
-            AirflowException: The task was stopped.
+            StoppedError: The task was stopped.
         """
-        if self.is_killed and self._cancel_on_kill and not owned.is_successors:
-            cancel_in_time(self._hook, owned.run.id)
+        if self.is_killed and self._cancel_on_kill and not self.is_superseded:
+            cancel_in_time(self._hook, run_id)
         self.stop_if_killed()
 
     def timed_out(self, client: "RetabClient", run: "WorkflowRun", *, is_strict: bool) -> Exception:

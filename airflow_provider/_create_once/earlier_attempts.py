@@ -4,6 +4,8 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow.providers.common.compat.sdk import AirflowException
+
 from airflow_provider._core import core
 from airflow_provider._create_once.decide import Earlier, OnClear
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
 __all__ = [
+    "StoppedError",
     "cancel_all",
     "created_nothing",
     "earlier_state",
@@ -24,6 +27,10 @@ __all__ = [
 
 
 _log = logging.getLogger(__name__)
+
+
+class StoppedError(AirflowException):
+    """The task was stopped, and starts nothing any more."""
 
 
 def unread(client: "RetabClient", identity: "RunIdentity") -> "WorkflowRun | None":
@@ -106,4 +113,5 @@ def has_no_source(error: Exception) -> bool:
 
 def created_nothing(error: Exception) -> bool:
     """Return whether an error of a create means that nothing was created."""
-    return isinstance(error, core.RetabError) and not isinstance(error, core.CreateOutcomeUnknownError)
+    is_told = isinstance(error, core.RetabError | StoppedError)
+    return is_told and not isinstance(error, core.CreateOutcomeUnknownError)

@@ -167,6 +167,7 @@ class Ownership:
                 return self._keep(Owned(found, reattached=True))
             # A repeated start needs the same identity, also on a host with another namespace.
             if created_nothing(error) and not may_start_again:
+                self.unheard_of = self.identity
                 self._records.restore()
             raise
         if run.id in {each.id for each in self._since_clear if not has_failed(each)}:

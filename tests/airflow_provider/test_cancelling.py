@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -369,3 +370,38 @@ def test_task_that_airflow_2_gives_up_before_it_resumes_cancels_its_run(connect,
     timed_out(task)
 
     assert status() == "cancelled"
+
+
+@pytest.mark.parametrize("on_review", ["return", "wait"])
+def test_resumed_worker_that_is_told_to_end_before_it_knows_its_run_cancels_it(
+    connect, context, ti, client, on_review
+):
+    """While templates are rendered, say: Airflow 3 goes on with what it does."""
+    with pytest.raises(TaskDeferred) as deferred:
+        echo(on_review=on_review, timeout=600).execute(context)
+    run_id, task = ti.xcoms["run_id"], echo(on_review=on_review, timeout=600)
+    event = {"run_id": run_id, "status": "waiting_for_human", "at": time.time()}
+
+    task.on_kill()
+    with pytest.raises(AirflowException, match="stopped"):
+        task.execute_complete(context, event=event, **deferred.value.kwargs)
+
+    assert client.get_run(run_id).status.value == "cancelled"
+
+
+def test_worker_that_is_told_to_end_while_it_looks_for_its_run_starts_none(
+    connect, context, ti, emulator, monkeypatch
+):
+    """The create would be sent in the seconds before Airflow kills the process, perhaps in the middle of it."""
+    hurry(monkeypatch)
+    ti.try_number, ti.max_tries = 2, 1  # where nothing is kept, the try before may have been cut off
+    ti.start_date = datetime.now(UTC)
+    task = echo(retries=1)
+    looked = threading.Timer(0.2, task.on_kill)
+    looked.start()
+
+    with pytest.raises(AirflowException, match="stopped"):
+        task.execute(context)
+    looked.join()
+
+    assert emulator.stats()["runs_created"] == 0
