@@ -111,19 +111,20 @@ class RetabRunWorkflowOperator(RunOwner):
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
         self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
-        self._later = templated(**self._inputs)
+        self._later = templated(**self._optional_inputs)
         check_waiting(self)
         check_text(workflow_id=workflow_id)
         check_documents(documents)
         check_maps(json_inputs=json_inputs, text_inputs=text_inputs, metadata=metadata)
 
     @property
-    def _inputs(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("documents", "json_inputs", "text_inputs")}
+    def _optional_inputs(self) -> dict[str, Any]:
+        names = ("documents", "json_inputs", "text_inputs", "version", "metadata", "output_nodes")
+        return {name: getattr(self, name) for name in names}
 
     def _check_rendered(self, wait: Wait) -> None:
         super()._check_rendered(wait)
-        check_rendered(self._later, **self._inputs)
+        check_rendered(self._later, **self._optional_inputs)
         check_pulled(workflow_id=self.workflow_id)
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":

@@ -236,6 +236,19 @@ def test_the_id_of_a_task_that_was_skipped_fails_the_sensor_at_its_first_poke(co
         getattr(task, method)(context)
 
 
+OPTIONAL = ("documents", "json_inputs", "text_inputs", "version", "metadata", "output_nodes")
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_template_that_comes_out_as_none_is_no_input_that_was_left_out(context, name):
+    """As an XCom that is not there, where the DAG renders templates as native objects."""
+    task = build(RUN, **{name: "{{ ti.xcom_pull('nowhere') }}"})
+    setattr(task, name, None)
+
+    with refused(InvalidInputError, match=f"{name} was rendered to None"):
+        task.execute(context)
+
+
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
 def test_unknown_run_is_waited_for_by_no_sensor(context, execute, mode):
     with refused(NotFoundError, match="run_nowhere"):
