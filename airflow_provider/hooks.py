@@ -45,6 +45,10 @@ class RetabHook(BaseHook):
         self._known: Profile | None = None
         self._base_url = ""
 
+    def __reduce__(self) -> "tuple[type[RetabHook], tuple[str]]":
+        # A task that is pickled after it ran has its hook with it; a key is in no pickle.
+        return type(self), (self.retab_conn_id,)
+
     def get_conn(self, *, timeout: float | None = None, retry: "RetryPolicy | None" = None) -> "RetabClient":
         """Return a client; use it with `with`.
 

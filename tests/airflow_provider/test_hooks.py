@@ -1,5 +1,7 @@
 import asyncio
+import copy
 import logging
+import pickle
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -266,6 +268,17 @@ def test_key_is_in_no_repr(connect):
         shown = f"{hook!r} {vars(hook)!r} {client!r} {vars(client)!r}"
 
     assert KEY not in shown
+
+
+def test_key_is_in_no_pickle(connect):
+    """A task that has run has its hook with it, whatever becomes of the task."""
+    hook = RetabHook()
+    hook.get_conn().close()
+
+    pickled = pickle.dumps({"copy": copy.deepcopy(hook), "hook": hook})
+
+    assert KEY.encode() not in pickled
+    assert [each.retab_conn_id for each in pickle.loads(pickled).values()] == ["retab_default"] * 2  # noqa: S301
 
 
 def test_namespace_is_the_connection_s(connect):
