@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Context
 
-from airflow_provider._arguments import OnReview, given
+from airflow_provider._arguments import LONGEST, OnReview, given
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait
 
@@ -122,7 +122,8 @@ def failing_well() -> Iterator[None]:
 
 def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
     """Return the poll policy: a poll at least every `poll_interval` seconds, half as often while a human is asked."""
-    return core.PollPolicy(first=first, interval=poll_interval, review_interval=2 * poll_interval)
+    interval = min(poll_interval, LONGEST / 4)  # twice that is a time as well
+    return core.PollPolicy(first=first, interval=interval, review_interval=2 * interval)
 
 
 def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from airflow_provider._arguments import LONGEST
 from airflow_provider.triggers import RetabRunTrigger
 from dev.hosts.processes import wait_until
 from retab_orchestration import AsyncRetabClient, RetabClient
@@ -176,6 +177,15 @@ def test_strict_deadline_passes_in_review_too(connect, start_review, monkeypatch
     [event] = fire(RetabRunTrigger(start_review, on_review="wait", strict_deadline=time.time() + 0.5))
 
     assert (event["run_id"], event["status"]) == (start_review, "out_of_time")
+
+
+def test_longest_poll_interval_is_one(connect, start, fire):
+    """Twice as long is for reviews, and is no time any more."""
+    run_id = start(0)
+
+    [event] = fire(RetabRunTrigger(run_id, poll_interval=LONGEST))
+
+    assert event["status"] == "completed"
 
 
 def test_unknown_run_fires_a_failure(connect, fire):
