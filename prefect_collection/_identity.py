@@ -131,7 +131,7 @@ def _around(kind: type[C]) -> Iterator[C]:
 def _entered_tasks() -> list[TaskRunContext]:
     """Return the contexts of the tasks around the running code, outermost first, also across flows."""
     entered: list[TaskRunContext] = []
-    attempts = {
+    attempts: dict[UUID | None, int] = {
         each.flow_run.id: each.flow_run.run_count for each in _around(FlowRunContext) if each.flow_run
     }
     for context in _around(TaskRunContext):
