@@ -16,6 +16,7 @@ from retab_orchestration._operations.identity_runs import FAILED, until_listed
 from retab_orchestration._operations.process_runs import (
     begun,
     begun_of,
+    forget,
     note_begun,
     own_runs,
     own_runs_of_any_generation,
@@ -115,6 +116,10 @@ async def _create_on(
             return await creation.send()
     finally:
         spool.close()
+        if not new.is_tried_again:
+            forget(
+                session, new.identity
+            )  # nobody asks for it again, and it would take the place of one that is
 
 
 def _one_at_a_time(session: Session, identity: RunIdentity) -> AbstractAsyncContextManager[None]:

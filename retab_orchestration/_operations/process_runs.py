@@ -16,6 +16,7 @@ from retab_orchestration.models import WorkflowRun
 __all__ = [
     "begun",
     "begun_of",
+    "forget",
     "is_earlier",
     "latest_of",
     "note_begun",
@@ -88,6 +89,11 @@ def begun(
         if not is_lost():
             _known(session, identity).begun.pop(fingerprint, None)
         raise
+
+
+def forget(session: Session, identity: RunIdentity) -> None:
+    """Keep nothing of an identity."""
+    _own.pop((session.settings.base_url, identity.key), None)
 
 
 def note_begun(session: Session, identity: RunIdentity, fingerprint: str) -> None:

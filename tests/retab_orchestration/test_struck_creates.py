@@ -751,6 +751,18 @@ def test_what_was_used_last_is_forgotten_last(retab, monkeypatch):
     assert created(runtime) == 9
 
 
+def test_runs_without_an_identity_make_nobody_forget_one_that_has_one(retab, monkeypatch):
+    monkeypatch.setattr(process_runs, "_MOST_OWN", 3)
+    client, runtime = retab(list_lag=1000.0)
+
+    first = echo(client, identity=OWNER, adopt=True)
+    for _ in range(5):
+        echo(client)
+
+    assert echo(client, identity=OWNER, adopt=True).id == first.id
+    assert created(runtime) == 6
+
+
 # ---- restarts
 
 
