@@ -75,6 +75,7 @@ class RunOwner(BaseOperator):
             poll_interval=self.poll_interval,
             owns_run=True,
             cancel_on_kill=self.cancel_on_kill,
+            cancel_on_clear=self.on_clear == "rerun",
             workflow_id=getattr(self, "workflow_id", None),
         )
 
@@ -139,9 +140,8 @@ class RunOwner(BaseOperator):
         """
         wait = Wait(**clocks)
         with failing_well():
-            self._stopper.run_id = run_id or own_run_id(context)
-            outcome = RunEvent.read(event, run_id=self._stopper.run_id)
-            self._stopper.cancel_if_killed(outcome.run_id)
+            outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
+            self._stopper.resume(outcome.run_id)
             with self.hook.get_conn_patiently() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
                 run = resumed.run

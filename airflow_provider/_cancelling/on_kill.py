@@ -73,6 +73,15 @@ class RunStopper:
                 self._hook, run_id, spare_review=is_late and wanted != "always", is_killed=not is_late
             )
 
+    def resume(self, run_id: str) -> None:
+        """Note the run of a task that resumes.
+
+        Raises:
+            StoppedError: The task was stopped before; its run is cancelled.
+        """
+        self.run_id = run_id
+        self.cancel_if_killed(run_id)
+
     def stop_if_killed(self) -> None:
         """Fail a task that was stopped: Airflow 3 calls `on_kill` in the middle of what its process does.
 
