@@ -25,7 +25,7 @@ from airflow_provider._outputs import check_output_path, find_place, write_outpu
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import OUT_OF_TIME, RunEvent, failing_well, is_settled, own_run_id
 from airflow_provider._waiting.on_worker import wait_on_worker
-from airflow_provider._waiting.resume import RunWait, Step, was_cancelled
+from airflow_provider._waiting.resume import Action, RunWait, was_cancelled
 from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
 
@@ -142,14 +142,14 @@ class RunOwner(BaseOperator):
         with failing_well():
             outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
             self._stopper.resume(outcome.run_id)
-            with self.hook.get_conn_patiently() as client:
+            with self.hook.get_conn_through_outages() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
                 run = resumed.run
-                if run is None or resumed.step is Step.DEFER:
+                if run is None or resumed.action is Action.DEFER:
                     raise self._deferral(outcome.run_id, resumed.wait, resumed.nodes)
-                if resumed.step is Step.TIMED_OUT:
+                if resumed.action is Action.TIMED_OUT:
                     raise self._stopper.timed_out(client, run, is_strict=outcome.status == OUT_OF_TIME)
-                if resumed.step is Step.START_ANEW:
+                if resumed.action is Action.START_ANEW:
                     return self._start_anew(context, run, resumed.wait)
                 return self._finish(context, run)
 

@@ -73,7 +73,7 @@ class RetabHook(BaseHook):
             self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
         return self._client(core.AsyncRetabClient, self._known.client)
 
-    def get_conn_patiently(self) -> "RetabClient":
+    def get_conn_through_outages(self) -> "RetabClient":
         """Return a client for a run that goes on, asking Airflow for the connection again for about a minute.
 
         A secrets backend that is away for a moment looks to Airflow like a connection that is not there.
@@ -90,8 +90,8 @@ class RetabHook(BaseHook):
             time.sleep(_BETWEEN)  # noqa: TID251  nothing is being waited for meanwhile
         raise AssertionError("unreachable")
 
-    async def aget_conn_patiently(self) -> "AsyncRetabClient":
-        """Do what `get_conn_patiently` does, awaiting; whatever Airflow says in the end is a TimeoutError."""
+    async def aget_conn_through_outages(self) -> "AsyncRetabClient":
+        """Do what `get_conn_through_outages` does, awaiting; whatever Airflow says in the end is a TimeoutError."""
         for left in reversed(range(_ASKED)):
             try:
                 return await self.aget_conn()

@@ -31,7 +31,7 @@ from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait, moment_after
 from airflow_provider._waiting.events import RunEvent, failing_well, is_settled, own_run_id
-from airflow_provider._waiting.resume import RunWait, Step
+from airflow_provider._waiting.resume import Action, RunWait
 from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
 
@@ -139,14 +139,14 @@ class RetabRunSensor(BaseSensorOperator):
         wait = Wait(**clocks)
         with failing_well():
             outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
-            with self.hook.get_conn_patiently() as client:
+            with self.hook.get_conn_through_outages() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
             run = resumed.run
-            if resumed.step is Step.DEFER:
+            if resumed.action is Action.DEFER:
                 raise self._waiting.deferral(outcome.run_id, resumed.wait, resumed.nodes)
             if run is None:
                 raise self._too_late(f"Run {outcome.run_id} could not be polled after")
-            if resumed.step is Step.TIMED_OUT:  # the run is not the sensor's to cancel
+            if resumed.action is Action.TIMED_OUT:  # the run is not the sensor's to cancel
                 raise self._too_late(f"Run {run.id} is still {run.status_name} after")
             return self._finish(context, run)
 

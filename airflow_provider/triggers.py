@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider._arguments import OnReview
 from airflow_provider._cancelling.cancel import TRIGGERS_ARE_KILLED, cancel_if_stopped
 from airflow_provider._core import core, import_core
-from airflow_provider._waiting.deadlines import Sight, Watch
+from airflow_provider._waiting.deadlines import Visibility, Watch
 from airflow_provider._waiting.events import (
     OUT_OF_TIME,
     TIMEOUT,
@@ -106,7 +106,7 @@ class RetabRunTrigger(BaseTrigger):
         self.watch = None if watch is None else str(watch)
         self.cancel_on_kill, self.cancel_on_clear = cancel_on_kill, cancel_on_clear
         self.nodes = None if nodes is None else list(nodes)
-        self._sight = Sight()
+        self._visibility = Visibility()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that rebuild this trigger in any triggerer."""
@@ -123,7 +123,7 @@ class RetabRunTrigger(BaseTrigger):
         try:
             outcome = await self._outcome()
         except _ReviewMovedError as moved:
-            outcome = _seen(moved.run, self._sight.news_since)
+            outcome = _seen(moved.run, self._visibility.news_since)
         except asyncio.CancelledError:
             if not TRIGGERS_ARE_KILLED:  # Airflow does not call it
                 await self.on_kill()
@@ -149,7 +149,7 @@ class RetabRunTrigger(BaseTrigger):
         limit: asyncio.Timeout | None = None
         while True:
             try:
-                async with await hook.aget_conn_patiently() as client:
+                async with await hook.aget_conn_through_outages() as client:
                     first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
                     left = await self._seconds_left(client)
                     strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
@@ -173,17 +173,17 @@ class RetabRunTrigger(BaseTrigger):
                 return _out_of_time(limit, self.retab_conn_id)
             except core.AuthenticationError as error:
                 refusals = refusals or core.policies.KeyRefusals()
-                self._sight.told(is_lost=True, now=time.time())
+                self._visibility.outage_changed(is_lost=True, now=time.time())
                 if (wrong := await _after_refusal(hook, refusals, error)) is not None:
                     return {**wrong, **self._known()}
             except core.RetabError as error:
                 return {**_failed(error), **self._known()}
             else:
-                return _seen(run, self._sight.news_since)
+                return _seen(run, self._visibility.news_since)
 
     def _known(self) -> dict[str, Any]:
         """Return when the run was last seen, for an event without a state."""
-        return _since(self._sight.known_until(time.time()))
+        return _since(self._visibility.known_until(time.time()))
 
     def _until(self) -> Literal["return", "wait", "until_decided"]:
         """Return the `on_review` of the client's wait."""
@@ -201,7 +201,7 @@ class RetabRunTrigger(BaseTrigger):
         return left
 
     def _log_change(self, hook: RetabHook, run: "WorkflowRun") -> None:
-        self._sight.changed(time.time())
+        self._visibility.changed(time.time())
         if not run.is_waiting:
             self.logger().info("Run %s is %s", run.id, run.status_name)
             return
@@ -212,7 +212,7 @@ class RetabRunTrigger(BaseTrigger):
             raise _ReviewMovedError(run)
 
     def _log_outage(self, error: "ApiError | None") -> None:
-        self._sight.told(is_lost=error is not None, now=time.time())
+        self._visibility.outage_changed(is_lost=error is not None, now=time.time())
         log_outage(self.run_id, self.logger(), error)
 
 

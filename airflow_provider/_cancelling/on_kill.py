@@ -16,7 +16,7 @@ from airflow_provider._create_once.earlier_attempts import StoppedError
 from airflow_provider._create_once.ownership import Ownership, Start
 from airflow_provider._state.attempts import kept_run_id
 from airflow_provider._waiting.events import is_settled, own_run_id
-from airflow_provider._waiting.resume import RunWait, log, patiently
+from airflow_provider._waiting.resume import RunWait, log, through_outages
 
 if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WaitTimeoutError, WorkflowRun
@@ -152,7 +152,7 @@ class RunStopper:
     ) -> "WorkflowRun":
         if error.__cause__ is not None:  # nobody knows what became of it while it could not be polled
             run_id = last.id
-            last = patiently(lambda: client.get_run(run_id, outputs=False))
+            last = through_outages(lambda: client.get_run(run_id, outputs=False))
         if is_settled(last, self._waiting.on_review):
             return client.get_run(last.id, output_nodes=self._waiting.nodes)
         if last.is_waiting:  # its clock stopped when nobody could see it
@@ -171,7 +171,7 @@ class RunStopper:
         is_late = "timeout" in str(failure.get("error")).lower()
         if self.run_id is None:
             return None
-        with self._hook.get_conn_patiently() as client:
+        with self._hook.get_conn_through_outages() as client:
             try:
                 run = self._seen(client, self.run_id, is_late=is_late)
             except core.RetabError as error:
@@ -188,7 +188,7 @@ class RunStopper:
         def poll() -> "WorkflowRun":
             return client.get_run(run_id, output_nodes=self._waiting.nodes)
 
-        return patiently(poll) if is_late else poll()
+        return through_outages(poll) if is_late else poll()
 
     def _end(self, client: "RetabClient", run: "WorkflowRun") -> str:
         """Cancel a run whose time is over, if it is to be; return what became of it."""
@@ -196,7 +196,7 @@ class RunStopper:
             return "it goes on: wait for it with RetabRunSensor, or cancel it"
         spare_review = self._cancel_on_timeout != "always"
         try:
-            is_cancelled = patiently(
+            is_cancelled = through_outages(
                 lambda: cancel_unless_reviewed(client, run.id, spare_review=spare_review)
             )
         except core.RetabError as error:

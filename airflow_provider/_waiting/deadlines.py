@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-__all__ = ["RESUME_BUDGET", "Sight", "Wait", "Watch", "moment_after"]
+__all__ = ["RESUME_BUDGET", "Visibility", "Wait", "Watch", "moment_after"]
 
 RESUME_BUDGET = 600.0
 """Seconds for which a resumed task may be unable to read its run until it fails."""
@@ -123,7 +123,7 @@ def moment_after(seconds: float | None) -> float | None:
     return None if seconds is None or seconds > _LONGEST else time.time() + seconds
 
 
-class Sight:
+class Visibility:
     """Since when a change may be unseen, for a wait with callbacks for changes and outages, but not for each poll."""
 
     __slots__ = ("_blind_since", "_ended_at", "_has_seen", "news_since")
@@ -135,7 +135,7 @@ class Sight:
         self.news_since: float | None = None
         """The moment after which the newest change may have happened; None where nothing was seen before it."""
 
-    def told(self, *, is_lost: bool, now: float) -> None:
+    def outage_changed(self, *, is_lost: bool, now: float) -> None:
         """Record a failed poll, or the one that ended an outage, before the change that it showed."""
         if not is_lost:
             self._ended_at = now

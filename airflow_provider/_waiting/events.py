@@ -52,7 +52,7 @@ class RunEvent:
         """Whether a human was asked."""
         return self.status == "waiting_for_human"
 
-    def told_to(self, wait: Wait) -> Wait:
+    def applied_to(self, wait: Wait) -> Wait:
         """Return a wait with its clock as the trigger saw it."""
         since = wait.seen_at if self.since is None else self.since
         if self.at is None or not self.is_state:

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import Context
 from airflow_provider._cancelling.on_kill import RunStopper
 from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
-from airflow_provider._waiting.deadlines import Sight, Wait
+from airflow_provider._waiting.deadlines import Visibility, Wait
 from airflow_provider._waiting.events import is_settled, log_outage, poll_policy
 from airflow_provider._waiting.resume import RunWait, log
 
@@ -90,15 +90,15 @@ class _Here:
         self.run_id = run.id
         self.wait = wait
         self._waiting, self._context = waiting, context
-        self._sight = Sight()
-        self._sight.changed(time.time())
+        self._visibility = Visibility()
+        self._visibility.changed(time.time())
 
     def changed(self, run: "WorkflowRun") -> None:
         """Take note of a run that has another state; the wait must not fail where Airflow does not."""
         now = time.time()
-        self._sight.changed(now)
+        self._visibility.changed(now)
         if not run.is_terminal:
-            self.wait = self.wait.saw(is_waiting=run.is_waiting, at=now, since=self._sight.news_since)
+            self.wait = self.wait.saw(is_waiting=run.is_waiting, at=now, since=self._visibility.news_since)
         self._waiting.log_state(run)
         try:
             self._waiting.push(self._context, run)
@@ -107,5 +107,5 @@ class _Here:
 
     def lost_or_found(self, error: "ApiError | None") -> None:
         """Take note of an outage that begins or ends."""
-        self._sight.told(is_lost=error is not None, now=time.time())
+        self._visibility.outage_changed(is_lost=error is not None, now=time.time())
         log_outage(self.run_id, log, error)

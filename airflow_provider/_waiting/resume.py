@@ -43,7 +43,7 @@ T = TypeVar("T")
 _BETWEEN_TRIES = 5.0
 
 
-class Step(Enum):
+class Action(Enum):
     """What a resumed task does."""
 
     FINISH = "finish"
@@ -62,9 +62,9 @@ class Step(Enum):
     """Fail with the error of the poll."""
 
 
-def step_after(
+def action_after(
     status: str, *, is_settled: bool, is_cancelled: bool, reattached: bool, is_clock_stopped: bool
-) -> Step:
+) -> Action:
     """Decide what a resumed task does after it has read its run.
 
     Args:
@@ -75,15 +75,15 @@ def step_after(
         is_clock_stopped: Whether the time does not run, because a human is asked.
     """
     if is_cancelled and reattached:
-        return Step.START_ANEW
+        return Action.START_ANEW
     if is_settled:
-        return Step.FINISH
+        return Action.FINISH
     if status == OUT_OF_TIME or (status == TIMEOUT and not is_clock_stopped):
-        return Step.TIMED_OUT
-    return Step.WAIT_FAILED if status == WAIT_FAILED else Step.DEFER
+        return Action.TIMED_OUT
+    return Action.WAIT_FAILED if status == WAIT_FAILED else Action.DEFER
 
 
-def step_after_failed_poll(status: str, *, may_go_on: bool, owns_run: bool) -> Step:
+def action_after_failed_poll(status: str, *, may_go_on: bool, owns_run: bool) -> Action:
     """Decide what a resumed task does that cannot read its run.
 
     Args:
@@ -92,17 +92,17 @@ def step_after_failed_poll(status: str, *, may_go_on: bool, owns_run: bool) -> S
         owns_run: Whether the task would cancel the run, which it has to read for that.
     """
     if status == OUT_OF_TIME and not owns_run:
-        return Step.TIMED_OUT_UNSEEN
+        return Action.TIMED_OUT_UNSEEN
     if may_go_on:
-        return Step.DEFER
-    return Step.WAIT_FAILED if status == WAIT_FAILED else Step.RAISE
+        return Action.DEFER
+    return Action.WAIT_FAILED if status == WAIT_FAILED else Action.RAISE
 
 
 @dataclass(frozen=True)
 class Resumed:
     """Where a resumed task stands."""
 
-    step: Step
+    action: Action
     """Never `WAIT_FAILED` or `RAISE`, which `RunWait.resume` raises itself."""
     wait: Wait
     nodes: "Sequence[str]" = ()
@@ -223,7 +223,7 @@ class RunWait:
             AirflowException: The trigger could not wait for the run; AirflowFailException where nobody could.
             RetabError: The run cannot be read.
         """
-        wait = outcome.told_to(wait)
+        wait = outcome.applied_to(wait)
         if outcome.is_waiting:  # the trigger's log has it
             self._logged_review = outcome.nodes
         try:
@@ -236,18 +236,18 @@ class RunWait:
         if not run.is_terminal:
             wait = wait.saw(is_waiting=run.is_waiting, at=now, since=wait.seen_at)
         wait = replace(wait, failing_since=None, seen_at=now)
-        step = step_after(
+        action = action_after(
             outcome.status,
             is_settled=is_settled(run, self.on_review),
             is_cancelled=was_cancelled(run),
             reattached=wait.reattached,
             is_clock_stopped=wait.seconds_left is not None,
         )
-        if step not in {Step.FINISH, Step.START_ANEW}:
+        if action not in {Action.FINISH, Action.START_ANEW}:
             self.push(context, run)
-        if step is Step.WAIT_FAILED:
+        if action is Action.WAIT_FAILED:
             raise _wait_failed(outcome)
-        return Resumed(step, wait, run.waiting_for_node_ids, run)
+        return Resumed(action, wait, run.waiting_for_node_ids, run)
 
     def _unread(self, context: Context, outcome: RunEvent, wait: Wait, error: "RetabError") -> Resumed:
         # The trigger reads the connection anew, and knows for how long a run may not be there.
@@ -255,17 +255,19 @@ class RunWait:
             isinstance(error, core.AuthenticationError | core.NotFoundError) and outcome.status != WAIT_FAILED
         )
         again = wait.failed_to_resume(time.time()) if error.retryable or is_news else None
-        step = step_after_failed_poll(outcome.status, may_go_on=again is not None, owns_run=self._owns_run)
-        if step is Step.WAIT_FAILED:
+        action = action_after_failed_poll(
+            outcome.status, may_go_on=again is not None, owns_run=self._owns_run
+        )
+        if action is Action.WAIT_FAILED:
             raise _wait_failed(outcome) from error
-        if step is Step.RAISE:
+        if action is Action.RAISE:
             raise error
-        if step is Step.DEFER:
+        if action is Action.DEFER:
             if wait.failing_since is None:
                 log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
             if outcome.is_state:  # which may be that of the run for days
                 push_state(context, outcome.status, outcome.nodes)
-        return Resumed(step, again or wait, outcome.nodes)
+        return Resumed(action, again or wait, outcome.nodes)
 
 
 def _wait_failed(outcome: RunEvent) -> Exception:
@@ -278,7 +280,7 @@ def was_cancelled(run: "WorkflowRun") -> bool:
     return run.status.value == "cancelled"
 
 
-def patiently(act: "Callable[[], T]") -> "T":
+def through_outages(act: "Callable[[], T]") -> "T":
     """Poll a run, or cancel it, trying for as long as polls may fail.
 
     Raises:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from airflow_provider._waiting.deadlines import RESUME_BUDGET, Sight, Wait, Watch
+from airflow_provider._waiting.deadlines import RESUME_BUDGET, Visibility, Wait, Watch
 
 NONE, RUNNING, STOPPED = Wait(), Wait(deadline=1000.0), Wait(seconds_left=400.0)
 STRICT = 5000.0
@@ -106,16 +106,16 @@ SIGHTS = {
 @pytest.mark.parametrize("name", SIGHTS)
 def test_since_when_a_change_may_have_gone_unseen(name):
     events, since = SIGHTS[name]
-    sight = Sight()
+    visibility = Visibility()
     for what, at in events:
         if what == "changed":
-            sight.changed(float(at))
+            visibility.changed(float(at))
         else:
-            sight.told(is_lost=what == "lost", now=float(at))
+            visibility.outage_changed(is_lost=what == "lost", now=float(at))
 
-    assert sight.known_until(100.0) == since
-    sight.changed(100.0)
-    assert sight.news_since == since
+    assert visibility.known_until(100.0) == since
+    visibility.changed(100.0)
+    assert visibility.news_since == since
 
 
 @pytest.mark.parametrize("seconds", [1e10, 1e14, float("inf")])

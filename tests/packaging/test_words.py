@@ -41,7 +41,7 @@ REPLACED = {
 }
 
 # Names that asyncio calls, and two that are still to be replaced.
-KEPT = {"connection_made", "told", "told_to"}
+KEPT = {"connection_made"}
 
 # A phrase of no docstring and no comment, and what it says instead.
 PHRASES = {
