@@ -6,13 +6,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from retab_orchestration._texts import is_id, is_unicode, printable
+from retab_orchestration._texts import LONGEST_ID, is_id, is_unicode, printable
 
 T = TypeVar("T")
+
+Reader = Callable[[Any], Any]
+"""From what stands in a body to a value; None where it is of another type."""
+Places = tuple[tuple[str, Reader, tuple[tuple[str, ...], ...]], ...]
+"""What is read from a body: by which name, how, and where it may stand."""
 
 # Characters of a server's word for a state, and of a cursor; Retab's have about 20 and 30.
 _LONGEST_WORD = 100
@@ -59,6 +64,9 @@ class Reading(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    _places: ClassVar[Places] = ()
+    """Where its attributes are read from; without any, each from its own name."""
+
     @model_validator(mode="before")
     @classmethod
     def _from_any_shape(cls, body: Any) -> Any:
@@ -66,7 +74,7 @@ class Reading(BaseModel):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return body
+        return read_places(cls._places, body) if cls._places else body
 
 
 class Answer(Reading):
@@ -92,30 +100,41 @@ class Answer(Reading):
         return {**cls._read(body), "raw": mapping(body.get("raw")) or body}
 
 
+def places(**readers: Reader | tuple[Reader, *tuple[str, ...]]) -> Places:
+    """Say how values are read, and under which dotted paths each may stand; a reader alone is for its own name."""
+    named = {name: given if isinstance(given, tuple) else (given, name) for name, given in readers.items()}
+    return tuple(
+        (name, read, tuple(tuple(path.split(".")) for path in paths))
+        for name, (read, *paths) in named.items()
+    )
+
+
+def read_places(places: Places, body: Any) -> dict[str, Any]:
+    """Read of each the first value that is of the type which its reader takes; what is not there is left out."""
+    found = {}
+    for name, read, paths in places:
+        for path in paths:
+            value = body
+            for key in path:
+                # An object of JSON, most often: a page of runs is some ten thousand of these.
+                value = (value if isinstance(value, dict) else fields(value)).get(key)
+                if value is None:
+                    break
+            if value is not None and (value := read(value)) is not None:
+                found[name] = value
+                break
+    return found
+
+
 @cache
-def _names_of(paths: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(path.split(".")) for path in paths)
+def _place_of(read: Reader, paths: tuple[str, ...]) -> Places:
+    return places(value=(read, *paths))
 
 
 def pick(read: Callable[[Any], T | None], body: Any, *paths: str) -> T | None:
     """Return the first value under any of these dotted paths that is of the type which `read` takes."""
-    for names in _names_of(paths):
-        value = body
-        for name in names:
-            # An object of JSON, most often: a page of runs is some ten thousand of these.
-            value = (value if isinstance(value, dict) else fields(value)).get(name)
-            if value is None:
-                break
-        found = None if value is None else read(value)
-        if found is not None:
-            return found
-    return None
-
-
-def plain(readers: Mapping[str, Callable[[Any], Any]], body: dict[str, Any]) -> dict[str, Any]:
-    """Read everything that stands under the very name of its attribute; what is not there is left to its default."""
-    found = {name: readers[name](body[name]) for name in readers.keys() & body.keys()}
-    return {name: value for name, value in found.items() if value is not None}
+    value: T | None = read_places(_place_of(read, paths), body).get("value")
+    return value
 
 
 def fields(value: Any) -> dict[str, Any]:
@@ -137,8 +156,7 @@ def text(value: Any) -> str | None:
 
 def word(value: Any) -> str | None:
     """Return a string as an error or a log line may show it."""
-    found = text(value)
-    return None if found is None else printable(found, _LONGEST_WORD)
+    return printable(value, _LONGEST_WORD) if isinstance(value, str) and value else None
 
 
 def cursor(value: Any) -> str | None:
@@ -230,6 +248,11 @@ def rows(value: Any) -> list[Any] | None:
 def texts(value: Any) -> list[str] | None:
     """Return the strings in a list, None when it has none."""
     return [item for item in value if text(item)] or None if isinstance(value, list | tuple) else None
+
+
+def node_ids(value: Any) -> list[str] | None:
+    """Return the ids of nodes in a list, as an error or a log line may show them; None when it has none."""
+    return [printable(item, LONGEST_ID) for item in texts(value) or ()] or None
 
 
 def is_object(value: Any) -> bool:

@@ -1,8 +1,8 @@
 """References to documents: where a file is and what it is, never what is in it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from retab_orchestration.models._reading import Reading, fields, ident, pick, text
+from retab_orchestration.models._reading import Places, Reading, fields, ident, places, read_places, text
 
 __all__ = ["DocumentRef", "document_fields"]
 
@@ -22,16 +22,15 @@ class DocumentRef(Reading):
     mime_type: str | None = None
     url: str | None = None
 
+    _places: ClassVar[Places] = places(id=(ident, "id", "file_id"), filename=text, mime_type=text, url=text)
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        url = text(body.get("url")) or ""
-        inline = url[:5].lower() == "data:"
-        return {
-            "id": pick(ident, body, "id", "file_id"),
-            "filename": text(body.get("filename")),
-            "mime_type": text(body.get("mime_type")) or (_mime_type_in(url) if inline else None),
-            "url": None if inline else url or None,
-        }
+        found = read_places(cls._places, body)
+        url = found.get("url", "")
+        if url[:5].lower() != "data:":
+            return found
+        return {"mime_type": _mime_type_in(url), **found, "url": None}
 
 
 def document_fields(value: Any) -> dict[str, str]:

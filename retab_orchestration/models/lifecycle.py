@@ -8,11 +8,12 @@ from pydantic import Field
 from retab_orchestration._texts import printable
 from retab_orchestration.models._reading import (
     Reading,
-    anything,
     flag,
     mapping,
     moment,
     pick,
+    places,
+    read_places,
     rows,
     text,
     whole,
@@ -105,106 +106,104 @@ class Cancellation(Reading):
     confirmation_error: str | None = None
 
 
-def literal_of(enum: type[_Status], name: str | None, named: Any) -> str | None:
-    """Choose the server's own word over our name for the same thing, as they stand in a dump of ours."""
-    own = word(named)
-    return own if own and name and enum.read(own) is enum.read(name) else name
-
-
-def state_of(enum: type[_Status], body: Any) -> str | None:
-    """Find the literal of a state, flat or under `lifecycle`; None if there is none."""
-    found = pick(text, body, "lifecycle.status", "lifecycle.kind", "status")
-    named = pick(word, body, "status_name")
-    if named is not None:
-        found = literal_of(enum, found, named)
-    return None if found is None else printable(found, _LONGEST_NAME)
-
-
-def trigger_of(body: Any) -> dict[str, Any]:
-    """Find what started a run."""
-    name = literal_of(
-        TriggerType,
-        pick(text, body, "trigger.type", "trigger_type"),
-        pick(anything, body, "trigger.type_name"),
-    )
-    return {
-        "type": TriggerType.read(name) if name else None,
-        "type_name": name,
-        "email": pick(text, body, "trigger.email", "trigger.sender", "trigger_email"),
-        "parent": pick(
-            text, body, "trigger.parent", "trigger.parent_run_id", "trigger.source_run_id", "parent_run_id"
-        ),
-    }
-
-
-def timing_of(body: Any) -> dict[str, Any]:
-    """Find the times of a run, and its duration from them where the server does not name it."""
-    timing: dict[str, Any] = {
-        name: pick(moment, body, f"timing.{name}", name)
+_STATE = places(name=(text, "lifecycle.status", "lifecycle.kind", "status"), own=(word, "status_name"))
+_TRIGGER = places(
+    type=(text, "trigger.type", "trigger_type"),
+    type_name=(word, "trigger.type_name"),
+    email=(text, "trigger.email", "trigger.sender", "trigger_email"),
+    parent=(text, "trigger.parent", "trigger.parent_run_id", "trigger.source_run_id", "parent_run_id"),
+)
+_TIMING = places(
+    **{
+        name: (moment, f"timing.{name}", name)
         for name in ("created_at", "started_at", "completed_at", "updated_at")
-    }
-    timing["duration_ms"] = duration_of(
-        pick(whole, body, "timing.duration_ms", "duration_ms"), timing["started_at"], timing["completed_at"]
-    )
-    timing["human_waiting_started_at"] = pick(
+    },
+    duration_ms=(whole, "timing.duration_ms", "duration_ms"),
+    human_waiting_started_at=(
         moment,
-        body,
         "timing.human_waiting_started_at",
         "timing.review_waiting_started_at",
         "human_waiting_started_at",
-    )
-    waited = pick(
+    ),
+    human_waiting_duration_ms=(
         whole,
-        body,
         "timing.human_waiting_duration_ms",
         "timing.accumulated_human_waiting_ms",
         "timing.accumulated_review_waiting_ms",
         "human_waiting_duration_ms",
-    )
-    timing["human_waiting_duration_ms"] = waited or 0
-    return timing
+    ),
+)
+_ERROR = places(
+    message=(text, "lifecycle.message", "error", "error.message"),
+    stage=(text, "lifecycle.stage", "error_stage", "error.stage"),
+    category=(text, "lifecycle.category", "error_category", "error.category"),
+    details=(mapping, "lifecycle.details", "error_details", "error.details"),
+)
+_CANCELLATION = places(
+    status=(text, "cancellation_status", "cancellation.status"),
+    reason=(text, "lifecycle.reason", "cancellation.reason"),
+    requested_at=(moment, "cancel_requested_at", "cancellation.requested_at"),
+    confirmation_pending=(flag, "cancel_confirmation_pending", "cancellation.confirmation_pending"),
+    signal_error=(text, "cancel_signal_error", "cancellation.signal_error"),
+    signal_failed_at=(moment, "cancel_signal_failed_at", "cancellation.signal_failed_at"),
+    native_error=(text, "cancel_native_error", "cancellation.native_error"),
+    confirmation_error=(text, "cancel_confirmation_error", "cancellation.confirmation_error"),
+)
 
 
-def duration_of(given: int | None, started: datetime | None, completed: datetime | None) -> int | None:
-    """Return the milliseconds that the server names, else those between two times."""
-    if given is None and started and completed:
-        return (completed - started) // timedelta(milliseconds=1)
-    return given
+def _chosen(enum: type[_Status], name: str | None, own: str) -> str | None:
+    """Choose the server's own word over our name for the same thing, as they stand in a dump of ours."""
+    return own if name and enum.read(own) is enum.read(name) else name
+
+
+def state_of(enum: type[_Status], body: Any) -> str | None:
+    """Find the literal of a state, flat or under `lifecycle`; None if there is none."""
+    found = read_places(_STATE, body)
+    name = found.get("name")
+    if "own" in found:
+        name = _chosen(enum, name, found["own"])
+    return None if name is None else printable(name, _LONGEST_NAME)
+
+
+def trigger_of(body: Any) -> dict[str, Any]:
+    """Find what started a run."""
+    found = read_places(_TRIGGER, body)
+    name = found.get("type")
+    if "type_name" in found:
+        name = _chosen(TriggerType, name, found["type_name"])
+    return {**found, "type": TriggerType.read(name) if name else None, "type_name": name}
+
+
+def timing_of(body: Any) -> dict[str, Any]:
+    """Find the times of a run, and its duration from them where the server does not name it."""
+    return with_duration(read_places(_TIMING, body))
+
+
+def with_duration(found: dict[str, Any]) -> dict[str, Any]:
+    """Add the milliseconds between two times where the server names none."""
+    if "duration_ms" in found or not {"started_at", "completed_at"} <= found.keys():
+        return found
+    passed = found["completed_at"] - found["started_at"]
+    return {**found, "duration_ms": passed // timedelta(milliseconds=1)}
 
 
 def error_of(body: Any, status: RunStatus) -> dict[str, Any] | None:
     """Find why a run failed; None if it did not and nothing is said of an error."""
-    details = pick(mapping, body, "lifecycle.details", "error_details", "error.details") or {}
-    message = pick(text, body, "lifecycle.message", "error", "error.message")
-    error = {
-        "message": message or text(details.get("message")),
-        "stage": pick(text, body, "lifecycle.stage", "error_stage", "error.stage"),
-        "category": pick(text, body, "lifecycle.category", "error_category", "error.category"),
-        "details": details,
-    }
-    if status is not RunStatus.ERROR and not any(error.values()):
+    error = read_places(_ERROR, body)
+    if status is not RunStatus.ERROR and not error:
         return None
+    details = error.get("details", {})
     failing = pick(text, body, "lifecycle.failing_step_id", "failing_step_id", "error.failing_step_id")
-    return {**error, "failing_step_id": failing or _node_in(details) or _failed_step_in(body)}
+    return {
+        "message": text(details.get("message")),
+        **error,
+        "failing_step_id": failing or _node_in(details) or _failed_step_in(body),
+    }
 
 
 def cancellation_of(body: Any) -> dict[str, Any]:
     """Find what is known of the cancelling of a run."""
-    return {
-        "status": pick(text, body, "cancellation_status", "cancellation.status"),
-        "reason": pick(text, body, "lifecycle.reason", "cancellation.reason"),
-        "requested_at": pick(moment, body, "cancel_requested_at", "cancellation.requested_at"),
-        "confirmation_pending": pick(
-            flag, body, "cancel_confirmation_pending", "cancellation.confirmation_pending"
-        )
-        or False,
-        "signal_error": pick(text, body, "cancel_signal_error", "cancellation.signal_error"),
-        "signal_failed_at": pick(moment, body, "cancel_signal_failed_at", "cancellation.signal_failed_at"),
-        "native_error": pick(text, body, "cancel_native_error", "cancellation.native_error"),
-        "confirmation_error": pick(
-            text, body, "cancel_confirmation_error", "cancellation.confirmation_error"
-        ),
-    }
+    return read_places(_CANCELLATION, body)
 
 
 def _node_in(details: dict[str, Any]) -> str | None:

@@ -1,11 +1,11 @@
 """One page of a list, whether the server sends an envelope or a bare array."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, model_validator
 
-from retab_orchestration.models._reading import Reading, count, cursor, pick
+from retab_orchestration.models._reading import Places, Reading, count, cursor, places, read_places
 from retab_orchestration.models.review import Review, ReviewVersion
 from retab_orchestration.models.run import WorkflowRun
 from retab_orchestration.models.step import Step
@@ -29,6 +29,10 @@ class Page(Reading, Generic[Item]):
     before: str | None = None
     after: str | None = None
 
+    _places: ClassVar[Places] = places(
+        before=(cursor, "list_metadata.before", "before"), after=(cursor, "list_metadata.after", "after")
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _from_any_shape(cls, body: Any) -> Any:
@@ -41,11 +45,7 @@ class Page(Reading, Generic[Item]):
             raise ValueError("This is no page of a list: it has no `data`")
         if isinstance(body["data"], list | tuple):
             count(len(body["data"]))
-        return {
-            "data": body["data"] or (),
-            "before": pick(cursor, dict(body), "list_metadata.before", "before"),
-            "after": pick(cursor, dict(body), "list_metadata.after", "after"),
-        }
+        return {**read_places(cls._places, dict(body)), "data": body["data"] or ()}
 
 
 class RunPage(Page[WorkflowRun]):

@@ -2,12 +2,13 @@
 
 import re
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
 from retab_orchestration.models._reading import (
     Answer,
+    Places,
     Reading,
     anything,
     flag,
@@ -17,7 +18,8 @@ from retab_orchestration.models._reading import (
     moment,
     obj,
     pick,
-    plain,
+    places,
+    read_places,
     text,
 )
 
@@ -25,29 +27,6 @@ __all__ = ["Actor", "Review", "ReviewDecision", "ReviewVersion", "Verdict"]
 
 # `resume` (the first servers) only ever says how the engine goes on.
 _OUTCOME_OF_RESUME = {"processing": "accepted", "queued": "accepted", "already_processed": "already_applied"}
-
-
-# What every generation calls by the name of its attribute, and how its value is read.
-_PLAIN_ACTOR = {"kind": text, "id": text, "display_name": text}
-_PLAIN_VERDICT = {"verdict": text, "version_id": text, "author": obj, "reason": text}
-_PLAIN_REVIEW = {
-    "workflow_id": text,
-    "step_id": text,
-    "parent_step_id": text,
-    "iteration_key": text,
-    "triggered_by": mapping,
-    "created_at": moment,
-    "decision": obj,
-    "cancelled_at": moment,
-}
-_PLAIN_VERSION = {
-    "review_id": text,
-    "parent_id": text,
-    "author": obj,
-    "snapshot": anything,
-    "note": text,
-    "created_at": moment,
-}
 
 
 class Actor(Reading):
@@ -61,9 +40,7 @@ class Actor(Reading):
     id: str | None = None
     display_name: str | None = None
 
-    @classmethod
-    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return plain(_PLAIN_ACTOR, body)
+    _places: ClassVar[Places] = places(kind=text, id=text, display_name=text)
 
 
 class Verdict(Reading):
@@ -81,12 +58,13 @@ class Verdict(Reading):
     created_at: datetime | None = None
     reason: str | None = None
 
-    @classmethod
-    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {
-            **plain(_PLAIN_VERDICT, body),
-            "created_at": pick(moment, body, "created_at", "decided_at"),
-        }
+    _places: ClassVar[Places] = places(
+        verdict=text,
+        version_id=text,
+        author=obj,
+        created_at=(moment, "created_at", "decided_at"),
+        reason=text,
+    )
 
 
 class Review(Answer):
@@ -116,16 +94,24 @@ class Review(Answer):
     decision: Verdict | None = None
     cancelled_at: datetime | None = None
 
+    _places: ClassVar[Places] = places(
+        workflow_id=text,
+        version_id=(text, "version_id", "workflow_version_id"),
+        run_id=(text, "run_id", "workflow_run_id"),
+        node_id=(text, "node_id", "block_id"),
+        node_type=(text, "node_type", "block_type"),
+        step_id=text,
+        parent_step_id=text,
+        iteration_key=text,
+        triggered_by=mapping,
+        created_at=moment,
+        decision=obj,
+        cancelled_at=moment,
+    )
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {
-            **plain(_PLAIN_REVIEW, body),
-            "id": _required_id(body, "review"),
-            "version_id": pick(text, body, "version_id", "workflow_version_id"),
-            "run_id": pick(text, body, "run_id", "workflow_run_id"),
-            "node_id": pick(text, body, "node_id", "block_id"),
-            "node_type": pick(text, body, "node_type", "block_type"),
-        }
+        return {**read_places(cls._places, body), "id": _required_id(body, "review")}
 
     @property
     def is_open(self) -> bool:
@@ -150,9 +136,13 @@ class ReviewVersion(Answer):
     note: str | None = None
     created_at: datetime | None = None
 
+    _places: ClassVar[Places] = places(
+        review_id=text, parent_id=text, author=obj, snapshot=anything, note=text, created_at=moment
+    )
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {**plain(_PLAIN_VERSION, body), "id": _required_id(body, "version of a review")}
+        return {**read_places(cls._places, body), "id": _required_id(body, "version of a review")}
 
 
 class ReviewDecision(Answer):
@@ -178,25 +168,29 @@ class ReviewDecision(Answer):
     review_id: str | None = None
     version_id: str | None = None
 
+    _places: ClassVar[Places] = places(
+        outcome=(text, "outcome", "submission_status"),
+        run_id=(text, "run_id", "decision.run_id", "review.run_id", "review.workflow_run_id", "run.id"),
+        node_id=(text, "node_id", "block_id", "decision.node_id", "decision.block_id", "review.block_id"),
+        approved=(flag, "approved", "decision.approved"),
+        applied=(flag, "applied", "decision.decision_applied", "decision_applied"),
+        resume_status=text,
+        resume_error=text,
+        review_id=(text, "review_id", "review.id"),
+        version_id=(text, "version_id", "review.decision.version_id"),
+    )
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        resume = pick(text, body, "resume_status")
-        outcome = pick(text, body, "outcome", "submission_status") or _OUTCOME_OF_RESUME.get(resume or "")
+        found = read_places(cls._places, body)
+        resume = found.get("resume_status", "")
+        outcome = found.get("outcome") or _OUTCOME_OF_RESUME.get(resume)
         verdict = pick(text, body, "review.decision.verdict", "overlay.status")
         return {
+            "approved": {"approved": True, "rejected": False}.get(verdict or ""),
+            "applied": _applied_by(outcome, resume),
+            **found,
             "outcome": outcome or _outcome_of_state(body),
-            "run_id": pick(
-                text, body, "run_id", "decision.run_id", "review.run_id", "review.workflow_run_id", "run.id"
-            ),
-            "node_id": pick(
-                text, body, "node_id", "block_id", "decision.node_id", "decision.block_id", "review.block_id"
-            ),
-            "approved": _known(pick(flag, body, "approved", "decision.approved"), _is_approval(verdict)),
-            "applied": _known(pick(flag, body, *_APPLIED), _applied_by(outcome, resume)),
-            "resume_status": resume,
-            "resume_error": pick(text, body, "resume_error"),
-            "review_id": pick(text, body, "review_id", "review.id"),
-            "version_id": pick(text, body, "version_id", "review.decision.version_id"),
         }
 
     @property
@@ -218,8 +212,6 @@ _HAS_ENDED = re.compile(
     r"\b(ended|finished|completed|closed|terminated|not running|not found)\b", re.IGNORECASE
 )
 
-_APPLIED = ("applied", "decision.decision_applied", "decision_applied")
-
 
 def _outcome_of_state(body: dict[str, Any]) -> str | None:
     state = body.get("decision") if is_object(body.get("decision")) else body
@@ -228,18 +220,10 @@ def _outcome_of_state(body: dict[str, Any]) -> str | None:
     return "already_received" if pick(flag, state, "decision_received") else None
 
 
-def _applied_by(outcome: str | None, resume: str | None) -> bool | None:
+def _applied_by(outcome: str | None, resume: str) -> bool | None:
     if outcome in {"already_applied", "conflict"}:
         return outcome == "already_applied"
-    return {"resumed": True, "pending": False, "failed": False}.get(resume or "")
-
-
-def _is_approval(verdict: str | None) -> bool | None:
-    return {"approved": True, "rejected": False}.get(verdict or "")
-
-
-def _known(first: bool | None, second: bool | None) -> bool | None:
-    return second if first is None else first
+    return {"resumed": True, "pending": False, "failed": False}.get(resume)
 
 
 def _required_id(body: dict[str, Any], what: str) -> str:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from retab_orchestration._texts import is_id
-from retab_orchestration.models._reading import cursor, pick, text
+from retab_orchestration.models._reading import cursor, node_ids, pick, text
 from retab_orchestration.models.lifecycle import state_of
-from retab_orchestration.models.run import WorkflowRun, waiting_nodes_of
+from retab_orchestration.models.run import WAITING_FOR, WORKFLOW_ID, WorkflowRun
 from retab_orchestration.models.status import RunStatus
 
 __all__ = ["RowPage", "RunRow"]
@@ -26,7 +26,7 @@ class RunRow(NamedTuple):
     @property
     def workflow_id(self) -> str | None:
         """The workflow that it is a run of."""
-        return pick(text, self.body, "workflow_id", "workflow.workflow_id")
+        return pick(text, self.body, *WORKFLOW_ID)
 
     @property
     def created_at(self) -> str | None:
@@ -36,7 +36,7 @@ class RunRow(NamedTuple):
     @property
     def waiting_for_node_ids(self) -> list[str]:
         """Where it waits for a human, as far as the row says."""
-        return waiting_nodes_of(self.body)
+        return pick(node_ids, self.body, *WAITING_FOR) or []
 
     def run(self) -> WorkflowRun:
         """Read the whole of it.

@@ -1,25 +1,28 @@
 """A run of a workflow, as any generation of the API sends it."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from retab_orchestration._texts import LONGEST_ID, printable, without_signatures
+from retab_orchestration._texts import without_signatures
 from retab_orchestration.errors import RunCancelledError, RunFailedError
 from retab_orchestration.models._reading import (
     Answer,
+    Places,
     Reading,
     fields,
     flag,
     ident,
     is_object,
     mapping,
+    node_ids,
     pick,
+    places,
+    read_places,
     records,
     rows,
     strings,
     text,
-    texts,
 )
 from retab_orchestration.models.document import DocumentRef
 from retab_orchestration.models.lifecycle import (
@@ -38,6 +41,15 @@ from retab_orchestration.models.status import RunStatus
 from retab_orchestration.models.step import StepSummary, node_id_of
 
 __all__ = ["RunInputs", "WorkflowRun"]
+
+# Where runs, and rows of their list, have these.
+WORKFLOW_ID = ("workflow_id", "workflow.workflow_id")
+WAITING_FOR = (
+    "lifecycle.waiting_for_node_ids",
+    "lifecycle.waiting_for_block_ids",
+    "waiting_for_node_ids",
+    "waiting_for_block_ids",
+)
 
 # Characters of the server's own message that an exception repeats: it ends in a log line.
 _LONGEST_MESSAGE = 1000
@@ -102,32 +114,51 @@ class WorkflowRun(Answer):
     cancellation: Cancellation = Cancellation()
     metadata: dict[str, str] = Field(default_factory=dict)
 
+    _places: ClassVar[Places] = places(
+        id=ident,
+        workflow_id=(text, *WORKFLOW_ID),
+        workflow_name=(text, "workflow_name", "workflow.name_at_run_time"),
+        organization_id=text,
+        dataset_id=text,
+        version_id=(
+            text,
+            "version_id",
+            "workflow_version_id",
+            "workflow.version_id",
+            "workflow.snapshot_id",
+            "config_snapshot_id",
+        ),
+        execution_phase=text,
+        steps=rows,
+        has_final_outputs=flag,
+        waiting_for_node_ids=(node_ids, *WAITING_FOR),
+        cost=(mapping, "cost_summary", "cost"),
+        trace_spans=rows,
+        resume_status=(text, "run_resume_status", "resume_status"),
+        metadata=strings,
+    )
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
         run = _unwrapped(body)
         literal = _required("status", state_of(RunStatus, run), run)
         status = RunStatus.read(literal)
-        steps = [step for step in pick(rows, run, "steps") or () if node_id_of(step)]
-        outputs, known = run.get("final_outputs"), pick(flag, run, "has_final_outputs")
+        found = read_places(cls._places, run)
+        steps = [step for step in found.get("steps", ()) if node_id_of(step)]
+        outputs = run.get("final_outputs")
         return {
-            "id": _required("id", pick(ident, run, "id"), run),
+            "has_final_outputs": is_object(outputs),
+            **found,
+            "id": _required("id", found.get("id"), run),
             "status": status,
             "status_name": literal,
-            **_belonging_of(run),
             "trigger": trigger_of(run),
-            "execution_phase": pick(text, run, "execution_phase"),
             "steps": steps,
-            "inputs": _inputs_of(run),
+            "inputs": read_places(_RUN_INPUTS, run),
             "final_outputs": final_outputs_of(outputs, _labels_of(steps)) if outputs else {},
-            "has_final_outputs": is_object(outputs) if known is None else known,
-            "waiting_for_node_ids": waiting_nodes_of(run),
             "timing": timing_of(run),
             "error": error_of(run, status),
-            "cost": pick(mapping, run, "cost_summary", "cost") or {},
-            "trace_spans": pick(rows, run, "trace_spans") or (),
-            "resume_status": pick(text, run, "run_resume_status", "resume_status"),
             "cancellation": cancellation_of(run),
-            "metadata": pick(strings, run, "metadata") or {},
         }
 
     @property
@@ -213,40 +244,14 @@ def _required(name: str, value: str | None, run: dict[str, Any]) -> str:
     return value
 
 
-def _belonging_of(run: dict[str, Any]) -> dict[str, str | None]:
-    return {
-        "workflow_id": pick(text, run, "workflow_id", "workflow.workflow_id"),
-        "workflow_name": pick(text, run, "workflow_name", "workflow.name_at_run_time"),
-        "organization_id": pick(text, run, "organization_id"),
-        "dataset_id": pick(text, run, "dataset_id"),
-        "version_id": pick(
-            text,
-            run,
-            "version_id",
-            "workflow_version_id",
-            "workflow.version_id",
-            "workflow.snapshot_id",
-            "config_snapshot_id",
-        ),
-    }
-
-
 _INPUTS = ("inputs", "input_documents", "input_json_data", "input_text_data")
 
 
-def _inputs_of(run: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "documents": pick(records, run, "inputs.documents", "input_documents") or {},
-        "json_data": pick(mapping, run, "inputs.json_data", "input_json_data") or {},
-        "text": pick(strings, run, "inputs.text", "input_text_data") or {},
-    }
-
-
-def waiting_nodes_of(run: dict[str, Any]) -> list[str]:
-    """Return the nodes where a run waits for a human, in whatever form its server tells them."""
-    names = ("waiting_for_node_ids", "waiting_for_block_ids")
-    found = pick(texts, run, *(f"lifecycle.{name}" for name in names), *names) or []
-    return [printable(node, LONGEST_ID) for node in found]
+_RUN_INPUTS = places(
+    documents=(records, "inputs.documents", "input_documents"),
+    json_data=(mapping, "inputs.json_data", "input_json_data"),
+    text=(strings, "inputs.text", "input_text_data"),
+)
 
 
 def _labels_of(steps: Any) -> dict[str, str]:

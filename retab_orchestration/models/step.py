@@ -1,12 +1,13 @@
 """One step of a run: what a node received, what it gave, and how it went."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from retab_orchestration.models._reading import (
     Answer,
+    Places,
     Reading,
     anything,
     flag,
@@ -14,51 +15,18 @@ from retab_orchestration.models._reading import (
     moment,
     obj,
     pick,
-    plain,
+    places,
+    read_places,
     records,
     rows,
     text,
     whole,
 )
 from retab_orchestration.models.document import DocumentRef
-from retab_orchestration.models.lifecycle import duration_of, state_of
+from retab_orchestration.models.lifecycle import state_of, with_duration
 from retab_orchestration.models.status import StepStatus
 
 __all__ = ["HandlePayload", "LoopContainer", "Step", "StepSummary"]
-
-
-# What every generation calls by the name of its attribute, and how its value is read.
-_PLAIN_CONTAINER = {
-    "container_id": text,
-    "iteration": whole,
-    "is_parallel": flag,
-    "parallel_item_index": whole,
-}
-_PLAIN_SUMMARY = {
-    "step_id": text,
-    "output": anything,
-    "handle_outputs": records,
-    "input_document": obj,
-    "output_document": obj,
-    "split_documents": records,
-    "requires_human_review": flag,
-    "human_reviewed_at": moment,
-    "human_review_approved": flag,
-    "artifact": mapping,
-}
-_PLAIN_STEP = {
-    "run_id": text,
-    "organization_id": text,
-    "model": text,
-    "cost": mapping,
-    "tokens": mapping,
-    "trace_spans": rows,
-    "handle_inputs": records,
-    "retry_count": whole,
-    "iteration_context": mapping,
-    "created_at": moment,
-    "updated_at": moment,
-}
 
 
 class HandlePayload(Reading):
@@ -85,6 +53,10 @@ class HandlePayload(Reading):
         }
 
 
+# Where a step has no loop and no iteration of its own, those of the innermost loop around it are.
+_INNERMOST = places(loop_id=(text, "container_id"), iteration=whole)
+
+
 class LoopContainer(Reading):
     """One loop around a step.
 
@@ -100,9 +72,9 @@ class LoopContainer(Reading):
     is_parallel: bool = False
     parallel_item_index: int | None = None
 
-    @classmethod
-    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return plain(_PLAIN_CONTAINER, body)
+    _places: ClassVar[Places] = places(
+        container_id=text, iteration=whole, is_parallel=flag, parallel_item_index=whole
+    )
 
 
 class StepSummary(Answer):
@@ -143,24 +115,36 @@ class StepSummary(Answer):
     human_review_approved: bool | None = None
     artifact: dict[str, Any] = Field(default_factory=dict)
 
+    _places: ClassVar[Places] = places(
+        node_type=(text, "node_type", "block_type"),
+        node_label=(text, "node_label", "block_label"),
+        step_id=text,
+        started_at=moment,
+        completed_at=moment,
+        duration_ms=whole,
+        error=(text, "lifecycle.message", "error", "error.message"),
+        output=anything,
+        handle_outputs=records,
+        input_document=obj,
+        output_document=obj,
+        split_documents=records,
+        requires_human_review=flag,
+        human_reviewed_at=moment,
+        human_review_approved=flag,
+        artifact=mapping,
+    )
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
         node_id = node_id_of(body)
         if node_id is None:
             raise ValueError("This is no step: `node_id` is missing, and so are `block_id` and `step_id`")
         literal = state_of(StepStatus, body)
-        started, completed = pick(moment, body, "started_at"), pick(moment, body, "completed_at")
         return {
-            **plain(_PLAIN_SUMMARY, body),
+            **with_duration(read_places(cls._places, body)),
             "node_id": node_id,
-            "node_type": pick(text, body, "node_type", "block_type"),
-            "node_label": pick(text, body, "node_label", "block_label"),
             "status": StepStatus.read(literal),
             "status_name": literal,
-            "started_at": started,
-            "completed_at": completed,
-            "duration_ms": duration_of(pick(whole, body, "duration_ms"), started, completed),
-            "error": pick(text, body, "lifecycle.message", "error", "error.message"),
         }
 
 
@@ -195,20 +179,31 @@ class Step(StepSummary):
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
+    _places: ClassVar[Places] = StepSummary._places + places(  # noqa: SLF001  it is a summary with more
+        run_id=text,
+        organization_id=text,
+        error_stage=(text, "lifecycle.stage", "error_stage", "error.stage"),
+        error_category=(text, "lifecycle.category", "error_category", "error.category"),
+        error_details=(mapping, "lifecycle.details", "error_details", "error.details"),
+        model=text,
+        cost=mapping,
+        tokens=mapping,
+        trace_spans=rows,
+        handle_inputs=records,
+        retry_count=whole,
+        loop_id=text,
+        iteration=whole,
+        iteration_context=mapping,
+        loop_containers=(rows, "loop_containers", "iteration_context.containers"),
+        created_at=moment,
+        updated_at=moment,
+    )
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        containers = pick(rows, body, "loop_containers", "iteration_context.containers") or []
-        innermost = containers[-1] if containers else None
-        return {
-            **super()._read(body),
-            **plain(_PLAIN_STEP, body),
-            "error_stage": pick(text, body, "lifecycle.stage", "error_stage", "error.stage"),
-            "error_category": pick(text, body, "lifecycle.category", "error_category", "error.category"),
-            "error_details": pick(mapping, body, "lifecycle.details", "error_details", "error.details") or {},
-            "loop_id": pick(text, body, "loop_id") or pick(text, innermost, "container_id"),
-            "iteration": _either(pick(whole, body, "iteration"), pick(whole, innermost, "iteration")),
-            "loop_containers": containers,
-        }
+        found = super()._read(body)
+        innermost = found.get("loop_containers", [None])[-1]
+        return {**read_places(_INNERMOST, innermost), **found}
 
     @property
     def place(self) -> tuple[int, ...]:
@@ -220,7 +215,3 @@ class Step(StepSummary):
 def node_id_of(body: Any) -> str | None:
     """Find the node that a step is of; None if it names none."""
     return pick(text, body, "node_id", "block_id", "step_id")
-
-
-def _either(first: int | None, second: int | None) -> int | None:
-    return second if first is None else first

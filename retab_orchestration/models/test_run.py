@@ -1,11 +1,12 @@
 """A run of a workflow's tests (evals, in later API versions) and the result of each."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from retab_orchestration.models._reading import (
     Answer,
+    Places,
     Reading,
     anything,
     flag,
@@ -14,7 +15,8 @@ from retab_orchestration.models._reading import (
     number,
     obj,
     pick,
-    plain,
+    places,
+    read_places,
     records,
     text,
     texts,
@@ -37,25 +39,6 @@ __all__ = ["AssertionResult", "TestCounts", "TestTarget", "WorkflowTestResult", 
 
 _VERDICTS = frozenset({"passed", "failed", "blocked"})
 
-# What every generation calls by the name of its attribute, and how its value is read.
-_PLAIN_ASSERTION = {
-    "assertion_id": text,
-    "condition_kind": text,
-    "actual_value": anything,
-    "expected_value": anything,
-    "score": number,
-    "threshold": number,
-    "failure": mapping,
-}
-_PLAIN_RESULT = {
-    "workflow_id": text,
-    "handle_inputs": records,
-    "verdict_summary": mapping,
-    "warnings": texts,
-    "artifact": mapping,
-    "routing_decisions": texts,
-}
-
 
 class TestTarget(Reading):
     """What a test run is limited to.
@@ -70,9 +53,7 @@ class TestTarget(Reading):
     type: str | None = None
     block_id: str | None = None
 
-    @classmethod
-    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {"type": pick(text, body, "type"), "block_id": pick(text, body, "block_id", "node_id")}
+    _places: ClassVar[Places] = places(type=text, block_id=(text, "block_id", "node_id"))
 
 
 class TestCounts(Reading):
@@ -130,6 +111,19 @@ class WorkflowTestRun(Answer):
     error: RunError | None = None
     freshness: dict[str, Any] = Field(default_factory=dict)
 
+    _places: ClassVar[Places] = places(
+        workflow_id=(text, "workflow_id", "workflow.workflow_id"),
+        workflow_name=(text, "workflow_name", "workflow.name_at_run_time"),
+        version_id=(text, "version_id", "workflow_version_id", "workflow.version_id"),
+        requested_version=(text, "requested_version", "workflow.requested_version"),
+        test_id=(text, "test_id", "eval_id"),
+        target=obj,
+        total_tests=(whole, "total_tests", "total_evals"),
+        counts=obj,
+        has_counts=flag,
+        freshness=mapping,
+    )
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
         identity, literal = pick(ident, body, "id"), state_of(RunStatus, body)
@@ -137,24 +131,15 @@ class WorkflowTestRun(Answer):
             missing = "id" if identity is None else "state (`lifecycle.status`, `lifecycle.kind` or `status`)"
             raise ValueError(f"This is no test run: it has no {missing}")
         status = RunStatus.read(literal)
-        counted = pick(flag, body, "has_counts")
         return {
+            "has_counts": bool(pick(mapping, body, "counts")),
+            **read_places(cls._places, body),
             "id": identity,
             "status": status,
             "status_name": literal,
-            "workflow_id": pick(text, body, "workflow_id", "workflow.workflow_id"),
-            "workflow_name": pick(text, body, "workflow_name", "workflow.name_at_run_time"),
-            "version_id": pick(text, body, "version_id", "workflow_version_id", "workflow.version_id"),
-            "requested_version": pick(text, body, "requested_version", "workflow.requested_version"),
             "trigger": trigger_of(body),
             "timing": timing_of(body),
-            "test_id": pick(text, body, "test_id", "eval_id"),
-            "target": pick(obj, body, "target"),
-            "total_tests": pick(whole, body, "total_tests", "total_evals"),
-            "counts": pick(obj, body, "counts") or {},
-            "has_counts": bool(pick(mapping, body, "counts")) if counted is None else counted,
             "error": error_of(body, status),
-            "freshness": pick(mapping, body, "freshness") or {},
         }
 
     @property
@@ -197,9 +182,16 @@ class AssertionResult(Reading):
     threshold: float | None = None
     failure: dict[str, Any] = Field(default_factory=dict)
 
-    @classmethod
-    def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return {**plain(_PLAIN_ASSERTION, body), "outcome": pick(text, body, "outcome", "status")}
+    _places: ClassVar[Places] = places(
+        assertion_id=text,
+        condition_kind=text,
+        outcome=(text, "outcome", "status"),
+        actual_value=anything,
+        expected_value=anything,
+        score=number,
+        threshold=number,
+        failure=mapping,
+    )
 
 
 class WorkflowTestResult(Answer):
@@ -235,6 +227,21 @@ class WorkflowTestResult(Answer):
     routing_decisions: tuple[str, ...] = ()
     error: RunError | None = None
 
+    _places: ClassVar[Places] = places(
+        test_run_id=(text, "test_run_id", "workflow_test_run_id", "workflow_eval_run_id", "run_id"),
+        test_id=(text, "test_id", "eval_id"),
+        workflow_id=text,
+        node_id=(text, "node_id", "block_id"),
+        node_type=(text, "node_type", "block_type"),
+        handle_inputs=records,
+        handle_outputs=(records, "handle_outputs", "outputs"),
+        assertion=(obj, "assertion", "assertion_result"),
+        verdict_summary=mapping,
+        warnings=texts,
+        artifact=mapping,
+        routing_decisions=texts,
+    )
+
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
         identity = pick(ident, body, "id")
@@ -247,20 +254,12 @@ class WorkflowTestResult(Answer):
             verdict, literal = literal, RunStatus.COMPLETED.value
         status = RunStatus.read(literal)
         return {
-            **plain(_PLAIN_RESULT, body),
+            **read_places(cls._places, body),
             "id": identity,
-            "test_run_id": pick(
-                text, body, "test_run_id", "workflow_test_run_id", "workflow_eval_run_id", "run_id"
-            ),
-            "test_id": pick(text, body, "test_id", "eval_id"),
-            "node_id": pick(text, body, "node_id", "block_id"),
-            "node_type": pick(text, body, "node_type", "block_type"),
             "status": status,
             "status_name": literal,
             "timing": timing_of(body),
             "verdict": verdict,
-            "handle_outputs": pick(records, body, "handle_outputs", "outputs") or {},
-            "assertion": pick(obj, body, "assertion", "assertion_result"),
             "error": error_of(body, status),
         }
 
