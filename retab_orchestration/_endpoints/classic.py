@@ -6,7 +6,6 @@ from typing import Any
 
 from retab_orchestration._arguments import NewRun
 from retab_orchestration._endpoints.bodies import Embedded, json_body
-from retab_orchestration._endpoints.edges import EdgePage
 from retab_orchestration._endpoints.progress import OnProgress
 from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run
 from retab_orchestration._http import Call, Request, path
@@ -20,6 +19,7 @@ from retab_orchestration.models import (
     WorkflowTestResult,
     WorkflowTestRun,
 )
+from retab_orchestration.models.page import EdgePage
 
 __all__ = [
     "create_run",

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from retab_orchestration._arguments import NewRun
 from retab_orchestration._endpoints.bodies import Embedded, json_body
-from retab_orchestration._endpoints.edges import EdgePage
 from retab_orchestration._endpoints.progress import OnProgress
 from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run
 from retab_orchestration._http import Call, Request, path
@@ -24,6 +23,7 @@ from retab_orchestration.models import (
     WorkflowRun,
     WorkflowTestRun,
 )
+from retab_orchestration.models.page import EdgePage
 
 __all__ = [
     "TestsWord",

@@ -8,7 +8,7 @@ from retab_orchestration._http import Call, Request, Response, path
 from retab_orchestration.identity import IDENTITY
 from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
 from retab_orchestration.models._reading import ident, pick
-from retab_orchestration.models.row import RowPage
+from retab_orchestration.models.page import RowPage
 
 __all__ = ["TEST_RUNS_HINT", "cancel_run", "created_run", "get_run", "list_rows", "list_runs"]
 

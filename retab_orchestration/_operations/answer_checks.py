@@ -31,7 +31,7 @@ def check_about(what: str, requested: str, found: Iterable[str | None], *, run_i
         found: The names in the answer; None where it has none.
         run_id: The run that it is about, for the error.
     """
-    if any(name and name != requested for name in found):
+    if {*found} - {requested, None, ""}:
         raise errors.UnreadableAnswerError(
             f"the answer is about another {what} than the one asked for", run_id=run_id
         )

@@ -1,7 +1,7 @@
 """Reading lists to their last page: the three rules by which a listing ends are here and nowhere else."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -59,8 +59,8 @@ class Cursor:
 
     def repeats(self, page: _Paged[Any]) -> bool:
         """Return whether the server does not page: it sent the cursor or the rows of an earlier page again."""
-        rows = frozenset(map(_id_of, page.data)) - {None}
-        self.is_news = any(all(row not in before for before in self._rows) for row in rows)
+        rows = _ids_of(page.data)
+        self.is_news = bool(rows.difference(*self._rows))
         self._stalled = 0 if self.is_news or not rows else self._stalled + 1
         self._rows.append(rows)
         place = getattr(page, self._name)
@@ -77,12 +77,17 @@ class Cursor:
         return place
 
 
-def _id_of(row: Any) -> Any:
-    if isinstance(row, tuple):
-        return row[0]
-    if isinstance(row, dict):
-        return row["id"] if isinstance(row.get("id"), str) else None
-    return getattr(row, "id", None) or getattr(row, "step_id", None)
+def _ids_of(rows: Iterable[Any]) -> frozenset[Any]:
+    """Return the ids of rows, of those that have one: pairs with their ids, edges as they came, or models."""
+    ids: set[Any] = set()
+    for row in rows:
+        if isinstance(row, tuple):
+            ids.add(row[0])
+        elif isinstance(row, dict):
+            ids.add(row["id"] if isinstance(row.get("id"), str) else None)
+        else:
+            ids.add(getattr(row, "id", None) or getattr(row, "step_id", None))
+    return frozenset(ids - {None})
 
 
 async def everything(session: Session, call: Callable[[str | None], Call[Any]]) -> list[T]:

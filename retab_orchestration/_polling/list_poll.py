@@ -14,7 +14,7 @@ from retab_orchestration._transport.session import Session
 from retab_orchestration.errors import ApiError, ResponseTooLargeError
 from retab_orchestration.identity import OURS
 from retab_orchestration.models import RouteFamily
-from retab_orchestration.models.row import RowPage, RunRow
+from retab_orchestration.models.page import RowPage, RunRow
 
 __all__ = ["ListCost", "ListPoll", "plan_list_poll"]
 

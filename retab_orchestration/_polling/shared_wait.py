@@ -14,7 +14,7 @@ from retab_orchestration._polling.wait import LAST_POLL, LONGEST_POLL, Wait
 from retab_orchestration._texts import is_id
 from retab_orchestration.errors import ApiError, RetabError
 from retab_orchestration.models import RunStatus, WorkflowRun
-from retab_orchestration.models.row import RunRow
+from retab_orchestration.models.page import RunRow
 
 __all__ = ["SLOW", "SharedWait", "SharedWaits"]
 

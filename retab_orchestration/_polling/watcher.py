@@ -19,7 +19,7 @@ from retab_orchestration._polling.shared_wait import SharedWait, SharedWaits
 from retab_orchestration._polling.wait import LONGEST_POLL, WaitOptions, requested_pause
 from retab_orchestration._transport.session import Session
 from retab_orchestration.models import WorkflowRun
-from retab_orchestration.models.row import RunRow
+from retab_orchestration.models.page import RunRow
 
 __all__ = ["RunWatcher"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from retab_orchestration.models import RunStatus, Step, StepStatus, TriggerType, WorkflowRun
-from retab_orchestration.models.row import RunRow
+from retab_orchestration.models.page import RunRow
 
 
 @pytest.mark.parametrize(
