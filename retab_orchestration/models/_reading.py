@@ -59,13 +59,17 @@ def count(parts: int) -> None:
             raise TooManyPartsError
 
 
-class Reading(BaseModel):
-    """A frozen value that reads itself from any shape in which the API may send it, and from its own dump."""
+class Value(BaseModel):
+    """A frozen value, built from what was read by these names."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    _places: ClassVar[Places] = ()
-    """Where its attributes are read from; without any, each from its own name."""
+
+class Reading(Value):
+    """A value that reads itself from any shape in which the API may send it, and from its own dump."""
+
+    _places: ClassVar[Places]
+    """Where its attributes are read from."""
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +78,7 @@ class Reading(BaseModel):
 
     @classmethod
     def _read(cls, body: dict[str, Any]) -> dict[str, Any]:
-        return read_places(cls._places, body) if cls._places else body
+        return read_places(cls._places, body)
 
 
 class Answer(Reading):
@@ -97,7 +101,7 @@ class Answer(Reading):
         if not isinstance(body, Mapping):
             return body
         body = dict(body)
-        return {**cls._read(body), "raw": mapping(body.get("raw")) or body}
+        return {**cls._read(body), "raw": pick(mapping, body, "raw") or body}
 
 
 def places(**readers: Reader | tuple[Reader, *tuple[str, ...]]) -> Places:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from retab_orchestration._texts import printable
 from retab_orchestration.models._reading import (
-    Reading,
+    Value,
     flag,
     mapping,
     moment,
@@ -29,7 +29,7 @@ _LONGEST_NAME = 100
 _Status = TypeVar("_Status", RunStatus, StepStatus, TriggerType)
 
 
-class Trigger(Reading):
+class Trigger(Value):
     """What started a run.
 
     Attributes:
@@ -45,7 +45,7 @@ class Trigger(Reading):
     parent: str | None = None
 
 
-class Timing(Reading):
+class Timing(Value):
     """When a run was created, started and ended, in UTC, and how long it stood still for a human.
 
     Attributes:
@@ -63,7 +63,7 @@ class Timing(Reading):
     human_waiting_duration_ms: int = 0
 
 
-class RunError(Reading):
+class RunError(Value):
     """Why a run ended in error, as far as the server says.
 
     Attributes:
@@ -81,7 +81,7 @@ class RunError(Reading):
     failing_step_id: str | None = None
 
 
-class Cancellation(Reading):
+class Cancellation(Value):
     """What is known of the cancelling of a run.
 
     Attributes:

@@ -9,7 +9,7 @@ from retab_orchestration.errors import RunCancelledError, RunFailedError
 from retab_orchestration.models._reading import (
     Answer,
     Places,
-    Reading,
+    Value,
     fields,
     flag,
     ident,
@@ -55,7 +55,7 @@ WAITING_FOR = (
 _LONGEST_MESSAGE = 1000
 
 
-class RunInputs(Reading):
+class RunInputs(Value):
     """What a run was started with; every map is by the id of the start node.
 
     Attributes:
