@@ -113,6 +113,9 @@ class Clocks:
 
     __slots__ = ()
 
+    now = staticmethod(time.monotonic)
+    chance = staticmethod(random.random)  # it spreads requests out, it keeps no secret
+
     _paces: ClassVar[dict[Settings, Pace]] = {}
     _pacing: ClassVar[Any] = threading.RLock()  # a signal's handler may send a request as well
 
@@ -143,14 +146,8 @@ class Clocks:
         """Replace the lock, which a thread of the parent process may hold."""
         Clocks._pacing = threading.RLock()
 
-    def now(self) -> float:
-        return time.monotonic()
-
     def utc(self) -> datetime:
         return datetime.now(UTC)
-
-    def chance(self) -> float:
-        return random.random()  # noqa: S311  it spreads requests out, it keeps no secret
 
 
 # A lock that another thread held while the process forked would never be released in the child.
