@@ -60,7 +60,7 @@ class Sender:
     Args:
         runtime: The network and the clocks.
         settings: The account.
-        retry: How often a request that may be repeated is repeated.
+        retry: How often a request that may be repeated is repeated, and for how long a run is searched for.
         until: When the last answer has to be there, on the runtime's clock; None for no limit.
     """
 

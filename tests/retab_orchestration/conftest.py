@@ -6,7 +6,7 @@ from retab_orchestration import AsyncRetabClient, RetabClient, RetryPolicy
 from retab_orchestration._blocking import iterate_blocking, run_blocking
 from retab_orchestration._http import Response
 from retab_orchestration._operations import listing, process_runs, tags
-from retab_orchestration._transport import api_detection
+from retab_orchestration._transport import session as sessions
 from retab_orchestration._transport.session import Session
 from retab_orchestration.emulator import Service
 from retab_orchestration.settings import Settings
@@ -16,11 +16,11 @@ from tests.retab_orchestration.virtual_loop import SharedFakeRuntime, SharedScri
 
 @pytest.fixture(autouse=True)
 def nothing_found_out_yet():
-    api_detection._found.clear()
+    sessions._found.clear()
     tags._known.clear()
     tags._created.clear()
     process_runs._own.clear()
-    api_detection._failures.clear()
+    sessions._failures.clear()
     listing._say_failed.clear()
 
 

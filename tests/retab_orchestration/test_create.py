@@ -170,7 +170,7 @@ def test_a_list_that_lags_is_read_for_as_long_as_a_run_may_be_missing_in_it(conn
 
 def test_for_how_long_a_run_is_looked_for_is_a_setting(connect):
     client, runtime = lagging(connect, 50.0)
-    client._session._sender.retry = RetryPolicy(find_for=60.0)
+    client._session.retry = RetryPolicy(find_for=60.0)
     runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
 
     echo(client)

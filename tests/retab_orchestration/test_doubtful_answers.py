@@ -9,7 +9,7 @@ import pytest
 from retab_orchestration import CreateOutcomeUnknownError, RetabError, RetryPolicy, RunStatus
 from retab_orchestration._http import Response
 from retab_orchestration._operations import tags
-from retab_orchestration._transport import api_detection
+from retab_orchestration._transport import session as sessions
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.test_struck_creates import (
     CREATE,
@@ -114,7 +114,6 @@ def test_a_server_is_the_same_however_its_address_is_spelled(silent, kind, url):
     run = echo(client, identity=OWNER, adopt=True)
     settings = Settings(api_key="key-1", base_url=url, api=SILENT[kind][0], auth="bearer")
     client._session.settings = settings
-    client._session._sender.settings = settings
 
     assert echo(client, identity=OWNER, adopt=True).id == run.id
 
@@ -153,7 +152,7 @@ def test_a_create_that_finds_other_routes_looks_for_its_run_in_those(connect):
     client, runtime = connect(server="current", traits={"idempotency": "ignored"})
     run = echo(client, identity=OWNER, adopt=True)
     forget()
-    api_detection._found.clear()
+    sessions._found.clear()
     runtime.clock.time += 100
     asked = []
 
@@ -375,7 +374,7 @@ def test_an_outage_at_its_start_does_not_end_a_wait_for_tests(connect, answer, a
     auth = "auto" if api == "auto" else "bearer"
     client, runtime = connect(server="both" if api == "auto" else api, api=api, auth=auth)
     test_run = client.create_test_run("wf_invoice")
-    api_detection._found.clear()
+    sessions._found.clear()
     until = runtime.now() + 8
     instead(runtime, lambda _: answer if runtime.now() < until else None)
 

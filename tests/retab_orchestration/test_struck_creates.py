@@ -242,12 +242,12 @@ def test_what_a_process_that_died_has_sent_may_act_after_the_next_create(retab):
     begun = datetime.fromtimestamp(runtime.clock(), UTC)
     lone = RunIdentity.of("another")
     # Its process dies while this is on its way: nobody looks for it but the next one.
-    client._session._sender.retry = replace(client._session.retry, find_for=0.0)
+    client._session.retry = replace(client._session.retry, find_for=0.0)
     runtime.service.faults.post([*held, {"match": LIST + "*", "kind": "http_403", "times": 99}])
     with pytest.raises(CreateOutcomeUnknownError):
         echo(client, identity=OWNER)
     runtime.service.faults.post([])
-    client._session._sender.retry = replace(client._session.retry, find_for=30.0)
+    client._session.retry = replace(client._session.retry, find_for=30.0)
     echo(client, identity=lone)
 
     def acts_late(request, response):

@@ -2,7 +2,7 @@
 
 from retab_orchestration import RetabError, RunIdentity
 from retab_orchestration._operations import process_runs, tags
-from retab_orchestration._transport import api_detection
+from retab_orchestration._transport import session as sessions
 from retab_orchestration.emulator import Service
 from tests.retab_orchestration.conftest import make_client
 from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime
@@ -30,11 +30,11 @@ class World:
 
     def live(self, life):
         """Live a life in a process of its own, and return the error it ended with."""
-        api_detection._found.clear()
+        sessions._found.clear()
         tags._known.clear()
         tags._created.clear()
         process_runs._own.clear()
-        api_detection._failures.clear()
+        sessions._failures.clear()
         self.runtime.sent.clear()
         client = make_client(self.colour, self.runtime)
         try:
