@@ -8,9 +8,8 @@ from typing import Any
 import httpcore
 
 from retab_orchestration._transport.async_protocol import Line, open_line
-from retab_orchestration._transport.failures import failing_as
+from retab_orchestration._transport.exchange import Limits, failing_as
 from retab_orchestration._transport.proxies import Proxy, TunnelAnswer, tunnel_request
-from retab_orchestration._transport.time_limits import Limits
 
 __all__ = ["AsyncBackend"]
 

@@ -11,11 +11,10 @@ import httpcore
 
 from retab_orchestration._http import Body, Request, Response
 from retab_orchestration._transport.blocking_connections import Backend
-from retab_orchestration._transport.failures import Clocks, Flight
+from retab_orchestration._transport.exchange import Clocks, Flight, Limits
 from retab_orchestration._transport.locks import held
 from retab_orchestration._transport.pools import IdlePools, Kind, Transport, has_surplus
 from retab_orchestration._transport.responses import Answer
-from retab_orchestration._transport.time_limits import Limits
 from retab_orchestration.settings import Settings
 
 __all__ = ["BlockingRuntime"]

@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import httpcore
 
 from retab_orchestration._problems import is_anothers
-from retab_orchestration._transport.failures import failing_as
+from retab_orchestration._transport.exchange import Limits, failing_as
 from retab_orchestration._transport.proxies import Proxy, TunnelAnswer, tunnel_request
-from retab_orchestration._transport.time_limits import Limits
 
 __all__ = ["Backend"]
 

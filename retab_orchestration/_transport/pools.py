@@ -12,9 +12,9 @@ import httpx
 
 from retab_orchestration._http import Request
 from retab_orchestration._transport.environment import read_proxies, tls
+from retab_orchestration._transport.exchange import Limits
 from retab_orchestration._transport.proxies import Proxy
 from retab_orchestration._transport.responses import ACCEPTED
-from retab_orchestration._transport.time_limits import Limits
 from retab_orchestration._version import __version__
 from retab_orchestration.errors import ConfigurationError, UnreadableAnswerError
 from retab_orchestration.settings import Settings

@@ -8,5 +8,5 @@ def test_a_small_document_takes_few_steps_from_the_call_to_the_socket():
 
     assert any(function.endswith(".create_run") for _, function in walk.calls)
     assert walk.steps <= 89
-    assert walk.files <= 22
-    assert walk.changes <= 58
+    assert walk.files <= 21
+    assert walk.changes <= 55

@@ -18,7 +18,7 @@ from retab_orchestration import (
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._http import Body, Request
 from retab_orchestration._transport import AsyncioRuntime, BlockingRuntime
-from retab_orchestration._transport.time_limits import LEAST_PER_TIMEOUT, Limits
+from retab_orchestration._transport.exchange import LEAST_PER_TIMEOUT, Limits
 from retab_orchestration.settings import Settings
 from tests.retab_orchestration.raw_server import answering, head, ok, raw_server
 
