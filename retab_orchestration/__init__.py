@@ -1,8 +1,8 @@
 """Run Retab document workflows: start them once, wait for them, stop at human review, read the outputs."""
 
 from retab_orchestration._arguments import JsonValue
+from retab_orchestration._endpoints.bodies import DocumentProgress, OnProgress
 from retab_orchestration._endpoints.filters import RunFilter
-from retab_orchestration._endpoints.progress import DocumentProgress, OnProgress
 from retab_orchestration._polling.wait import OnReview
 from retab_orchestration._version import __version__
 from retab_orchestration.client import AsyncRetabClient, RetabClient

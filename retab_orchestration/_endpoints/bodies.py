@@ -1,17 +1,81 @@
-"""JSON bodies, with documents streamed into them as base64 instead of held in memory."""
+"""JSON bodies, into which documents are streamed as base64, and the progress of each document that is sent."""
 
 import binascii
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retab_orchestration._endpoints.progress import OnProgress, Span, progress_reporter
 from retab_orchestration._http import Body
-from retab_orchestration.documents import OpenedDocument
+from retab_orchestration._texts import printable
+from retab_orchestration.documents import LARGE, OpenedDocument
 
-__all__ = ["Embedded", "json_body"]
+__all__ = ["DocumentProgress", "Embedded", "OnProgress", "Span", "json_body", "progress_reporter"]
+
+
+@dataclass(frozen=True)
+class DocumentProgress:
+    """How much of one document has been sent; it starts anew when a document has to be sent again."""
+
+    node: str
+    """The start node that it is for."""
+    filename: str
+    """Safe for a log: line ends and the like are escaped, and it is cut to 200 characters."""
+    sent: int
+    """Bytes of the document that the connection has taken."""
+    size: int
+    """Bytes in all."""
+
+
+OnProgress = Callable[[DocumentProgress], Any]
+"""Called for documents larger than `LARGE`, about once a MiB and at the end."""
+
+
+# Bytes of a body between two calls.
+_STEP = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Span:
+    """The position of a document in a body."""
+
+    node: str
+    document: OpenedDocument
+    start: int
+    length: int
+    """Bytes that it takes in the body: more than its own, where it is base64."""
+
+    @property
+    def end(self) -> int:
+        """Where the rest of the body begins."""
+        return self.start + self.length
+
+    def progress(self, sent: int) -> DocumentProgress:
+        """Return how much of the document has been sent with so many bytes of the body."""
+        size = self.document.size
+        reached = min(max(0, sent - self.start), self.length) * size // self.length
+        return DocumentProgress(self.node, printable(self.document.filename, 200), reached, size)
+
+
+def progress_reporter(spans: Sequence[Span], on_progress: OnProgress) -> Callable[[int], None] | None:
+    """Return the `on_sent` of a body, which reports the progress of its documents; None without large ones."""
+    large = [span for span in spans if span.document.size > LARGE]
+    if not large:
+        return None
+    reported = 0
+
+    def report(sent: int) -> None:
+        nonlocal reported
+        reported = reported if reported <= sent else 0  # the body is being sent again
+        if sent - reported < _STEP and not any(reported < span.end <= sent for span in large):
+            return
+        for span in large:
+            if reported < span.end and span.start < sent:
+                on_progress(span.progress(sent))
+        reported = sent
+
+    return report
 
 
 @dataclass(frozen=True)

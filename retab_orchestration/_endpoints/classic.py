@@ -5,8 +5,7 @@ from functools import partial
 from typing import Any
 
 from retab_orchestration._arguments import NewRun
-from retab_orchestration._endpoints.bodies import Embedded, json_body
-from retab_orchestration._endpoints.progress import OnProgress
+from retab_orchestration._endpoints.bodies import Embedded, OnProgress, json_body
 from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration.documents import FileReference, OpenedDocument

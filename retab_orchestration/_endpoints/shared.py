@@ -1,7 +1,9 @@
-"""The endpoints that are the same in both route families."""
+"""The endpoints that are the same in both route families, and whether an answer is about what was asked for."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar
 
+from retab_orchestration import errors
 from retab_orchestration._endpoints.bodies import json_body
 from retab_orchestration._endpoints.filters import RunFilters
 from retab_orchestration._http import Call, Request, Response, path
@@ -10,7 +12,16 @@ from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
 from retab_orchestration.models._reading import ident, pick
 from retab_orchestration.models.page import RowPage
 
-__all__ = ["TEST_RUNS_HINT", "cancel_run", "created_run", "get_run", "list_rows", "list_runs"]
+__all__ = [
+    "TEST_RUNS_HINT",
+    "cancel_run",
+    "check_about",
+    "checked_run",
+    "created_run",
+    "get_run",
+    "list_rows",
+    "list_runs",
+]
 
 
 TEST_RUNS_HINT = "the test runs of {workflow_id!r} in Retab's dashboard, on {day}"
@@ -74,3 +85,32 @@ def cancel_run(run_id: str, command_id: str) -> Call[WorkflowRun]:
         WorkflowRun.model_validate,
         run_id=run_id,
     )
+
+
+class _Run(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=_Run)
+
+
+def checked_run(run: R, run_id: str) -> R:
+    """Return the run of an answer, or raise UnreadableAnswerError if it is not the one that was requested."""
+    check_about("run", run_id, [run.id], run_id=run_id)
+    return run
+
+
+def check_about(what: str, requested: str, found: Iterable[str | None], *, run_id: str | None = None) -> None:
+    """Raise UnreadableAnswerError if a name in an answer is another one than was requested.
+
+    Args:
+        what: The kind of thing that has these names, for the error.
+        requested: The name that was requested.
+        found: The names in the answer; None where it has none.
+        run_id: The run that it is about, for the error.
+    """
+    if {*found} - {requested, None, ""}:
+        raise errors.UnreadableAnswerError(
+            f"the answer is about another {what} than the one asked for", run_id=run_id
+        )

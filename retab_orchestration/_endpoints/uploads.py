@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from retab_orchestration._endpoints.bodies import json_body
-from retab_orchestration._endpoints.progress import OnProgress, Span, progress_reporter
+from retab_orchestration._endpoints.bodies import OnProgress, Span, json_body, progress_reporter
 from retab_orchestration._http import Body, Call, Request, path
 from retab_orchestration.documents import PLAIN_PIECE, FileReference, OpenedDocument
 from retab_orchestration.models._reading import ident

@@ -9,7 +9,7 @@ from functools import partial
 from retab_orchestration import errors
 from retab_orchestration._arguments import NewRun, checked_callback, checked_flag
 from retab_orchestration._endpoints import classic, current
-from retab_orchestration._endpoints.progress import OnProgress
+from retab_orchestration._endpoints.bodies import OnProgress
 from retab_orchestration._operations.create_errors import cut_off, inputs_changed
 from retab_orchestration._operations.create_once import Creation
 from retab_orchestration._operations.identity_runs import FAILED, until_listed

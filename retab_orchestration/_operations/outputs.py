@@ -6,7 +6,7 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_id
 from retab_orchestration._endpoints import classic, current
-from retab_orchestration._operations.answer_checks import check_about
+from retab_orchestration._endpoints.shared import check_about
 from retab_orchestration._operations.listing import everything
 from retab_orchestration._texts import is_id, kind_of
 from retab_orchestration._transport.session import Session

@@ -8,7 +8,6 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_id, checked_json, checked_text
 from retab_orchestration._endpoints import classic, current, shared
-from retab_orchestration._operations.answer_checks import check_about
 from retab_orchestration._operations.listing import everything
 from retab_orchestration._texts import kind_of
 from retab_orchestration._transport.session import Session
@@ -78,8 +77,8 @@ async def decide_review(session: Session, verdict: Verdict) -> ReviewDecision:
             f"the receipt for {verdict.node_id} says {decision.outcome!r}, not what became of the decision",
             run_id=verdict.run_id,
         )
-    check_about("run", verdict.run_id, [decision.run_id], run_id=verdict.run_id)
-    check_about("node", verdict.node_id, [decision.node_id], run_id=verdict.run_id)
+    shared.check_about("run", verdict.run_id, [decision.run_id], run_id=verdict.run_id)
+    shared.check_about("node", verdict.node_id, [decision.node_id], run_id=verdict.run_id)
     if decision.approved is not verdict.approved:
         raise _conflict(verdict, "the receipt says that it was decided otherwise")
     return decision
@@ -115,7 +114,9 @@ async def _decide_current(session: Session, verdict: Verdict) -> ReviewDecision:
     versions: list[ReviewVersion] = await everything(
         session, lambda after: current.list_review_versions(review.id, after)
     )
-    check_about("review", review.id, (version.review_id for version in versions), run_id=verdict.run_id)
+    shared.check_about(
+        "review", review.id, (version.review_id for version in versions), run_id=verdict.run_id
+    )
     if review.decision is not None:
         version_id = _version_decided(review, versions, verdict)
     else:
@@ -130,8 +131,8 @@ async def _review(session: Session, verdict: Verdict) -> Review:
     found: list[Review] = await everything(
         session, lambda after: current.list_reviews(verdict.run_id, verdict.node_id, after)
     )
-    check_about("run", verdict.run_id, (review.run_id for review in found), run_id=verdict.run_id)
-    check_about("node", verdict.node_id, (review.node_id for review in found), run_id=verdict.run_id)
+    shared.check_about("run", verdict.run_id, (review.run_id for review in found), run_id=verdict.run_id)
+    shared.check_about("node", verdict.node_id, (review.node_id for review in found), run_id=verdict.run_id)
     reviews = [review for review in found if review.cancelled_at is None]
     if not reviews:
         run = await session.exchange(shared.get_run(verdict.run_id))

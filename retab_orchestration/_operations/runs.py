@@ -6,7 +6,6 @@ from dataclasses import replace
 from retab_orchestration import errors
 from retab_orchestration._arguments import NewRun, checked_flag, checked_identity
 from retab_orchestration._endpoints import classic, shared
-from retab_orchestration._operations.answer_checks import checked_run
 from retab_orchestration._operations.create import create_once
 from retab_orchestration._operations.identity_runs import always_failed_before, came_before
 from retab_orchestration._operations.outputs import with_details
@@ -30,7 +29,7 @@ async def restart_run(
         if identity is None:
             return await session.exchange(classic.restart_run(run_id, uuid.uuid4().hex, is_remembered=False))
         return await _restart_of(session, run_id, identity)
-    source = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
+    source = shared.checked_run(await session.exchange(shared.get_run(run_id)), run_id)
     if not source.has_inputs:
         raise errors.UnreadableAnswerError(
             f"the server does not tell what run {run_id} was started with, so it cannot be run again; nothing was "
@@ -93,10 +92,10 @@ async def get_run(
 ) -> WorkflowRun:
     """Read a run once."""
     checked_flag("outputs", outputs)
-    run = checked_run(await session.exchange(shared.get_run(run_id)), run_id)
+    run = shared.checked_run(await session.exchange(shared.get_run(run_id)), run_id)
     return await with_details(session, run, nodes) if outputs else run
 
 
 async def cancel_run(session: Session, run_id: str) -> WorkflowRun:
     """Ask for a run to be cancelled."""
-    return checked_run(await session.exchange(shared.cancel_run(run_id, uuid.uuid4().hex)), run_id)
+    return shared.checked_run(await session.exchange(shared.cancel_run(run_id, uuid.uuid4().hex)), run_id)

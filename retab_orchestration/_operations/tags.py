@@ -10,7 +10,6 @@ from enum import StrEnum
 from retab_orchestration import errors
 from retab_orchestration._endpoints import shared
 from retab_orchestration._endpoints.filters import RunFilters
-from retab_orchestration._operations.answer_checks import checked_run
 from retab_orchestration._operations.listing import Cursor, iter_runs, list_runs
 from retab_orchestration._transport.session import Session
 from retab_orchestration.identity import IDENTITY, OURS
@@ -162,7 +161,7 @@ async def existing_run(session: Session, run_id: str, pauses: Iterable[float] = 
     for pause in pauses:
         await session.runtime.sleep(pause)
         try:
-            return checked_run(await session.exchange(shared.get_run(run_id)), run_id)
+            return shared.checked_run(await session.exchange(shared.get_run(run_id)), run_id)
         except errors.NotFoundError as error:
             missing = error
     if isinstance(missing, errors.UnsupportedRouteError):

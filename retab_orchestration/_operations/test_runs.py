@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_choice, checked_id
 from retab_orchestration._endpoints import classic, current
+from retab_orchestration._endpoints.shared import check_about, checked_run
 from retab_orchestration._http import Call
-from retab_orchestration._operations.answer_checks import check_about, checked_run
 from retab_orchestration._operations.listing import everything
 from retab_orchestration._transport.session import Session
 from retab_orchestration.models import RouteFamily, WorkflowTestResult, WorkflowTestRun

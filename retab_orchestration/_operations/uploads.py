@@ -5,7 +5,7 @@ from dataclasses import replace
 from retab_orchestration import errors
 from retab_orchestration._arguments import NewRun
 from retab_orchestration._endpoints import upload_rules, uploads
-from retab_orchestration._endpoints.progress import OnProgress
+from retab_orchestration._endpoints.bodies import OnProgress
 from retab_orchestration._texts import printable
 from retab_orchestration._transport.session import Session
 from retab_orchestration.documents import LARGE, FileReference, OpenedDocument, Spool

@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_flag
 from retab_orchestration._endpoints import shared
-from retab_orchestration._operations.answer_checks import checked_run
 from retab_orchestration._operations.outputs import with_details
 from retab_orchestration._operations.test_runs import poll_test_run
 from retab_orchestration._polling.resuming import check_resuming
@@ -110,7 +109,9 @@ async def _poll_until_settled(
 
 def _poll_run(session: Session, run_id: str) -> Callable[[float | None], Awaitable[WorkflowRun]]:
     async def poll(seconds: float | None) -> WorkflowRun:
-        return checked_run(await session.exchange_once(shared.get_run(run_id), seconds=seconds), run_id)
+        return shared.checked_run(
+            await session.exchange_once(shared.get_run(run_id), seconds=seconds), run_id
+        )
 
     return poll
 

@@ -11,7 +11,6 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._endpoints import shared
 from retab_orchestration._http import SharedRuntime
-from retab_orchestration._operations.answer_checks import checked_run
 from retab_orchestration._polling.list_poll import ListCost, ListPoll, plan_list_poll
 from retab_orchestration._polling.request_queue import AT_ONCE, RequestQueue
 from retab_orchestration._polling.resuming import check_resuming
@@ -145,7 +144,7 @@ class RunWatcher:
         self._cost.polled_one()
         try:
             answer = await self._session.exchange_once(shared.get_run(run_id), seconds=seconds)
-            run = checked_run(answer, run_id)
+            run = shared.checked_run(answer, run_id)
         except errors.ApiError as error:
             self._hold(error)
             self._update(run_id, SharedWait.poll_failed, error)

@@ -9,5 +9,5 @@ def test_a_state_takes_few_steps_from_a_page_of_the_list_to_a_triggers_event():
 
     assert walk.calls[-1][0] == "airflow_provider/triggers.py"
     assert walk.steps <= 261
-    assert walk.files <= 29
+    assert walk.files <= 28
     assert walk.changes <= 178

@@ -7,8 +7,8 @@ from typing import Any, Unpack
 
 from retab_orchestration._arguments import JsonValue, NewRun, checked_id, checked_identity
 from retab_orchestration._blocking import iterate_blocking, run_blocking
+from retab_orchestration._endpoints.bodies import OnProgress
 from retab_orchestration._endpoints.filters import RunFilter, RunFilters
-from retab_orchestration._endpoints.progress import OnProgress
 from retab_orchestration._operations import create, listing, reviews, runs
 from retab_orchestration._operations.outputs import checked_nodes, list_steps
 from retab_orchestration._polling import waiting
