@@ -136,12 +136,13 @@ class ErrorBudget:
         seconds: For how long an outage may last.
     """
 
-    __slots__ = ("_first_poll", "_missing", "_outage_since", "_seconds", "failures")
+    __slots__ = ("_first_poll", "_missing", "_seconds", "failures", "outage_since")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._first_poll: float | None = None
-        self._outage_since: float | None = None
+        self.outage_since: float | None = None
+        """When the first of the failed polls was made, if they are an outage; None otherwise."""
         self._missing = 0
         self.failures = 0
         """Failed polls in a row."""
@@ -151,17 +152,12 @@ class ErrorBudget:
         """Whether the last poll failed."""
         return self.failures > 0
 
-    @property
-    def outage_since(self) -> float | None:
-        """When the first of the failed polls was made, if they are an outage; None otherwise."""
-        return self._outage_since
-
     def understood(self, now: float) -> None:
         """Record a poll that showed the run."""
         if self._first_poll is None:
             self._first_poll = now
         if self.failures:
-            self._outage_since = None
+            self.outage_since = None
             self._missing = self.failures = 0
 
     def failed(self, trouble: Trouble, now: float) -> bool:
@@ -170,17 +166,17 @@ class ErrorBudget:
             self._first_poll = now
         self.failures += 1
         if trouble is Trouble.OUTAGE:
-            if self._outage_since is None:
-                self._outage_since = now
-            return now < self._outage_since + self._seconds
-        self._outage_since = None  # a 404 is an answer that was understood
+            if self.outage_since is None:
+                self.outage_since = now
+            return now < self.outage_since + self._seconds
+        self.outage_since = None  # a 404 is an answer that was understood
         self._missing = self._missing + 1 if now >= self._first_poll + _MISSING_FOR else 0
         return self._missing < _MISSING_IN_A_ROW
 
     def next_at(self, trouble: Trouble, now: float, gap: float) -> float:
         """Return when to poll again: after that gap, but not after the last moment at which it may help."""
-        if trouble is Trouble.OUTAGE and self._outage_since is not None:
-            return min(now + gap, max(now, self._outage_since + self._seconds))
+        if trouble is Trouble.OUTAGE and self.outage_since is not None:
+            return min(now + gap, max(now, self.outage_since + self._seconds))
         return now + (max(gap, _BETWEEN_MISSING) if self._missing else gap)
 
 

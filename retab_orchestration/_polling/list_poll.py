@@ -35,6 +35,8 @@ _FEWEST = 3
 # Rows after which the coroutine yields to the event loop.
 _ROWS_AT_ONCE = 50
 
+Take = Callable[[Sequence[tuple[RunRow, Sequence[SharedWait]]], float], int]
+
 
 class ListCost:
     """Decide whether to poll the list, and how far: costs are counted in bytes, a request as 32 KiB.
@@ -162,14 +164,12 @@ class ListPoll:
         """Return whether the polls that it was to save should be made one by one."""
         return self.is_slow or now > self.heard_at + SLOW
 
-    async def read(
-        self, take: Callable[[Sequence[RunRow], float], int], failed: Callable[[ApiError], None]
-    ) -> bool:
+    async def read(self, take: Take, failed: Callable[[ApiError], None]) -> bool:
         """Read pages until they have shown all that are wanted, the list ends, or it is not worth another one.
 
         Args:
-            take: Called with rows of runs that are waited for, and the time; returns how many need no poll of their
-                own.
+            take: Called with rows of runs that are waited for, each with its waits, and the time; returns how many need
+                no poll of their own.
             failed: Called with each failure of a page.
 
         Returns:
@@ -222,7 +222,7 @@ class ListPoll:
                 self.is_slow = took > SLOW
                 return page
 
-    async def _show(self, page: RowPage, take: Callable[[Sequence[RunRow], float], int]) -> int:
+    async def _show(self, page: RowPage, take: Take) -> int:
         """Pass the rows of a page on; return how many runs need no poll of their own."""
         saved = 0
         for start in range(0, len(page.data), _ROWS_AT_ONCE):
@@ -231,8 +231,9 @@ class ListPoll:
             for run_id, body in page.data[start : start + _ROWS_AT_ONCE]:
                 self.watched.discard(run_id)
                 self.wanted.discard(run_id)
-                if run_id in self.waits.by_run:  # also where the wait began after the poll
-                    rows.append(RunRow(run_id, body))
+                waits = self.waits.by_run.get(run_id)  # also where the wait began after the poll
+                if waits:
+                    rows.append((RunRow(body), waits))
             if rows:
                 self.heard_at = self.session.runtime.now()
                 saved += take(rows, self.heard_at)

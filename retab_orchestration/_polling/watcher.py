@@ -183,12 +183,12 @@ class RunWatcher:
                 if not wait.settled.done():
                     self._request(wait, now)
 
-    def _take(self, rows: Sequence[RunRow], now: float) -> int:
+    def _take(self, rows: Sequence[tuple[RunRow, Sequence[SharedWait]]], now: float) -> int:
         """Update the waits with rows of their runs; return how many runs need no poll of their own."""
         nearest, saved, chance = math.inf, 0, self._runtime.chance()
-        for row in rows:
+        for row, waits in rows:
             will_do = True
-            for wait in self._waits.of(row.id):
+            for wait in waits:
                 if wait.listed(row, now, chance):
                     nearest = min(nearest, wait.due)
                 elif not wait.settled.done():

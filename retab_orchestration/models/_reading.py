@@ -216,12 +216,16 @@ def moment(value: Any) -> datetime | None:
         return None
 
 
-def mapping(value: Any) -> dict[str, Any] | None:
-    """Return an object that is not empty."""
+def _counted(value: Any) -> dict[str, Any]:
     known = fields(value)
     if len(known) > _FEW_KEYS:
         count(len(known))
-    return {key: item for key, item in known.items() if isinstance(key, str)} or None
+    return known
+
+
+def mapping(value: Any) -> dict[str, Any] | None:
+    """Return an object that is not empty."""
+    return {key: item for key, item in _counted(value).items() if isinstance(key, str)} or None
 
 
 def obj(value: Any) -> Any:
@@ -231,14 +235,17 @@ def obj(value: Any) -> Any:
 
 def records(value: Any) -> dict[str, Any] | None:
     """Return those items of an object that are objects themselves."""
-    found = {key: item for key, item in (mapping(value) or {}).items() if is_object(item)}
+    found = {key: item for key, item in _counted(value).items() if isinstance(key, str) and is_object(item)}
     count(len(found))
     return found or None
 
 
 def strings(value: Any) -> dict[str, str] | None:
     """Return those items of an object that are strings."""
-    return {key: item for key, item in (mapping(value) or {}).items() if isinstance(item, str)} or None
+    known = _counted(value)
+    return {
+        key: item for key, item in known.items() if isinstance(key, str) and isinstance(item, str)
+    } or None
 
 
 def rows(value: Any) -> list[Any] | None:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, model_validator
 
-from retab_orchestration._texts import is_id
 from retab_orchestration.models._reading import (
     Places,
     Reading,
@@ -111,7 +110,6 @@ class TestResultPage(Page[WorkflowTestResult]):
 class RunRow(NamedTuple):
     """What a list says of one run, read as far as a wait asks for: its state and what narrows the list."""
 
-    id: str
     body: Any
 
     @property
@@ -164,11 +162,11 @@ class RowPage:
         envelope = body if isinstance(body, dict) else {"data": body}
         if not isinstance(envelope.get("data", 0), list | None):
             raise ValueError("This is no page of a list: it has no `data`")  # noqa: TRY004  the body is wrong
-        # Written out rather than left to `pick`: a sweep is some thousand rows.
+        # Written out rather than left to `pick`: a sweep is some thousand rows. Only known ids are looked for in it.
         data = tuple(
             (row["id"], row)
             for row in envelope["data"] or ()
-            if isinstance(row, dict) and isinstance(row.get("id"), str) and is_id(row["id"])
+            if isinstance(row, dict) and isinstance(row.get("id"), str)
         )
         return cls(data, pick(cursor, envelope, *_AFTER), size)
 

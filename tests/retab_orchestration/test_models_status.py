@@ -82,7 +82,7 @@ def test_a_state_that_no_log_line_should_have_is_escaped_and_cut(word):
         run.status_name,
         step.status_name,
         *run.waiting_for_node_ids,
-        RunRow("run_1", body).status_name,
+        RunRow(body).status_name,
     ):
         assert shown.isprintable()
         assert len(shown) <= 257
