@@ -106,6 +106,8 @@ class AsyncioRuntime(Clocks):
 
     __slots__ = ("_settings", "_shared")
 
+    lock = staticmethod(held_in_loop)
+
     _pools: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Shared]]] = (
         WeakKeyDictionary()
     )
@@ -174,12 +176,6 @@ class AsyncioRuntime(Clocks):
     async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:
         """Run work in a thread."""
         return await in_thread(work, slow=slow)
-
-    @asynccontextmanager
-    async def lock(self, name: str, seconds: float = math.inf) -> AsyncIterator[None]:
-        """Hold a lock of this process."""
-        async with held_in_loop(name, seconds):
-            yield
 
     async def aclose(self) -> None:
         """Release the connections of this loop, and of loops that have ended; the last user closes them."""

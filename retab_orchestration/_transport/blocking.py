@@ -3,8 +3,8 @@
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar, cast
 
 import httpcore
@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 class BlockingRuntime(Clocks):
     """Blocks where the core awaits, so that a coroutine of the core runs to its end without being suspended."""
+
+    lock = staticmethod(held)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -92,12 +94,6 @@ class BlockingRuntime(Clocks):
     async def off_loop(self, work: Callable[[], T], *, slow: bool = False) -> T:  # noqa: ARG002
         """Run work in this thread, because there is no loop to block."""
         return work()
-
-    @asynccontextmanager
-    async def lock(self, name: str, seconds: float = math.inf) -> AsyncIterator[None]:
-        """Hold a lock of this process; a signal handler in the thread that holds it does not wait."""
-        with held(name, seconds):
-            yield
 
     def close(self) -> None:
         """Close the connections of this process; those that are in use are closed when their answers are read."""

@@ -1,12 +1,13 @@
 """Locks by name that every thread and every event loop of the process shares."""
 
 import asyncio
+import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import Future, wait
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,9 +91,9 @@ def _seconds_to_check(until: float) -> float:
     return min(_CHECK, left)
 
 
-@contextmanager
-def held(name: str, seconds: float) -> Iterator[None]:
-    """Hold a lock in a thread that blocks; a holder that the thread has interrupted keeps it as well.
+@asynccontextmanager
+async def held(name: str, seconds: float = math.inf) -> AsyncIterator[None]:
+    """Hold a lock in a thread that blocks, never suspended; a holder that the thread has interrupted keeps it as well.
 
     Raises:
         ApiTimeoutError: Others have held it for so many seconds.
@@ -109,7 +110,7 @@ def held(name: str, seconds: float) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def held_in_loop(name: str, seconds: float) -> AsyncIterator[None]:
+async def held_in_loop(name: str, seconds: float = math.inf) -> AsyncIterator[None]:
     """Hold a lock in a coroutine, and let its loop go on while it is held elsewhere.
 
     Raises:
