@@ -92,7 +92,7 @@ def json_body(payload: Mapping[str, Any], on_progress: OnProgress | None = None)
     """Return a JSON body in which every `Embedded` is produced while it is sent.
 
     Args:
-        payload: The JSON, in which documents are `Embedded`.
+        payload: The JSON, in which documents are `Embedded`; what is None in it is left out.
         on_progress: Called while large documents are sent.
     """
     parts: list[Embedded] = []
@@ -105,7 +105,8 @@ def json_body(payload: Mapping[str, Any], on_progress: OnProgress | None = None)
         parts.append(value)
         return value.prefix + marker
 
-    pieces = json.dumps(payload, default=mark, allow_nan=False).encode().split(marker.encode())
+    given = {name: value for name, value in payload.items() if value is not None}
+    pieces = json.dumps(given, default=mark, allow_nan=False).encode().split(marker.encode())
     length, spans = _measured(parts, pieces)
     on_sent = None if on_progress is None else progress_reporter(spans, on_progress)
     return Body(length, lambda: _produced(parts, pieces), on_sent=on_sent)

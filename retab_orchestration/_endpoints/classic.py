@@ -6,7 +6,7 @@ from typing import Any
 
 from retab_orchestration._arguments import NewRun
 from retab_orchestration._endpoints.bodies import Embedded, OnProgress, json_body
-from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run
+from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run, decision_on, query
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.errors import InvalidInputError
@@ -62,12 +62,12 @@ def create_run(new: NewRun, on_progress: OnProgress | None = None) -> Call[Workf
         raise InvalidInputError(
             "classic routes have no version and no metadata for a run; leave them out or set api='current'"
         )
-    maps = {
-        "documents": {node: _document(node, document) for node, document in new.documents.items()},
-        "json_inputs": new.json_inputs,
-        "text_inputs": new.text_inputs,
+    payload = {
+        "documents": {node: _document(node, document) for node, document in new.documents.items()} or None,
+        "json_inputs": new.json_inputs or None,
+        "text_inputs": new.text_inputs or None,
     }
-    body = json_body({name: values for name, values in maps.items() if values}, on_progress)
+    body = json_body(payload, on_progress)
     target = path("/v1/workflows/{workflow_id}/run", workflow_id=new.workflow_id)
     return Call(Request("POST", target, body=body), created_run, creates=new.workflow_id)
 
@@ -99,9 +99,8 @@ def restart_run(run_id: str, command_id: str, *, is_remembered: bool) -> Call[Wo
 
 def list_steps(run_id: str, after: str | None) -> Call[StepPage]:
     """Read the steps of a run. Source: GET /v1/workflows/runs/{run_id}/steps, an array (an envelope since 0.0.141)."""
-    query = (("after", after),) if after else ()
     return Call(
-        Request("GET", path("/v1/workflows/runs/{run_id}/steps", run_id=run_id), query),
+        Request("GET", path("/v1/workflows/runs/{run_id}/steps", run_id=run_id), query(after=after)),
         StepPage.model_validate,
         run_id=run_id,
     )
@@ -109,9 +108,10 @@ def list_steps(run_id: str, after: str | None) -> Call[StepPage]:
 
 def list_edges(workflow_id: str, after: str | None) -> Call[EdgePage]:
     """Read the edges of a workflow's graph. Source: GET /v1/workflows/{workflow_id}/edges."""
-    query = (("after", after),) if after else ()
     return Call(
-        Request("GET", path("/v1/workflows/{workflow_id}/edges", workflow_id=workflow_id), query),
+        Request(
+            "GET", path("/v1/workflows/{workflow_id}/edges", workflow_id=workflow_id), query(after=after)
+        ),
         EdgePage.read,
     )
 
@@ -121,12 +121,8 @@ def submit_decision(
 ) -> Call[ReviewDecision]:
     """Decide a review; the same `command_id` decides once. Source: POST /v1/workflows/runs/{run_id}/hil-decisions."""
     target = path("/v1/workflows/runs/{run_id}/hil-decisions", run_id=run_id)
-    return _decision(
-        target,
-        run_id,
-        {"block_id": node_id},
-        {"approved": approved, "modified_data": modified_data, "command_id": command_id},
-    )
+    asked = {"block_id": node_id, "modified_data": modified_data, "command_id": command_id}
+    return _decision(target, asked, run_id=run_id, node_id=node_id, approved=approved)
 
 
 def submit_resume(
@@ -134,40 +130,28 @@ def submit_resume(
 ) -> Call[ReviewDecision]:
     """Decide a review on an even older server. Source: POST /v1/workflows/runs/{run_id}/resume."""
     target = path("/v1/workflows/runs/{run_id}/resume", run_id=run_id)
-    return _decision(
-        target,
-        run_id,
-        {"node_id": node_id},
-        {"approved": approved, "modified_data": modified_data, "command_id": command_id},
-    )
+    asked = {"node_id": node_id, "modified_data": modified_data, "command_id": command_id}
+    return _decision(target, asked, run_id=run_id, node_id=node_id, approved=approved)
 
 
 def _decision(
-    target: str, run_id: str, node: Mapping[str, str], decided: Mapping[str, Any]
+    target: str, asked: Mapping[str, Any], *, run_id: str, node_id: str, approved: bool
 ) -> Call[ReviewDecision]:
-    body = json_body({**node, **{name: value for name, value in decided.items() if value is not None}})
-    (node_id,) = node.values()
-
-    def read(answer: Any) -> ReviewDecision:
-        receipt = ReviewDecision.model_validate(answer)
-        return receipt.filled_in(run_id=run_id, node_id=node_id, approved=decided["approved"])
-
-    return Call(Request("POST", target, body=body), read, run_id=run_id)
+    return Call(
+        Request("POST", target, body=json_body({**asked, "approved": approved})),
+        decision_on(run_id=run_id, node_id=node_id, approved=approved),
+        run_id=run_id,
+    )
 
 
 def create_test_run(
     workflow_id: str, *, test_id: str | None, block_id: str | None, n_consensus: int | None
 ) -> Call[WorkflowTestRun]:
     """Start a test run. Source: POST /v1/workflows/{workflow_id}/tests/runs."""
-    fields = {
-        "test_id": test_id,
-        "target": block_id and {"type": "block", "block_id": block_id},
-        "n_consensus": n_consensus,
-    }
-    body = json_body({name: value for name, value in fields.items() if value is not None})
-    target = path("/v1/workflows/{workflow_id}/tests/runs", workflow_id=workflow_id)
+    target = {"type": "block", "block_id": block_id} if block_id else None
+    body = json_body({"test_id": test_id, "target": target, "n_consensus": n_consensus})
     return Call(
-        Request("POST", target, body=body),
+        Request("POST", path("/v1/workflows/{workflow_id}/tests/runs", workflow_id=workflow_id), body=body),
         WorkflowTestRun.model_validate,
         creates=workflow_id,
         search_hint=TEST_RUNS_HINT,
@@ -182,9 +166,8 @@ def get_test_run(test_run_id: str) -> Call[WorkflowTestRun]:
 
 def list_test_results(test_run_id: str, after: str | None) -> Call[TestResultPage]:
     """Read the results of a test run. Source: GET /v1/workflows/tests/runs/{run_id}/results."""
-    query = (("after", after),) if after else ()
     target = path("/v1/workflows/tests/runs/{run_id}/results", run_id=test_run_id)
-    return Call(Request("GET", target, query), TestResultPage.model_validate, run_id=test_run_id)
+    return Call(Request("GET", target, query(after=after)), TestResultPage.model_validate, run_id=test_run_id)
 
 
 def get_test_result(test_run_id: str, test_id: str) -> Call[WorkflowTestResult]:

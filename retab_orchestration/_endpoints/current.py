@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from retab_orchestration._arguments import NewRun
 from retab_orchestration._endpoints.bodies import Embedded, OnProgress, json_body
-from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run
+from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run, decision_on, query
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.errors import InvalidInputError
@@ -92,15 +92,15 @@ def create_run(
             not answer with one of those.
         on_progress: Called while large documents are sent.
     """
-    payload: dict[str, Any] = {"workflow_id": new.workflow_id}
-    if new.documents:
-        payload["documents"] = {node: _document(node, document) for node, document in new.documents.items()}
-    if new.json_inputs:
-        payload["json_inputs"] = new.json_inputs
-    payload["version"] = new.version or "production"
-    if new.parent_run_id:
-        payload |= {"trigger_type": "restart", "parent_run_id": new.parent_run_id}
-    payload["metadata"] = {**new.metadata, **new.identity.tags, FINGERPRINT: fingerprint}
+    payload = {
+        "workflow_id": new.workflow_id,
+        "documents": {node: _document(node, document) for node, document in new.documents.items()} or None,
+        "json_inputs": new.json_inputs or None,
+        "version": new.version or "production",
+        "trigger_type": "restart" if new.parent_run_id else None,
+        "parent_run_id": new.parent_run_id,
+        "metadata": {**new.metadata, **new.identity.tags, FINGERPRINT: fingerprint},
+    }
     body = json_body(payload, on_progress)
     key = digest_of(new.identity.key, failed, new.parent_run_id, fingerprint)
     request = Request("POST", "/v1/workflows/runs", body=body, headers={"Idempotency-Key": key})
@@ -122,35 +122,34 @@ def file_by_id(file_id: str) -> Call[FileReference]:
 
 def list_steps(run_id: str, after: str | None) -> Call[StepPage]:
     """Read one page of a run's steps. Source: GET /v1/workflows/steps."""
-    query = _query(run_id=run_id, limit=_STEPS_PER_PAGE, after=after)
-    return Call(Request("GET", "/v1/workflows/steps", query), StepPage.model_validate, run_id=run_id)
+    asked = query(run_id=run_id, limit=_STEPS_PER_PAGE, after=after)
+    return Call(Request("GET", "/v1/workflows/steps", asked), StepPage.model_validate, run_id=run_id)
 
 
 def list_edges(workflow_id: str, after: str | None) -> Call[EdgePage]:
     """Read the edges of a workflow's graph. Source: GET /v1/workflows/edges."""
     return Call(
-        Request("GET", "/v1/workflows/edges", _query(workflow_id=workflow_id, after=after)), EdgePage.read
+        Request("GET", "/v1/workflows/edges", query(workflow_id=workflow_id, after=after)), EdgePage.read
     )
 
 
 def list_reviews(run_id: str, node_id: str | None, after: str | None) -> Call[ReviewPage]:
     """Read one page of the reviews of a run, or of one node, decided ones too. Source: GET /v1/workflows/reviews."""
-    query = _query(run_id=run_id, block_id=node_id, decision_status="all", after=after)
-    return Call(Request("GET", "/v1/workflows/reviews", query), ReviewPage.model_validate, run_id=run_id)
+    asked = query(run_id=run_id, block_id=node_id, decision_status="all", after=after)
+    return Call(Request("GET", "/v1/workflows/reviews", asked), ReviewPage.model_validate, run_id=run_id)
 
 
 def list_review_versions(review_id: str, after: str | None) -> Call[ReviewVersionPage]:
     """Read one page of the versions of a review. Source: GET /v1/workflows/reviews/versions."""
-    query = _query(review_id=review_id, after=after)
-    return Call(Request("GET", "/v1/workflows/reviews/versions", query), ReviewVersionPage.model_validate)
+    asked = query(review_id=review_id, after=after)
+    return Call(Request("GET", "/v1/workflows/reviews/versions", asked), ReviewVersionPage.model_validate)
 
 
 def create_review_version(
     review_id: str, parent_id: str, snapshot: Mapping[str, Any], note: str | None
 ) -> Call[ReviewVersion]:
     """Add an edited version; the same content is the same version. Source: POST /v1/workflows/reviews/versions."""
-    edit = {"review_id": review_id, "parent_id": parent_id, "snapshot": snapshot, "note": note}
-    body = json_body({name: value for name, value in edit.items() if value is not None})
+    body = json_body({"review_id": review_id, "parent_id": parent_id, "snapshot": snapshot, "note": note})
     return Call(Request("POST", "/v1/workflows/reviews/versions", body=body), ReviewVersion.model_validate)
 
 
@@ -166,10 +165,9 @@ def reject_review(review: Review, version_id: str, reason: str) -> Call[ReviewDe
 
 def _decide(review: Review, verb: str, body: Mapping[str, str]) -> Call[ReviewDecision]:
     target = path("/v1/workflows/reviews/{review_id}/" + verb, review_id=review.id)
-    asked = {"run_id": review.run_id or "", "node_id": review.node_id or ""}
     return Call(
         Request("POST", target, body=json_body(body)),
-        lambda answer: ReviewDecision.model_validate(answer).filled_in(**asked, approved=verb == "approve"),
+        decision_on(run_id=review.run_id or "", node_id=review.node_id or "", approved=verb == "approve"),
         run_id=review.run_id,
     )
 
@@ -183,8 +181,7 @@ def create_test_run(
         scope = {"type": "single", "eval_id" if word == "evals" else "test_id": test_id}
     elif block_id:
         scope = {"type": "block", "block_id": block_id}
-    fields = {"workflow_id": workflow_id, "scope": scope, "n_consensus": n_consensus}
-    body = json_body({name: value for name, value in fields.items() if value is not None})
+    body = json_body({"workflow_id": workflow_id, "scope": scope, "n_consensus": n_consensus})
     return Call(
         Request("POST", f"/v1/workflows/{word}/runs", body=body),
         WorkflowTestRun.model_validate,
@@ -201,10 +198,9 @@ def get_test_run(test_run_id: str, word: TestsWord) -> Call[WorkflowTestRun]:
 
 def list_test_results(test_run_id: str, after: str | None, word: TestsWord) -> Call[TestResultPage]:
     """Read one page of results. Source: GET /v1/workflows/{evals,tests}/results."""
-    query = _query(run_id=test_run_id, after=after)
-    target = f"/v1/workflows/{word}/results"
-    return Call(Request("GET", target, query), TestResultPage.model_validate, run_id=test_run_id)
-
-
-def _query(**pairs: str | None) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in pairs.items() if value is not None)
+    asked = query(run_id=test_run_id, after=after)
+    return Call(
+        Request("GET", f"/v1/workflows/{word}/results", asked),
+        TestResultPage.model_validate,
+        run_id=test_run_id,
+    )

@@ -1,6 +1,6 @@
 """The endpoints that are the same in both route families, and whether an answer is about what was asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from retab_orchestration import errors
@@ -8,7 +8,7 @@ from retab_orchestration._endpoints.bodies import json_body
 from retab_orchestration._endpoints.filters import RunFilters
 from retab_orchestration._http import Call, Request, Response, path
 from retab_orchestration.identity import IDENTITY
-from retab_orchestration.models import RouteFamily, RunPage, WorkflowRun
+from retab_orchestration.models import ReviewDecision, RouteFamily, RunPage, WorkflowRun
 from retab_orchestration.models._reading import ident, pick
 from retab_orchestration.models.page import RowPage
 
@@ -18,9 +18,11 @@ __all__ = [
     "check_about",
     "checked_run",
     "created_run",
+    "decision_on",
     "get_run",
     "list_rows",
     "list_runs",
+    "query",
 ]
 
 
@@ -50,6 +52,21 @@ def created_run(body: Any, *, identity: str | None = None, repeats: str | None =
     if run.id == repeats or (identity is not None and len(tag) == len(identity) and tag != identity):
         raise ValueError("It is about another run than the one that was to be created")
     return run
+
+
+def query(**pairs: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the query of a request; what is None is left out."""
+    return tuple((name, value) for name, value in pairs.items() if value is not None)
+
+
+def decision_on(*, run_id: str, node_id: str, approved: bool) -> Callable[[Any], ReviewDecision]:
+    """Return what reads the receipt of a decision, which may not name what was decided."""
+
+    def read(answer: Any) -> ReviewDecision:
+        receipt = ReviewDecision.model_validate(answer)
+        return receipt.filled_in(run_id=run_id, node_id=node_id, approved=approved)
+
+    return read
 
 
 def get_run(run_id: str) -> Call[WorkflowRun]:

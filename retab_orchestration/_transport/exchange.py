@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 import httpcore
@@ -169,6 +170,7 @@ class Clocks:
     __slots__ = ()
 
     now = staticmethod(time.monotonic)
+    utc = staticmethod(partial(datetime.now, UTC))
     chance = staticmethod(random.random)  # it spreads requests out, it keeps no secret
 
     _paces: ClassVar[dict[Settings, Pace]] = {}
@@ -200,9 +202,6 @@ class Clocks:
     def unlock(cls) -> None:
         """Replace the lock, which a thread of the parent process may hold."""
         Clocks._pacing = threading.RLock()
-
-    def utc(self) -> datetime:
-        return datetime.now(UTC)
 
 
 # A lock that another thread held while the process forked would never be released in the child.
