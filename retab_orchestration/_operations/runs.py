@@ -36,14 +36,12 @@ async def restart_run(
             "created. Start a run with the same inputs instead",
             run_id=run_id,
         )
-    new = replace(_inputs_of(source), parent_run_id=run_id)
-    if identity is not None:
-        new = replace(new, identity=checked_identity(identity), is_tried_again=True)
+    new = replace(_inputs_of(source, identity), parent_run_id=run_id)
     return await create_once(session, new, adopt=adopt)
 
 
-def _inputs_of(source: WorkflowRun) -> NewRun:
-    """Return the inputs of a run.
+def _inputs_of(source: WorkflowRun, identity: RunIdentity | None) -> NewRun:
+    """Return the inputs of a run, for a run of this identity.
 
     Raises:
         UnreadableAnswerError: No run can be started with them.
@@ -57,6 +55,7 @@ def _inputs_of(source: WorkflowRun) -> NewRun:
             metadata={
                 key: value for key, value in source.metadata.items() if not key.startswith(RESERVED_PREFIX)
             },
+            identity=identity,
         )
     except errors.InvalidInputError as error:
         reason = str(error)

@@ -75,12 +75,7 @@ class Sender:
         self.until = until
 
     async def repeat(self, call: Call[T], api: ServerApi, attempts: int | None = None) -> T:
-        """Send a call until it is answered or its attempts are used up.
-
-        Raises:
-            CreateOutcomeUnknownError: A create got no answer, or one that leaves open whether it took effect.
-            ApiError: Anything else that went wrong.
-        """
+        """Send a call until it is answered or its attempts are used up."""
         began, most = self.runtime.utc(), attempts or self.retry.attempts
         retrying = AsyncRetrying(
             sleep=self.runtime.sleep,

@@ -19,7 +19,7 @@ Reader = Callable[[Any], Any]
 Places = tuple[tuple[str, Reader, tuple[tuple[str, ...], ...]], ...]
 """What is read from a body: by which name, how, and where it may stand."""
 
-# Characters of a server's word for a state, and of a cursor; Retab's have about 20 and 30.
+# Characters of a server's word for a state, which stands in log lines, and of a cursor; Retab's have about 20 and 30.
 _LONGEST_WORD = 100
 _LONGEST_CURSOR = 4096
 

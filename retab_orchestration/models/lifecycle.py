@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from retab_orchestration._texts import printable
 from retab_orchestration.models._reading import (
     Value,
     flag,
@@ -22,9 +21,6 @@ from retab_orchestration.models._reading import (
 from retab_orchestration.models.status import RunStatus, StepStatus, TriggerType
 
 __all__ = ["Cancellation", "RunError", "Timing", "Trigger"]
-
-# Characters of the name of a state: it stands in lines of logs, and in results.
-_LONGEST_NAME = 100
 
 _Status = TypeVar("_Status", RunStatus, StepStatus, TriggerType)
 
@@ -106,7 +102,7 @@ class Cancellation(Value):
     confirmation_error: str | None = None
 
 
-_STATE = places(name=(text, "lifecycle.status", "lifecycle.kind", "status"), own=(word, "status_name"))
+_STATE = places(name=(word, "lifecycle.status", "lifecycle.kind", "status"), own=(word, "status_name"))
 _TRIGGER = places(
     type=(text, "trigger.type", "trigger_type"),
     type_name=(word, "trigger.type_name"),
@@ -139,7 +135,7 @@ _ERROR = places(
     category=(text, "lifecycle.category", "error_category", "error.category"),
     details=(mapping, "lifecycle.details", "error_details", "error.details"),
 )
-_CANCELLATION = places(
+CANCELLATION = places(
     status=(text, "cancellation_status", "cancellation.status"),
     reason=(text, "lifecycle.reason", "cancellation.reason"),
     requested_at=(moment, "cancel_requested_at", "cancellation.requested_at"),
@@ -159,18 +155,15 @@ def _chosen(enum: type[_Status], name: str | None, own: str) -> str | None:
 def state_of(enum: type[_Status], body: Any) -> str | None:
     """Find the literal of a state, flat or under `lifecycle`; None if there is none."""
     found = read_places(_STATE, body)
-    name = found.get("name")
-    if "own" in found:
-        name = _chosen(enum, name, found["own"])
-    return None if name is None else printable(name, _LONGEST_NAME)
+    name: str | None = found.get("name")
+    return _chosen(enum, name, found["own"]) if "own" in found else name
 
 
 def trigger_of(body: Any) -> dict[str, Any]:
     """Find what started a run."""
     found = read_places(_TRIGGER, body)
     name = found.get("type")
-    if "type_name" in found:
-        name = _chosen(TriggerType, name, found["type_name"])
+    name = _chosen(TriggerType, name, found["type_name"]) if "type_name" in found else name
     return {**found, "type": TriggerType.read(name) if name else None, "type_name": name}
 
 
@@ -199,11 +192,6 @@ def error_of(body: Any, status: RunStatus) -> dict[str, Any] | None:
         **error,
         "failing_step_id": failing or _node_in(details) or _failed_step_in(body),
     }
-
-
-def cancellation_of(body: Any) -> dict[str, Any]:
-    """Find what is known of the cancelling of a run."""
-    return read_places(_CANCELLATION, body)
 
 
 def _node_in(details: dict[str, Any]) -> str | None:

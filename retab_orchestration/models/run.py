@@ -26,11 +26,11 @@ from retab_orchestration.models._reading import (
 )
 from retab_orchestration.models.document import DocumentRef
 from retab_orchestration.models.lifecycle import (
+    CANCELLATION,
     Cancellation,
     RunError,
     Timing,
     Trigger,
-    cancellation_of,
     error_of,
     state_of,
     timing_of,
@@ -158,7 +158,7 @@ class WorkflowRun(Answer):
             "final_outputs": final_outputs_of(outputs, _labels_of(steps)) if outputs else {},
             "timing": timing_of(run),
             "error": error_of(run, status),
-            "cancellation": cancellation_of(run),
+            "cancellation": read_places(CANCELLATION, run),
         }
 
     @property
