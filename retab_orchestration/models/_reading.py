@@ -101,7 +101,8 @@ class Answer(Reading):
         if not isinstance(body, Mapping):
             return body
         body = dict(body)
-        return {**cls._read(body), "raw": pick(mapping, body, "raw") or body}
+        raw = mapping(body["raw"]) if "raw" in body else None
+        return {**cls._read(body), "raw": raw or body}
 
 
 def places(**readers: Reader | tuple[Reader, *tuple[str, ...]]) -> Places:

@@ -230,10 +230,8 @@ def _shortened(message: str) -> str:
 
 def _unwrapped(body: dict[str, Any]) -> dict[str, Any]:
     # The answers to cancel and resume hold the run together with what became of the request.
-    inner = fields(body.get("run"))
-    if not inner or "id" in body:
-        return body
-    return {**inner, "cancellation_status": body.get("cancellation_status")}
+    inner = {} if "id" in body else fields(body.get("run"))
+    return {**inner, "cancellation_status": body.get("cancellation_status")} if inner else body
 
 
 def _required(name: str, value: str | None, run: dict[str, Any]) -> str:
