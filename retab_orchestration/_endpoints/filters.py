@@ -1,9 +1,10 @@
 """The filters of the run list, checked once and spelled as the server of each route family expects them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Literal, TypedDict
 
 from retab_orchestration._arguments import checked_choice, checked_id, checked_pairs, checked_text
@@ -69,9 +70,7 @@ _SORTS = {
 }
 
 
-def _status(name: str, value: Any) -> RunStatus | None:
-    if value is None:
-        return None
+def _status(name: str, value: Any) -> RunStatus:
     try:
         status = RunStatus(value) if isinstance(value, str) else RunStatus.UNKNOWN
     except ValueError:
@@ -82,8 +81,8 @@ def _status(name: str, value: Any) -> RunStatus | None:
     return status
 
 
-def _day(name: str, value: Any) -> date | None:
-    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+def _day(name: str, value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
         return value
     try:
         if isinstance(value, datetime):
@@ -99,9 +98,7 @@ def _moment(value: Any) -> datetime | None:
     return value.replace(tzinfo=UTC) if value.utcoffset() is None else value
 
 
-def _whole(name: str, value: Any, least: int, most: int | None = None) -> int | None:
-    if value is None:
-        return None
+def _whole(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
     wrong = isinstance(value, bool) or not isinstance(value, int) or value < least
     if wrong or value > (_LARGEST if most is None else most):
         span = f"from {least} to {most}" if most is not None else f"of at least {least} and of 64 bits"
@@ -114,25 +111,58 @@ def _ordered(low_name: str, low: Any, high_name: str, high: Any) -> None:
         raise InvalidInputError(f"{low_name} must not be after or above {high_name}: {low} and {high}")
 
 
+def _short(name: str, text: str, most: int) -> str:
+    if len(text) > most:
+        raise InvalidInputError(
+            f"{name} must have at most {most} characters, for it goes into an address, not {len(text)}"
+        )
+    return text
+
+
+def _metadata(name: str, value: Any) -> str | None:
+    pairs = checked_pairs(name, value)
+    return _short(name, json.dumps(pairs, sort_keys=True), _LONGEST) if pairs else None
+
+
+# What checks each filter that is given.
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "workflow_id": checked_id,
+    "status": _status,
+    "exclude_status": _status,
+    "trigger_type": partial(checked_choice, allowed=_TRIGGER_TYPES),
+    "from_date": _day,
+    "to_date": _day,
+    "min_duration_ms": _whole,
+    "max_duration_ms": _whole,
+    "search": lambda name, value: _short(name, checked_text(name, value), LONGEST_ID),
+    "metadata": _metadata,
+    "before": checked_id,
+    "after": checked_id,
+    "limit": partial(_whole, least=1, most=100),
+    "order": partial(checked_choice, allowed=("asc", "desc")),
+    "sort_by": lambda name, value: _SORTS[checked_choice(name, value, tuple(_SORTS))],
+}
+
+
 @dataclass(frozen=True)
 class RunFilters:
     """Checked filters of the run list."""
 
-    workflow_id: str | None
-    status: RunStatus | None
-    exclude_status: RunStatus | None
-    trigger_type: str | None
-    from_date: date | None
-    to_date: date | None
-    min_duration_ms: int | None
-    max_duration_ms: int | None
-    search: str | None
-    metadata: str | None
-    before: str | None
-    after: str | None
-    limit: int | None
-    order: str | None
-    sort_by: str | None
+    workflow_id: str | None = None
+    status: RunStatus | None = None
+    exclude_status: RunStatus | None = None
+    trigger_type: str | None = None
+    from_date: date | None = None
+    to_date: date | None = None
+    min_duration_ms: int | None = None
+    max_duration_ms: int | None = None
+    search: str | None = None
+    metadata: str | None = None
+    before: str | None = None
+    after: str | None = None
+    limit: int | None = None
+    order: str | None = None
+    sort_by: str | None = None
     moments: tuple[datetime | None, datetime | None] = (None, None)
     """From when and until when, where the caller gave more than the day that servers filter by."""
     failed_word: Literal["error", "failed"] = "error"
@@ -145,33 +175,16 @@ class RunFilters:
         Raises:
             InvalidInputError: The message names the filter and lists what it may be.
         """
-        if unknown := set(given) - set(RunFilter.__annotations__):
-            known = ", ".join(sorted(RunFilter.__annotations__))
+        if unknown := given.keys() - _CHECKS.keys():
+            known = ", ".join(sorted(_CHECKS))
             names = printable(", ".join(sorted(unknown)), 200)
             raise InvalidInputError(f"list_runs has no filter {names}; it has {known}")
         if given.get("before") is not None and given.get("after") is not None:
             raise InvalidInputError("before and after exclude each other: one pages back, the other forward")
-        metadata = given.get("metadata")
-        pairs = {} if metadata is None else checked_pairs("metadata", metadata)
+        asked = {name: value for name, value in given.items() if value is not None}
         checked = cls(
-            workflow_id=_optional(checked_id, "workflow_id", given),
-            status=_status("status", given.get("status")),
-            exclude_status=_status("exclude_status", given.get("exclude_status")),
-            trigger_type=_optional_choice("trigger_type", given, _TRIGGER_TYPES),
-            from_date=_day("from_date", given.get("from_date")),
-            to_date=_day("to_date", given.get("to_date")),
-            min_duration_ms=_whole("min_duration_ms", given.get("min_duration_ms"), 0),
-            max_duration_ms=_whole("max_duration_ms", given.get("max_duration_ms"), 0),
-            search=_short("search", _optional(checked_text, "search", given), LONGEST_ID),
-            metadata=_short("metadata", json.dumps(pairs, sort_keys=True) if pairs else None, _LONGEST),
-            before=_optional(checked_id, "before", given),
-            after=_optional(checked_id, "after", given),
-            limit=_whole("limit", given.get("limit"), 1, 100),
-            order=_optional_choice("order", given, ("asc", "desc")),
-            sort_by=_SORTS[_optional_choice("sort_by", given, tuple(_SORTS))]
-            if given.get("sort_by") is not None
-            else None,
-            moments=(_moment(given.get("from_date")), _moment(given.get("to_date"))),
+            **{name: check(name, asked[name]) for name, check in _CHECKS.items() if name in asked},
+            moments=(_moment(asked.get("from_date")), _moment(asked.get("to_date"))),
         )
         _ordered("from_date", checked.from_date, "to_date", checked.to_date)
         _ordered("min_duration_ms", checked.min_duration_ms, "max_duration_ms", checked.max_duration_ms)
@@ -189,7 +202,7 @@ class RunFilters:
             )
         is_classic = family == "classic"
         spelled = {
-            **{name: getattr(self, name) for name in RunFilter.__annotations__},
+            **{name: getattr(self, name) for name in _CHECKS},
             "status": self._spelled(self.status, family),
             "exclude_status": self._spelled(self.exclude_status, family),
             "sort_by": self.sort_by and ("" if is_classic else "timing.") + self.sort_by,
@@ -210,21 +223,3 @@ class RunFilters:
             return False
         created, (start, end) = run.timing.created_at, self.moments
         return created is None or ((start is None or start <= created) and (end is None or created <= end))
-
-
-def _short(name: str, text: str | None, most: int) -> str | None:
-    if text is not None and len(text) > most:
-        raise InvalidInputError(
-            f"{name} must have at most {most} characters, for it goes into an address, not {len(text)}"
-        )
-    return text
-
-
-def _optional(check: Any, name: str, given: Mapping[str, Any]) -> str | None:
-    value = given.get(name)
-    return None if value is None else check(name, value)
-
-
-def _optional_choice(name: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> Any:
-    value = given.get(name)
-    return None if value is None else checked_choice(name, value, allowed)
