@@ -9,7 +9,7 @@ import httpcore
 
 from retab_orchestration._transport.async_protocol import Line, open_line
 from retab_orchestration._transport.exchange import Limits, failing_as
-from retab_orchestration._transport.proxies import Proxy, TunnelAnswer, tunnel_request
+from retab_orchestration._transport.proxies import ProxyOptions, TunnelAnswer, tunnel_request
 
 __all__ = ["AsyncBackend"]
 
@@ -74,18 +74,10 @@ class AsyncStream(httpcore.AsyncNetworkStream):
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections.
+    """Opens connections."""
 
-    Args:
-        proxy: The proxy to connect through; None for none.
-        proxy_tls: The TLS context for a proxy that is connected to over TLS.
-        tunnels: Whether the proxy is asked for a tunnel, because the server is connected to over TLS.
-    """
-
-    def __init__(self, proxy: Proxy | None, proxy_tls: ssl.SSLContext | None, *, tunnels: bool) -> None:
-        self._proxy = proxy
-        self._proxy_tls = proxy_tls
-        self._tunnels = tunnels
+    def __init__(self, options: ProxyOptions) -> None:
+        self._options = options
 
     async def connect_tcp(
         self,
@@ -96,14 +88,15 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> AsyncStream:
         """Connect to a server, or to its proxy."""
-        if self._proxy is None:
+        proxy = self._options.proxy
+        if proxy is None:
             return await _connect(host, port, timeout)
-        stream = await _connect(self._proxy.host, self._proxy.port, timeout)
+        stream = await _connect(proxy.host, proxy.port, timeout)
         try:
-            if self._proxy_tls is not None:
-                stream = await stream.start_tls(self._proxy_tls, self._proxy.host, timeout)
-            if self._tunnels:
-                await stream.open_tunnel(tunnel_request(self._proxy, host, port), timeout)
+            if self._options.tls is not None:
+                stream = await stream.start_tls(self._options.tls, proxy.host, timeout)
+            if self._options.tunnels:
+                await stream.open_tunnel(tunnel_request(proxy, host, port), timeout)
         except BaseException:
             await stream.aclose()
             raise

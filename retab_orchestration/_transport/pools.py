@@ -13,7 +13,7 @@ import httpx
 from retab_orchestration._http import Request
 from retab_orchestration._transport.environment import read_proxies, tls
 from retab_orchestration._transport.exchange import Limits
-from retab_orchestration._transport.proxies import Proxy
+from retab_orchestration._transport.proxies import Proxy, ProxyOptions
 from retab_orchestration._transport.responses import ACCEPTED
 from retab_orchestration._version import __version__
 from retab_orchestration.errors import ConfigurationError, UnreadableAnswerError
@@ -131,7 +131,7 @@ class Transport:
         proxy = self._proxies.serving(address.scheme.decode(), address.host.decode(), address.port)
         return Kind(new_connection, address.scheme != b"http", proxy)
 
-    def pool_options(self, kind: Kind, backend: Callable[..., Any]) -> dict[str, Any]:
+    def pool_options(self, kind: Kind, backend: Callable[[ProxyOptions], Any]) -> dict[str, Any]:
         """Return the options of a pool of connections.
 
         Args:
@@ -147,7 +147,7 @@ class Transport:
             "ssl_context": tls(verify),  # without TLS as well, or httpcore makes one, which takes 40 ms
             "max_keepalive_connections": 0 if kind.new_connection else None,
             "keepalive_expiry": _KEPT_FOR,
-            "network_backend": backend(kind.proxy, proxy_tls, tunnels=kind.secure),
+            "network_backend": backend(ProxyOptions(kind.proxy, proxy_tls, tunnels=kind.secure)),
         }
 
     def build(

@@ -3,12 +3,21 @@
 import base64
 import ipaddress
 import re
+import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from retab_orchestration.errors import ConfigurationError
 
-__all__ = ["Proxies", "Proxy", "TunnelAnswer", "read_exceptions", "read_proxy", "tunnel_request"]
+__all__ = [
+    "Proxies",
+    "Proxy",
+    "ProxyOptions",
+    "TunnelAnswer",
+    "read_exceptions",
+    "read_proxy",
+    "tunnel_request",
+]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -164,6 +173,18 @@ def tunnel_request(proxy: Proxy, host: str, port: int) -> bytes:
     if proxy.authorization is not None:
         lines.append(b"Proxy-Authorization: " + proxy.authorization)
     return b"\r\n".join([*lines, b"", b""])
+
+
+@dataclass(frozen=True)
+class ProxyOptions:
+    """How connections of one kind are opened."""
+
+    proxy: Proxy | None
+    """The proxy to connect through; None for none."""
+    tls: ssl.SSLContext | None
+    """The TLS context for a proxy that is connected to over TLS."""
+    tunnels: bool
+    """Whether the proxy is asked for a tunnel, because the server is connected to over TLS."""
 
 
 class TunnelAnswer:

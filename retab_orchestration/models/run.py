@@ -51,6 +51,13 @@ WAITING_FOR = (
     "waiting_for_block_ids",
 )
 
+_INPUTS = ("inputs", "input_documents", "input_json_data", "input_text_data")
+_RUN_INPUTS = places(
+    documents=(records, "inputs.documents", "input_documents"),
+    json_data=(mapping, "inputs.json_data", "input_json_data"),
+    text=(strings, "inputs.text", "input_text_data"),
+)
+
 # Characters of the server's own message that an exception repeats: it ends in a log line.
 _LONGEST_MESSAGE = 1000
 
@@ -147,7 +154,7 @@ class WorkflowRun(Answer):
         steps = [step for step in found.get("steps", ()) if node_id_of(step)]
         outputs = run.get("final_outputs")
         return {
-            "has_final_outputs": is_object(outputs),
+            "has_final_outputs": is_object(outputs),  # where the server does not say
             **found,
             "id": _required("id", found.get("id"), run),
             "status": status,
@@ -236,20 +243,10 @@ def _unwrapped(body: dict[str, Any]) -> dict[str, Any]:
 
 def _required(name: str, value: str | None, run: dict[str, Any]) -> str:
     if value is None:
-        places = "`status`, `lifecycle.status` and `lifecycle.kind`" if name == "status" else f"`{name}`"
+        names = "`status`, `lifecycle.status` and `lifecycle.kind`" if name == "status" else f"`{name}`"
         whose = f" (run {run['id']})" if text(run.get("id")) else ""
-        raise ValueError(f"This is no workflow run{whose}: it has no {name}; looked for {places}")
+        raise ValueError(f"This is no workflow run{whose}: it has no {name}; looked for {names}")
     return value
-
-
-_INPUTS = ("inputs", "input_documents", "input_json_data", "input_text_data")
-
-
-_RUN_INPUTS = places(
-    documents=(records, "inputs.documents", "input_documents"),
-    json_data=(mapping, "inputs.json_data", "input_json_data"),
-    text=(strings, "inputs.text", "input_text_data"),
-)
 
 
 def _labels_of(steps: Any) -> dict[str, str]:
