@@ -49,8 +49,8 @@ class Answer:
         self._status = status
         self._headers = _read_headers(headers)
         self._is_success = 200 <= status < 300
-        part = (_PAGE if request.is_page else 1) if self._is_success else _REFUSAL
-        self._most = settings.max_response_bytes // part  # bytes that it may have, packed and unpacked
+        divisor = (_PAGE if request.is_page else 1) if self._is_success else _REFUSAL
+        self._most = settings.max_response_bytes // divisor  # bytes that it may have, packed and unpacked
         self._packed = 0
         self._content = bytearray()  # not a list, where a piece of two bytes takes some sixty
         encoding = self._headers.get("content-encoding", "").strip().lower()
@@ -123,7 +123,7 @@ class Answer:
                 break
 
     def _drop(self, error: ResponseTooLargeError | BadEncodingError) -> None:
-        """Keep nothing of the body; raise what is wrong with that of a success."""
+        """Drop the body, and raise the error unless the answer is a refusal."""
         self.is_wanted = False
         self._content.clear()
         if self._is_success:

@@ -15,9 +15,9 @@ from retab_orchestration._texts import LONGEST_ID, is_id, is_unicode, printable
 T = TypeVar("T")
 
 Reader = Callable[[Any], Any]
-"""From what stands in a body to a value; None where it is of another type."""
+"""Turns a part of a body into a value; returns None for a part of another type."""
 Places = tuple[tuple[str, Reader, tuple[tuple[str, ...], ...]], ...]
-"""What is read from a body: by which name, how, and where it may stand."""
+"""What is read from a body: the name of each value, its reader, and the paths under which it may be."""
 
 # Characters of a server's word for a state, which stands in log lines, and of a cursor; Retab's have about 20 and 30.
 _LONGEST_WORD = 100
@@ -60,7 +60,7 @@ def count(parts: int) -> None:
 
 
 class Value(BaseModel):
-    """A frozen value, built from what was read by these names."""
+    """A frozen value, built from values that were read already."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -106,7 +106,7 @@ class Answer(Reading):
 
 
 def places(**readers: Reader | tuple[Reader, *tuple[str, ...]]) -> Places:
-    """Say how values are read, and under which dotted paths each may stand; a reader alone is for its own name."""
+    """Build a table of values by name: a reader with dotted paths, or a reader alone for a value under its own name."""
     named = {name: given if isinstance(given, tuple) else (given, name) for name, given in readers.items()}
     return tuple(
         (name, read, tuple(tuple(path.split(".")) for path in paths))
@@ -115,7 +115,7 @@ def places(**readers: Reader | tuple[Reader, *tuple[str, ...]]) -> Places:
 
 
 def read_places(places: Places, body: Any) -> dict[str, Any]:
-    """Read of each the first value that is of the type which its reader takes; what is not there is left out."""
+    """Read the values of a table, of each the first that its reader accepts; those that a body lacks are left out."""
     found = {}
     for name, read, paths in places:
         for path in paths:

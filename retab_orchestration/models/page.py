@@ -162,7 +162,7 @@ class RowPage:
         envelope = body if isinstance(body, dict) else {"data": body}
         if not isinstance(envelope.get("data", 0), list | None):
             raise ValueError("This is no page of a list: it has no `data`")  # noqa: TRY004  the body is wrong
-        # Written out rather than left to `pick`: a sweep is some thousand rows. Only known ids are looked for in it.
+        # Without `pick`, because a list is some thousand rows. An id is used only where a wait has the same one.
         data = tuple(
             (row["id"], row)
             for row in envelope["data"] or ()
