@@ -107,18 +107,13 @@ def json_body(payload: Mapping[str, Any], on_progress: OnProgress | None = None)
 
     given = {name: value for name, value in payload.items() if value is not None}
     pieces = json.dumps(given, default=mark, allow_nan=False).encode().split(marker.encode())
-    length, spans = _measured(parts, pieces)
-    on_sent = None if on_progress is None else progress_reporter(spans, on_progress)
-    return Body(length, lambda: _produced(parts, pieces), on_sent=on_sent)
-
-
-def _measured(parts: Sequence[Embedded], pieces: Sequence[bytes]) -> tuple[int, list[Span]]:
     length, spans = len(pieces[0]), []
     for part, piece in zip(parts, pieces[1:], strict=True):
         own = part.document.base64_size
         spans.append(Span(part.name, part.document, length, own))
         length += own + len(piece)
-    return length, spans
+    on_sent = None if on_progress is None else progress_reporter(spans, on_progress)
+    return Body(length, lambda: _produced(parts, pieces), on_sent=on_sent)
 
 
 def _produced(parts: Sequence[Embedded], pieces: Sequence[bytes]) -> Iterator[bytes]:

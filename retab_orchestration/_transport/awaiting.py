@@ -230,7 +230,7 @@ class AsyncioRuntime(Clocks):
         self, shared: _Shared, kind: Kind, options: dict[str, Any]
     ) -> AsyncIterator[httpcore.AsyncConnectionPool]:
         """Lend a pool for one request; it is kept for the next one unless this one breaks off."""
-        idle = shared.idle.setdefault(kind, IdlePools())
+        idle = shared.idle.get(kind) or shared.idle.setdefault(kind, IdlePools())
         pool = idle.take() or httpcore.AsyncConnectionPool(**options)
         is_sound = False
         try:

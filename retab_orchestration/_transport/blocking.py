@@ -55,7 +55,7 @@ class BlockingRuntime(Clocks):
         """Lend a pool for one request; it is kept for the next one unless this one breaks off."""
         # A fork inherits the parent's sockets; two processes on one socket would read each other's answers.
         key = (os.getpid(), kind)
-        idle = self._pools.setdefault(key, IdlePools())
+        idle = self._pools.get(key) or self._pools.setdefault(key, IdlePools())
         pool = idle.take() or _new_pool(transport, kind)
         is_sound = False
         try:
