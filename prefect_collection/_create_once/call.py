@@ -166,6 +166,9 @@ class Call:
             yield InThread(partial(call_records.restore, known))
             self._claiming.outcome = known
             raise
+        if self._claiming.is_lost and (yield Request(self._creation.can_find)):
+            # This process was paused, and another one may have created as well: one of the two runs is cancelled.
+            run = yield Request(partial(send, adopt=True))
         self._claiming.outcome = yield InThreadShielded(
             partial(call_records.keep, run.id, known, self._facts)
         )

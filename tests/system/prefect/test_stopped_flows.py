@@ -1,6 +1,7 @@
 """What threads, and others, still do for a flow run that has ended or is being stopped, and what is noted of it."""
 
 import asyncio
+import contextvars
 import threading
 import time
 
@@ -8,11 +9,13 @@ import pytest
 from prefect import flow, runtime, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.filesystems import LocalFileSystem
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling
 
 from dev.hosts.processes import wait_until
 from prefect_collection import acreate_run, cancel_retab_runs, cancel_runs_of_flow_run, create_run
-from retab_orchestration import RetabClient
+from prefect_collection._create_once.claims import RENEWAL_INTERVAL
+from retab_orchestration import RetabClient, RunIdentity
 from retab_orchestration.emulator import Emulator
 from tests.prefect_collection.conftest import API_KEY
 
@@ -250,3 +253,38 @@ def test_a_call_that_blocks_the_loop_of_an_equal_one_that_is_about_to_create_is_
         made = safely(lambda: asyncio.run(caller()))
 
         assert made == emulator.run_ids() * 2
+
+
+def test_a_process_that_was_paused_in_its_create_keeps_the_run_of_the_one_that_took_its_place(emulator):
+    emulator.post_faults([{"match": CREATES, "kind": "hold_before"}])
+
+    def take_its_place(flow_run_id):
+        """Do what another process does that has waited for the claim to run out."""
+        wait_until(lambda: emulator.stats()["held"], timeout=60, what="the create")
+        [content] = [
+            label.removeprefix("retab.run.") for label in labels_of(flow_run_id) if "retab.run." in label
+        ]
+        with get_client(sync_client=True) as client:
+            client.create_flow_run_input(flow_run_id, f"retab-claim-{content}-2", "another process")
+        identity = RunIdentity.of(
+            str(PREFECT_API_URL.value()), "prefect", str(flow_run_id), generation=content
+        )
+        with RetabClient() as client:
+            client.create_run("wf_echo", json_inputs=LONG, identity=identity, adopt=False)
+        time.sleep(RENEWAL_INTERVAL + 2)
+        emulator.release()
+
+    @flow
+    def caller():
+        context = contextvars.copy_context()
+        other = threading.Thread(target=context.run, args=(take_its_place, runtime.flow_run.id))
+        other.start()
+        try:
+            return create_run("wf_echo", json_inputs=LONG)
+        finally:
+            other.join()
+
+    kept = caller()
+
+    assert kept == emulator.run_ids()[0]
+    assert statuses(emulator) == ["running", "cancelled"]
