@@ -159,13 +159,26 @@ def names_no_route(response: Response) -> bool:
 
 
 def retry_after_of(response: Response, now: float) -> float | None:
-    """Return the seconds of a `Retry-After` header, which may be a date; None without a valid one."""
+    """Return the seconds of a `Retry-After` header, which may be a date; None without a valid one.
+
+    A date is by the server's clock, of which its `Date` tells the time.
+    """
     text = response.headers.get("retry-after", "").strip()
     try:
-        seconds = float(text) if text[:1].isdigit() else parsedate_to_datetime(text).timestamp() - now
+        if text[:1].isdigit():
+            seconds = float(text)
+        else:
+            seconds = parsedate_to_datetime(text).timestamp() - _date_of(response, now)
         return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)
     except (ValueError, OverflowError):
         return None
+
+
+def _date_of(response: Response, now: float) -> float:
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return now
 
 
 def redacted(

@@ -163,6 +163,15 @@ def test_retry_after_is_seconds_or_a_date(header, seconds):
     assert retry_after_of(Response(429, headers={"retry-after": header}), now=10.0) == seconds
 
 
+@pytest.mark.parametrize(
+    ("date", "seconds"), [("Thu, 01 Jan 1970 00:05:00 GMT", 2.0), ("nonsense", 292.0), (None, 292.0)]
+)
+def test_a_date_to_try_again_at_is_by_the_servers_own_clock(date, seconds):
+    headers = {"retry-after": "Thu, 01 Jan 1970 00:05:02 GMT"} | ({} if date is None else {"date": date})
+
+    assert retry_after_of(Response(429, headers=headers), now=10.0) == seconds
+
+
 def test_an_error_survives_pickling_with_its_facts():
     before = error(429, b'{"detail": "slow down"}', **{"retry-after": "3"})
 
