@@ -35,6 +35,9 @@ class AsyncStream(httpcore.AsyncNetworkStream):
             seconds = limits.sending(_now())
             self._line.write(buffer)
             while not self._line.flows:
+                if seconds <= 0 and self.get_extra_info("is_readable"):
+                    # httpcore then reads what the server has answered instead of reading on.
+                    raise OSError("the server has answered before it has read everything")
                 if seconds <= 0:
                     raise TimeoutError("timed out")
                 began = _now()

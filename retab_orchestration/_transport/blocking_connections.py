@@ -48,13 +48,21 @@ class Stream(httpcore.NetworkStream):
         """Send all of the bytes."""
         limits: Limits = timeout
         with failing_as(httpcore.WriteTimeout, httpcore.WriteError):
-            left = memoryview(buffer)
-            while left:
-                began = time.monotonic()
-                self._sock.settimeout(_within(limits.sending(began)))
-                count = self._sock.send(left)
-                limits.sent(count, time.monotonic() - began)
-                left = left[count:]
+            try:
+                self._write(memoryview(buffer), limits)
+            except TimeoutError as error:
+                if is_anothers(error) or not self.get_extra_info("is_readable"):
+                    raise
+                # httpcore then reads what the server has answered instead of reading on.
+                raise OSError("the server has answered before it has read everything") from None
+
+    def _write(self, left: memoryview, limits: Limits) -> None:
+        while left:
+            began = time.monotonic()
+            self._sock.settimeout(_within(limits.sending(began)))
+            count = self._sock.send(left)
+            limits.sent(count, time.monotonic() - began)
+            left = left[count:]
 
     def open_tunnel(self, request: bytes, limits: Limits) -> None:
         """Send a proxy a request for a tunnel and read its answer."""

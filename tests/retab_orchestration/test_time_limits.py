@@ -178,6 +178,22 @@ def test_a_server_that_takes_next_to_nothing_of_a_body_is_given_up(send):
     assert took < 30
 
 
+def test_an_answer_is_read_that_comes_before_the_body_is_read_whatever_becomes_of_the_rest(send):
+    """Or a create that has taken effect would be sent again."""
+    piece = b"x" * 1024 * 1024
+
+    def script(connection):
+        connection.sock.recv(1024)
+        connection.send(ok(RUN))
+        connection.wait()
+
+    with raw_server(script) as server:
+        body = Body(64 * len(piece), lambda: iter([piece] * 64))
+        answer = send(server, Request("POST", "/v1/workflows/runs", body=body, base_url=server.url))
+
+    assert (answer.status, answer.content) == (200, RUN)
+
+
 def test_a_server_that_takes_a_body_slowly_and_steadily_has_the_time_it_needs(send):
     """Only the last of it is in the kernel's hands when the answer is waited for."""
     asked = Request("POST", "/v1/x", body=body_of(32 * MIB))
