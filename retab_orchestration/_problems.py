@@ -58,16 +58,23 @@ _LONGEST_RETRY_AFTER = 3600.0
 
 
 # The packages whose code sends a request and reads its answer.
-_PARTIES = sys.stdlib_module_names | {"h11", "httpcore", "httpx", "idna", "pydantic", "retab_orchestration"}
+_PARTIES = sys.stdlib_module_names | {
+    *("anyio", "h11", "httpcore", "httpx", "idna", "pydantic", "pydantic_core", "retab_orchestration"),
+}
 
 
 def is_anothers(error: BaseException) -> bool:
-    """Return whether an error comes from outside of a request, such as from a signal handler in the middle of one."""
+    """Return whether an error comes from outside of a request: a signal's handler or another thread has raised it.
+
+    What another thread sets off is raised wherever this one is, so that only its type tells where it is from.
+    """
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
-    return bool(module) and module.partition(".")[0] not in _PARTIES
+    raised_in = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
+    return any(
+        module and module.partition(".")[0] not in _PARTIES for module in (raised_in, type(error).__module__)
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Requests that are interrupted, or that interrupt others: whatever a client does at that moment, it can be used."""
 
 import asyncio
+import ctypes
 import gc
 import json
 import sys
@@ -93,6 +94,32 @@ def test_what_a_signals_handler_raises_at_any_line_of_a_request_leaves_the_clien
         assert lines > 100
         client.close()
         gc.collect()
+
+
+def test_what_another_thread_sets_off_in_the_one_that_waits_for_an_answer_ends_its_call():
+    asked, ended = threading.Event(), []
+
+    def script(connection):
+        while connection.request():
+            asked.set()
+            connection.pause(0.5)
+            connection.send(ok(RUN))
+
+    def call():
+        try:
+            ended.append(look(client))
+        except InterruptionError as error:
+            ended.append(error)
+
+    with raw_server(script) as server, RetabClient("k", server.url, **OPTIONS) as client:
+        thread = threading.Thread(target=call)
+        thread.start()
+        assert asked.wait(FOR_EVER)
+        name, error = ctypes.c_ulong(thread.ident), ctypes.py_object(InterruptionError)
+        assert ctypes.pythonapi.PyThreadState_SetAsyncExc(name, error) == 1
+        thread.join(FOR_EVER)
+
+    assert [type(each) for each in ended] == [InterruptionError]
 
 
 class Connections:
