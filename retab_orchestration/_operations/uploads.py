@@ -60,11 +60,10 @@ async def upload_documents(session: Session, new: NewRun, on_progress: OnProgres
 
 def _too_large(new: NewRun) -> tuple[str, ...]:
     """Return the nodes whose documents to upload: all large ones, and the largest others until the rest fits."""
-    sizes = {
-        node: document.size
-        for node, document in new.documents.items()
-        if isinstance(document, OpenedDocument)
-    }
+    sizes: dict[str, int] = {}
+    for node, document in new.documents.items():
+        if isinstance(document, OpenedDocument):
+            sizes[node] = document.size
     in_all = sum(sizes.values())
     chosen: list[str] = []
     for node in sorted(sizes, key=sizes.__getitem__, reverse=True):
