@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
 
 from prefect_collection._create_once.decide import Start
+from prefect_collection._prefect_server import open_client_of_prefect
 from retab_orchestration.identity import digest_of
 
 __all__ = ["CREATING", "Owner", "full_name", "is_stopped", "read_labels", "stopped_here"]
@@ -58,7 +59,7 @@ class Owner:
         line: list[tuple[FlowRun, TaskRun | None]] = []
         attempts: list[int] = []
         if flow_run_id is not None:
-            with get_client(sync_client=True) as client:
+            with open_client_of_prefect() as client:
                 line = _line_of(client, flow_run_id)
                 attempts = [_own_attempt(client, flow_run) for flow_run, _ in line[:-1]]
         outside = [task for task in entered if task.task_run.flow_run_id is None]
@@ -114,7 +115,7 @@ def read_labels(owner: Owner) -> Mapping[str, Any] | None:
     """Read the present labels of the outermost flow run from Prefect's server."""
     if not owner.flow_runs:
         return None
-    with get_client(sync_client=True) as client:
+    with open_client_of_prefect() as client:
         return client.read_flow_run(owner.flow_runs[-1]).labels
 
 

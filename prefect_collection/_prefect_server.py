@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-__all__ = ["PrefectServer", "retrying_at_once"]
+__all__ = ["PrefectServer", "open_client_of_prefect", "retrying_at_once"]
 
 _AT_ONCE = 2
 _REFUSALS = "retab.refusals"
@@ -23,7 +23,7 @@ class PrefectServer:
         """The client, for any thread."""
         with self._lock:
             if self._client is None:
-                opened = get_client(sync_client=True, httpx_settings=retrying_at_once())
+                opened = open_client_of_prefect(httpx_settings=retrying_at_once())
                 self._client = opened.__enter__()
             return self._client
 
@@ -33,6 +33,16 @@ class PrefectServer:
             client, self._client = self._client, None
         if client is not None:
             client.__exit__(None, None, None)
+
+
+def open_client_of_prefect(httpx_settings: dict[str, Any] | None = None) -> SyncPrefectClient:
+    """Return a blocking client, to be entered, that waits for a server that restarts.
+
+    Prefect's waits for one that it has reached before, since the address may be wrong; the flow run has reached it.
+    """
+    client = get_client(sync_client=True, httpx_settings=httpx_settings)
+    setattr(client._client, "_has_connected", True)  # noqa: B010, SLF001  Prefect has no setting for it, and no type
+    return client
 
 
 def retrying_at_once() -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 import asyncio
 import contextvars
+import socket
 import threading
 import time
+from contextlib import contextmanager, suppress
 
+import httpx
 import pytest
 from prefect import flow, runtime, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.filesystems import LocalFileSystem
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
-from dev.hosts.processes import wait_until
+from dev.hosts.processes import free_port, wait_until
 from prefect_collection import acreate_run, cancel_retab_runs, cancel_runs_of_flow_run, create_run
 from prefect_collection._create_once.claims import RENEWAL_INTERVAL
 from retab_orchestration import RetabClient, RunIdentity
@@ -288,3 +291,51 @@ def test_a_process_that_was_paused_in_its_create_keeps_the_run_of_the_one_that_t
 
     assert kept == emulator.run_ids()[0]
     assert statuses(emulator) == ["running", "cancelled"]
+
+
+# ---- a server of Prefect that restarts
+
+
+@contextmanager
+def away_for(seconds, api_url):
+    """Yield the address of a server of Prefect at which nobody listens for some seconds."""
+    port, target = free_port(), httpx.URL(api_url)
+    sockets = []
+
+    def pipe(source, sink):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def listen():
+        time.sleep(seconds)
+        sockets.append(socket.create_server(("127.0.0.1", port)))
+        with suppress(OSError):
+            while True:
+                near, _ = sockets[0].accept()
+                far = socket.create_connection((target.host, target.port))
+                sockets.extend([near, far])
+                for ends in [(near, far), (far, near)]:
+                    threading.Thread(target=pipe, args=ends, daemon=True).start()
+
+    listening = threading.Thread(target=listen)
+    listening.start()
+    try:
+        yield str(target.copy_with(port=port))
+    finally:
+        wait_until(lambda: sockets, timeout=60, what="the listener")
+        for each in sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        listening.join()
+
+
+def test_a_create_waits_for_a_server_of_prefect_that_restarts(emulator, prefect_host):
+    @flow
+    async def caller():
+        with away_for(3, prefect_host.api_url) as url, temporary_settings({PREFECT_API_URL: url}):
+            return await acreate_run("wf_echo")
+
+    assert [asyncio.run(caller())] == emulator.run_ids()
