@@ -120,7 +120,7 @@ def _state_of(stream: BinaryIO) -> tuple[int, int] | None:
         return None
     try:
         facts = os.fstat(stream.fileno())
-    except (OSError, ValueError):
+    except Exception:  # noqa: BLE001  it may be anything that calls itself a file
         return None
     return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else None
 

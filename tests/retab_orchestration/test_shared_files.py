@@ -108,6 +108,15 @@ def test_a_pipe_that_two_threads_give_is_whole_or_refused():
     assert CONTENT in found
 
 
+@pytest.mark.parametrize("descriptor", [None, -1, "x", 10**9])
+def test_a_file_whose_descriptor_is_none_is_read_as_it_is(descriptor):
+    class Odd(io.BytesIO):
+        def fileno(self):
+            return descriptor
+
+    assert b"".join(read(Odd(CONTENT)).chunks(PIECE)) == CONTENT
+
+
 @pytest.mark.parametrize("given", ["path", "file"])
 def test_a_file_that_is_written_to_while_it_is_read_is_refused_also_with_the_same_length(tmp_path, given):
     path = tmp_path / "a.pdf"
