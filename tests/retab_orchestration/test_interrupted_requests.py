@@ -16,7 +16,7 @@ from tests.retab_orchestration.raw_server import answering, ok, raw_server
 RUN = json.dumps({"id": "run_1", "status": "running"}).encode()
 OPTIONS = {"api": "classic", "auth": "bearer", "retry": RetryPolicy(attempts=1)}
 # Seconds after which somebody waits for ever.
-FOR_EVER = 60
+FOR_EVER = 120
 
 
 class InterruptionError(Exception):
