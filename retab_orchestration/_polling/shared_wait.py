@@ -154,11 +154,7 @@ class SharedWait(Wait[WorkflowRun]):
         ):  # a future refuses the first, and asyncio drops the second
             mistaken = RuntimeError(f"on_change raised {type(error).__name__}")
             mistaken.__cause__, error = error, mistaken
-        if isinstance(error, RetabError):
-            cause, is_suppressed = error.__cause__, error.__suppress_context__
-            error = copy.copy(error).with_traceback(error.__traceback__)
-            error.__cause__, error.__suppress_context__ = cause, is_suppressed
-        self.settled.set_exception(error)
+        self.settled.set_exception(_copied(error) if isinstance(error, RetabError) else error)
 
     def _decide(self, take: Callable[..., bool | None], *shown: Any) -> bool | None:
         """Call an update in the owner's context; return whether the run has settled, None if the wait has ended."""
@@ -186,6 +182,15 @@ class SharedWait(Wait[WorkflowRun]):
         # They are kept for as long as the wait, so they must be short, as ids are.
         self.workflow_id = sys.intern(workflow_id) if workflow_id and is_id(workflow_id) else None
         self.created_at = created_at
+
+
+def _copied(error: RetabError) -> RetabError:
+    try:
+        copied = copy.copy(error).with_traceback(error.__traceback__)
+    except Exception:  # noqa: BLE001  a class of the user's, which only a callback of one wait can have raised
+        return error
+    copied.__cause__, copied.__suppress_context__ = error.__cause__, error.__suppress_context__
+    return copied
 
 
 class SharedWaits:

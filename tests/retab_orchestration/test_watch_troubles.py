@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from retab_orchestration import ApiError, ApiTimeoutError, PollPolicy, RunStatus, WaitTimeoutError
+from retab_orchestration import ApiError, ApiTimeoutError, PollPolicy, RetabError, RunStatus, WaitTimeoutError
 from retab_orchestration._http import Response
 from retab_orchestration._polling.list_poll import ListCost
 from tests.retab_orchestration.conftest import ok
@@ -296,6 +296,33 @@ def test_an_on_change_that_cancels_whoever_waits_ends_no_other_wait(clock):
 
     assert isinstance(cancelled, asyncio.CancelledError)
     assert [twin.status, other.status] == [RunStatus.COMPLETED] * 2
+
+
+class OwnError(RetabError):
+    """An error of the user's, of which nobody can make a copy."""
+
+    def __init__(self, *, reason):
+        super().__init__(reason)
+
+
+def test_an_error_of_the_users_own_that_cannot_be_copied_ends_its_wait_and_no_other(clock):
+    world = World(clock, runtime=Quick)
+    first, second = world.start(30), world.start(30)
+
+    def refuse(run):
+        raise OwnError(reason=run.id)
+
+    async def everyone():
+        return await asyncio.gather(
+            world.client.wait_for_run(first, outputs=False, on_change=refuse),
+            world.client.wait_for_run(second, outputs=False),
+            return_exceptions=True,
+        )
+
+    refused, completed = world.run(everyone())
+
+    assert isinstance(refused, OwnError)
+    assert completed.status is RunStatus.COMPLETED
 
 
 class StaysBehind(Quick):
