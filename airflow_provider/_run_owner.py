@@ -75,7 +75,6 @@ class RunOwner(BaseOperator):
             poll_interval=self.poll_interval,
             owns_run=True,
             cancel_on_kill=self.cancel_on_kill,
-            cancel_on_clear=self.on_clear == "rerun",
             workflow_id=getattr(self, "workflow_id", None),
         )
 

@@ -48,7 +48,6 @@ _ARGUMENTS = (
     "on_review",
     "watch",
     "cancel_on_kill",
-    "cancel_on_clear",
     "nodes",
 )
 
@@ -75,8 +74,6 @@ class RetabRunTrigger(BaseTrigger):
         watch: What else fires: `review_begin`, a review; `review_end`, the end of a review, or one at other nodes than
             `nodes`; `end`, nothing.
         cancel_on_kill: Whether to cancel the run when the task is stopped; only for the task that has started it.
-        cancel_on_clear: Whether to do so when the task is cleared as well. The attempt that follows a clear may never
-            come, as where a task before it fails.
         nodes: The nodes of the review that the task knows; None where it does not say.
     """
 
@@ -92,7 +89,6 @@ class RetabRunTrigger(BaseTrigger):
         on_review: OnReview = "return",
         watch: str | None = None,
         cancel_on_kill: bool = False,
-        cancel_on_clear: bool = False,
         nodes: Sequence[str] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -104,7 +100,7 @@ class RetabRunTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.on_review = on_review
         self.watch = None if watch is None else str(watch)
-        self.cancel_on_kill, self.cancel_on_clear = cancel_on_kill, cancel_on_clear
+        self.cancel_on_kill = cancel_on_kill
         self.nodes = None if nodes is None else list(nodes)
         self._visibility = Visibility()
 
@@ -134,11 +130,7 @@ class RetabRunTrigger(BaseTrigger):
         """Cancel the run if the task was stopped; Airflow also calls this when it only moves the trigger."""
         if self.cancel_on_kill and self.task_instance is not None:
             await cancel_if_stopped(
-                self.task_instance,
-                self.retab_conn_id,
-                self.run_id,
-                spare_review=self.on_review != "wait",
-                is_clear_a_stop=self.cancel_on_clear,
+                self.task_instance, self.retab_conn_id, self.run_id, spare_review=self.on_review != "wait"
             )
 
     async def _outcome(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from airflow_provider._create_once.earlier_attempts import existing
 from airflow_provider.hooks import RetabHook
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
@@ -33,7 +33,7 @@ _ASKED = 12
 
 # A task in one of these states does not wait any more. In any other state its run is still needed: by another
 # triggerer, to which the trigger moved (deferred), or by an attempt after a clear (none, scheduled, queued, running).
-_STOPPED: frozenset[str | None] = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
+_STOPPED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
 
 # The states that a task reaches without being stopped as well.
 _ENDED = frozenset({"failed", "success", "skipped"})
@@ -158,12 +158,7 @@ def _cancel_living(client: "RetabClient", runs: "list[WorkflowRun]", *, spare_re
 
 
 async def cancel_if_stopped(
-    task_instance: Any,
-    retab_conn_id: str,
-    run_id: str,
-    *,
-    spare_review: bool = False,
-    is_clear_a_stop: bool = False,
+    task_instance: Any, retab_conn_id: str, run_id: str, *, spare_review: bool = False
 ) -> None:
     """Cancel a trigger's run if its task was stopped, even if the caller is cancelled meanwhile.
 
@@ -175,33 +170,29 @@ async def cancel_if_stopped(
         run_id: The run.
         spare_review: Whether a run that waits for a human goes on: a task that ends then without being stopped keeps
             its run, and a triggerer that was taken for dead may still have its trigger.
-        is_clear_a_stop: Whether a task that was cleared, and has not begun again, was stopped.
     """
-    stopped = _STOPPED | {None} if is_clear_a_stop else _STOPPED
-
-    def cancel() -> "Awaitable[None]":
-        return _cancel_unless_moved(task_instance, retab_conn_id, run_id, stopped, spare_review)
-
-    work = asyncio.ensure_future(_cancel_if_stopped(cancel, run_id))
+    work = asyncio.ensure_future(_cancel_if_stopped(task_instance, retab_conn_id, run_id, spare_review))
     _cancelling.add(work)
     work.add_done_callback(_cancelling.discard)
     await asyncio.shield(work)
 
 
-async def _cancel_if_stopped(cancel: "Callable[[], Awaitable[None]]", run_id: str) -> None:
+async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:
     try:
         await import_core()
-        await _cancel_with_retries(cancel, run_id)
+        await _cancel_with_retries(task_instance, retab_conn_id, run_id, spare_review)
     except Exception as error:  # noqa: BLE001  nobody awaits this any more who could handle it
         _log.warning("Run %s may go on, cancelling it failed: %s", run_id, _redacted(error))
 
 
-async def _cancel_with_retries(cancel: "Callable[[], Awaitable[None]]", run_id: str) -> None:
+async def _cancel_with_retries(
+    task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool
+) -> None:
     """Cancel the run of a task that was stopped, trying for as long as polls may fail and the task stays stopped."""
     budget, unanswered = core.policies.ErrorBudget(core.PollPolicy().error_budget), 0
     while True:
         try:
-            return await cancel()
+            return await _cancel_unless_moved(task_instance, retab_conn_id, run_id, spare_review)
         except core.RetabError as error:
             if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
                 raise
@@ -216,22 +207,22 @@ async def _cancel_with_retries(cancel: "Callable[[], Awaitable[None]]", run_id: 
 
 
 async def _cancel_unless_moved(
-    task_instance: Any, retab_conn_id: str, run_id: str, stopped: frozenset[str | None], spare_review: bool
+    task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool
 ) -> None:
     state = await _state(task_instance)
-    if state in stopped:
+    if state in _STOPPED:
         await _cancel_once(retab_conn_id, run_id, state, spare_review)
     else:
         _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
 
 
-async def _cancel_once(retab_conn_id: str, run_id: str, state: str | None, spare_review: bool) -> None:
+async def _cancel_once(retab_conn_id: str, run_id: str, state: str, spare_review: bool) -> None:
     async with await RetabHook(retab_conn_id).aget_conn() as client:
         if spare_review and state in _ENDED and (await client.get_run(run_id, outputs=False)).is_waiting:
             _log.info("Run %s waits for a human, and goes on; its task is %s", run_id, state)
             return
         await client.cancel_run(run_id)
-    _log.info("Run %s: cancelling it, as its task is %s", run_id, state or "cleared")
+    _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
 
 
 def _redacted(error: Exception) -> str:

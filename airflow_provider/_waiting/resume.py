@@ -121,7 +121,6 @@ class RunWait:
         poll_interval: Seconds between two polls, at most.
         owns_run: Whether the run ends with the task.
         cancel_on_kill: Whether the trigger cancels the run when the task is stopped.
-        cancel_on_clear: Whether it does so as well when the task is cleared.
         workflow_id: The run's workflow where it is known; the answer to a create may hold no more than an id and a
             state.
     """
@@ -135,7 +134,6 @@ class RunWait:
         poll_interval: float,
         owns_run: bool,
         cancel_on_kill: bool = False,
-        cancel_on_clear: bool = False,
         workflow_id: str | None = None,
     ) -> None:
         self.hook = hook
@@ -145,7 +143,7 @@ class RunWait:
         """Where to see the run; empty until this process has seen it."""
         self._output_nodes = output_nodes
         self._owns_run = owns_run
-        self._cancel_on_kill, self._cancel_on_clear = cancel_on_kill, cancel_on_clear
+        self._cancel_on_kill = cancel_on_kill
         self._workflow_id = workflow_id
         self._logged_review: tuple[str, ...] | None = None
 
@@ -208,7 +206,6 @@ class RunWait:
                 on_review=self.on_review,
                 watch=wait.watch(through_review=through_review),
                 cancel_on_kill=self._cancel_on_kill,
-                cancel_on_clear=self._cancel_on_clear,
                 nodes=nodes,
             ),
             method_name="execute_complete",

@@ -128,26 +128,6 @@ def test_trigger_cancels_the_run_of_a_task_that_was_stopped(
     assert status() == becomes
 
 
-@pytest.mark.parametrize(("state", "becomes"), {**STATES, None: "cancelled"}.items(), ids=str)
-def test_trigger_cancels_the_run_of_a_task_that_was_cleared_and_has_not_begun_again(
-    connect, kill_to_the_end, run_id, status, instance, state, becomes
-):
-    """It may never begin: a task before it was cleared as well, and fails."""
-    kill_to_the_end(triggered(run_id, instance(state), cancel_on_clear=True))
-
-    assert status() == becomes
-
-
-@pytest.mark.parametrize(("on_clear", "cancels"), [("rerun", True), ("reattach", False)])
-def test_only_a_task_that_would_start_another_run_cancels_its_run_at_a_clear(
-    connect, context, on_clear, cancels
-):
-    with pytest.raises(TaskDeferred) as deferred:
-        echo(on_clear=on_clear).execute(context)
-
-    assert deferred.value.trigger.serialize()[1]["cancel_on_clear"] is cancels
-
-
 @pytest.mark.parametrize("state", ["failed", "deferred"])
 def test_mapped_task_is_told_from_its_siblings(connect, kill_to_the_end, run_id, status, instance, state):
     kill_to_the_end(triggered(run_id, instance(state, map_index=3)))

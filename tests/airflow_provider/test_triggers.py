@@ -74,7 +74,6 @@ def test_trigger_is_rebuilt_from_what_the_first_release_wrote():
         "on_review": "return",
         "watch": None,
         "cancel_on_kill": False,
-        "cancel_on_clear": False,
         "nodes": None,
     }
 
