@@ -81,7 +81,7 @@ class RunOwner(BaseOperator):
     @cached_property
     def _stopper(self) -> RunStopper:
         return RunStopper(
-            self._waiting,
+            partial(getattr, self, "_waiting"),
             timeout=self.timeout,
             execution_timeout=self.execution_timeout,
             cancel_on_timeout=self.cancel_on_timeout,

@@ -1,7 +1,7 @@
 """RunStopper: what ends a run together with its task: a kill, a time limit, a deferral that Airflow gave up."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from airflow_provider._waiting.events import is_settled, own_run_id
 from airflow_provider._waiting.resume import RunWait, log, through_outages
 
 if TYPE_CHECKING:
+    from airflow_provider.hooks import RetabHook
     from retab_orchestration import RetabClient, RunIdentity, WaitTimeoutError, WorkflowRun
 
 CancelOnTimeout = bool | Literal["always"]
@@ -29,7 +30,7 @@ class RunStopper:
     """Ends a task's run together with the task: at a kill, at a time limit, at a deferral that Airflow gave up.
 
     Args:
-        waiting: The task's wait for its run.
+        waiting: Returns the task's wait for its run; a task may be stopped before the templates of that are rendered.
         timeout: Seconds that an attempt may wait, without the time in which a human is asked.
         execution_timeout: Airflow's own limit.
         cancel_on_timeout: Whether to cancel the run when either has passed.
@@ -38,15 +39,14 @@ class RunStopper:
 
     def __init__(
         self,
-        waiting: RunWait,
+        waiting: Callable[[], RunWait],
         *,
         timeout: float | None,
         execution_timeout: timedelta | None,
         cancel_on_timeout: CancelOnTimeout,
         cancel_on_kill: bool,
     ) -> None:
-        self._waiting = waiting
-        self._hook = waiting.hook
+        self._wait = waiting
         self._timeout, self._execution_timeout = timeout, execution_timeout
         self._cancel_on_timeout, self._cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.run_id: str | None = None
@@ -54,6 +54,14 @@ class RunStopper:
         self.is_superseded = False
         """Whether the run is that of an attempt which has taken this one's place."""
         self.is_killed = False
+
+    @property
+    def _waiting(self) -> RunWait:
+        return self._wait()
+
+    @property
+    def _hook(self) -> "RetabHook":
+        return self._waiting.hook
 
     def kill(self, context: Context | None) -> None:
         """Cancel the run, if Retab answers at once: Airflow ends the process 5 s after this begins.

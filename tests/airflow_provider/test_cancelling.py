@@ -405,3 +405,20 @@ def test_worker_that_is_told_to_end_while_it_looks_for_its_run_starts_none(
     looked.join()
 
     assert emulator.stats()["runs_created"] == 0
+
+
+def test_resumed_worker_that_is_told_to_end_before_its_templates_are_rendered_cancels_its_run(
+    connect, context, ti, client
+):
+    """The name of the connection may be one of them."""
+    with pytest.raises(TaskDeferred) as deferred:
+        echo(on_review="wait", timeout=600).execute(context)
+    task = echo(on_review="wait", timeout=600, retab_conn_id="{{ params.connection }}")
+
+    task.on_kill()
+    task.retab_conn_id = "retab_default"
+    event = {"run_id": ti.xcoms["run_id"], "status": "waiting_for_human", "at": time.time()}
+    with pytest.raises(AirflowException, match="stopped"):
+        task.execute_complete(context, event=event, **deferred.value.kwargs)
+
+    assert client.get_run(ti.xcoms["run_id"]).status.value == "cancelled"
