@@ -17,7 +17,7 @@ from tests.hostile.retab import role_of
 INFINITE, HUGE = float("inf"), 10**400
 NO_NODES = [[], (), [""], [" "], ["a/b"], ["a?b"], [".."], ["\ud800"], ["x" * 300], [7], "end-1", {"end-1"}]
 NO_FLAGS = [None, "False", "no", 0, 1, 1.0, [], {}]
-NO_SECONDS = [INFINITE, 1e308, 1e12, 2**60, HUGE, "30", timedelta(seconds=30), True, [30]]
+NO_SECONDS = [INFINITE, 1e308, 1e12, 2**60, HUGE, "30", timedelta(seconds=-30), True, [30]]
 # Names of arguments, and what they were given in the DAG file.
 ARGUMENTS = {
     "output_nodes": NO_NODES,
