@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     Context,
     PokeReturnValue,
@@ -155,10 +155,11 @@ class RetabRunSensor(BaseSensorOperator):
         with _failing_softly(self):
             return super().resume_execution(next_method, next_kwargs, context)
 
-    def _too_late(self, what: str) -> Exception:
+    def _too_late(self, what: str) -> BaseException:
         seconds, name = self._limit
-        # As in the other modes: after `timeout` there is no other try, after `execution_timeout` there may be.
-        kind: type[Exception] = AirflowSensorTimeout if name == "timeout" else AirflowException
+        # As in the other modes: after `timeout` there is no other try, after `execution_timeout` there may be, and
+        # nothing that fails softly.
+        kind: type[BaseException] = AirflowSensorTimeout if name == "timeout" else AirflowTaskTimeout
         return kind(f"{what} {seconds:g} s ({name})")
 
     @property

@@ -7,6 +7,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
 )
 
@@ -102,13 +103,18 @@ def test_timeout_counts_in_review_too(connect, in_review, execute, how, monkeypa
         execute(sensor(in_review, timeout=0.5, **how))
 
 
-def test_execution_timeout_counts_while_deferred_and_is_no_sensor_timeout(connect, start, execute):
-    task = sensor(start(600), deferrable=True, execution_timeout=timedelta(seconds=1))
+@pytest.mark.parametrize("options", [{}, {"soft_fail": True}, {"never_fail": True}], ids=str)
+def test_execution_timeout_counts_while_deferred_as_it_does_in_a_poke(
+    connect, start, execute, client, options
+):
+    """Airflow's own time-out of a poke is retried as the task says, and nothing that `soft_fail` skips."""
+    run_id = start(600)
+    task = sensor(run_id, deferrable=True, execution_timeout=timedelta(seconds=1), **options)
 
-    with pytest.raises(AirflowException, match=r"after 1 s \(execution_timeout\)") as late:
+    with pytest.raises(AirflowTaskTimeout, match=r"after 1 s \(execution_timeout\)"):
         execute(task)
 
-    assert not isinstance(late.value, AirflowSensorTimeout)
+    assert client.get_run(run_id).status.value == "running"
 
 
 def test_review_is_waited_for_by_default(connect, in_review, client, context, resume):
