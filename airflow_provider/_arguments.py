@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, get_args
 
 from airflow_provider._core import core
@@ -77,7 +78,7 @@ def check_on_review(value: Any) -> OnReview:
     return policy
 
 
-def check_seconds(*, zero: Collection[str] = (), **settings: float | None) -> None:
+def check_seconds(*, zero: Collection[str] = (), **settings: float | timedelta | None) -> None:
     """Refuse invalid times; None is for no limit.
 
     Args:
@@ -87,7 +88,8 @@ def check_seconds(*, zero: Collection[str] = (), **settings: float | None) -> No
     Raises:
         InvalidInputError: One is not a number, not above 0, or past every date; the message names it.
     """
-    for name, seconds in settings.items():
+    for name, given_time in settings.items():
+        seconds = as_seconds(given_time)
         if seconds is None:
             continue
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
@@ -164,6 +166,41 @@ def _as_json(value: Any) -> Any:
     return value
 
 
+def checked_partial(unchecked: Any, check: Callable[[Mapping[str, Any]], None]) -> Any:
+    """Return what `partial` of an operator gave, as one that checks literals before Airflow stores them.
+
+    What comes from another task is checked before its run is created.
+
+    Args:
+        unchecked: Airflow's OperatorPartial.
+        check: Refuses invalid arguments, of those that it is given.
+
+    Raises:
+        InvalidInputError: An argument of it is invalid; the message names it.
+    """
+    unchecked._expand_called = True  # noqa: SLF001  it warns of a task that was never mapped, as its successor does
+    check(unchecked.kwargs)
+
+    class CheckedPartial(type(unchecked)):  # type: ignore[misc]
+        def expand(self, **mapped: Any) -> Any:
+            self._expand_called = True
+            for name, values in mapped.items():
+                for value in values if isinstance(values, list | tuple) else ():
+                    check({name: value})
+            return super().expand(**mapped)
+
+        def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
+            self._expand_called = True
+            for arguments in kwargs if isinstance(kwargs, list | tuple) else ():
+                if isinstance(arguments, Mapping):
+                    check(arguments)
+            return super().expand_kwargs(kwargs, strict=strict)
+
+    return CheckedPartial(
+        operator_class=unchecked.operator_class, kwargs=unchecked.kwargs, params=unchecked.params
+    )
+
+
 def check_flags(**settings: Any) -> None:
     """Refuse what is neither True nor False: a string would be taken for True, even "False".
 
@@ -230,3 +267,33 @@ def check_rendered(later: Collection[str], **inputs: Any) -> None:
 def _only_rendered_later(value: Any) -> None:
     if not is_rendered_later(value):
         raise TypeError(f"{type(value).__name__} is no JSON type")
+
+
+Checks = dict[str, Callable[[Any], object]]
+"""What refuses an invalid value, by the name of its argument."""
+
+
+def by_name(check: Callable[..., object], *names: str) -> Checks:
+    """Return a check that takes the argument's name for each of some."""
+    return {name: partial(_check_named, check, name) for name in names}
+
+
+def _check_named(check: Callable[..., object], name: str, value: Any) -> None:
+    check(**{name: value})
+
+
+CHECKS: Checks = {
+    **by_name(check_text, "workflow_id", "run_id", "retab_conn_id"),
+    **by_name(check_maps, "json_inputs", "text_inputs", "metadata"),
+    **by_name(check_flags, "deferrable", "wait_for_completion", "cancel_on_kill"),
+    "output_nodes": partial(check_nodes, is_rendered=False),
+    "on_review": check_on_review,
+}
+"""Those of arguments that mean the same wherever they are taken."""
+
+
+def check_each(checks: Checks, arguments: Mapping[str, Any]) -> None:
+    """Refuse invalid arguments, of those that have a check; the message of InvalidInputError names the argument."""
+    for name, value in arguments.items():
+        if name in checks:
+            checks[name](value)

@@ -28,6 +28,11 @@ def check_output_path(path: Any) -> None:
     if path is None or is_field_rendered_later(path) or hasattr(path, "write_bytes"):
         if isinstance(path, PurePath) and not path.is_absolute():
             raise core.InvalidInputError("output_path is a relative path; make it absolute")
+        if getattr(path, "protocol", None) is not None and not path.suffix:
+            raise core.InvalidInputError(
+                "output_path is an ObjectStoragePath without an ending, which forgets the slash of a folder: write a "
+                "folder as text, 's3://connection@bucket/folder/', or give the file an ending"
+            )
         return
     if not isinstance(path, str | os.PathLike):
         raise core.InvalidInputError(
@@ -63,6 +68,10 @@ def find_place(path: Any, run_id: str = "run") -> Any:
     place = path / f"{run_id}.json" if is_folder else path
     if isinstance(place, Path):
         _check_file(place)
+    elif not is_folder and _is_remote_folder(place):
+        raise core.InvalidInputError(
+            "output_path is a folder of its store: write a folder as text that ends with a slash, or name a file in it"
+        )
     return place
 
 
@@ -95,6 +104,14 @@ def _encoded(outputs: dict[str, Any]) -> bytes:
         return json.dumps(outputs, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which can only be written as an escape
         return json.dumps(outputs, separators=(",", ":")).encode()
+
+
+def _is_remote_folder(place: Any) -> bool:
+    """Return whether a store says that it is a folder; what it cannot say now, writing will."""
+    try:
+        return bool(place.is_dir())
+    except Exception:  # noqa: BLE001  whatever a store raises
+        return False
 
 
 def _check_file(place: Path) -> None:

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskDeferred
 
 from airflow_provider._arguments import (
+    CHECKS,
+    Checks,
     OnReview,
+    by_name,
     check_choice,
-    check_flags,
-    check_nodes,
-    check_on_review,
+    check_each,
     check_seconds,
-    check_text,
+    checked_partial,
     given,
+    is_field_rendered_later,
 )
 from airflow_provider._cancelling.on_kill import CancelOnTimeout, RunStopper
 from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear, Owned, Ownership
+from airflow_provider._documents import check_documents
 from airflow_provider._outputs import check_output_path, find_place, write_outputs
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import OUT_OF_TIME, RunEvent, failing_well, is_settled, own_run_id
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 class RunOwner(BaseOperator):
     """An operator that starts one run and waits for it, over its retries, crashes and deferrals.
 
-    Its attributes are arguments of each such operator, which ends its `__init__` with `check_waiting`. It has a wait
+    Its attributes are arguments of each such operator, which ends its `__init__` with `check_arguments`. It has a wait
     for the run and what stops the run, made when they are first needed, when templates are rendered.
     """
 
@@ -60,6 +63,7 @@ class RunOwner(BaseOperator):
     cancel_on_timeout: CancelOnTimeout
     cancel_on_kill: bool
     _context: Context | None = None
+    _shares_file = False
 
     @cached_property
     def hook(self) -> RetabHook:
@@ -93,6 +97,11 @@ class RunOwner(BaseOperator):
         """Where to see the run; empty until this process has seen it."""
         return self._waiting.run_url
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Begin to map the operator, refusing invalid literals while the DAG file is parsed."""
+        return checked_partial(_with_own_files(super().partial(**kwargs)), check_arguments)
+
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
         """Start the run.
 
@@ -112,6 +121,7 @@ class RunOwner(BaseOperator):
         """Start the run or take it up, wait for it here as long as asked to, then defer until it has settled."""
         wait = Wait.begin(self.timeout, self.execution_timeout)
         with failing_well():
+            _check_own_file(is_shared=self._shares_file and _is_mapped(context))
             self._check_rendered(wait)
             with self.hook.get_conn() as client:
                 owned = self._begin(client, context)
@@ -120,11 +130,7 @@ class RunOwner(BaseOperator):
                 return self._see_through(client, context, owned, wait)
 
     def execute_complete(
-        self,
-        context: Context,
-        event: dict[str, Any] | None = None,
-        run_id: str | None = None,
-        **clocks: Any,
+        self, context: Context, event: dict[str, Any] | None = None, run_id: str | None = None, **clocks: Any
     ) -> dict[str, Any]:
         """Fetch the run that the trigger waited for, and end the task as it did.
 
@@ -137,12 +143,11 @@ class RunOwner(BaseOperator):
         Raises:
             AirflowFailException: Another attempt would end as this one did.
         """
-        wait = Wait(**clocks)
         with failing_well():
             outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
             self._stopper.resume(outcome.run_id)
             with self.hook.get_conn_through_outages() as client:
-                resumed = self._waiting.resume(client, context, outcome, wait)
+                resumed = self._waiting.resume(client, context, outcome, Wait(**clocks))
                 run = resumed.run
                 if run is None or resumed.action is Action.DEFER:
                     raise self._deferral(outcome.run_id, resumed.wait, resumed.nodes)
@@ -220,25 +225,45 @@ def _is_place(output_path: Any) -> bool:
     return output_path is not None and output_path != ""
 
 
-def check_waiting(task: RunOwner) -> None:
-    """Refuse what is wrong with the arguments that every owner of a run has.
+def _check_cancel_on_timeout(value: Any) -> None:
+    if not isinstance(value, bool) and value != "always":
+        raise core.InvalidInputError(f"cancel_on_timeout must be True, False or 'always', not {given(value)}")
 
-    Raises:
-        InvalidInputError: The message names the argument.
-    """
-    check_on_review(task.on_review)
-    check_choice("on_clear", task.on_clear, OnClear)
-    check_text(retab_conn_id=task.retab_conn_id)
-    check_nodes(task.output_nodes, is_rendered=False)
-    check_output_path(task.output_path)
-    check_seconds(poll_interval=task.poll_interval, timeout=task.timeout)
-    check_seconds(defer_after=task.defer_after, zero={"defer_after"})
-    check_flags(
-        deferrable=task.deferrable,
-        wait_for_completion=task.wait_for_completion,
-        cancel_on_kill=task.cancel_on_kill,
-    )
-    if not isinstance(task.cancel_on_timeout, bool) and task.cancel_on_timeout != "always":
+
+_CHECKS: Checks = {
+    **CHECKS,
+    **by_name(check_seconds, "poll_interval", "timeout"),
+    **by_name(partial(check_seconds, zero={"defer_after"}), "defer_after"),
+    "documents": check_documents,
+    "output_path": check_output_path,
+    "on_clear": partial(check_choice, "on_clear", allowed=OnClear),
+    "cancel_on_timeout": _check_cancel_on_timeout,
+}
+
+check_arguments = partial(check_each, _CHECKS)
+"""Refuse invalid arguments of an operator that starts a run: all of them, or those that are known."""
+
+
+def is_one_file(output_path: Any) -> bool:
+    """Return whether every task with this argument writes to the same file."""
+    is_folder = isinstance(output_path, str) and output_path.endswith("/")
+    return _is_place(output_path) and not is_folder and not is_field_rendered_later(output_path)
+
+
+def _with_own_files(unchecked: Any) -> Any:
+    unchecked._expand_called = True  # noqa: SLF001  it warns of a task that was never mapped, also where it is refused
+    _check_own_file(is_shared=is_one_file(unchecked.kwargs.get("output_path")))
+    return unchecked
+
+
+def _is_mapped(context: Context) -> bool:
+    map_index = context["ti"].map_index
+    return map_index is not None and map_index >= 0
+
+
+def _check_own_file(*, is_shared: bool) -> None:
+    if is_shared:
         raise core.InvalidInputError(
-            f"cancel_on_timeout must be True, False or 'always', not {given(task.cancel_on_timeout)}"
+            "output_path is one file, and mapped tasks would overwrite each other's: end it with a slash, which is a "
+            "folder with a file for each run, or put {{ ti.map_index }} in it"
         )

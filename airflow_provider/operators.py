@@ -2,25 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider._arguments import (
+    CHECKS,
     OnReview,
     as_json,
     as_metadata,
     as_seconds,
-    check_maps,
+    check_each,
     check_pulled,
     check_rendered,
     check_text,
+    checked_partial,
     templated,
 )
 from airflow_provider._cancelling.on_kill import CancelOnTimeout
 from airflow_provider._create_once.ownership import OnClear
-from airflow_provider._documents import ProgressLog, check_documents, find_documents
-from airflow_provider._run_owner import RunOwner, check_waiting
+from airflow_provider._documents import ProgressLog, find_documents
+from airflow_provider._run_owner import RunOwner, check_arguments, is_one_file
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import failing_well, push_run
 from airflow_provider.hooks import RetabHook
@@ -112,10 +115,8 @@ class RetabRunWorkflowOperator(RunOwner):
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
         self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
         self._later = templated(**self._optional_inputs)
-        check_waiting(self)
-        check_text(workflow_id=workflow_id)
-        check_documents(documents)
-        check_maps(json_inputs=json_inputs, text_inputs=text_inputs, metadata=metadata)
+        self._shares_file = is_one_file(output_path) and not _is_expanded(self)
+        check_arguments(vars(self))
 
     @property
     def _optional_inputs(self) -> dict[str, Any]:
@@ -199,8 +200,8 @@ class RetabRestartRunOperator(RunOwner):
         self.wait_for_completion, self.on_review, self.on_clear = wait_for_completion, on_review, on_clear
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.run_id = run_id
-        check_waiting(self)
-        check_text(run_id=run_id)
+        self._shares_file = is_one_file(output_path) and not _is_expanded(self)
+        check_arguments(vars(self))
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
         """Restart the run, or return the one of this identity."""
@@ -234,6 +235,11 @@ class RetabCancelRunOperator(BaseOperator):
         self.run_url = ""
         check_text(run_id=run_id, retab_conn_id=retab_conn_id)
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Begin to map the operator, refusing invalid literals while the DAG file is parsed."""
+        return checked_partial(super().partial(**kwargs), partial(check_each, CHECKS))
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel the run."""
         hook = RetabHook(self.retab_conn_id)
@@ -245,3 +251,8 @@ class RetabCancelRunOperator(BaseOperator):
         push_run(context, run, self.run_url)
         self.log.info("Run %s is %s", run.id, run.status_name)
         return {"run_id": run.id, "status": run.status.value, "cancellation": run.cancellation.status}
+
+
+def _is_expanded(task: BaseOperator) -> bool:
+    """Return whether it is one task of a mapped operator, whose own literals `partial` has checked."""
+    return bool(getattr(task, "_BaseOperator__from_mapped", False))

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -18,14 +18,14 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider._arguments import (
+    CHECKS,
     LONGEST,
     OnReview,
-    check_flags,
+    check_each,
     check_nodes,
-    check_on_review,
     check_pulled,
     check_seconds,
-    check_text,
+    checked_partial,
 )
 from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
@@ -73,12 +73,10 @@ class RetabRunSensor(BaseSensorOperator):
         self.run_id = run_id
         self.retab_conn_id = retab_conn_id
         self.output_nodes = output_nodes
-        self.on_review = check_on_review(on_review)
+        self.on_review: OnReview = on_review
         self.deferrable = deferrable
         self._pushed: tuple[str, tuple[str, ...]] | None = None
-        check_text(run_id=run_id, retab_conn_id=retab_conn_id)
-        check_flags(deferrable=deferrable)
-        check_nodes(output_nodes, is_rendered=False)
+        check_each(CHECKS, vars(self))
         # Of a sensor that polls, Airflow itself counts the time, which may be without an end.
         timeout = self.timeout if deferrable else min(self.timeout, LONGEST)
         check_seconds(poke_interval=self.poke_interval, timeout=timeout, zero={"timeout"})
@@ -103,6 +101,11 @@ class RetabRunSensor(BaseSensorOperator):
         """Where to see the run; empty until this process has seen it."""
         return self._waiting.run_url
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Begin to map the sensor, refusing invalid literals while the DAG file is parsed."""
+        return checked_partial(super().partial(**kwargs), partial(check_each, CHECKS))
+
     def execute(self, context: Context) -> Any:
         """Poll once and defer until the run has settled; without `deferrable`, poke as any sensor does."""
         if not self.deferrable:
@@ -118,11 +121,7 @@ class RetabRunSensor(BaseSensorOperator):
             raise self._waiting.deferral(self.run_id, wait)
 
     def execute_complete(
-        self,
-        context: Context,
-        event: dict[str, Any] | None = None,
-        run_id: str | None = None,
-        **clocks: Any,
+        self, context: Context, event: dict[str, Any] | None = None, run_id: str | None = None, **clocks: Any
     ) -> dict[str, Any]:
         """Fetch the run that the trigger waited for, and end the task as it did.
 

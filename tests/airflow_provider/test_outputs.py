@@ -4,12 +4,17 @@ import hashlib
 import json
 from pathlib import Path
 
+import airflow
+import fsspec
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, ObjectStoragePath, TaskDeferred
 
 from airflow_provider._outputs import write_outputs
 from airflow_provider.operators import RetabRunWorkflowOperator
-from retab_orchestration import WorkflowRun
+from retab_orchestration import InvalidInputError, WorkflowRun
+from tests.airflow_provider.refusals import refused
+
+AIRFLOW_3 = not airflow.__version__.startswith("2.")
 
 
 def operator(invoice, path, workflow_id="wf_invoice", **settings):
@@ -98,3 +103,32 @@ def test_half_of_a_surrogate_pair_is_written_as_an_escape(tmp_path):
     write_outputs(tmp_path / "out.json", outputs, run)
 
     assert json.loads((tmp_path / "out.json").read_bytes()) == outputs
+
+
+@pytest.mark.parametrize("address", ["memory://bucket/out/", "memory://bucket/out", "file:///tmp/out/"])
+def test_a_folder_that_forgets_its_slash_is_refused_while_the_dag_file_is_parsed(invoice, address):
+    with pytest.raises(InvalidInputError, match="forgets the slash of a folder: write a folder as text"):
+        operator(invoice, ObjectStoragePath(address))
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """A store that Airflow knows, in memory."""
+    store = (
+        pytest.importorskip("airflow.sdk.io.store") if AIRFLOW_3 else pytest.importorskip("airflow.io.store")
+    )
+    monkeypatch.setattr(store, "_STORE_CACHE", dict(store._STORE_CACHE))
+    store.attach("memory", fs=fsspec.filesystem("memory"))
+
+
+@pytest.mark.parametrize("given", [str, ObjectStoragePath])
+def test_a_folder_of_a_store_that_is_named_as_a_file_is_refused_before_the_run_exists(
+    connect, context, emulator, invoice, given, memory
+):
+    address = "memory://bucket/out.d"
+    ObjectStoragePath(f"{address}/there.json").write_bytes(b"{}")
+
+    with refused(InvalidInputError, match="output_path is a folder"):
+        operator(invoice, given(address)).execute(context)
+
+    assert emulator.stats()["runs_created"] == 0

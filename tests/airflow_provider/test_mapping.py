@@ -1,0 +1,164 @@
+"""Mapped tasks: invalid literals are refused before Airflow stores them, and each task has a file of its own."""
+
+import json
+import warnings
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+
+from airflow_provider.operators import (
+    RetabCancelRunOperator,
+    RetabRestartRunOperator,
+    RetabRunWorkflowOperator,
+)
+from airflow_provider.sensors import RetabRunSensor
+from retab_orchestration import InvalidInputError
+from tests.airflow_provider.refusals import refused
+
+RUN, RESTART, CANCEL, SENSOR = (
+    RetabRunWorkflowOperator,
+    RetabRestartRunOperator,
+    RetabCancelRunOperator,
+    RetabRunSensor,
+)
+BYTES = {"start-node-1": b"%PDF-1.7 of a client"}
+ECHO = {"task_id": "run", "workflow_id": "wf_echo"}
+
+
+@pytest.fixture(autouse=True)
+def no_warning_of_a_task_that_was_never_mapped():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        yield
+
+
+@pytest.fixture
+def dag():
+    with DAG("mapped", schedule=None) as dag:
+        yield dag
+
+
+PARTIAL = [
+    (RUN, {"documents": BYTES}, "start-node-1"),
+    (RUN, {"json_inputs": {"n": b"1"}}, "json_inputs"),
+    (RUN, {"on_review": "nonsense"}, "on_review must be one of return, wait, fail, skip"),
+    (RUN, {"on_clear": "nonsense"}, "on_clear must be one of"),
+    (RUN, {"cancel_on_timeout": "never"}, "cancel_on_timeout must be"),
+    (RUN, {"deferrable": "yes"}, "deferrable must be True or False"),
+    (RUN, {"timeout": -1}, "timeout must be a number of seconds"),
+    (RUN, {"defer_after": -1}, "defer_after must be a number of seconds, 0 or more"),
+    (RUN, {"output_nodes": "n"}, "output_nodes must be a list of node ids"),
+    (RUN, {"output_path": "relative.json"}, "output_path"),
+    (RUN, {"output_path": "/out/all.json"}, "output_path is one file, and mapped tasks would overwrite"),
+    (RUN, {"workflow_id": ""}, "workflow_id must be a string"),
+    (RESTART, {"on_review": "nonsense"}, "on_review must be one of"),
+    (RESTART, {"output_path": "s3://b/all.json"}, "output_path is one file"),
+    (CANCEL, {"retab_conn_id": 7}, "retab_conn_id must be a string"),
+    (SENSOR, {"on_review": "nonsense"}, "on_review must be one of"),
+    (SENSOR, {"deferrable": 1}, "deferrable must be True or False"),
+]
+
+
+@pytest.mark.parametrize(("operator", "given", "advice"), PARTIAL)
+def test_a_literal_of_partial_is_refused_while_the_dag_file_is_parsed(dag, operator, given, advice):
+    with pytest.raises(InvalidInputError, match=advice):
+        operator.partial(**{"task_id": "run", **given})
+
+
+EXPANDED = [
+    (RUN, "documents", BYTES, "start-node-1"),
+    (RUN, "json_inputs", {"n": {1, 2}}, "json_inputs is not JSON"),
+    (RUN, "output_path", "relative.json", "output_path"),
+    (RESTART, "run_id", "", "run_id must be a string"),
+    (CANCEL, "run_id", 7, "run_id must be a string"),
+    (SENSOR, "run_id", "None", "run_id is the text 'None'"),
+]
+
+
+@pytest.mark.parametrize("way", ["expand", "expand_kwargs"])
+@pytest.mark.parametrize(("operator", "name", "value", "advice"), EXPANDED)
+def test_an_expanded_literal_is_refused_while_the_dag_file_is_parsed(dag, operator, name, value, advice, way):
+    begun = operator.partial(task_id="run", **({"workflow_id": "wf_echo"} if operator is RUN else {}))
+
+    given = {name: [value]} if way == "expand" else {"kwargs": [{name: value}]}
+
+    with pytest.raises(InvalidInputError, match=advice):
+        getattr(begun, way)(**given)
+
+
+def test_what_is_valid_is_mapped_as_before(dag):
+    upstream = RUN(task_id="upstream", workflow_id="wf_echo")
+
+    mapped = [
+        RUN.partial(task_id="literals", workflow_id="wf_echo", output_path="/out/").expand(
+            json_inputs=[{"n": 1}, {"n": 2}]
+        ),
+        RUN.partial(
+            task_id="templates", workflow_id="wf_echo", output_path="/out/{{ ti.map_index }}.json"
+        ).expand(json_inputs=upstream.output),
+        RUN.partial(task_id="kwargs").expand_kwargs(
+            [{"workflow_id": "wf_echo", "output_path": "/out/1.json"}]
+        ),
+        SENSOR.partial(task_id="sensor", on_review="fail").expand(run_id=["run_1", "run_2"]),
+        CANCEL.partial(task_id="cancel").expand(run_id=upstream.output),
+    ]
+
+    assert [type(each).__name__ for each in mapped] == ["MappedOperator"] * 5
+    assert {each.operator_class for each in mapped} == {RUN, SENSOR, CANCEL}
+    assert b"%PDF" not in json.dumps([str(vars(each)) for each in mapped]).encode()
+
+
+@pytest.mark.parametrize(
+    ("map_index", "path", "is_refused"),
+    [
+        (-1, "out.json", False),
+        (None, "out.json", False),
+        (0, "out.json", True),
+        (3, "out.json", True),
+        (0, "", False),
+    ],
+)
+def test_a_file_of_a_mapped_group_is_refused_before_the_run_exists(
+    connect, context, ti, emulator, tmp_path, map_index, path, is_refused
+):
+    """A task in a mapped group is no mapped operator: Airflow tells of the mapping only when it runs."""
+    place = f"{tmp_path}/{path}"
+    ti.map_index = map_index
+    task = RUN(**ECHO, json_inputs={"json-node-1": {"seconds": 600}}, output_path=place)
+
+    if is_refused:
+        with refused(InvalidInputError, match="output_path is one file.*map_index"):
+            task.execute(context)
+    else:
+        with pytest.raises(TaskDeferred):
+            task.execute(context)
+    assert emulator.stats()["runs_created"] == (not is_refused)
+
+
+def test_the_template_of_a_path_may_name_a_file_of_each(connect, context, ti, emulator, tmp_path):
+    ti.map_index = 2
+    task = RUN(
+        **ECHO,
+        json_inputs={"json-node-1": {"seconds": 600}},
+        output_path=f"{tmp_path}/{{{{ ti.map_index }}}}.json",
+    )
+    task.output_path = f"{tmp_path}/2.json"
+
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+
+    assert emulator.stats()["runs_created"] == 1
+
+
+def test_a_file_that_is_itself_expanded_is_that_of_one_task(connect, dag, context, ti, emulator, tmp_path):
+    mapped = RUN.partial(**ECHO, json_inputs={"json-node-1": {"seconds": 600}}).expand(
+        output_path=[f"{tmp_path}/a.json", f"{tmp_path}/b.json"]
+    )
+    task = mapped.unmap({"output_path": f"{tmp_path}/b.json"})
+    ti.map_index = 1
+
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+
+    assert emulator.stats()["runs_created"] == 1
