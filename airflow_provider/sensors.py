@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -52,7 +53,8 @@ class RetabRunSensor(BaseSensorOperator):
         retab_conn_id: A connection of type `retab`.
         output_nodes: The nodes whose outputs to return; None returns those of the workflow's ends.
         on_review: When the run waits for a human: `wait` on, `return` the outputs so far, `fail`, or `skip`.
-        deferrable: Whether to wait in the triggerer, whatever `mode` says.
+        deferrable: Whether to wait in the triggerer, whatever `mode` says; None for Airflow's setting
+            `[operators] default_deferrable`.
     """
 
     template_fields: Sequence[str] = ("run_id", "output_nodes", "retab_conn_id")
@@ -66,7 +68,7 @@ class RetabRunSensor(BaseSensorOperator):
         retab_conn_id: str = RetabHook.default_conn_name,
         output_nodes: Sequence[str] | None = None,
         on_review: OnReview = "wait",
-        deferrable: bool = False,
+        deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,6 +76,8 @@ class RetabRunSensor(BaseSensorOperator):
         self.retab_conn_id = retab_conn_id
         self.output_nodes = output_nodes
         self.on_review: OnReview = on_review
+        if deferrable is None:
+            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = deferrable
         self._pushed: tuple[str, tuple[str, ...]] | None = None
         check_each(CHECKS, vars(self))

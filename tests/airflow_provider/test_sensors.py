@@ -60,6 +60,20 @@ def test_outputs_are_those_of_the_nodes_asked_for(connect, client, execute, invo
     assert list(execute(sensor(run.id, output_nodes=["extract-node-1"], **how))) == ["extract-node-1"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "given", "defers"),
+    [("True", {}, True), ("False", {}, False), ("True", {"deferrable": False}, False)],
+)
+def test_a_sensor_defers_where_airflow_is_told_that_sensors_do(
+    connect, start, context, monkeypatch, setting, given, defers
+):
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", setting)
+    task = sensor(start(600), timeout=0.3, **given)
+
+    with pytest.raises(TaskDeferred if defers else AirflowSensorTimeout):
+        task.execute(context)
+
+
 def test_run_that_has_ended_never_defers(connect, start, context, settle):
     run_id = start(0)
     settle(run_id)
