@@ -47,6 +47,21 @@ def check_output_path(path: Any) -> None:
         raise core.InvalidInputError("output_path must be an absolute path or a URI, and is a relative path")
 
 
+def is_place(path: Any) -> bool:
+    """Return whether outputs are written to it; a template that comes out empty names no place."""
+    return path is not None and path != ""
+
+
+def check_place(path: Any) -> None:
+    """Refuse a rendered `output_path` that could not be written to.
+
+    Raises:
+        InvalidInputError: As `find_place`.
+    """
+    if is_place(path):
+        find_place(path)
+
+
 def find_place(path: Any, run_id: str = "run") -> Any:
     """Return the path to write to; nothing is written yet.
 

@@ -24,9 +24,16 @@ from airflow_provider._cancelling.on_kill import CancelOnTimeout, RunStopper
 from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear, Owned, Ownership
 from airflow_provider._documents import check_documents
-from airflow_provider._outputs import check_output_path, find_place, write_outputs
+from airflow_provider._outputs import check_output_path, check_place, is_place, write_outputs
 from airflow_provider._waiting.deadlines import Wait
-from airflow_provider._waiting.events import OUT_OF_TIME, RunEvent, failing_well, is_settled, own_run_id
+from airflow_provider._waiting.events import (
+    OUT_OF_TIME,
+    RunEvent,
+    failing_well,
+    is_settled,
+    log_deferral,
+    own_run_id,
+)
 from airflow_provider._waiting.on_worker import wait_on_worker
 from airflow_provider._waiting.resume import Action, RunWait, was_cancelled
 from airflow_provider.hooks import RetabHook
@@ -194,6 +201,7 @@ class RunOwner(BaseOperator):
         if is_settled(run, self.on_review):
             return self._finish(context, run)
         wait = replace(wait, reattached=owned.reattached, seen_at=time.time())
+        log_deferral(run.id, wait)
         raise self._deferral(run.id, wait, run.waiting_for_node_ids)
 
     def _start_anew(self, context: Context, run: "WorkflowRun", wait: Wait) -> dict[str, Any]:
@@ -211,18 +219,12 @@ class RunOwner(BaseOperator):
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         self._stopper.stop_if_killed()
         outputs = self._waiting.finish(context, run)
-        return write_outputs(self.output_path, outputs, run) if _is_place(self.output_path) else outputs
+        return write_outputs(self.output_path, outputs, run) if is_place(self.output_path) else outputs
 
     def _check_rendered(self, wait: Wait) -> None:
         """Refuse before the run exists what would fail once it does."""
-        if _is_place(self.output_path):
-            find_place(self.output_path)
+        check_place(self.output_path)
         self._waiting.check(wait)
-
-
-def _is_place(output_path: Any) -> bool:
-    """Whether outputs go to it; a template that comes out empty names none."""
-    return output_path is not None and output_path != ""
 
 
 def _check_cancel_on_timeout(value: Any) -> None:
@@ -247,7 +249,7 @@ check_arguments = partial(check_each, _CHECKS)
 def is_one_file(output_path: Any) -> bool:
     """Return whether every task with this argument writes to the same file."""
     is_folder = isinstance(output_path, str) and output_path.endswith("/")
-    return _is_place(output_path) and not is_folder and not is_field_rendered_later(output_path)
+    return is_place(output_path) and not is_folder and not is_field_rendered_later(output_path)
 
 
 def _with_own_files(unchecked: Any) -> Any:

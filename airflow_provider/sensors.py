@@ -31,7 +31,7 @@ from airflow_provider._arguments import (
 from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait, moment_after
-from airflow_provider._waiting.events import RunEvent, failing_well, is_settled, own_run_id
+from airflow_provider._waiting.events import RunEvent, failing_well, is_settled, log_deferral, own_run_id
 from airflow_provider._waiting.resume import Action, RunWait
 from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
@@ -76,13 +76,12 @@ class RetabRunSensor(BaseSensorOperator):
         self.retab_conn_id = retab_conn_id
         self.output_nodes = output_nodes
         self.on_review: OnReview = on_review
-        if deferrable is None:
-            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
-        self.deferrable = deferrable
+        default = conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = default if deferrable is None else deferrable
         self._pushed: tuple[str, tuple[str, ...]] | None = None
         check_each(CHECKS, vars(self))
         # Of a sensor that polls, Airflow itself counts the time, which may be without an end.
-        timeout = self.timeout if deferrable else min(self.timeout, LONGEST)
+        timeout = self.timeout if self.deferrable else min(self.timeout, LONGEST)
         check_seconds(poke_interval=self.poke_interval, timeout=timeout, zero={"timeout"})
 
     @cached_property
@@ -122,6 +121,7 @@ class RetabRunSensor(BaseSensorOperator):
                 return self._finish(context, run)
             if run is not None:
                 self._push(context, run)
+            log_deferral(self.run_id, wait)
             raise self._waiting.deferral(self.run_id, wait)
 
     def execute_complete(

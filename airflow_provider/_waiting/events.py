@@ -1,5 +1,7 @@
 """What a task does with its run: the XComs that it pushes, the event that resumes it, and how it ends."""
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +15,8 @@ from airflow_provider._waiting.deadlines import Wait
 
 if TYPE_CHECKING:
     from retab_orchestration import ApiError, PollPolicy, WorkflowRun
+
+_log = logging.getLogger(__name__)
 
 TIMEOUT = "timeout"
 """The event's status when the deadline passed."""
@@ -132,6 +136,19 @@ def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
         log.warning("Run %s can be polled again", run_id)
     else:
         log.warning("Run %s cannot be polled, trying on: %s", run_id, error)
+
+
+def log_deferral(run_id: str, wait: Wait) -> None:
+    """Log who waits from here on, for how long, and what it means if nothing follows."""
+    now = time.time()
+    limits = {"without the time that a human takes": wait.deadline, "in all": wait.strict_deadline}
+    told = [f"at most {at - now:.0f} s {what}" for what, at in limits.items() if at is not None]
+    _log.info(
+        "Run %s goes on, and a triggerer waits for it from here on, %s. If nothing follows this line, no triggerer is "
+        "running: start one with `airflow triggerer`",
+        run_id,
+        " and ".join(told) or "for as long as it takes",
+    )
 
 
 def log_review(log: Any, run: "WorkflowRun", url: str, *, is_news: bool) -> None:

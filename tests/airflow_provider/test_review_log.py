@@ -1,8 +1,10 @@
 """A review in a task's log: one WARNING that says at which node, where to decide it, and how."""
 
 import logging
+from datetime import timedelta
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider.operators import RetabRunWorkflowOperator
 from airflow_provider.sensors import RetabRunSensor
@@ -74,3 +76,31 @@ def test_a_trigger_warns_of_a_review_that_the_task_does_not_know(fire, run_id, l
 
     assert warned(lines) == [of_review(run_id)] * expected
     assert [level for level, _ in lines()].count("INFO") == 1 - expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "limits"),
+    [
+        ({}, "for as long as it takes"),
+        ({"timeout": 3600}, "at most 3600 s without the time that a human takes"),
+        (
+            {"timeout": 3600, "execution_timeout": timedelta(hours=2)},
+            "at most 3600 s without the time that a human takes and at most 7200 s in all",
+        ),
+    ],
+    ids=["none", "timeout", "both"],
+)
+def test_a_task_that_defers_says_who_waits_how_long_and_what_silence_means(
+    context, ti, caplog, settings, limits
+):
+    caplog.set_level(logging.INFO)
+    inputs = {"json-node-1": {"seconds": 600}}
+    task = RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", json_inputs=inputs, **settings)
+
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+
+    assert (
+        f"Run {ti.xcoms['run_id']} goes on, and a triggerer waits for it from here on, {limits}. If nothing follows "
+        "this line, no triggerer is running: start one with `airflow triggerer`"
+    ) in caplog.text
