@@ -24,14 +24,19 @@ OutputPath = str | os.PathLike[str] | _OpenPath
 """A local path, a URI such as `s3://bucket/out/`, or anything path-like that opens itself, as universal_pathlib's."""
 
 
-class Manifest(TypedDict):
+class _About(TypedDict):
+    run_id: str
+    status: str
+    waiting_for_node_ids: list[str]
+    """Where a human is asked."""
+
+
+class Manifest(_About):
     """Where written outputs are; `uri`, `size` and `sha256` are None where there are none yet."""
 
     uri: str | None
     size: int | None
     sha256: str | None
-    run_id: str
-    status: str
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,17 @@ class OutputTarget:
 
     def write(self, run: WorkflowRun) -> Manifest:
         """Write the outputs of a completed run as JSON, and return the manifest; a run that goes on has no outputs."""
-        status = run.status.value
+        about: _About = {
+            "run_id": run.id,
+            "status": run.status.value,
+            "waiting_for_node_ids": list(run.waiting_for_node_ids),
+        }
         if not run.is_terminal:
-            return Manifest(uri=None, size=None, sha256=None, run_id=run.id, status=status)
+            return Manifest(uri=None, size=None, sha256=None, **about)
         content = _encoded(run.final_outputs)
         uri = self._put(content, f"{run.id}.json")
         digest = hashlib.sha256(content).hexdigest()
-        return Manifest(uri=uri, size=len(content), sha256=digest, run_id=run.id, status=status)
+        return Manifest(uri=uri, size=len(content), sha256=digest, **about)
 
     def _put(self, content: bytes, name: str) -> str:
         if isinstance(self.path, str):

@@ -103,7 +103,8 @@ def run_workflow(
 
     Returns:
         Node id -> `{"label", "json_data"}`, with `"document"` where the output is a file; `{}` when there are none.
-        With `output_path` a manifest instead: `{"uri", "size", "sha256", "run_id", "status"}`.
+        With `output_path` a manifest instead: `{"uri", "size", "sha256", "run_id", "status",
+        "waiting_for_node_ids"}`.
 
     Raises:
         RunFailedError: The run ended in error.

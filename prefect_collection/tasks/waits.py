@@ -54,7 +54,8 @@ def wait_for_run(
 
     Returns:
         The `WorkflowRun`, completed or waiting for a human; `final_outputs` has the outputs, `{}` where there are none
-        yet. With `output_path` a manifest instead: `{"uri", "size", "sha256", "run_id", "status"}`.
+        yet. With `output_path` a manifest instead: `{"uri", "size", "sha256", "run_id", "status",
+        "waiting_for_node_ids"}`.
 
     Raises:
         RunFailedError: The run ended in error.

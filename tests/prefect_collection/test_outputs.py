@@ -63,6 +63,7 @@ def test_outputs_are_written_and_a_manifest_stands_for_them(tmp_path, place):
         "sha256": hashlib.sha256(content).hexdigest(),
         "run_id": "run_1",
         "status": "completed",
+        "waiting_for_node_ids": [],
     }
     assert ("folder" in place) == manifest["uri"].endswith("run_1.json")
     assert "://" in manifest["uri"]
@@ -89,7 +90,8 @@ def test_a_run_that_waits_for_a_human_has_nothing_to_write_yet(call, emulator, i
     manifest = call("wait_for_run", run_id, poll_interval_seconds=0.5, output_path=tmp_path)
 
     assert manifest == {
-        "uri": None, "size": None, "sha256": None, "run_id": run_id, "status": "waiting_for_human"
+        "uri": None, "size": None, "sha256": None, "run_id": run_id, "status": "waiting_for_human",
+        "waiting_for_node_ids": ["hil-node-1"],
     }  # fmt: skip
     assert not list(tmp_path.glob("*.json"))
 

@@ -128,7 +128,9 @@ def test_the_code_of_the_page_on_prefect_runs_from_top_to_bottom(ran, page):
 
     assert len(page) == 8
     assert printed[0] == "1234.56"
-    assert printed.pop(3) == "completed True ['run_id', 'sha256', 'size', 'status', 'uri']"
+    assert printed.pop(3) == (
+        "completed True ['run_id', 'sha256', 'size', 'status', 'uri', 'waiting_for_node_ids']"
+    )
     assert all("INV-2024-001" in line for line in printed[1:])
     assert len(printed) == 5
     assert ran("page").runs_created == 6
