@@ -1,8 +1,9 @@
 """The block of a workflow with its account and its inputs, and a run of it."""
 
+import asyncio
 import json
-from collections.abc import Awaitable
-from typing import Any, ClassVar, Self
+from collections.abc import Awaitable, Coroutine
+from typing import Any, ClassVar, Self, TypeVar
 
 from prefect.blocks.abstract import JobBlock, JobRun
 from prefect.client.schemas.objects import BlockDocument
@@ -25,6 +26,8 @@ from prefect_collection.credentials import DOCUMENTATION, LOGO, Credentials, Ret
 from retab_orchestration import AsyncRetabClient, InvalidInputError, RetabError, WorkflowRun
 
 __all__ = ["RetabRun", "RetabWorkflow"]
+
+T = TypeVar("T")
 
 
 class RetabRun(JobRun[dict[str, Any]]):
@@ -69,7 +72,15 @@ class RetabRun(JobRun[dict[str, Any]]):
             )
         return {**self.__dict__, "credentials": name}
 
-    async def wait_for_completion(self) -> None:  # type: ignore[override]  # Prefect's own stub names a Logger
+    def wait_for_completion(self) -> Any:
+        """Do what `await_for_completion` does: at once where no event loop runs, else when the result is awaited."""
+        return _at_once_or_awaited(self.await_for_completion())
+
+    def fetch_result(self) -> Any:
+        """Do what `afetch_result` does: at once where no event loop runs, else when the result is awaited."""
+        return _at_once_or_awaited(self.afetch_result())
+
+    async def await_for_completion(self) -> None:
         """Wait until the run is completed, or waits for a human; then ask for `fetch_result`, or decide the review.
 
         Raises:
@@ -84,7 +95,7 @@ class RetabRun(JobRun[dict[str, Any]]):
 
         (await await_with_account(self.credentials, poll)).raise_for_status()
 
-    async def fetch_result(self) -> dict[str, Any]:
+    async def afetch_result(self) -> dict[str, Any]:
         """Return the final outputs of the completed run: node id -> `{"label", "json_data"}`.
 
         Raises:
@@ -104,6 +115,14 @@ class RetabRun(JobRun[dict[str, Any]]):
         return run.final_outputs
 
 
+def _at_once_or_awaited(work: Coroutine[Any, Any, T]) -> T | Coroutine[Any, Any, T]:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    return work
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
@@ -116,20 +135,11 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
 
     Example:
         ```python
-        import asyncio
-
         from prefect_collection import RetabWorkflow
 
-        workflow = RetabWorkflow.load("BLOCK_NAME")
-
-
-        async def main():
-            run = await workflow.trigger()
-            await run.wait_for_completion()
-            return await run.fetch_result()
-
-
-        outputs = asyncio.run(main())
+        run = RetabWorkflow.load("BLOCK_NAME").trigger()
+        run.wait_for_completion()
+        outputs = run.fetch_result()
         ```
     """
 
@@ -190,7 +200,15 @@ class RetabWorkflow(JobBlock):  # type: ignore[type-arg]  # JobBlock[...] would 
                 ) from None
         return super()._to_block_document(*given, **named)
 
-    async def trigger(self, dedupe_key: str = "0") -> RetabRun:
+    def trigger(self, dedupe_key: str = "0") -> Any:
+        """Do what `atrigger` does: at once where no event loop runs, else when the result is awaited.
+
+        Args:
+            dedupe_key: Another key creates another run of the same inputs in the same flow run.
+        """
+        return _at_once_or_awaited(self.atrigger(dedupe_key))
+
+    async def atrigger(self, dedupe_key: str = "0") -> RetabRun:
         """Start a run and return it without waiting.
 
         In a flow run the same call again, as in a retry, returns the same run, as `create_run` does; outside of flow

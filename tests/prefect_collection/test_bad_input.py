@@ -364,13 +364,13 @@ def test_a_workflow_is_refused_when_it_is_made_and_its_documents_are_not_told(wo
 @pytest.mark.parametrize(("given", "error", "advice"), TRIGGERS)
 def test_a_workflow_that_cannot_run_is_refused_when_it_is_triggered(workflow, given, error, advice):
     with pytest.raises(error, match=advice):
-        asyncio.run(workflow(**given).trigger())
+        asyncio.run(workflow(**given).atrigger())
 
 
 @pytest.mark.parametrize(("given", "advice"), WAITS)
 def test_a_runs_wait_refuses_before_it_asks(emulator, given, advice):
     with pytest.raises(InvalidInputError, match=advice):
-        asyncio.run(RetabRun(**{"run_id": "run_1", **given}).wait_for_completion())
+        asyncio.run(RetabRun(**{"run_id": "run_1", **given}).await_for_completion())
 
     assert emulator.stats()["requests"] == {}
 
@@ -378,7 +378,7 @@ def test_a_runs_wait_refuses_before_it_asks(emulator, given, advice):
 @pytest.mark.parametrize(("given", "advice"), RESULTS)
 def test_a_runs_result_is_refused_before_it_is_asked_for(emulator, given, advice):
     with pytest.raises(InvalidInputError, match=advice):
-        asyncio.run(RetabRun(**{"run_id": "run_1", **given}).fetch_result())
+        asyncio.run(RetabRun(**{"run_id": "run_1", **given}).afetch_result())
 
     assert emulator.stats()["requests"] == {}
 

@@ -147,6 +147,46 @@ def test_a_workflow_runs_and_gives_its_outputs(credentials, emulator, invoice):
     assert emulator.stats()["runs_created"] == 1
 
 
+def test_a_workflow_runs_at_once_where_no_event_loop_runs(credentials, emulator):
+    """In a script, and in a thread of a program whose loop is elsewhere."""
+    workflow = RetabWorkflow(
+        credentials=credentials,
+        workflow_id="wf_echo",
+        json_inputs={"json-node-1": {"n": 1}},
+        poll_interval_seconds=0.5,
+    )
+
+    def run():
+        job = workflow.trigger()
+        job.wait_for_completion()
+        return job, job.fetch_result()
+
+    async def in_a_thread():
+        return await asyncio.to_thread(run)
+
+    for job, outputs in (run(), asyncio.run(in_a_thread())):
+        assert isinstance(job, RetabRun)
+        assert outputs["end-node-1"]["json_data"]["json-node-1"] == {"n": 1}
+    assert emulator.stats()["runs_created"] == 2
+
+
+def test_in_an_event_loop_each_method_of_a_job_is_awaited(credentials, emulator):
+    workflow = RetabWorkflow(credentials=credentials, workflow_id="wf_echo", poll_interval_seconds=0.5)
+
+    async def run():
+        begun = workflow.trigger()
+        before = emulator.stats()["runs_created"]
+        job = await begun
+        await job.wait_for_completion()
+        return before, await job.fetch_result(), await (await workflow.atrigger()).await_for_completion()
+
+    before, outputs, nothing = asyncio.run(run())
+
+    assert (before, nothing) == (0, None)
+    assert outputs
+    assert emulator.stats()["runs_created"] == 2
+
+
 def test_a_run_that_is_stored_has_the_name_of_its_block_and_no_key(credentials):
     credentials._block_document_name = "retab"
     workflow = RetabWorkflow(credentials=credentials, workflow_id="wf_invoice", timeout_seconds=60)
@@ -275,7 +315,7 @@ def test_a_decided_run_can_be_waited_for_again(emulator, invoice):
 def test_a_failed_run_raises_its_own_message_from_the_wait_and_from_the_result(emulator):
     job = RetabRun(started("wf_fail", json_inputs={"json-node-1": {"message": "the scanner is on fire"}}))
 
-    for method in (job.wait_for_completion, job.fetch_result):
+    for method in (job.await_for_completion, job.afetch_result):
         with pytest.raises(RunFailedError, match="the scanner is on fire"):
             asyncio.run(method())
 
@@ -286,21 +326,21 @@ def test_a_cancelled_run_raises(emulator):
         client.cancel_run(run_id)
 
     with pytest.raises(RunCancelledError, match=run_id):
-        asyncio.run(RetabRun(run_id).wait_for_completion())
+        asyncio.run(RetabRun(run_id).await_for_completion())
 
 
 def test_the_result_of_a_run_that_goes_on_is_refused(emulator):
     run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 60_000}})
 
     with pytest.raises(RetabError, match=r"wait_for_completion\(\) first"):
-        asyncio.run(RetabRun(run_id).fetch_result())
+        asyncio.run(RetabRun(run_id).afetch_result())
 
 
 def test_a_wait_has_a_deadline(emulator):
     run_id = started("wf_echo", json_inputs={"json-node-1": {"seconds": 60_000}})
 
     with pytest.raises(WaitTimeoutError, match=f"{run_id}.*goes on"):
-        asyncio.run(RetabRun(run_id, timeout_seconds=0.2).wait_for_completion())
+        asyncio.run(RetabRun(run_id, timeout_seconds=0.2).await_for_completion())
 
 
 def test_a_run_is_rebuilt_from_its_id_in_another_process(emulator, invoice):

@@ -64,7 +64,7 @@ def test_the_wait_of_a_job_goes_on_with_the_new_key(server, run_id, monkeypatch)
     run = RetabRun(run_id, poll_interval_seconds=0.5, timeout_seconds=60)
 
     with rotated(server, monkeypatch):
-        asyncio.run(run.wait_for_completion())
+        asyncio.run(run.await_for_completion())
 
     with RetabClient() as client:
         assert client.get_run(run_id).status.value == "completed"
@@ -85,7 +85,7 @@ def test_a_key_that_stays_wrong_fails_once_and_says_which(server, run_id, colour
     wait = {
         "blocking": lambda: prefect_collection.wait_for_run.fn(run_id, poll_interval_seconds=0.5),
         "async": lambda: asyncio.run(prefect_collection.await_for_run.fn(run_id, poll_interval_seconds=0.5)),
-        "job": lambda: asyncio.run(run.wait_for_completion()),
+        "job": lambda: asyncio.run(run.await_for_completion()),
     }[colour]
 
     with pytest.raises(AuthenticationError, match="RETAB_API_KEY") as refused:
@@ -107,8 +107,8 @@ def test_what_asks_once_with_a_key_that_stays_wrong_is_refused_once_and_says_whi
         "create_run": lambda: call("create_run", "wf_echo"),
         "get_run": lambda: call("get_run", run_id),
         "cancel_run": lambda: call("cancel_run", run_id),
-        "trigger": lambda: asyncio.run(workflow.trigger()),
-        "fetch_result": lambda: asyncio.run(RetabRun(run_id).fetch_result()),
+        "trigger": lambda: asyncio.run(workflow.atrigger()),
+        "fetch_result": lambda: asyncio.run(RetabRun(run_id).afetch_result()),
     }[asked]
 
     with pytest.raises(
