@@ -98,7 +98,7 @@ def ran(prefect_host, folder, page):
     (folder / "reviewed.py").write_text(
         f"import sys\nsys.path.insert(0, {str(EXAMPLES)!r})\n"
         "from scheduled import read_inbox\n"
-        "read_inbox(sys.argv[1], 'wf_invoice_review')\n"
+        "read_inbox.with_options(name='read-asked')(sys.argv[1], 'wf_invoice_review')\n"
     )
     programs = {
         "reviewed": reviewed(inbox(folder / "asked", 1), folder / "reviewed.py"),
