@@ -94,11 +94,11 @@ hostile-core hostile-airflow hostile-prefect: hostile-%:
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
-	@$(MAKE) $(call AT_ONCE,2) $(ON_HOSTS)
+	@$(MAKE) $(call AT_ONCE,2) system-prefect-rest system-prefect-once system-prefect-killed
+	@$(MAKE) system-airflow
 
-# Tasks and flows wait more than they work, so two hosts at a time, the longest part first; of three Prefect servers at a
-# time, one was seen to wait a minute for the lock of its database.
-ON_HOSTS := system-airflow system-prefect-rest system-prefect-once system-prefect-killed
+# Flows wait more than they work, so two servers of Prefect at a time; of three, one was seen to wait a minute for the lock
+# of its database. Airflow has four processes, which kill tasks that start slowly: it has the machine to itself.
 system-airflow: $(call BUILT,airflow airflow-floor)
 	@# One Airflow for both; what it consists of is killed last.
 	$(call PYTEST,airflow) -m system tests/system/airflow tests/crash/airflow

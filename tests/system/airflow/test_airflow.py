@@ -46,7 +46,7 @@ def test_branch_example_reads_the_values_that_the_decision_changed(dag_runs, ret
         branch.xcom("read_invoice", "run_id"), "hil-node-1", approved=True, modified_data=changed
     )
 
-    assert branch.state == "success"
+    assert branch.state == "success", (branch.tasks, branch.log("wait_for_decision"), branch.log("book"))
     assert branch.xcom("book") == "Southwind: 7.5 SEK"
 
 
