@@ -73,7 +73,7 @@ SENSORS = {
     "output_nodes": NO_NODES,
     "poke_interval": [1e12, 1e-9],
     "timeout": [1e12],
-    "deferrable": NO_FLAGS,
+    "deferrable": [*NO_FLAGS[1:], "None"],  # None is what Airflow's settings say
 }
 
 
