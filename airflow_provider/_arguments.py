@@ -166,7 +166,11 @@ def _as_json(value: Any) -> Any:
     return value
 
 
-def checked_partial(unchecked: Any, check: Callable[[Mapping[str, Any]], None]) -> Any:
+def checked_partial(
+    unchecked: Any,
+    check: Callable[[Mapping[str, Any]], None],
+    check_shared: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Any:
     """Return what `partial` of an operator gave, as one that checks literals before Airflow stores them.
 
     What comes from another task is checked before its run is created.
@@ -174,15 +178,21 @@ def checked_partial(unchecked: Any, check: Callable[[Mapping[str, Any]], None]) 
     Args:
         unchecked: Airflow's OperatorPartial.
         check: Refuses invalid arguments, of those that it is given.
+        check_shared: Refuses what may not be the same for all tasks.
 
     Raises:
         InvalidInputError: An argument of it is invalid; the message names it.
     """
     unchecked._expand_called = True  # noqa: SLF001  it warns of a task that was never mapped, as its successor does
     check(unchecked.kwargs)
+    if check_shared is not None:
+        check_shared(unchecked.kwargs)
 
     class CheckedPartial(type(unchecked)):  # type: ignore[misc]
+        """Airflow's own, of whichever release, with checks."""
+
         def expand(self, **mapped: Any) -> Any:
+            """Do what Airflow's does, once each literal has been checked."""
             self._expand_called = True
             for name, values in mapped.items():
                 for value in values if isinstance(values, list | tuple) else ():
@@ -190,6 +200,7 @@ def checked_partial(unchecked: Any, check: Callable[[Mapping[str, Any]], None]) 
             return super().expand(**mapped)
 
         def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
+            """Do what Airflow's does, once each literal has been checked."""
             self._expand_called = True
             for arguments in kwargs if isinstance(kwargs, list | tuple) else ():
                 if isinstance(arguments, Mapping):
@@ -240,28 +251,6 @@ def check_nodes(nodes: Any, *, is_rendered: bool = True) -> list[str] | None:
 
 def _listed(nodes: Any) -> str:
     return "an empty list" if isinstance(nodes, list | tuple) else given(nodes)
-
-
-def templated(**inputs: Any) -> frozenset[str]:
-    """Return the names of the arguments that are known at run time only."""
-    return frozenset(name for name, value in inputs.items() if is_field_rendered_later(value))
-
-
-def check_rendered(later: Collection[str], **inputs: Any) -> None:
-    """Refuse arguments that were rendered to None, so that no input is left out silently.
-
-    Args:
-        later: The names of the inputs that were known at run time only.
-        inputs: The rendered inputs.
-
-    Raises:
-        InvalidInputError: One is None; the message names it.
-    """
-    for name, value in inputs.items():
-        if value is None and name in later:
-            raise core.InvalidInputError(
-                f"{name} was rendered to None; see that its template, or the task before, gives a value"
-            )
 
 
 def _only_rendered_later(value: Any) -> None:

@@ -1,7 +1,7 @@
 """RunOwner: the operators that start a run, and own it whatever happens to them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,7 @@ class RunOwner(BaseOperator):
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Begin to map the operator, refusing invalid literals while the DAG file is parsed."""
-        return checked_partial(_with_own_files(super().partial(**kwargs)), check_arguments)
+        return checked_partial(super().partial(**kwargs), check_arguments, _check_shared)
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
         """Start the run.
@@ -252,10 +252,8 @@ def is_one_file(output_path: Any) -> bool:
     return is_place(output_path) and not is_folder and not is_field_rendered_later(output_path)
 
 
-def _with_own_files(unchecked: Any) -> Any:
-    unchecked._expand_called = True  # noqa: SLF001  it warns of a task that was never mapped, also where it is refused
-    _check_own_file(is_shared=is_one_file(unchecked.kwargs.get("output_path")))
-    return unchecked
+def _check_shared(arguments: Mapping[str, Any]) -> None:
+    _check_own_file(is_shared=is_one_file(arguments.get("output_path")))
 
 
 def _is_mapped(context: Context) -> bool:

@@ -1,6 +1,6 @@
 """The operators: run a workflow, run the inputs of a run again, cancel a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,12 +15,12 @@ from airflow_provider._arguments import (
     as_seconds,
     check_each,
     check_pulled,
-    check_rendered,
     check_text,
     checked_partial,
-    templated,
+    is_field_rendered_later,
 )
 from airflow_provider._cancelling.on_kill import CancelOnTimeout
+from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear
 from airflow_provider._documents import ProgressLog, find_documents
 from airflow_provider._run_owner import RunOwner, check_arguments, is_one_file
@@ -114,7 +114,7 @@ class RetabRunWorkflowOperator(RunOwner):
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
         self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
-        self._later = templated(**self._optional_inputs)
+        self._later = _templated(**self._optional_inputs)
         self._shares_file = is_one_file(output_path) and not _is_expanded(self)
         check_arguments(vars(self))
 
@@ -125,7 +125,7 @@ class RetabRunWorkflowOperator(RunOwner):
 
     def _check_rendered(self, wait: Wait) -> None:
         super()._check_rendered(wait)
-        check_rendered(self._later, **self._optional_inputs)
+        _check_rendered(self._later, **self._optional_inputs)
         check_pulled(workflow_id=self.workflow_id)
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
@@ -251,6 +251,28 @@ class RetabCancelRunOperator(BaseOperator):
         push_run(context, run, self.run_url)
         self.log.info("Run %s is %s", run.id, run.status_name)
         return {"run_id": run.id, "status": run.status.value, "cancellation": run.cancellation.status}
+
+
+def _templated(**inputs: Any) -> frozenset[str]:
+    """Return the names of the arguments that are known at run time only."""
+    return frozenset(name for name, value in inputs.items() if is_field_rendered_later(value))
+
+
+def _check_rendered(later: Collection[str], **inputs: Any) -> None:
+    """Refuse arguments that were rendered to None, so that no input is left out silently.
+
+    Args:
+        later: The names of the inputs that were known at run time only.
+        inputs: The rendered inputs.
+
+    Raises:
+        InvalidInputError: One is None; the message names it.
+    """
+    for name, value in inputs.items():
+        if value is None and name in later:
+            raise core.InvalidInputError(
+                f"{name} was rendered to None; see that its template, or the task before, gives a value"
+            )
 
 
 def _is_expanded(task: BaseOperator) -> bool:
