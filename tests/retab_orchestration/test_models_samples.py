@@ -58,7 +58,7 @@ EXPECTATIONS = {
     "resume": lambda read: read.resume_status,
 }
 
-# Errors are read, expectation by expectation, in test_problems.py; nobody reads what only clients send.
+# Errors are read, expectation by expectation, in test_error_responses.py; nobody reads what only clients send.
 READ_ELSEWHERE = {"error"}
 NEVER_READ = {"request", "step_batch", "file_link"}
 

@@ -10,8 +10,8 @@ import pytest
 
 from retab_orchestration import errors
 from retab_orchestration._endpoints.bodies import Embedded, json_body
+from retab_orchestration._error_responses import error_of, names_no_route, read_problem, retry_after_of
 from retab_orchestration._http import Request, Response
-from retab_orchestration._problems import error_of, names_no_route, read_problem, retry_after_of
 from retab_orchestration.documents import read_document
 
 SAMPLES = Path(__file__).parents[1] / "samples"
