@@ -36,7 +36,7 @@ QUICK :=
 
 .PHONY: help demo test check lint types unit hostile system crash bench sdks sdk-venvs venvs pins wheel release-check clean \
 	unit-core unit-airflow unit-airflow-floor unit-prefect \
-	system-anywhere system-airflow system-prefect-killed system-prefect-once system-prefect-rest \
+	system-airflow system-prefect-once system-prefect-rest \
 	hostile-core hostile-airflow hostile-prefect
 
 FIRST := ^(demo|test|check|bench|docs):
@@ -96,31 +96,28 @@ $(HOSTILE): hostile-%:
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
-	@$(MAKE) $(call AT_ONCE,3) system-anywhere system-prefect-rest system-prefect-once
+	@$(MAKE) $(call AT_ONCE,3) system-airflow system-prefect-rest system-prefect-once
 
 # All of these wait more than they work. Airflow kills tasks that start slowly, so it has a processor to itself: what runs
 # beside it is kept off the first one.
 PROCESSORS := $(shell nproc 2>/dev/null || echo 1)
 NOT_THE_FIRST := 1-$(shell expr $(PROCESSORS) - 1)
 BESIDE_AIRFLOW := $(if $(filter-out 1,$(PROCESSORS)),$(if $(shell command -v taskset),taskset --cpu-list $(NOT_THE_FIRST)))
-system-anywhere:
-	@status=0; for each in system-airflow system-prefect-killed; do $(MAKE) $$each || status=1; done; exit $$status
-
 system-airflow: $(call BUILT,airflow airflow-floor)
 	@# One Airflow for both; what it consists of is killed last.
 	$(call PYTEST,airflow) -m system tests/system/airflow tests/crash/airflow
 	$(call PYTEST,airflow-floor) -m system tests/system/airflow_floor
 
+# Two servers at a time, which take equally long; those that count what is written, or are killed, are for themselves.
 PREFECT_TESTS := tests/system/prefect
-PREFECT_KILLED := tests/crash/prefect $(PREFECT_TESTS)/test_secrets.py
 PREFECT_ONCE := $(PREFECT_TESTS)/test_one_run.py $(PREFECT_TESTS)/test_two_processes.py
-PREFECT_REST := $(filter-out $(PREFECT_KILLED) $(PREFECT_ONCE),$(wildcard $(PREFECT_TESTS)/test_*.py)) tests/prefect_collection
-system-prefect-killed: $(call BUILT,prefect)
-	$(call PYTEST,prefect) -m system $(PREFECT_KILLED)
-system-prefect-once: $(call BUILT,prefect)
-	$(BESIDE_AIRFLOW) $(call PYTEST,prefect) -m system $(PREFECT_ONCE)
+PREFECT_REST := $(filter-out %/test_secrets.py $(PREFECT_ONCE),$(wildcard $(PREFECT_TESTS)/test_*.py)) tests/prefect_collection
 system-prefect-rest: $(call BUILT,prefect)
 	$(BESIDE_AIRFLOW) $(call PYTEST,prefect) -m system $(PREFECT_REST)
+	$(BESIDE_AIRFLOW) $(call PYTEST,prefect) -m system $(PREFECT_TESTS)/test_secrets.py
+system-prefect-once: $(call BUILT,prefect)
+	$(BESIDE_AIRFLOW) $(call PYTEST,prefect) -m system $(PREFECT_ONCE)
+	$(BESIDE_AIRFLOW) $(call PYTEST,prefect) -m system tests/crash/prefect
 
 crash: $(call BUILT,core airflow prefect) ## Kill real hosts at every awkward moment, N times over, and write docs/reliability.*
 	@rm -rf $(CRASH_RESULTS)
