@@ -1,16 +1,18 @@
 """The settings of an Airflow connection, and the namespace of this Airflow where the connection has none."""
 
+import asyncio
 import json
 import logging
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
 
 from airflow_provider._arguments import given
 from airflow_provider._core import core
@@ -19,7 +21,15 @@ if TYPE_CHECKING:
     from airflow_provider.hooks import RetabHook
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
-__all__ = ["Profile", "own_address", "own_machine", "read_profile", "through_key_changes", "warn_of_names"]
+__all__ = [
+    "Profile",
+    "aget_connection",
+    "own_address",
+    "own_machine",
+    "read_profile",
+    "through_key_changes",
+    "warn_of_names",
+]
 
 T = TypeVar("T")
 
@@ -149,6 +159,28 @@ def _namespace(name: Any) -> str | None:
             f"its extra 'namespace' must be a name such as 'production', not {given(name)}"
         )
     return name.strip()
+
+
+async def aget_connection(conn_id: str) -> Connection:
+    """Ask Airflow for a connection, on an event loop.
+
+    Raises:
+        AirflowNotFoundException: There is none, or it is not given.
+    """
+    from airflow.providers.common.compat.connection import get_async_connection
+
+    try:
+        return await get_async_connection(conn_id)
+    except AirflowNotFoundException:
+        if not _is_dags_test():
+            raise
+    return await asyncio.to_thread(BaseHook.get_connection, conn_id)
+
+
+def _is_dags_test() -> bool:
+    """Whether this is `airflow dags test` on Airflow 3, whose supervisor of triggers cannot be asked by awaiting."""
+    supervisor = getattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS", None)
+    return supervisor is not None and not hasattr(supervisor, "asend")
 
 
 def own_address() -> str | None:

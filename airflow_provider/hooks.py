@@ -9,11 +9,10 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
 from airflow_provider import get_provider_info
-from airflow_provider._connection import Profile, own_address, own_machine, read_profile
+from airflow_provider._connection import Profile, aget_connection, own_address, own_machine, read_profile
 from airflow_provider._core import core, import_core
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class RetabHook(BaseHook):
         """Return a client for an event loop; use it with `async with`. It raises what `get_conn` does."""
         await import_core()
         if self._known is None:
-            self._known = _read(self.retab_conn_id, await get_async_connection(self.retab_conn_id))
+            self._known = _read(self.retab_conn_id, await aget_connection(self.retab_conn_id))
         return self._client(core.AsyncRetabClient, self._known.client)
 
     def get_conn_through_outages(self) -> "RetabClient":
@@ -119,7 +118,7 @@ class RetabHook(BaseHook):
     async def ahas_another_key(self) -> bool:
         """Do what `has_another_key` does, awaiting."""
         try:
-            return self._renew(_read(self.retab_conn_id, await get_async_connection(self.retab_conn_id)))
+            return self._renew(_read(self.retab_conn_id, await aget_connection(self.retab_conn_id)))
         except Exception as error:  # noqa: BLE001
             return self._was_not_read(error)
 

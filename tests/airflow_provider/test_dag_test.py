@@ -1,12 +1,17 @@
 """Whole DAGs through this Airflow's own `dag.test()`, deferrals included."""
 
+import asyncio
 import importlib.util
 import json
 import os
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider._connection import aget_connection
 
 DAGS = Path(__file__).with_name("dags") / "waits.py"
 KEYS = ("return_value", "run_id", "status", "run_url", "waiting_for_node_ids")
@@ -75,6 +80,48 @@ def test_mapped_operator_runs_once_per_input(run, emulator, dag_id, count):
     assert [given.get("number", 0) for given in inputs] == list(range(count))
     assert len({found["run_id"] for found in xcoms.values()}) == count
     assert emulator.stats()["runs_created"] == count
+
+
+@pytest.fixture
+def in_database(airflow_database, connect):
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    given = json.loads(os.environ["AIRFLOW_CONN_RETAB_DEFAULT"])
+    with create_session() as session:
+        session.add(Connection(conn_id="of_the_database", **{**given, "extra": None}))
+    yield
+    with create_session() as session:
+        session.query(Connection).filter_by(conn_id="of_the_database").delete()
+
+
+def test_a_connection_that_only_the_database_has_does_for_a_task_that_defers(
+    run, in_database, emulator, monkeypatch
+):
+    monkeypatch.setattr("airflow_provider.hooks._ASKED", 1)
+
+    states, xcoms = run("connected_by_database")
+
+    assert states == {("run", -1): "success"}
+    assert output(xcoms["run", -1])["json-node-1"] == {"seconds": 60}
+    assert emulator.stats()["runs_created"] == 1
+
+
+@pytest.mark.skipif(not hasattr(BaseHook, "aget_connection"), reason="Airflow 2 has no supervisor")
+@pytest.mark.parametrize("supervisor", [SimpleNamespace(asend=None), SimpleNamespace(), None], ids=repr)
+def test_only_there_is_a_connection_read_in_a_thread(monkeypatch, supervisor):
+    """A triggerer's supervisor is asked by awaiting; a call that blocks could hold up all of its triggers."""
+    from airflow.sdk.execution_time import task_runner
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(lambda conn_id: conn_id))
+    is_dags_test = supervisor is not None and not hasattr(supervisor, "asend")
+
+    if is_dags_test:
+        assert asyncio.run(aget_connection("nowhere")) == "nowhere"
+    else:
+        with pytest.raises(AirflowNotFoundException):
+            asyncio.run(aget_connection("nowhere"))
 
 
 def test_lost_create_is_sent_once_although_the_task_has_retries(run, connect, emulator):

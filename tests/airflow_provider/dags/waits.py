@@ -40,6 +40,14 @@ with DAG("mapped_and_deferred", schedule=None, start_date=START) as mapped_and_d
         json_inputs=[{"json-node-1": {"seconds": 20}}]
     )
 
+with DAG("connected_by_database", schedule=None, start_date=START) as connected_by_database:
+    RetabRunWorkflowOperator(
+        task_id="run",
+        workflow_id="wf_echo",
+        json_inputs={"json-node-1": {"seconds": 60}},
+        retab_conn_id="of_the_database",
+    )
+
 with DAG("lost", schedule=None, start_date=START) as lost:
     RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", retries=2, retry_delay=0.1)
 
