@@ -64,7 +64,7 @@ def _connection_fields() -> dict[str, Any]:
         **_network_fields(),
         "dashboard_url": {
             "label": "Dashboard URL",
-            "description": "Where a task's link leads, with {workflow_id} and {run_id}; the API's address when empty",
+            "description": "Where a task's link leads, with {workflow_id} and {run_id}; no link when empty",
             "schema": {"type": ["string", "null"]},
         },
         "namespace": {

@@ -1,5 +1,8 @@
+import json
+import re
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
@@ -7,6 +10,7 @@ from airflow_provider.links import RetabRunLink
 from airflow_provider.operators import RetabRunWorkflowOperator
 from retab_orchestration import ConfigurationError
 from tests.airflow_provider.refusals import refused
+from tests.readme import block_with
 
 
 @pytest.fixture
@@ -34,6 +38,37 @@ def test_there_is_no_link_without_a_run(connect, context, operator, monkeypatch)
         operator.execute(context)
 
     assert RetabRunLink().get_link(operator, ti_key=None) == ""
+
+
+@pytest.mark.parametrize("has_seen_it", [True, False], ids=["worker", "webserver"])
+def test_there_is_no_link_to_the_api_where_a_browser_has_no_key(
+    connect, context, ti, operator, monkeypatch, has_seen_it
+):
+    monkeypatch.setattr("airflow_provider.links.XCom.get_value", lambda *, ti_key, key: ti.xcoms[key])
+    with pytest.raises(TaskDeferred):
+        operator.execute(context)
+
+    assert httpx.get(ti.xcoms["run_url"]).status_code == 401
+    asked = operator if has_seen_it else SimpleNamespace(task_id="run")
+    assert RetabRunLink().get_link(asked, ti_key=None) == ""
+
+
+def test_the_link_of_the_readme_s_connection_is_a_page_of_the_run(
+    connect, emulator, context, ti, operator, monkeypatch
+):
+    [written] = re.findall(
+        r"AIRFLOW_CONN_RETAB_DEFAULT='(.*?)'", block_with("RETAB_DEFAULT", "console"), re.DOTALL
+    )
+    given = json.loads(written.replace("http://127.0.0.1:8765", emulator.url))
+    connect(extra=given["extra"])
+    with pytest.raises(TaskDeferred):
+        operator.execute(context)
+
+    page = httpx.get(RetabRunLink().get_link(operator, ti_key=None))
+
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert ti.xcoms["run_id"] in page.text
 
 
 def test_operator_names_its_link(operator):
