@@ -1,9 +1,9 @@
 """RetabRunSensor: waits for a run that something else started."""
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,14 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider._arguments import (
     CHECKS,
     LONGEST,
+    Checks,
     OnReview,
+    as_seconds,
+    by_name,
     check_each,
-    check_nodes,
-    check_pulled,
     check_seconds,
     checked_partial,
 )
-from airflow_provider._connection import through_key_changes
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait, moment_after
 from airflow_provider._waiting.events import RunEvent, failing_well, is_settled, log_deferral, own_run_id
@@ -39,6 +39,11 @@ from airflow_provider.links import RetabRunLink
 if TYPE_CHECKING:
     from retab_orchestration import WorkflowRun
     from retab_orchestration.policies import ErrorBudget
+
+_CHECKS: Checks = {
+    **CHECKS,
+    **by_name(partial(check_seconds, zero={"not_found_grace"}), "not_found_grace"),
+}
 
 
 class RetabRunSensor(BaseSensorOperator):
@@ -55,6 +60,8 @@ class RetabRunSensor(BaseSensorOperator):
         on_review: When the run waits for a human: `wait` on, `return` the outputs so far, `fail`, or `skip`.
         deferrable: Whether to wait in the triggerer, whatever `mode` says; None for Airflow's setting
             `[operators] default_deferrable`.
+        not_found_grace: Seconds, or a timedelta, from the first poke for which a run may not be found yet; after that
+            the sensor fails once three polls in a row do not find it.
     """
 
     template_fields: Sequence[str] = ("run_id", "output_nodes", "retab_conn_id")
@@ -69,6 +76,7 @@ class RetabRunSensor(BaseSensorOperator):
         output_nodes: Sequence[str] | None = None,
         on_review: OnReview = "wait",
         deferrable: bool | None = None,
+        not_found_grace: float | timedelta = 60,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -78,8 +86,9 @@ class RetabRunSensor(BaseSensorOperator):
         self.on_review: OnReview = on_review
         default = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = default if deferrable is None else deferrable
+        self.not_found_grace: float = as_seconds(not_found_grace)
         self._pushed: tuple[str, tuple[str, ...]] | None = None
-        check_each(CHECKS, vars(self))
+        check_each(_CHECKS, vars(self))
         # Of a sensor that polls, Airflow itself counts the time, which may be without an end.
         timeout = self.timeout if self.deferrable else min(self.timeout, LONGEST)
         check_seconds(poke_interval=self.poke_interval, timeout=timeout, zero={"timeout"})
@@ -107,16 +116,18 @@ class RetabRunSensor(BaseSensorOperator):
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Begin to map the sensor, refusing invalid literals while the DAG file is parsed."""
-        return checked_partial(super().partial(**kwargs), partial(check_each, CHECKS))
+        return checked_partial(super().partial(**kwargs), partial(check_each, _CHECKS))
 
     def execute(self, context: Context) -> Any:
         """Poll once and defer until the run has settled; without `deferrable`, poke as any sensor does."""
         if not self.deferrable:
             return super().execute(context)
         # Airflow's sensors count every second, those in which a human is asked as well.
-        wait = Wait(strict_deadline=moment_after(self._limit[0]))
+        wait = Wait(
+            strict_deadline=moment_after(self._limit[0]), not_found_until=moment_after(self.not_found_grace)
+        )
         with _failing_softly(self), failing_well():
-            run = self._poll_run()
+            run = self._poll_run(context)
             if run is not None and is_settled(run, self.on_review):
                 return self._finish(context, run)
             if run is not None:
@@ -174,7 +185,7 @@ class RetabRunSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
         with failing_well():
-            run = self._poll_run()
+            run = self._poll_run(context)
             if run is None:
                 return PokeReturnValue(is_done=False)
             if is_settled(run, self.on_review):
@@ -182,35 +193,15 @@ class RetabRunSensor(BaseSensorOperator):
             self._push(context, run)
             return PokeReturnValue(is_done=False)
 
-    def _poll_run(self) -> "WorkflowRun | None":
-        """Return the run; None where it could not be seen this time, which is forgiven a few times in a row."""
-        nodes = check_nodes(self.output_nodes)
-        check_pulled(run_id=self.run_id)
-        try:
-            run = through_key_changes(
-                self.hook, lambda client: client.get_run(self.run_id, output_nodes=nodes)
-            )
-        except core.RetabError as error:
-            # A run that was created a moment ago may not be found yet.
-            is_missing = isinstance(error, core.NotFoundError)
-            if not error.retryable and not is_missing:
-                raise
-            trouble = core.policies.Trouble.MISSING if is_missing else core.policies.Trouble.OUTAGE
-            was_troubled, goes_on = self._errors.is_troubled, self._errors.failed(trouble, time.monotonic())
-            # One that is rescheduled starts anew each time; there the sensor's own timeout is the limit.
-            if not goes_on and not self.reschedule:
-                raise
-            if not was_troubled:
-                self.log.warning("Run %s cannot be polled, trying on: %s", self.run_id, error)
-            return None
-        if self._errors.is_troubled:
-            self.log.warning("Run %s can be polled again", self.run_id)
-        self._errors.understood(time.monotonic())
-        return run
+    def _poll_run(self, context: Context) -> "WorkflowRun | None":
+        """Return the run; None where it could not be seen this time, which is forgiven."""
+        from airflow_provider._waiting.poke import poke
+
+        return poke(self, context, self._errors)
 
     @cached_property
     def _errors(self) -> "ErrorBudget":
-        return core.policies.ErrorBudget(core.PollPolicy().error_budget)
+        return core.policies.ErrorBudget(core.PollPolicy().error_budget, self.not_found_grace)
 
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         try:

@@ -49,6 +49,7 @@ _ARGUMENTS = (
     "watch",
     "cancel_on_kill",
     "nodes",
+    "not_found_until",
 )
 
 
@@ -75,6 +76,7 @@ class RetabRunTrigger(BaseTrigger):
             `nodes`; `end`, nothing.
         cancel_on_kill: Whether to cancel the run when the task is stopped; only for the task that has started it.
         nodes: The nodes of the review that the task knows; None where it does not say.
+        not_found_until: Seconds since the epoch until which a 404 is forgiven; None for a minute from the first poll.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class RetabRunTrigger(BaseTrigger):
         watch: str | None = None,
         cancel_on_kill: bool = False,
         nodes: Sequence[str] | None = None,
+        not_found_until: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
@@ -102,6 +105,7 @@ class RetabRunTrigger(BaseTrigger):
         self.watch = None if watch is None else str(watch)
         self.cancel_on_kill = cancel_on_kill
         self.nodes = None if nodes is None else list(nodes)
+        self.not_found_until = not_found_until
         self._visibility = Visibility()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -153,7 +157,7 @@ class RetabRunTrigger(BaseTrigger):
                             # At least one poll, and not before `first`: a run that ended in time must not be late
                             # because of us.
                             timeout=None if nearest is None else max(nearest, first, 0.001),
-                            poll=poll_policy(self.poll_interval, first=first),
+                            poll=poll_policy(self.poll_interval, first, self.not_found_until),
                             on_review=self._until(),
                             outputs=False,
                             on_change=partial(self._log_change, hook),

@@ -16,6 +16,8 @@ _SHORTEST = 1e-6
 _LONGEST = 1e9
 # More digits than any count has.
 _LARGEST = 2**53
+# Seconds from the first poll of a wait.
+_NOT_FOUND_GRACE = 60.0
 
 
 def _within(owner: object, least: float, below: float, *names: str, whole: bool = False) -> None:
@@ -76,6 +78,9 @@ class PollPolicy:
     error_budget: float = 600.0
     """Seconds for which polls may fail (5xx, 429, no connection, answers that cannot be read) until the wait raises the
     last failure. They are counted anew from each answer that is understood."""
+    not_found_grace: float = _NOT_FOUND_GRACE
+    """Seconds from the first poll for which a 404 is forgiven: a run that was created a moment ago may not be found
+    yet, and a gateway whose servers change may answer so for some seconds. After that three in a row end the wait."""
 
     resume_timeout: float = 600.0
     """Seconds that a run waits for a human until its reviews are read, and between two such reads; also how long it may
@@ -85,7 +90,7 @@ class PollPolicy:
         _within(self, _SHORTEST, math.inf, "growth")
         _within(self, _SHORTEST, _LONGEST, "interval", "shortest", "review_interval")
         _within(self, _SHORTEST, _LONGEST, "resume_timeout", "error_budget")
-        _within(self, 0, _LONGEST, "first")
+        _within(self, 0, _LONGEST, "first", "not_found_grace")
         _within(self, 0, 1, "jitter")
 
     def gap(self, waited: float, *, in_review: bool, chance: float) -> float:
@@ -118,9 +123,7 @@ class Trouble(StrEnum):
     """404: a run that was created a moment ago may not be found yet."""
 
 
-# Seconds from the first poll in which a 404 counts for nothing, how many in a row end the wait after that, and how far
-# apart those are at least: a gateway whose servers change may answer 404 for some seconds.
-_MISSING_FOR = 60.0
+# How many 404s in a row end a wait once they count, and how many seconds apart those are at least.
 _MISSING_IN_A_ROW = 3
 _BETWEEN_MISSING = 10.0
 # How often in all a refused key is tried, within a minute.
@@ -134,12 +137,14 @@ class ErrorBudget:
 
     Args:
         seconds: For how long an outage may last.
+        not_found_grace: Seconds from the first poll for which a 404 counts for nothing.
     """
 
-    __slots__ = ("_first_poll", "_missing", "_seconds", "failures", "outage_since")
+    __slots__ = ("_first_poll", "_grace", "_missing", "_seconds", "failures", "outage_since")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, not_found_grace: float = _NOT_FOUND_GRACE) -> None:
         self._seconds = seconds
+        self._grace = not_found_grace
         self._first_poll: float | None = None
         self.outage_since: float | None = None
         """When the first of the failed polls was made, if they are an outage; None otherwise."""
@@ -170,7 +175,7 @@ class ErrorBudget:
                 self.outage_since = now
             return now < self.outage_since + self._seconds
         self.outage_since = None  # a 404 is an answer that was understood
-        self._missing = self._missing + 1 if now >= self._first_poll + _MISSING_FOR else 0
+        self._missing = self._missing + 1 if now >= self._first_poll + self._grace else 0
         return self._missing < _MISSING_IN_A_ROW
 
     def next_at(self, trouble: Trouble, now: float, gap: float) -> float:

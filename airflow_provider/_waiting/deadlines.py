@@ -53,6 +53,8 @@ class Wait:
     """Seconds since the epoch: since when a resumed task cannot read its run; None while it can."""
     seen_at: float | None = None
     """Seconds since the epoch: when the run was last seen. A change that is seen next may have happened right after."""
+    not_found_until: float | None = None
+    """Seconds since the epoch: until when a 404 is forgiven; None for a minute from the first poll of each trigger."""
 
     @classmethod
     def begin(cls, timeout: float | None, execution_timeout: timedelta | None) -> "Wait":

@@ -14,7 +14,7 @@ from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait
 
 if TYPE_CHECKING:
-    from retab_orchestration import ApiError, PollPolicy, WorkflowRun
+    from retab_orchestration import PollPolicy, RetabError, WorkflowRun
 
 _log = logging.getLogger(__name__)
 
@@ -124,13 +124,24 @@ def failing_well() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
-def poll_policy(poll_interval: float, *, first: float = 0.5) -> "PollPolicy":
-    """Return the poll policy: a poll at least every `poll_interval` seconds, half as often while a human is asked."""
+def poll_policy(
+    poll_interval: float, first: float = 0.5, not_found_until: float | None = None
+) -> "PollPolicy":
+    """Return the poll policy: a poll at least every `poll_interval` seconds, half as often while a human is asked.
+
+    Args:
+        poll_interval: Seconds.
+        first: Seconds until the first poll.
+        not_found_until: Until when a 404 is forgiven, seconds since the epoch; None for a minute from the first poll.
+    """
     interval = min(poll_interval, LONGEST / 4)  # twice that is a time as well
-    return core.PollPolicy(first=first, interval=interval, review_interval=2 * interval)
+    policy = core.PollPolicy(first=first, interval=interval, review_interval=2 * interval)
+    if not_found_until is None:
+        return policy
+    return replace(policy, not_found_grace=min(max(not_found_until - time.time() - first, 0.0), LONGEST / 4))
 
 
-def log_outage(run_id: str, log: Any, error: "ApiError | None") -> None:
+def log_outage(run_id: str, log: Any, error: "RetabError | None") -> None:
     """Log once that a run cannot be polled, and once that it can again."""
     if error is None:
         log.warning("Run %s can be polled again", run_id)

@@ -207,6 +207,7 @@ class RunWait:
                 watch=wait.watch(through_review=through_review),
                 cancel_on_kill=self._cancel_on_kill,
                 nodes=nodes,
+                not_found_until=wait.not_found_until,
             ),
             method_name="execute_complete",
             kwargs={"run_id": run_id, **asdict(wait)},

@@ -111,7 +111,7 @@ class Wait(Generic[W]):
         self._paced_from = self.started
         self.deadline = math.inf if timeout is None else self.started + timeout
         self.due = min(self.started + poll.first, self.deadline)
-        self._budget = ErrorBudget(poll.error_budget)
+        self._budget = ErrorBudget(poll.error_budget, poll.not_found_grace)
 
     def saw(self, run: W, now: float, chance: float) -> bool:
         """Update with the run as a poll showed it; return whether the wait is over.

@@ -250,9 +250,14 @@ def test_template_that_comes_out_as_none_is_no_input_that_was_left_out(context, 
 
 
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
-def test_unknown_run_is_waited_for_by_no_sensor(context, execute, mode):
+def test_unknown_run_is_waited_for_by_no_sensor(context, execute, monkeypatch, mode):
+    monkeypatch.setattr("retab_orchestration.policies._BETWEEN_MISSING", 0.5)
     with refused(NotFoundError, match="run_nowhere"):
-        execute(RetabRunSensor(task_id="run", run_id="run_nowhere", poke_interval=0.5, **mode))
+        execute(
+            RetabRunSensor(
+                task_id="run", run_id="run_nowhere", poke_interval=0.5, not_found_grace=0.5, **mode
+            )
+        )
 
 
 def test_empty_file_is_refused(context, tmp_path):

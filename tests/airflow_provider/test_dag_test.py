@@ -134,6 +134,18 @@ def test_lost_create_is_sent_once_although_the_task_has_retries(run, connect, em
     assert emulator.stats()["requests"]["POST /v1/workflows/{workflow_id}/run"] == 1
 
 
+def test_a_rescheduled_sensor_whose_run_is_not_found_is_told_by_airflow_when_it_poked_first(
+    run, emulator, monkeypatch
+):
+    """So that its second poke, half a second later, polls until it is sure."""
+    monkeypatch.setattr("retab_orchestration.policies._BETWEEN_MISSING", 0.1)
+
+    states, _ = run("missing")
+
+    assert states == {("run", -1): "failed"}
+    assert emulator.stats()["requests"]["GET /v1/workflows/runs/{run_id}"] == 1 + 3
+
+
 def test_skipped_and_failed_tasks_keep_their_xcoms(run, invoice):
     states, xcoms = run("bad_ends", document=str(invoice))
 

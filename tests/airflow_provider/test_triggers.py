@@ -75,6 +75,7 @@ def test_trigger_is_rebuilt_from_what_the_first_release_wrote():
         "watch": None,
         "cancel_on_kill": False,
         "nodes": None,
+        "not_found_until": None,
     }
 
 

@@ -80,6 +80,15 @@ def test_a_404_counts_from_a_minute_after_the_first_look(at, counts):
     assert [budget.failed(MISSING, at) for _ in range(3)] == [True, True, not counts]
 
 
+@pytest.mark.parametrize(("grace", "at"), [(0.0, 0.0), (5.0, 5.0), (600.0, 600.0)])
+def test_a_404_counts_once_its_grace_is_over(grace, at):
+    budget = ErrorBudget(600.0, not_found_grace=grace)
+    budget.understood(0.0)
+
+    assert not grace or all(budget.failed(MISSING, at - 0.1) for _ in range(3))
+    assert [budget.failed(MISSING, at) for _ in range(3)] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("refusals", "becomes"),
     [

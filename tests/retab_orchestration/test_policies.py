@@ -57,6 +57,7 @@ def test_an_hour_of_waiting_at_defaults_costs_a_fifth_of_a_look_every_five_secon
         {"first": "x"},
         {"interval": float("inf")},
         {"error_budget": "10"},
+        {"not_found_grace": -1},
     ],
 )
 def test_a_poll_policy_that_cannot_be_followed_is_refused(wrong):

@@ -48,6 +48,16 @@ with DAG("connected_by_database", schedule=None, start_date=START) as connected_
         retab_conn_id="of_the_database",
     )
 
+with DAG("missing", schedule=None, start_date=START) as missing:
+    RetabRunSensor(
+        task_id="run",
+        run_id="run_nowhere",
+        mode="reschedule",
+        poke_interval=0.5,
+        not_found_grace=0.3,
+        timeout=10,
+    )
+
 with DAG("lost", schedule=None, start_date=START) as lost:
     RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", retries=2, retry_delay=0.1)
 
