@@ -1,8 +1,8 @@
 """RetabRunSensor: waits for a run that something else started."""
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    AirflowTaskTimeout,
     BaseSensorOperator,
     Context,
     PokeReturnValue,
@@ -31,7 +30,15 @@ from airflow_provider._arguments import (
 )
 from airflow_provider._core import core
 from airflow_provider._waiting.deadlines import Wait, moment_after
-from airflow_provider._waiting.events import RunEvent, failing_well, is_settled, log_deferral, own_run_id
+from airflow_provider._waiting.events import (
+    OUT_OF_TIME,
+    RunEvent,
+    failing_well,
+    is_settled,
+    log_deferral,
+    own_run_id,
+)
+from airflow_provider._waiting.failing import heeding_flags, limit_of, too_late
 from airflow_provider._waiting.resume import Action, RunWait
 from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
@@ -121,12 +128,14 @@ class RetabRunSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Poll once and defer until the run has settled; without `deferrable`, poke as any sensor does."""
         if not self.deferrable:
-            return super().execute(context)
+            with heeding_flags(self, failures=(AirflowSensorTimeout, AirflowSkipException)):
+                return super().execute(context)
         # Airflow's sensors count every second, those in which a human is asked as well.
         wait = Wait(
-            strict_deadline=moment_after(self._limit[0]), not_found_until=moment_after(self.not_found_grace)
+            strict_deadline=moment_after(limit_of(self)[0]),
+            not_found_until=moment_after(self.not_found_grace),
         )
-        with _failing_softly(self), failing_well():
+        with heeding_flags(self, partial(self._poll_on, self.run_id, wait)), failing_well():
             run = self._poll_run(context)
             if run is not None and is_settled(run, self.on_review):
                 return self._finish(context, run)
@@ -150,37 +159,37 @@ class RetabRunSensor(BaseSensorOperator):
             AirflowFailException: Another attempt would end as this one did.
             AirflowSensorTimeout: The time is over.
         """
-        wait = Wait(**clocks)
-        with failing_well():
-            outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
+        wait, run_id = Wait(**clocks), run_id or own_run_id(context)
+        with heeding_flags(self, partial(self._poll_on, run_id, wait)), failing_well():
+            outcome = RunEvent.read(event, run_id=run_id)
             with self.hook.get_conn_through_outages() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
             run = resumed.run
             if resumed.action is Action.DEFER:
                 raise self._waiting.deferral(outcome.run_id, resumed.wait, resumed.nodes)
             if run is None:
-                raise self._too_late(f"Run {outcome.run_id} could not be polled after")
+                raise too_late(self, f"Run {outcome.run_id} could not be polled after")
             if resumed.action is Action.TIMED_OUT:  # the run is not the sensor's to cancel
-                raise self._too_late(f"Run {run.id} is still {run.status_name} after")
+                raise too_late(self, f"Run {run.id} is still {run.status_name} after")
             return self._finish(context, run)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; `never_fail` counts here as well, of which Airflow 2 knows nothing once a sensor was deferred."""
-        with _failing_softly(self):
+        """Resume; where Airflow itself ended the deferral because its time is over, poll the run once more."""
+        if next_method != "__fail__":
+            # Not as Airflow's sensors, whose flags mean another thing here than in a poke.
+            return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+        if "timeout" in str((next_kwargs or {}).get("error")).lower():
+            run_id = own_run_id(context) or self.run_id
+            event = {"run_id": run_id, "status": OUT_OF_TIME}
+            return self.execute_complete(context, event, run_id, strict_deadline=time.time())
+        with heeding_flags(self):
             return super().resume_execution(next_method, next_kwargs, context)
 
-    def _too_late(self, what: str) -> BaseException:
-        seconds, name = self._limit
-        # As in the other modes: after `timeout` there is no other try, after `execution_timeout` there may be, and
-        # nothing that fails softly.
-        kind: type[BaseException] = AirflowSensorTimeout if name == "timeout" else AirflowTaskTimeout
-        return kind(f"{what} {seconds:g} s ({name})")
-
-    @property
-    def _limit(self) -> tuple[float, str]:
-        """Seconds that a deferred sensor may wait, and the setting that says so: Airflow 3 itself heeds but one."""
-        execution = self.execution_timeout.total_seconds() if self.execution_timeout else math.inf
-        return (self.timeout, "timeout") if self.timeout <= execution else (execution, "execution_timeout")
+    def _poll_on(self, run_id: str | None, wait: Wait) -> BaseException:
+        if run_id is None or (wait.strict_deadline is not None and time.time() >= wait.strict_deadline):
+            return too_late(self, f"Run {run_id} could not be polled after")
+        deferral: BaseException = self._waiting.deferral(run_id, replace(wait, failing_since=None))
+        return deferral
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
@@ -216,18 +225,3 @@ class RetabRunSensor(BaseSensorOperator):
             self._waiting.log_state(run)
             self._waiting.push(context, run)
             self._pushed = state
-
-
-@contextmanager
-def _failing_softly(sensor: BaseSensorOperator) -> Iterator[None]:
-    """Skip where the author wants no failure, as Airflow does around `poke`."""
-    try:
-        yield
-    except AirflowSkipException:
-        raise
-    except Exception as error:
-        is_end = isinstance(error, AirflowFailException | AirflowSensorTimeout)
-        if sensor.never_fail or (sensor.soft_fail and is_end):
-            setting = "soft_fail" if sensor.soft_fail else "never_fail"
-            raise AirflowSkipException(f"Skipping due to {setting} is set to True: {error}") from error
-        raise

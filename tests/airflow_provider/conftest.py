@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,22 @@ def ti():
 @pytest.fixture
 def context(ti):
     return {"ti": ti}
+
+
+@pytest.fixture
+def first_poked(ti, monkeypatch):
+    """Let Airflow say how many seconds ago the sensor poked first; None where this is the first poke."""
+
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    def say(seconds):
+        date = None if seconds is None else datetime.now(UTC) - timedelta(seconds=seconds)
+        if hasattr(BaseHook, "aget_connection"):
+            ti.get_first_reschedule_date = lambda context: date
+        else:
+            monkeypatch.setattr("airflow.sensors.base._orig_start_date", lambda **_: date)
+
+    return say
 
 
 @pytest.fixture

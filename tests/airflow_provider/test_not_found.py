@@ -1,10 +1,10 @@
 """A run that is not found: forgiven for a while from the sensor's first poke, in whichever process that was."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook, TaskDeferred
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider._waiting.events import poll_policy
 from airflow_provider.sensors import RetabRunSensor
@@ -17,20 +17,6 @@ GET = "GET /v1/workflows/runs/{run_id}"
 
 def sensor(run_id="run_nowhere", **settings):
     return RetabRunSensor(task_id="run", run_id=run_id, poke_interval=0.2, **settings)
-
-
-@pytest.fixture
-def first_poked(ti, monkeypatch):
-    """Let Airflow say how many seconds ago the sensor poked first; None where this is the first poke."""
-
-    def say(seconds):
-        date = None if seconds is None else datetime.now(UTC) - timedelta(seconds=seconds)
-        if hasattr(BaseHook, "aget_connection"):
-            ti.get_first_reschedule_date = lambda context: date
-        else:
-            monkeypatch.setattr("airflow.sensors.base._orig_start_date", lambda **_: date)
-
-    return say
 
 
 @pytest.fixture
