@@ -23,6 +23,9 @@ __all__ = [
 RESERVED_PREFIX = "retab-orchestration"
 """The prefix of our own metadata keys."""
 
+# Characters of a tag. It is searched for in an address, where each takes at most twelve.
+_LONGEST = 150
+
 # Within these years a time stays a valid date in another zone, or a day earlier or later.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
@@ -65,10 +68,12 @@ class RunIdentity:
         for name, moment in (("since", self.since), ("begun", self.begun)):
             if moment is not None:
                 _check_moment(name, moment)
-        if not (isinstance(self.key, str) and self.key and isinstance(self.family, str) and self.family):
-            raise InvalidInputError(
-                "an identity's key and family must be strings that are not empty; build it with RunIdentity.of"
-            )
+        for tag in (self.key, self.family):
+            if not (isinstance(tag, str) and tag.isprintable() and 0 < len(tag) <= _LONGEST):
+                raise InvalidInputError(
+                    f"an identity's key and family must be strings of 1 to {_LONGEST} printable characters; build "
+                    "it with RunIdentity.of"
+                )
         if not isinstance(self.on_mismatch, str) or self.on_mismatch not in {"error", "create"}:
             raise InvalidInputError(f"on_mismatch must be error or create, not {kind_of(self.on_mismatch)}")
 

@@ -83,15 +83,25 @@ async def create_once(
         # It is to be looked for in another way: before that, a create whose answer was lost may have been sent.
         try:
             return await _create_on(session, await session.family(), new, adopt=True, on_progress=on_progress)
-        except _OtherRoutesError:
+        except _OtherRoutesError as again:
+            if (at := begun_of(session, new.identity, again.fingerprint)) is not None:
+                raise cut_off(new, at) from None
             raise errors.UnsupportedRouteError(
                 "the server has turned out to have other routes twice, as one behind a gateway does that is being "
                 "replaced; nothing was created"
             ) from None
+    finally:
+        if not new.is_tried_again:
+            # Nobody asks for it again, and it would take the place of one that is.
+            forget(session, new.identity)
 
 
 class _OtherRoutesError(errors.RetabError):
-    """The server has turned out to have the routes of the other family, before anything was created."""
+    """The server has turned out to have the routes of the other family: this sending of a create did nothing."""
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__("the server has other routes by now")
+        self.fingerprint = fingerprint
 
 
 async def _create_on(
@@ -116,10 +126,6 @@ async def _create_on(
             return await creation.send()
     finally:
         spool.close()
-        if not new.is_tried_again:
-            forget(
-                session, new.identity
-            )  # nobody asks for it again, and it would take the place of one that is
 
 
 def _one_at_a_time(session: Session, identity: RunIdentity) -> AbstractAsyncContextManager[None]:
@@ -212,9 +218,9 @@ async def _send(
     except errors.UnsupportedRouteError:
         if await session.family_anew() == family:
             raise
-        raise _OtherRoutesError("the server has other routes by now") from None
+        raise _OtherRoutesError(fingerprint) from None
     if family == "current":  # classic routes take no tags, on a server that keeps them as well
-        remember_created(session, run)
+        remember_created(session, run, new.identity.key)
     return run
 
 

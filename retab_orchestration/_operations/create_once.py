@@ -188,6 +188,8 @@ class Creation:
                     tags = await tags_of(self._session)
                 found = await self._siblings.of_this_create()
                 if found.runs:
+                    # A gateway may have sent one create twice.
+                    self._lost = max(self._lost, len(found.runs))
                     return Search.FOUND, tags, kept_of(found.runs)
                 if not found.is_complete:
                     result = Search.FAILED

@@ -208,10 +208,12 @@ async def until_listed(
 
 
 def kept_of(runs: Sequence[WorkflowRun]) -> WorkflowRun:
-    """Return the run that is completed, else the oldest that has not ended badly, else the youngest.
+    """Return the run that is completed, else the oldest that has not ended badly, else the youngest that has failed.
 
-    A younger run that is completed may be the one whose review a human has decided.
+    A younger run that is completed may be the one whose review a human has decided, and one that is cancelled the one
+    that gave way to a run which has failed since.
     """
     living = [run for run in runs if run.status not in FAILED]
     completed = [run for run in living if run.status is RunStatus.COMPLETED]
-    return next(iter([*completed, *living]), runs[-1])
+    failed = [run for run in runs if run.status is RunStatus.ERROR]
+    return next(iter([*completed, *living, *failed[::-1]]), runs[-1])

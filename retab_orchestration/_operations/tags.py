@@ -69,18 +69,23 @@ class Found:
 
 # By account, for as long as the process lives.
 _known: dict[str, Tags] = {}
-_created: dict[str, WorkflowRun] = {}
-# Characters of an identity's key.
-_LENGTH = 64
+_created: dict[str, tuple[WorkflowRun, str]] = {}
+"""The last answer to a create, and the identity that it was sent with."""
 
 
-def remember_created(session: Session, run: WorkflowRun) -> None:
-    """Record the answer to a create: it shows, or its run does, whether tags are kept. No request is made."""
+def remember_created(session: Session, run: WorkflowRun, identity: str) -> None:
+    """Record the answer to a create: it shows, or its run does, whether tags are kept. No request is made.
+
+    Args:
+        session: The account.
+        run: The answer.
+        identity: The identity's tag, as it was sent.
+    """
     account = session.settings.account
     if _known.get(account) is Tags.DROPPED and IDENTITY in run.metadata:
         del _known[account]  # the server keeps them by now
     if account not in _known:
-        _created[account] = run
+        _created[account] = run, identity
 
 
 async def tags_of(session: Session) -> Tags:
@@ -104,7 +109,7 @@ async def tags_of(session: Session) -> Tags:
 async def _find_out(session: Session) -> Tags:
     ours = _created.get(session.settings.account)
     if ours is not None:
-        return await _found_out_from_ours(session, ours)
+        return await _found_out_from_ours(session, *ours)
     rows = (await list_runs(session, RunFilters.read(limit=_SAMPLE))).data
     if not rows:
         return Tags.UNKNOWN
@@ -134,13 +139,13 @@ async def _found_out_from_marked(session: Session) -> Tags:
     return Tags.DROPPED if read else Tags.FILTERED
 
 
-async def _found_out_from_ours(session: Session, ours: WorkflowRun) -> Tags:
+async def _found_out_from_ours(session: Session, ours: WorkflowRun, identity: str) -> Tags:
     """Detect it from a run of ours, which has to have its tags as they were sent."""
     run = await _whole(session, ours)
     if run is None:
         _created.pop(session.settings.account, None)
         return Tags.UNKNOWN
-    if len(run.metadata.get(IDENTITY, "")) != _LENGTH:
+    if run.metadata.get(IDENTITY) != identity:
         return Tags.DROPPED
     return await _filtered_or_not(session)
 
@@ -207,6 +212,8 @@ async def find_tagged(
     Raises:
         ApiError: The list could not be read.
     """
+    if await session.family() == "classic":
+        return Found((), is_complete=False)  # since the search began: there are no tags in these routes
     account = session.settings.account
     if _known.get(account) in {None, Tags.FILTERED}:
         found = await _filtered(session, key, value)

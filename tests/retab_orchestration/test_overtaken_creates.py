@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from retab_orchestration import CreateOutcomeUnknownError, RunIdentity
+from retab_orchestration import ApiConnectionError, CreateOutcomeUnknownError, RunIdentity
 from retab_orchestration._operations import process_runs, tags
 from retab_orchestration.documents import LARGE
 from tests.retab_orchestration.conftest import make_client, ok
@@ -138,6 +138,78 @@ def test_a_create_in_doubt_is_not_sent_in_the_routes_of_the_other_family(connect
 
     runtime.service.faults.release()
     assert len(alive(runtime)) == 1
+
+
+def test_a_create_of_nobody_in_particular_is_not_sent_in_the_routes_of_the_other_family_either(connect):
+    client, runtime = connect(server="both", traits={"idempotency": "ignored"})
+    echo(client, identity=None, adopt=False)
+    runtime.service.faults.post(
+        [
+            {"match": CREATE, "kind": "hold_before"},
+            {"match": CREATE, "kind": "http_405", "nth": 2},
+            {"match": STEPS, "kind": "http_404", "times": 2},
+        ]
+    )
+
+    with pytest.raises(CreateOutcomeUnknownError):
+        echo(client, identity=None, adopt=False)
+
+    runtime.service.faults.release()
+    assert len(alive(runtime)) == 1
+    assert process_runs._own == {}
+
+
+def test_routes_that_change_twice_leave_open_what_became_of_a_create_in_between(connect):
+    client, runtime = connect(server="both", traits={"idempotency": "ignored"})
+    runtime.service.faults.post(
+        [
+            {"match": STEPS, "kind": "http_404", "times": 2},
+            {"match": "POST /v1/workflows/wf_echo/run", "kind": "http_405"},
+            {"match": CREATE, "kind": "hold_before"},
+            {"match": CREATE, "kind": "http_405", "nth": 2},
+            {"match": STEPS, "kind": "http_404", "nth": 4, "times": 2},
+        ]
+    )
+
+    with pytest.raises(CreateOutcomeUnknownError):
+        echo(client)
+
+
+def test_a_create_in_doubt_whose_search_finds_other_routes_stays_in_doubt(connect):
+    client, runtime = connect(server="both", traits={"idempotency": "ignored"})
+    echo(client, identity=None)
+    runtime.service.faults.post(
+        [
+            {"match": CREATE, "kind": "reset_after"},
+            {"match": "GET /v1/workflows/runs", "kind": "http_401", "nth": 2},
+            {"match": STEPS, "kind": "http_404", "times": 2},
+        ]
+    )
+
+    with pytest.raises(CreateOutcomeUnknownError):
+        echo(client)
+
+    assert len(alive(runtime)) == 1
+
+
+def test_of_two_runs_that_a_gateway_has_made_of_one_create_the_older_goes_on(retab):
+    client, runtime = retab()
+    send = runtime.send
+
+    async def doubled(request):
+        if request.method == "POST" and not request.path.endswith("/cancel"):
+            runtime.send = send
+            await send(request)
+            runtime.clock.time += 1
+            await send(request)
+            raise ApiConnectionError("the gateway gave up")
+        return await send(request)
+
+    runtime.send = doubled
+    run = echo(client)
+
+    assert alive(runtime) == [run.id]
+    assert len(runtime.service.state.runs) == 3
 
 
 @pytest.mark.parametrize("metadata", ["kept", "unfiltered"])

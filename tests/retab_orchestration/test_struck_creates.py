@@ -99,6 +99,25 @@ def test_rows_that_leave_out_the_tags_are_read_anew(retab, kind):
     assert [found.id for found in client.find_runs(OWNER)] == [run.id]
 
 
+@pytest.mark.parametrize("metadata", ["kept", "unfiltered"])
+def test_an_identity_of_the_callers_own_is_found_whatever_its_length(retab, metadata):
+    client, runtime = retab(metadata=metadata)
+    one, two = RunIdentity("one", "owner"), RunIdentity("two", "owner")
+    run = echo(client, identity=one)
+    process_runs._own.clear()
+    echo(client, identity=two)
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_before"}])
+    echo(client, 2)  # for which it is found out, by the run before, whether the server keeps tags
+
+    assert echo(client, identity=one, adopt=True).id == run.id
+
+
+@pytest.mark.parametrize("key", ["x" * 151, "a\nb", "\ud800"])
+def test_an_identity_that_cannot_be_searched_for_is_refused(key):
+    with pytest.raises(InvalidInputError, match="must be strings of 1 to 150 printable characters"):
+        RunIdentity(key, "owner")
+
+
 # ---- other runs of the same identity
 
 
@@ -201,6 +220,27 @@ def test_of_two_runs_the_one_that_failed_is_not_kept(retab):
 
     assert statuses(client, runtime) == ["cancelled", "running"]
     assert run.id == list(runtime.service.state.runs)[1]
+
+
+def test_the_run_that_fails_after_the_younger_gave_way_to_it_is_returned(retab):
+    client, runtime = retab()
+    runtime.service.faults.post([{"match": CREATE, "kind": "hold_before"}])
+    sends = runtime.send
+
+    async def send(request):
+        if is_call(request, CREATE) and runtime.service.faults.release():
+            runtime.clock.time += 0.1
+        response = await sends(request)
+        for run in runtime.service.state.runs.values():
+            run.seconds = 20.0
+        return response
+
+    runtime.send = send
+    run = client.create_run("wf_fail", identity=OWNER)
+
+    assert statuses(client, runtime) == ["error", "cancelled"]
+    assert run.id == next(iter(runtime.service.state.runs))
+    assert run.status is RunStatus.ERROR
 
 
 def test_the_older_run_is_returned_although_cancelling_the_younger_was_not_answered(retab, caplog):
