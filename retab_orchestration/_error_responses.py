@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -16,7 +15,6 @@ from retab_orchestration._texts import printable, without_signatures
 __all__ = [
     "Problem",
     "error_of",
-    "is_anothers",
     "names_no_route",
     "read_problem",
     "redacted",
@@ -55,26 +53,6 @@ _ECHOES = frozenset({"input", "ctx", "content", "body", "documents"})
 
 # Seconds. A header that asks for more is taken for a mistake: no scheduled task should pause for longer.
 _LONGEST_RETRY_AFTER = 3600.0
-
-
-# The packages whose code sends a request and reads its answer.
-_PARTIES = sys.stdlib_module_names | {
-    *("anyio", "h11", "httpcore", "httpx", "idna", "pydantic", "pydantic_core", "retab_orchestration"),
-}
-
-
-def is_anothers(error: BaseException) -> bool:
-    """Return whether an error comes from outside of a request: a signal's handler or another thread has raised it.
-
-    What another thread sets off is raised wherever this one is, so that only its type tells where it is from.
-    """
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    raised_in = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__"))
-    return any(
-        module and module.partition(".")[0] not in _PARTIES for module in (raised_in, type(error).__module__)
-    )
 
 
 @dataclass(frozen=True)

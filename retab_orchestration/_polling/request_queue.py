@@ -52,7 +52,8 @@ class RequestQueue:
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine in a background task with an empty context."""
-        task = asyncio.get_running_loop().create_task(work, context=Context())
+        # Not as an argument, which the task factory of a loop may not take.
+        task = Context().run(asyncio.get_running_loop().create_task, work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import httpcore
 
-from retab_orchestration._error_responses import is_anothers
 from retab_orchestration._transport.exchange import Limits, failing_as
+from retab_orchestration._transport.interruptions import is_anothers
 from retab_orchestration._transport.proxies import ProxyOptions, TunnelAnswer, tunnel_request
 
 __all__ = ["Backend"]

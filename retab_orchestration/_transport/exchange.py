@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import httpcore
 
 from retab_orchestration import errors
-from retab_orchestration._error_responses import is_anothers, redacted
+from retab_orchestration._error_responses import redacted
 from retab_orchestration._http import Request
+from retab_orchestration._transport.interruptions import is_anothers
 from retab_orchestration._transport.responses import BadEncodingError
 from retab_orchestration.policies import Pace
 from retab_orchestration.settings import Settings

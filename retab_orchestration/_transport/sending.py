@@ -11,9 +11,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from retab_orchestration import errors
-from retab_orchestration._error_responses import error_of, is_anothers, redacted
+from retab_orchestration._error_responses import error_of, redacted
 from retab_orchestration._http import Call, Request, Response, Runtime
 from retab_orchestration._texts import printable
+from retab_orchestration._transport.interruptions import is_anothers
 from retab_orchestration.models import RouteFamily
 from retab_orchestration.models._reading import TooManyPartsError, at_most
 from retab_orchestration.policies import RetryPolicy
