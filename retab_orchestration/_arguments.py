@@ -38,7 +38,7 @@ _HEADROOM = 100
 
 
 def checked_id(name: str, value: Any) -> str:
-    """Return an id as it is.
+    """Return an id as it is, and as a string where it is of an enumeration, whose text in an address is another one.
 
     Raises:
         InvalidInputError: It is empty, not a string, or has a character that no id of Retab has.
@@ -49,7 +49,7 @@ def checked_id(name: str, value: Any) -> str:
         raise InvalidInputError(
             f"{name} has a character that no id has, or too many; copy the id from Retab again"
         )
-    return value
+    return str.__str__(value)
 
 
 def checked_text(name: str, value: Any) -> str:
@@ -64,7 +64,7 @@ def _checked_unicode(name: str, text: str) -> str:
         raise InvalidInputError(
             f"{name} has half of a surrogate pair in it, which cannot be sent; decode it anew"
         )
-    return text
+    return str.__str__(text)
 
 
 def checked_callback(name: str, given: Any) -> Any:
@@ -104,7 +104,7 @@ def checked_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     """Return the value if it is one of those allowed, or raise InvalidInputError that lists them."""
     if not isinstance(value, tuple({type(choice) for choice in allowed})) or value not in allowed:
         raise InvalidInputError(f"{name} must be one of {', '.join(map(str, allowed))}, not {kind_of(value)}")
-    return value
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def checked_json(name: str, value: Any) -> Any:

@@ -203,7 +203,7 @@ def _checked(document: Document, opened: OpenedDocument) -> str:
         raise InvalidInputError(f"{printable(filename, 200)} is empty; there is nothing to process")
     if document.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(document.sha256)):
         raise InvalidInputError("a document's sha256 must be 64 hex digits in lower case, or None")
-    return filename
+    return str.__str__(filename)  # which may be of an enumeration, as the type
 
 
 def read_document(given: Any) -> OpenedDocument | FileReference:
@@ -224,11 +224,12 @@ def read_document(given: Any) -> OpenedDocument | FileReference:
     document = _as_document(given)
     opened = _from_source(document.source)
     filename = _checked(document, opened)
+    said = str.__str__(document.mime_type) if document.mime_type else None
     return replace(
         opened,
         filename=filename,
-        mime_type=document.mime_type or media_type_of(filename),
-        said_mime_type=document.mime_type,
+        mime_type=said or media_type_of(filename),
+        said_mime_type=said,
         sha256=document.sha256,
     )
 

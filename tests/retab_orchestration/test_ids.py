@@ -1,8 +1,12 @@
 """An id of a server's is an id, or its answer is not readable: it may become a file's name."""
 
+import json
+from enum import Enum
+
 import pytest
 
-from retab_orchestration import FileReference, InvalidInputError, UnreadableAnswerError
+from retab_orchestration import Document, FileReference, InvalidInputError, RunIdentity, UnreadableAnswerError
+from retab_orchestration._operations import process_runs
 from tests.retab_orchestration.conftest import ok
 
 BAD = [
@@ -78,3 +82,36 @@ def test_a_run_that_was_not_asked_for_is_not_taken_for_the_one_that_was(script, 
 
     with pytest.raises(UnreadableAnswerError, match="another run"):
         getattr(client, operation)("run_1")
+
+
+class Name(str, Enum):  # noqa: UP042  whose text differs
+    """As people write their constants: its text in an f-string is not its value."""
+
+    WORKFLOW = "wf_echo"
+    API = "api"
+    PDF = "application/pdf"
+
+
+@pytest.mark.parametrize("metadata", ["kept", "unfiltered"])
+def test_an_id_of_an_enumeration_is_its_value(connect, metadata):
+    client, runtime = connect(server="current", traits={"metadata": metadata, "idempotency": "ignored"})
+    owner = RunIdentity.of("a task")
+    client.create_run("wf_fail")
+    run = client.create_run(Name.WORKFLOW, identity=owner)
+    process_runs._own.clear()
+
+    assert client.create_run(Name.WORKFLOW, identity=owner, adopt=True).id == run.id
+    assert [each.id for each in client.iter_runs(workflow_id=Name.WORKFLOW, trigger_type=Name.API)] == [
+        run.id
+    ]
+    assert len(runtime.service.state.runs) == 2
+
+
+def test_the_type_and_the_name_of_a_document_may_be_of_an_enumeration(script):
+    document = Document(b"%PDF", filename=Name.WORKFLOW, mime_type=Name.PDF)
+    client, runtime = script(ok({"id": "run_1", "status": "running"}), api="current")
+
+    client.create_run("wf_1", documents={"start-1": document})
+
+    sent = json.loads(runtime.bodies[0])["documents"]["start-1"]
+    assert (sent["filename"], sent["url"][:28]) == ("wf_echo", "data:application/pdf;base64,")
