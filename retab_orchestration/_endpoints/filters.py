@@ -33,8 +33,8 @@ class RunFilter(TypedDict, total=False):
         max_duration_ms: Runs that took at most so many milliseconds.
         search: A run id, or the beginning of one.
         metadata: Runs that carry all these pairs; current routes only.
-        before: The page before this run id, `RunPage.before`; with `iter_runs` all before it, the nearest first.
-        after: The page after this run id, `RunPage.after`.
+        before: The page before this run id, or this `RunPage.before`; with `iter_runs` all before it, the nearest first.
+        after: The page after this run id, or this `RunPage.after`.
         limit: Runs per page, 1 to 100; the server takes 20 when it is not given.
         order: asc or desc; the server takes desc, newest first, when it is not given.
         sort_by: created_at or started_at, with or without `timing.` before it.
@@ -60,6 +60,7 @@ class RunFilter(TypedDict, total=False):
 _LARGEST = 2**63 - 1
 # Characters of the metadata to filter by, as JSON. Servers take addresses of about 8 KiB.
 _LONGEST = 2000
+_LONGEST_CURSOR = 4096
 
 _TRIGGER_TYPES = ("manual", "api", "schedule", "webhook", "email", "restart", "custom")
 _SORTS = {
@@ -119,6 +120,14 @@ def _short(name: str, text: str, most: int) -> str:
     return text
 
 
+def _cursor(name: str, value: Any) -> str:
+    """Return the id of a run, or another text that a server has given as a cursor."""
+    text = _short(name, checked_text(name, value), _LONGEST_CURSOR)
+    if not set(text) - set("."):
+        raise InvalidInputError(f"{name} must be a cursor, as a page has it, not {kind_of(value)}")
+    return text
+
+
 def _metadata(name: str, value: Any) -> str | None:
     pairs = checked_pairs(name, value)
     return _short(name, json.dumps(pairs, sort_keys=True), _LONGEST) if pairs else None
@@ -136,8 +145,8 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "max_duration_ms": _whole,
     "search": lambda name, value: _short(name, checked_text(name, value), LONGEST_ID),
     "metadata": _metadata,
-    "before": checked_id,
-    "after": checked_id,
+    "before": _cursor,
+    "after": _cursor,
     "limit": partial(_whole, least=1, most=100),
     "order": partial(checked_choice, allowed=("asc", "desc")),
     "sort_by": lambda name, value: _SORTS[checked_choice(name, value, tuple(_SORTS))],

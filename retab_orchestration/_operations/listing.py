@@ -40,7 +40,7 @@ _REMEMBERED = 20
 
 
 class Cursor:
-    """The position of a listing. It ends when a page is empty, has no cursor or repeats one, or when no new rows come.
+    """The position of a listing. It ends when a page has no cursor or repeats one, or when no new rows come.
 
     Args:
         is_backward: Whether it reads the pages before.
@@ -50,44 +50,63 @@ class Cursor:
         self._seen: set[str] = set()
         self._rows: deque[frozenset[Any]] = deque(maxlen=_REMEMBERED)
         self._stalled = 0
-        self.is_news = True
-        """Whether the last page had a row that no page before it had."""
+        self.news: frozenset[Any] = frozenset()
+        """The ids of the rows of the last page that no page before it had."""
         self.is_cut = False
-        """Whether it ended before the end of the list: the server does not page, or sent an empty page before
-        others."""
+        """Whether it ended before the end of the list: the server does not page, or sent empty pages before others."""
+        self.is_lost = False
+        """Whether the last page was empty although a cursor named it: the run of that cursor may have left the list."""
         self._name = "before" if is_backward else "after"
 
     def repeats(self, page: _Paged[Any]) -> bool:
         """Return whether the server does not page: it sent the cursor or the rows of an earlier page again."""
         rows = _ids_of(page.data)
-        self.is_news = bool(rows.difference(*self._rows))
-        self._stalled = 0 if self.is_news or not rows else self._stalled + 1
+        self.news = rows.difference(*self._rows)
+        self.is_lost = not page.data and bool(self._seen)
+        # Rows may have no ids.
+        self._stalled = 0 if self.news or (page.data and not rows) else self._stalled + 1
         self._rows.append(rows)
         place = getattr(page, self._name)
         repeats = place in self._seen or self._stalled >= _STALLED_PAGES
-        self.is_cut = repeats if page.data else place is not None and place not in self._seen
+        self.is_cut = repeats and (bool(page.data) or place not in {None, *self._seen})
         return repeats
 
     def following(self, page: _Paged[Any]) -> str | None:
         """Return the cursor of the page after this one, None if this was the last."""
         place: str | None = getattr(page, self._name)
-        if not page.data or place is None:
-            return None
-        self._seen.add(place)
+        if place is not None:
+            self._seen.add(place)
         return place
 
 
 def _ids_of(rows: Iterable[Any]) -> frozenset[Any]:
-    """Return the ids of rows, of those that have one: pairs with their ids, edges as they came, or models."""
-    ids: set[Any] = set()
-    for row in rows:
-        if isinstance(row, tuple):
-            ids.add(row[0])
-        elif isinstance(row, dict):
-            ids.add(row["id"] if isinstance(row.get("id"), str) else None)
-        else:
-            ids.add(getattr(row, "id", None) or getattr(row, "step_id", None))
-    return frozenset(ids - {None})
+    """Return the ids of rows, of those that have one."""
+    return frozenset(map(_id_of, rows)) - {None}
+
+
+def _id_of(row: Any) -> Any:
+    """Return the id of a row, which is a pair with its id, an edge as it came, or a model; None where it has none."""
+    if isinstance(row, tuple):
+        return row[0]
+    if isinstance(row, dict):
+        return row["id"] if isinstance(row.get("id"), str) else None
+    return getattr(row, "id", None) or getattr(row, "step_id", None)
+
+
+def _unrepeated(rows: Iterable[T], known: dict[Any, T]) -> list[T]:
+    """Return the rows of a page that no page before has had: a cursor may be ignored, or name the first row of a page.
+
+    Args:
+        rows: The rows.
+        known: Those before, by their ids, and by their iterations: on older servers the steps of a loop have one id.
+    """
+    return [
+        row
+        for row in rows
+        if (name := _id_of(row)) is None
+        or (first := known.setdefault((name, getattr(row, "place", None)), row)) is row
+        or first != row
+    ]
 
 
 async def everything(session: Session, call: Callable[[str | None], Call[Any]]) -> list[T]:
@@ -97,6 +116,7 @@ async def everything(session: Session, call: Callable[[str | None], Call[Any]]) 
         ResponseTooLargeError: It does not end, or not within four times `max_response_bytes`.
     """
     items: list[T] = []
+    known: dict[Any, T] = {}
     cursor, sizes = Cursor(), [0]
     after: str | None = None
     for _ in range(_MOST_PAGES):
@@ -104,7 +124,7 @@ async def everything(session: Session, call: Callable[[str | None], Call[Any]]) 
         page = await session.exchange(asked)
         repeats = cursor.repeats(page)
         # The last page of some servers has the cursor with which it was requested.
-        items += page.data if cursor.is_news or not repeats else ()
+        items += _unrepeated(page.data if cursor.news or not repeats else (), known)
         after = None if repeats else cursor.following(page)
         if after is None:
             return items
@@ -164,7 +184,42 @@ async def iter_runs(
 async def _each(
     session: Session, filters: RunFilters, cursor: Cursor | None = None
 ) -> AsyncIterator[WorkflowRun]:
-    cursor = cursor or Cursor(is_backward=filters.before is not None)
+    """Yield the runs of a listing; from its beginning again where the run that its cursor named has left it meanwhile.
+
+    Some servers then answer with an empty page, and others refuse the cursor.
+    """
+    may_leave = filters.status is not None or filters.exclude_status is not None
+    seen: set[str] = set()
+    last: WorkflowRun | None = None
+    goes_on = True
+    while goes_on:
+        known = len(seen)
+        refusal: errors.RequestRejectedError | None = None
+        cursor = cursor or Cursor(is_backward=filters.before is not None)
+        try:
+            async for last in _pages(session, filters, cursor):
+                if last.id not in seen:
+                    yield last
+                if may_leave:
+                    seen.add(last.id)
+        except errors.RequestRejectedError as error:
+            refusal = error
+        is_lost = refusal is not None or cursor.is_lost
+        goes_on = len(seen) > known and is_lost and await _has_changed(session, last)
+        if refusal is not None and not goes_on:
+            raise refusal
+        cursor = None
+
+
+async def _has_changed(session: Session, run: WorkflowRun | None) -> bool:
+    """Return whether a run has another state than its list has shown, or is gone."""
+    try:
+        return run is not None and (await session.exchange(shared.get_run(run.id))).status is not run.status
+    except errors.NotFoundError:
+        return True
+
+
+async def _pages(session: Session, filters: RunFilters, cursor: Cursor) -> AsyncIterator[WorkflowRun]:
     place, idle = filters.before or filters.after, 0
     while idle < _MOST_PAGES:
         page, limit = await _page(
@@ -172,9 +227,10 @@ async def _each(
         )
         filters = replace(filters, limit=limit)
         repeats = cursor.repeats(page)
-        if repeats and not cursor.is_news:
+        if repeats and not cursor.news:
             return
-        admitted = [run for run in page.data if filters.admits(run)]
+        # Runs that are created meanwhile move all others, some of them onto the next page.
+        admitted = [run for run in page.data if run.id in cursor.news and filters.admits(run)]
         for run in admitted[::-1] if filters.before else admitted:
             yield run
         idle = 0 if admitted else idle + 1
@@ -193,7 +249,7 @@ async def _merged(
 ) -> AsyncIterator[WorkflowRun]:
     """Yield the runs of several listings in the requested order, each once."""
     is_oldest_first = (filters.order == "asc") is (filters.before is None)
-    heads = [await _next_of(listing) for listing in listings]
+    heads = await _heads_of(listings)
     seen: set[str] = set()
     repeated = 0
     while repeated < _MOST_REPEATED:
@@ -203,18 +259,31 @@ async def _merged(
         number = (min if is_oldest_first else max)(
             remaining, key=lambda each: _moment_of(heads[each], filters)
         )
-        run, heads[number] = heads[number], await _next_of(listings[number])
+        run, heads[number] = heads[number], await anext(listings[number], None)
         repeated = 0 if run is not None and run.id not in seen else repeated + 1
         if run is not None and not repeated:
             seen.add(run.id)
             yield run
 
 
-async def _next_of(listing: AsyncIterator[WorkflowRun]) -> WorkflowRun | None:
-    try:
-        return await anext(listing, None)
-    except errors.RequestRejectedError:
-        return None  # a server that does not know the word has no such runs
+async def _heads_of(listings: Sequence[AsyncIterator[WorkflowRun]]) -> list[WorkflowRun | None]:
+    """Return the first run of each listing, None where there is none.
+
+    Raises:
+        RequestRejectedError: The server refuses all of them, so that it is not the word for a state that it does not
+            know.
+    """
+    heads: list[WorkflowRun | None] = []
+    refusals: list[errors.RequestRejectedError] = []
+    for listing in listings:
+        try:
+            heads.append(await anext(listing, None))
+        except errors.RequestRejectedError as refusal:
+            heads.append(None)  # a server that does not know the word has no such runs
+            refusals.append(refusal)
+    if len(refusals) == len(listings):
+        raise refusals[0]
+    return heads
 
 
 def _moment_of(run: WorkflowRun | None, filters: RunFilters) -> float:

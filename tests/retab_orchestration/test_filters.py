@@ -143,3 +143,14 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
 def test_filters_that_contradict_each_other_are_refused(given):
     with pytest.raises(InvalidInputError):
         RunFilters.read(**given)
+
+
+@pytest.mark.parametrize("cursor", ["eyJpZCI6IDF9/+==", "a b", "x" * 1000, "\xfc", "run_1?x#y"])
+def test_a_cursor_is_whatever_text_a_server_gives(cursor):
+    assert query(after=cursor) == {"after": cursor}
+    assert query(before=cursor) == {"before": cursor}
+
+
+def test_a_cursor_goes_into_an_address():
+    with pytest.raises(InvalidInputError, match="after must have at most 4096 characters"):
+        query(after="x" * 5000)
