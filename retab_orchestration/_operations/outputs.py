@@ -71,20 +71,20 @@ async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...
     if run.has_final_outputs or run.status is not RunStatus.COMPLETED:
         return run
     steps = await list_steps(session, run.id)
-    _check_ended(run, steps)
+    _check_ended(run, steps, ())
     workflow = run.workflow_id or ""
     edges = await _edges(session, workflow) if is_id(workflow) else None
     return run.with_outputs(outputs_from_steps(steps, sink_nodes(steps, edges)))
 
 
-def _check_ended(run: WorkflowRun, steps: Sequence[Step]) -> None:
-    """Raise UnreadableAnswerError if a step of a completed run has not ended.
+def _check_ended(run: WorkflowRun, steps: Sequence[Step], nodes: Sequence[str]) -> None:
+    """Raise UnreadableAnswerError if a step of a completed run has not ended, at its end or at one of these nodes.
 
     A list of steps may lag behind its run, and outputs would be missing.
     """
     has_ended = any(step.status is StepStatus.COMPLETED for step in steps)
-    goes_on = any(step.node_type == "end" and step.status in _GOING_ON for step in steps)
-    if goes_on or not has_ended:
+    wanted = [step for step in steps if step.node_type == "end" or step.node_id in nodes]
+    if not has_ended or any(step.status in _GOING_ON for step in wanted):
         raise errors.UnreadableAnswerError(
             "the run is completed, but the list of its steps does not show it yet", run_id=run.id
         )
@@ -118,6 +118,8 @@ async def _of_named_nodes(session: Session, run: WorkflowRun, nodes: tuple[str, 
     if all(node in run.final_outputs for node in nodes):
         return run.with_outputs({node: run.final_outputs[node] for node in nodes})
     steps = await list_steps(session, run.id)
+    if run.status is RunStatus.COMPLETED:
+        _check_ended(run, steps, nodes)
     known = sorted({step.node_id for step in steps} | set(run.final_outputs))
     missing = [node for node in nodes if node not in known]
     if missing and run.status is RunStatus.COMPLETED:

@@ -121,19 +121,41 @@ async def _decide_current(session: Session, verdict: Verdict) -> ReviewDecision:
         version_id = _version_decided(review, versions, verdict)
     else:
         version_id = await _version_to_decide(session, review, versions, verdict)
-    if verdict.approved:
-        return await session.exchange(current.approve_review(review, version_id))
-    return await session.exchange(current.reject_review(review, version_id, verdict.reason or ""))
+    call = current.approve_review(review, version_id)
+    if not verdict.approved:
+        call = current.reject_review(review, version_id, verdict.reason or "")
+    try:
+        return await session.exchange(call)
+    except errors.ConflictError:
+        if not await _stands(session, review, version_id, verdict):
+            raise
+    # The answer to this decision was lost, or another call has made the same one.
+    receipt = ReviewDecision(outcome="already_received", review_id=review.id, version_id=version_id)
+    return receipt.filled_in(run_id=verdict.run_id, node_id=verdict.node_id, approved=verdict.approved)
 
 
-async def _review(session: Session, verdict: Verdict) -> Review:
-    """Return the oldest review that the node waits for, or the last one that was decided there."""
+async def _stands(session: Session, review: Review, version_id: str, verdict: Verdict) -> bool:
+    """Return whether a review is decided as it was to be."""
+    found = [each for each in await _reviews(session, verdict) if each.id == review.id]
+    decision = found[0].decision if found else None
+    if decision is None or decision.version_id not in {None, version_id}:
+        return False
+    return decision.verdict == ("approved" if verdict.approved else "rejected")
+
+
+async def _reviews(session: Session, verdict: Verdict) -> list[Review]:
+    """Return the reviews that a run has at a node."""
     found: list[Review] = await everything(
         session, lambda after: current.list_reviews(verdict.run_id, verdict.node_id, after)
     )
     shared.check_about("run", verdict.run_id, (review.run_id for review in found), run_id=verdict.run_id)
     shared.check_about("node", verdict.node_id, (review.node_id for review in found), run_id=verdict.run_id)
-    reviews = [review for review in found if review.cancelled_at is None]
+    return found
+
+
+async def _review(session: Session, verdict: Verdict) -> Review:
+    """Return the oldest review that the node waits for, or the last one that was decided there."""
+    reviews = [review for review in await _reviews(session, verdict) if review.cancelled_at is None]
     if not reviews:
         run = await session.exchange(shared.get_run(verdict.run_id))
         waiting = ", ".join(run.waiting_for_node_ids) or "no node"
@@ -141,6 +163,9 @@ async def _review(session: Session, verdict: Verdict) -> Review:
             f"run {run.id} has no review at node {verdict.node_id}; it is {run.status_name} and waits for {waiting}",
             run_id=run.id,
         )
+    moments = [review.created_at for review in reviews if review.created_at is not None]
+    if len(moments) == len(reviews):  # a server may list the newest first
+        reviews = [reviews[number] for number in sorted(range(len(reviews)), key=moments.__getitem__)]
     return next((review for review in reviews if review.decision is None), reviews[-1])
 
 

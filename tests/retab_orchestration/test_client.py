@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration import (
+    ApiConnectionError,
     ApiStatusError,
     FileReference,
     InvalidInputError,
@@ -109,6 +110,31 @@ def test_a_node_that_the_run_does_not_have_is_named_with_those_it_has(retab):
 
     with pytest.raises(InvalidInputError, match=r"nope.*end-node-1"):
         client.get_run(run.id, output_nodes=["nope"])
+
+
+@pytest.mark.parametrize(
+    "early",
+    [[], [("a", "completed"), ("b", "running")], [("a", "completed"), ("end-1", "running")]],
+    ids=["none", "one goes on", "one is missing"],
+)
+def test_outputs_of_named_nodes_are_read_once_the_list_of_steps_shows_the_end(script, early):
+    def steps(states):
+        rows = [
+            {
+                "block_id": node,
+                "block_type": "end" if node == "end-1" else "extract",
+                "lifecycle": {"status": status},
+                "output": node if status == "completed" else None,
+            }
+            for node, status in states
+        ]
+        return ok({"data": rows})
+
+    ended = ok({"id": "run_1", "status": "completed"})
+    whole = steps([("a", "completed"), ("b", "completed"), ("end-1", "completed")])
+    client, _ = script(ended, steps(early), whole, api="current")
+
+    assert client.wait_for_run("run_1", output_nodes=["a", "b"]).outputs == {"a": "a", "b": "b"}
 
 
 def test_a_run_that_goes_on_has_no_outputs_of_named_nodes_yet(retab):
@@ -727,10 +753,60 @@ def test_the_newest_version_is_decided_and_an_edit_keeps_its_form(script):
     [ok({"submission_status": "conflict", "review": REVIEW}), refused(409, {"detail": "newer versions"})],
 )
 def test_a_conflict_is_the_same_error_however_the_server_says_it(script, standing):
-    client, _ = script(ok({"data": [REVIEW]}), ok({"data": [version("rvr_1")]}), standing, api="current")
+    undecided = ok({"data": [REVIEW]})
+    client, _ = script(undecided, ok({"data": [version("rvr_1")]}), standing, undecided, api="current")
 
     with pytest.raises(ReviewConflictError):
         client.decide_review("run_1", "n", approved=True)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "asked"), [("approved", {"approved": True}), ("rejected", {"approved": False, "reason": "r"})]
+)
+def test_a_conflict_with_the_same_decision_is_none(script, verdict, asked):
+    decided = {**REVIEW, "decision": {"verdict": verdict, "version_id": "rvr_1"}}
+    answers = [
+        ok({"data": [REVIEW]}),
+        ok({"data": [version("rvr_1")]}),
+        ApiConnectionError("lost"),
+        refused(409),
+    ]
+    client, _ = script(*answers, ok({"data": [decided]}), api="current")
+
+    decision = client.decide_review("run_1", "n", **asked)
+
+    assert (decision.outcome, decision.approved) == ("already_received", asked["approved"])
+    assert (decision.run_id, decision.node_id, decision.version_id) == ("run_1", "n", "rvr_1")
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [{"verdict": "rejected", "version_id": "rvr_1"}, {"verdict": "approved", "version_id": "rvr_2"}],
+)
+def test_a_conflict_with_another_decision_is_one(script, standing):
+    decided = {**REVIEW, "decision": standing}
+    answers = [
+        ok({"data": [REVIEW]}),
+        ok({"data": [version("rvr_1")]}),
+        refused(409),
+        ok({"data": [decided]}),
+    ]
+    client, _ = script(*answers, api="current")
+
+    with pytest.raises(ReviewConflictError):
+        client.decide_review("run_1", "n", approved=True)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_of_the_passes_of_a_loop_the_one_that_has_waited_longest_is_decided(script, newest_first):
+    reviews = [{**REVIEW, "id": f"rev_{n}", "created_at": f"2026-05-01T00:00:0{n}Z"} for n in range(3)]
+    accepted = {"submission_status": "accepted", "review": reviews[0]}
+    answers = [ok({"data": reviews[::-1] if newest_first else reviews}), ok({"data": [version("rvr_1")]})]
+    client, runtime = script(*answers, ok(accepted), api="current")
+
+    client.decide_review("run_1", "n", approved=True)
+
+    assert runtime.requests[-1] == "POST /v1/workflows/reviews/rev_0/approve"
 
 
 def test_an_edit_that_is_there_already_is_not_made_again(script):
