@@ -2,8 +2,9 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, TypeVar, cast
@@ -33,9 +34,9 @@ _PARTS_AT_ONCE = 100
 # nothing, because the loop is busy with answers then.
 _IN_FLIGHT = 32
 _CREATING = 16
-# Seconds after which a request that is no create and no upload releases its slot, and how many requests may go on
-# without one: answers that hang would hold all slots otherwise.
-_SLOW = 2.0
+# Seconds after which a request releases its slot, by whether it is a create or an upload, and how many of each kind may
+# go on without one: answers, and documents, that hang would hold all slots otherwise.
+_SLOW = {False: 2.0, True: 30.0}
 _MOST_SLOW = 64
 
 
@@ -52,8 +53,8 @@ class _Shared:
     users: int = 0
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
     creating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CREATING))
-    slow: int = 0
-    """Requests that go on without a slot."""
+    slow: Counter[bool] = field(default_factory=Counter)
+    """Requests that go on without a slot, by whether they are creates or uploads."""
 
     @asynccontextmanager
     async def slot(self, *, long_running: bool, within: float | None = None) -> AsyncIterator[None]:
@@ -66,36 +67,39 @@ class _Shared:
         Raises:
             TimeoutError: No slot was free in that time.
         """
-        async with self.creating if long_running else nullcontext():
+        held = _Slot(long_running)
+        try:
             async with asyncio.timeout(within):
-                await self.in_flight.acquire()
-            held = _Slot()
-            timer = (
-                None if long_running else asyncio.get_running_loop().call_later(_SLOW, self._release, held)
-            )
+                for places in (self.creating, self.in_flight) if long_running else (self.in_flight,):
+                    await places.acquire()
+                    held.places.append(places)
+            timer = asyncio.get_running_loop().call_later(_SLOW[long_running], self._release, held)
             try:
                 yield
             finally:
-                if timer is not None:
-                    timer.cancel()
-                if held.is_released:
-                    self.slow -= 1
-                else:
-                    self.in_flight.release()
+                timer.cancel()
+        finally:
+            self.slow[long_running] -= held.is_released
+            for places in held.places:
+                places.release()
 
     def _release(self, held: "_Slot") -> None:
-        if self.slow < _MOST_SLOW:
+        if self.slow[held.long_running] < _MOST_SLOW:
+            self.slow[held.long_running] += 1
             held.is_released = True
-            self.slow += 1
-            self.in_flight.release()
+            while held.places:
+                held.places.pop().release()
 
 
 @dataclass(slots=True)
 class _Slot:
     """A slot for a request in flight."""
 
+    long_running: bool
+    places: list[asyncio.Semaphore] = field(default_factory=list)
+    """Those of which it holds one."""
     is_released: bool = False
-    """Whether another request may have it although this one goes on."""
+    """Whether other requests may have it although this one goes on."""
 
 
 class AsyncioRuntime(Clocks):

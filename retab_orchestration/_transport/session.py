@@ -5,6 +5,7 @@ Which routes and which header a server takes is detected once per server and key
 
 import copy
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from retab_orchestration import errors
@@ -21,9 +22,30 @@ __all__ = ["TRANSIENT", "Session"]
 
 T = TypeVar("T")
 
+# Seconds by which the time limits of calls differ that begin together.
+_SIMULTANEOUS = 1.0
+
 # By server and key, for as long as the process lives: a wait of days asks once.
 _found: dict[tuple[str, str, str], ServerApi] = {}
-_failures: dict[tuple[str, str, str], tuple[float, errors.ApiError]] = {}
+_failures: dict[tuple[str, str, str], "_Failure"] = {}
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """That the routes of a server could not be found out."""
+
+    at: float
+    """When, on the runtime's clock."""
+    error: errors.ApiError
+    attempts: int
+    """How often the server was asked at most."""
+    seconds: float
+    """For how long at most."""
+
+    def is_shared_by(self, asked: float, attempts: int, seconds: float) -> bool:
+        """Return whether a call fails with it that has asked at this time, and would not ask more often or longer."""
+        is_enough = attempts <= self.attempts and seconds <= self.seconds + _SIMULTANEOUS
+        return self.at > asked and is_enough
 
 
 class Session(Sender):
@@ -117,17 +139,17 @@ class Session(Sender):
         _found.pop(self._key, None)
 
     async def _find_out(self, attempts: int) -> ServerApi:
-        """Ask once for all callers of this moment; they share a failure as well."""
-        asked = self.runtime.now()
-        async with self.runtime.lock(self.settings.account, self.seconds_left()):
-            failed_at, failure = _failures.get(self._key, (asked, None))
-            if failure is not None and failed_at > asked:
-                raise copy.copy(failure)
+        """Ask once for all callers of this moment; those that would ask no longer share a failure as well."""
+        asked, seconds = self.runtime.now(), self.seconds_left()
+        async with self.runtime.lock(self.settings.account, seconds):
+            failure = _failures.get(self._key)
+            if failure is not None and failure.is_shared_by(asked, attempts, seconds):
+                raise copy.copy(failure.error)
             if self._key not in _found:
                 try:
                     _found[self._key] = await self._probe(attempts)
                 except errors.ApiError as error:
-                    _failures[self._key] = (self.runtime.now(), error)
+                    _failures[self._key] = _Failure(self.runtime.now(), error, attempts, seconds)
                     raise
             return _found[self._key]
 

@@ -28,10 +28,18 @@ async def in_thread(work: Callable[[], T], *, slow: bool = False) -> T:
         slow: Whether a disk, or a name server, may hold it up for ever. It has a thread for itself, so that it holds up
             nothing else, and the process ends without it.
     """
-    inside = partial(contextvars.copy_context().run, work)
+    inside = partial(contextvars.copy_context().run, _awaitable, work)
     if slow:
         return await asyncio.wrap_future(_started(inside))
     return await asyncio.get_running_loop().run_in_executor(_threads(), inside)
+
+
+def _awaitable(work: Callable[[], T]) -> T:
+    """Do work; raise RuntimeError for a StopIteration, as coroutines do: who awaits a future of one would hang."""
+    try:
+        return work()
+    except StopIteration as error:
+        raise RuntimeError("what was given raised StopIteration") from error
 
 
 @functools.cache

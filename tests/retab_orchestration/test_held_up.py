@@ -11,6 +11,7 @@ import pytest
 
 from retab_orchestration import (
     AsyncRetabClient,
+    PollPolicy,
     RetabClient,
     RetabError,
     RetryPolicy,
@@ -18,7 +19,7 @@ from retab_orchestration import (
     WaitTimeoutError,
 )
 from retab_orchestration.emulator import Emulator
-from tests.retab_orchestration.raw_server import ok, raw_server
+from tests.retab_orchestration.raw_server import head, ok, raw_server
 
 OWNER = RunIdentity.of("a task")
 ONCE = RetryPolicy(attempts=1, find_for=1.0)
@@ -217,3 +218,36 @@ def full(port):
         finally:
             for each in waiting:
                 each.close()
+
+
+@pytest.mark.parametrize("colour", ["blocking", "awaiting"])
+def test_a_wait_that_finds_out_the_routes_in_vain_ends_no_create(colour):
+    asked = threading.Event()
+
+    def flaky(connection):
+        while request := connection.request():
+            if b"/steps" in request and not asked.is_set():
+                asked.set()
+                connection.pause(0.3)
+                connection.send(head(503, content_length=0))
+            elif b"/steps" in request:
+                connection.send(ok(b'{"data": []}'))
+            else:
+                connection.send(ok(b'{"id": "run_1", "status": "completed", "final_outputs": {}}'))
+
+    soon, patient = PollPolicy(first=0), RetryPolicy(base=0.01)
+
+    async def await_both(url):
+        async with AsyncRetabClient("key", url, retry=patient) as client:
+            wait = asyncio.create_task(client.wait_for_run("run_1", poll=soon))
+            await asyncio.to_thread(asked.wait)
+            return (await client.create_run("wf_1")).id, (await wait).id
+
+    with raw_server(flaky) as server:
+        if colour == "awaiting":
+            assert asyncio.run(await_both(server.url)) == ("run_1", "run_1")
+        else:
+            client = RetabClient("key", server.url, retry=patient)
+            with beside(lambda: client.wait_for_run("run_1", poll=soon)):
+                assert asked.wait(LIMIT)
+                assert client.create_run("wf_1").id == "run_1"

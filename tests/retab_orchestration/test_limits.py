@@ -3,14 +3,19 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from weakref import ref
 
 import pytest
 
 from retab_orchestration import ApiTimeoutError, AsyncRetabClient, RetabClient
 from retab_orchestration._http import Request
 from retab_orchestration._transport import AsyncioRuntime, BlockingRuntime
+from retab_orchestration._transport.awaiting import _Shared
+from retab_orchestration._transport.pools import Transport
 from retab_orchestration.emulator import Emulator
 from retab_orchestration.settings import Settings
+from tests.retab_orchestration.fake_runtime import Clock
+from tests.retab_orchestration.virtual_loop import VirtualLoop
 
 RUN = b'{"id": "run_1", "status": "running"}'
 
@@ -117,3 +122,31 @@ def test_a_request_waits_for_its_turn_no_longer_than_it_may_take(emulator, kind)
 
     assert not was_sent
     assert took < 3
+
+
+def test_uploads_that_hang_hold_up_no_other_for_ever():
+    clock = Clock()
+    loop = VirtualLoop(clock)
+
+    async def main():
+        shared, over = _Shared(ref(loop), Transport(Settings("key", "http://retab.test"))), asyncio.Event()
+
+        async def upload():
+            async with shared.slot(long_running=True):
+                await over.wait()
+
+        hanging = [loop.create_task(upload()) for _ in range(40)]
+        await asyncio.sleep(0)
+        async with shared.slot(long_running=True):
+            waited = loop.time()
+        async with shared.slot(long_running=False):
+            over.set()
+        await asyncio.gather(*hanging)
+        free = [shared.creating._value, shared.in_flight._value, sum(shared.slow.values())]
+        return waited, free
+
+    waited, free = loop.run_until_complete(main())
+    loop.close()
+
+    assert waited < 120
+    assert free == [16, 32, 0]

@@ -6,6 +6,9 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
 
 from retab_orchestration import AsyncRetabClient, RetryPolicy
 from tests.retab_orchestration.raw_server import answering, ok, raw_server
@@ -85,3 +88,16 @@ def test_a_program_ends_while_a_document_hangs_that_nobody_waits_for():
     )
 
     assert (ended.stdout, ended.returncode) == ("over\n", 0), ended.stderr
+
+
+class Exhausted(type(Path())):
+    """A path of a store whose answers are read with `next`."""
+
+    def stat(self, **_):
+        raise StopIteration
+
+
+async def test_a_document_that_raises_what_no_future_takes_hangs_nobody():
+    async with AsyncRetabClient("k", "http://127.0.0.1:9", **OPTIONS) as client, asyncio.timeout(SOON):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await client.create_run("wf_1", documents={"n": Exhausted("a.pdf")})
