@@ -109,8 +109,10 @@ class _Rewound(io.BufferedIOBase):
         return piece
 
     def fileno(self) -> int:
-        if isinstance(self._shared.stream, io.BufferedIOBase | io.RawIOBase):
-            return self._shared.stream.fileno()
+        # A NamedTemporaryFile is one around the file.
+        stream = getattr(self._shared.stream, "file", self._shared.stream)
+        if isinstance(stream, io.BufferedIOBase | io.RawIOBase):
+            return stream.fileno()
         return super().fileno()
 
     def close(self) -> None:

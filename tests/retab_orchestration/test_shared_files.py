@@ -3,8 +3,10 @@
 import gc
 import io
 import os
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +128,21 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused_also_with_the_sam
         pieces = read(path if given == "path" else file).chunks(PIECE)
         next(pieces)
         with path.open("r+b") as writing:
+            writing.write(CONTENT[::-1])
+
+        with pytest.raises(InvalidInputError, match="changed while it was being read; nothing was created"):
+            list(pieces)
+
+
+def test_a_temporary_file_that_is_written_to_while_it_is_read_is_refused():
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(CONTENT)
+        file.flush()
+        file.seek(0)
+        os.utime(file.name, (1, 1))
+        pieces = read(file).chunks(PIECE)
+        next(pieces)
+        with Path(file.name).open("r+b") as writing:
             writing.write(CONTENT[::-1])
 
         with pytest.raises(InvalidInputError, match="changed while it was being read; nothing was created"):
