@@ -33,8 +33,8 @@ class RunFilter(TypedDict, total=False):
         max_duration_ms: Runs that took at most so many milliseconds.
         search: A run id, or the beginning of one.
         metadata: Runs that carry all these pairs; current routes only.
-        before: The page before this run id, or this `RunPage.before`; with `iter_runs` all before it, the nearest first.
-        after: The page after this run id, or this `RunPage.after`.
+        before: The page before this run id, or `RunPage.before`; with `iter_runs` all before it, the nearest first.
+        after: The page after this run id, or `RunPage.after`.
         limit: Runs per page, 1 to 100; the server takes 20 when it is not given.
         order: asc or desc; the server takes desc, newest first, when it is not given.
         sort_by: created_at or started_at, with or without `timing.` before it.

@@ -40,23 +40,26 @@ _REMEMBERED = 20
 
 
 class Cursor:
-    """The position of a listing. It ends when a page has no cursor or repeats one, or when no new rows come.
+    """The position of a listing. It ends when a page is empty, has no cursor or repeats one, or when no new rows come.
 
     Args:
         is_backward: Whether it reads the pages before.
+        skips_empty: Whether it ends only after several empty pages.
     """
 
-    def __init__(self, *, is_backward: bool = False) -> None:
+    def __init__(self, *, is_backward: bool = False, skips_empty: bool = False) -> None:
         self._seen: set[str] = set()
         self._rows: deque[frozenset[Any]] = deque(maxlen=_REMEMBERED)
         self._stalled = 0
         self.news: frozenset[Any] = frozenset()
         """The ids of the rows of the last page that no page before it had."""
         self.is_cut = False
-        """Whether it ended before the end of the list: the server does not page, or sent empty pages before others."""
+        """Whether it ended before the end of the list: the server does not page, or sent an empty page before
+        others."""
         self.is_lost = False
         """Whether the last page was empty although a cursor named it: the run of that cursor may have left the list."""
         self._name = "before" if is_backward else "after"
+        self._skips_empty = skips_empty
 
     def repeats(self, page: _Paged[Any]) -> bool:
         """Return whether the server does not page: it sent the cursor or the rows of an earlier page again."""
@@ -68,14 +71,15 @@ class Cursor:
         self._rows.append(rows)
         place = getattr(page, self._name)
         repeats = place in self._seen or self._stalled >= _STALLED_PAGES
-        self.is_cut = repeats and (bool(page.data) or place not in {None, *self._seen})
+        self.is_cut = repeats if page.data else place is not None and place not in self._seen
         return repeats
 
     def following(self, page: _Paged[Any]) -> str | None:
         """Return the cursor of the page after this one, None if this was the last."""
         place: str | None = getattr(page, self._name)
-        if place is not None:
-            self._seen.add(place)
+        if place is None or not (page.data or self._skips_empty):
+            return None
+        self._seen.add(place)
         return place
 
 
@@ -117,7 +121,7 @@ async def everything(session: Session, call: Callable[[str | None], Call[Any]]) 
     """
     items: list[T] = []
     known: dict[Any, T] = {}
-    cursor, sizes = Cursor(), [0]
+    cursor, sizes = Cursor(skips_empty=True), [0]
     after: str | None = None
     for _ in range(_MOST_PAGES):
         asked = replace(call(after), on_read=sizes.append)

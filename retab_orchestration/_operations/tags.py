@@ -145,7 +145,7 @@ async def _found_out_from_ours(session: Session, ours: WorkflowRun, identity: st
     if run is None:
         _created.pop(session.settings.account, None)
         return Tags.UNKNOWN
-    if run.metadata.get(IDENTITY) != identity:
+    if len(run.metadata.get(IDENTITY, "")) != len(identity):
         return Tags.DROPPED
     return await _filtered_or_not(session)
 
