@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from prefect_collection.credentials import (
@@ -85,8 +85,16 @@ class Account:
         raise _wrong_key(error, now, "wait for the run again") from error
 
 
-def wait_with_account(credentials: Credentials, act: Callable[[RetabClient], T]) -> T:
-    """Wait with an account, and go on with its new key when that is changed."""
+def wait_with_account(
+    credentials: Credentials, act: Callable[[RetabClient], T], on_tick: Callable[[], None] | None = None
+) -> T:
+    """Wait with an account, and go on with its new key when that is changed.
+
+    Args:
+        credentials: The account.
+        act: Waits.
+        on_tick: Called every second while a key that was refused is tried again later, as the wait itself does.
+    """
     account = Account(load_credentials(credentials))
     while True:
         try:
@@ -94,10 +102,15 @@ def wait_with_account(credentials: Credentials, act: Callable[[RetabClient], T])
                 return act(client)
         except AuthenticationError as error:
             pause = account.pause_after(error, load_again(account.block))
-            time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+            for seconds in _ticking(pause, on_tick):
+                time.sleep(seconds)  # noqa: TID251  nothing is being waited for meanwhile
 
 
-async def await_with_account(credentials: Credentials, act: Callable[[AsyncRetabClient], Awaitable[T]]) -> T:
+async def await_with_account(
+    credentials: Credentials,
+    act: Callable[[AsyncRetabClient], Awaitable[T]],
+    on_tick: Callable[[], None] | None = None,
+) -> T:
     """Do what `wait_with_account` does, awaiting."""
     account = Account(await aload_credentials(credentials))
     while True:
@@ -106,7 +119,17 @@ async def await_with_account(credentials: Credentials, act: Callable[[AsyncRetab
                 return await act(client)
         except AuthenticationError as error:
             pause = account.pause_after(error, await aload_again(account.block))
-            await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+            for seconds in _ticking(pause, on_tick):
+                await asyncio.sleep(seconds)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+def _ticking(pause: float, on_tick: Callable[[], None] | None) -> Iterator[float]:
+    """Yield what to sleep, a second at a time, and call `on_tick` before each."""
+    while on_tick is not None and pause > 1.0:
+        on_tick()
+        yield 1.0
+        pause -= 1.0
+    yield pause
 
 
 def _changed(error: AuthenticationError, key: str, now: RetabCredentials | None) -> RetabCredentials | None:

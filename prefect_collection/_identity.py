@@ -16,7 +16,7 @@ from prefect_collection._create_once.decide import Start
 from prefect_collection._prefect_server import open_client_of_prefect
 from retab_orchestration.identity import digest_of
 
-__all__ = ["CREATING", "Owner", "full_name", "is_stopped", "read_labels", "stopped_here"]
+__all__ = ["CREATING", "Owner", "around", "full_name", "is_stopped", "read_labels", "stopped_here"]
 
 C = TypeVar("C", FlowRunContext, TaskRunContext)
 
@@ -92,7 +92,7 @@ def is_stopped(state: State | None) -> bool:
 
 def stopped_here() -> str | None:
     """Return which flow run around the running code has timed out, as this process knows without a request."""
-    runs = (context.flow_run for context in _around(FlowRunContext))
+    runs = (context.flow_run for context in around(FlowRunContext))
     return _stopped_of(run for run in runs if run is not None)
 
 
@@ -119,7 +119,7 @@ def read_labels(owner: Owner) -> Mapping[str, Any] | None:
         return client.read_flow_run(owner.flow_runs[-1]).labels
 
 
-def _around(kind: type[C]) -> Iterator[C]:
+def around(kind: type[C]) -> Iterator[C]:
     """Return the contexts of a kind around the running code, innermost first."""
     context: Any = kind.get()
     while isinstance(context, kind):
@@ -133,9 +133,9 @@ def _entered_tasks() -> list[TaskRunContext]:
     """Return the contexts of the tasks around the running code, outermost first, also across flows."""
     entered: list[TaskRunContext] = []
     attempts: dict[UUID | None, int] = {
-        each.flow_run.id: each.flow_run.run_count for each in _around(FlowRunContext) if each.flow_run
+        each.flow_run.id: each.flow_run.run_count for each in around(FlowRunContext) if each.flow_run
     }
-    for context in _around(TaskRunContext):
+    for context in around(TaskRunContext):
         task_run = context.task_run
         # Prefect leaves the context of a task that yields, and was not read to its end, to the next attempt.
         is_left = 0 < task_run.flow_run_run_count < attempts.get(task_run.flow_run_id, 0)

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_logger, get_run_logger
 
+from prefect_collection._interruptions import interruption_here
 from retab_orchestration import (
     ApiError,
     InvalidInputError,
@@ -90,6 +91,8 @@ class Waiting:
         logger = run_logger()
         self._log_status, self._log_outage = status_log(logger), outage_log(run_id, logger)
         self._poll = _poll_policy(poll_interval_seconds)
+        self.on_tick = interruption_here()
+        """Called every second during the wait; None where nothing could interrupt it."""
         self._on_review = "wait" if on_review == "wait" else "return"
         self._timeout = timeout_seconds
         self._since: float | None = None
@@ -105,6 +108,7 @@ class Waiting:
             "on_review": self._on_review,
             "on_change": self._saw,
             "on_outage": self._log_outage,
+            "on_tick": self.on_tick,
         }
 
     def _saw(self, run: WorkflowRun) -> None:

@@ -93,7 +93,7 @@ class RetabRun(JobRun[dict[str, Any]]):
         async def poll(client: AsyncRetabClient) -> WorkflowRun:
             return await client.wait_for_run(self.run_id, outputs=False, **waiting.arguments())
 
-        (await await_with_account(self.credentials, poll)).raise_for_status()
+        (await await_with_account(self.credentials, poll, waiting.on_tick)).raise_for_status()
 
     async def afetch_result(self) -> dict[str, Any]:
         """Return the final outputs of the completed run: node id -> `{"label", "json_data"}`.

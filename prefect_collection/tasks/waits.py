@@ -69,7 +69,7 @@ def wait_for_run(
     def poll(client: RetabClient) -> WorkflowRun:
         return _wait(client, run_id, output_nodes, waiting.arguments(), cancel_on_timeout=cancel_on_timeout)
 
-    run = outcome_of(wait_with_account(credentials, poll), on_review)
+    run = outcome_of(wait_with_account(credentials, poll, waiting.on_tick), on_review)
     # The type is that of a call without output_path: an overload would be lost in Prefect's Task.
     return cast("WorkflowRun", target.write(run)) if target else run
 
@@ -119,7 +119,7 @@ async def await_for_run(
         given = waiting.arguments()
         return await _await(client, run_id, output_nodes, given, cancel_on_timeout=cancel_on_timeout)
 
-    run = outcome_of(await await_with_account(credentials, poll), on_review)
+    run = outcome_of(await await_with_account(credentials, poll, waiting.on_tick), on_review)
     return cast("WorkflowRun", await to_thread(target.write, run)) if target else run
 
 

@@ -54,10 +54,19 @@ class WaitOptions:
     """Called with the error when polls begin to fail, and with None when one succeeds again."""
     on_change: Callable[[Any], Any] | None = None
     """Called with the run when it is seen first, and when its status, or the nodes where it waits, have changed."""
+    on_tick: Callable[[], Any] | None = None
+    """Called every second, also between two polls; what it raises ends the wait."""
 
     @classmethod
     def read(
-        cls, timeout: Any, poll: Any, on_review: Any = "return", on_outage: Any = None, on_change: Any = None
+        cls,
+        timeout: Any,
+        poll: Any,
+        on_review: Any = "return",
+        on_outage: Any = None,
+        on_change: Any = None,
+        *,
+        on_tick: Any = None,
     ) -> "WaitOptions":
         """Return the options of a wait, checked.
 
@@ -72,6 +81,7 @@ class WaitOptions:
             checked_choice("on_review", on_review, _ON_REVIEW),
             checked_callback("on_outage", on_outage),
             checked_callback("on_change", on_change),
+            checked_callback("on_tick", on_tick),
         )
 
 

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_flag
 from retab_orchestration._endpoints import shared
+from retab_orchestration._http import Runtime
 from retab_orchestration._operations.outputs import with_details
 from retab_orchestration._operations.test_runs import poll_test_run
 from retab_orchestration._polling.resuming import check_resuming
+from retab_orchestration._polling.shared_wait import SharedWait
 from retab_orchestration._polling.wait import Wait, WaitOptions, trouble_of
 from retab_orchestration._polling.watcher import RunWatcher
 from retab_orchestration._transport.session import Session
@@ -24,6 +26,9 @@ R = TypeVar("R", WorkflowRun, WorkflowTestRun)
 
 # Seconds for which reading the outputs of a run may fail at least, even at the deadline of its wait.
 _LEAST_FOR_OUTPUTS = 60.0
+
+# Seconds between two calls of `on_tick`.
+_TICK = 1.0
 
 _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, RunWatcher]] = WeakKeyDictionary()
 
@@ -46,7 +51,7 @@ async def wait_for_run(
         try:
             wait = watcher.begin(run_id, options)
             try:
-                run = await wait.settled
+                run = await (wait.settled if options.on_tick is None else _settled(wait, options.on_tick))
             finally:
                 watcher.end(wait)
         finally:
@@ -95,7 +100,7 @@ async def _poll_until_settled(
     """
     runtime = session.runtime
     while True:
-        await runtime.sleep(max(0.0, wait.due - runtime.now()))
+        await _sleep_until_due(wait, runtime)
         try:
             run = await poll(wait.seconds_left(runtime.now()))
         except errors.ApiError as error:
@@ -105,6 +110,38 @@ async def _poll_until_settled(
             return run
         if isinstance(run, WorkflowRun) and (resuming := wait.resuming()) is not None:
             await check_resuming(session, run, resuming, wait.seconds_left(runtime.now()))
+
+
+async def _sleep_until_due(wait: Wait[R], runtime: Runtime) -> None:
+    """Sleep until the next poll is due, calling `on_tick` every second."""
+    on_tick = wait.options.on_tick
+    while on_tick is not None:
+        on_tick()
+        if wait.due - runtime.now() <= _TICK:
+            break
+        await runtime.sleep(_TICK)
+    await runtime.sleep(max(0.0, wait.due - runtime.now()))
+
+
+async def _settled(wait: SharedWait, on_tick: Callable[[], Any]) -> WorkflowRun:
+    """Await a shared wait, calling `on_tick` every second; what it raises is the error of the wait."""
+    timer: asyncio.TimerHandle | None = None
+
+    def tick() -> None:
+        nonlocal timer
+        try:
+            on_tick()
+        except BaseException as error:  # noqa: BLE001  whatever a host stops its tasks with
+            wait.fail(error)
+        else:
+            timer = asyncio.get_running_loop().call_later(_TICK, tick)
+
+    tick()
+    try:
+        return await wait.settled
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def _poll_run(session: Session, run_id: str) -> Callable[[float | None], Awaitable[WorkflowRun]]:

@@ -10,6 +10,7 @@ import pytest
 import prefect_collection
 from dev.hosts.processes import wait_until
 from prefect_collection import RetabCredentials, RetabRun, RetabWorkflow
+from prefect_collection._account import await_with_account, wait_with_account
 from retab_orchestration import AuthenticationError, RetabClient
 from retab_orchestration.emulator import Emulator
 
@@ -94,6 +95,30 @@ def test_a_key_that_stays_wrong_fails_once_and_says_which(server, run_id, colour
     assert BEFORE not in str(refused.value)
     assert refused.value.status == 401
     assert len([pause for pause in slept if pause > 20]) == 2
+
+
+class Suspended(BaseException):
+    """What ends a wait although its run goes on."""
+
+
+@pytest.mark.parametrize("colour", ["blocking", "async"])
+def test_a_wait_that_tries_a_refused_key_again_hears_in_between_that_it_is_over(server, run_id, colour):
+    server.set_key(AFTER)
+    began, ticks = time.monotonic(), []
+
+    def tick():
+        ticks.append(time.monotonic() - began)
+        if len(ticks) == 2:
+            raise Suspended
+
+    waits = {
+        "blocking": lambda: wait_with_account(None, lambda client: client.get_run(run_id), tick),
+        "async": lambda: asyncio.run(await_with_account(None, lambda client: client.get_run(run_id), tick)),
+    }
+    with pytest.raises(Suspended):
+        waits[colour]()
+
+    assert ticks[1] < 10  # it pauses for half a minute
 
 
 @pytest.mark.parametrize("asked", ["create_run", "get_run", "cancel_run", "trigger", "fetch_result"])

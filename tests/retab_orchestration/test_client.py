@@ -1,6 +1,7 @@
 """What a caller sees, in both colours, on both route families, against the emulator's core."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -315,6 +316,41 @@ def test_a_short_run_is_noticed_soon_and_a_long_one_costs_few_looks(connect):
 
     assert runtime.now() - started <= 3600 + 30
     assert len(runtime.sent) - looks <= 3600 / 5 / 5
+
+
+def test_a_wait_ticks_every_second_and_polls_when_it_would_anyway(retab):
+    client, runtime = retab
+    ticks, polls = [], []
+
+    for on_tick in (None, lambda: ticks.append(runtime.now())):
+        run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+        began, sent = runtime.now(), len(runtime.sent_at)
+        client.wait_for_run(run.id, on_tick=on_tick)
+        polls.append([round(at - began, 3) for at in runtime.sent_at[sent:]])
+
+    assert polls[0] == polls[1]
+    assert max(later - earlier for earlier, later in pairwise(ticks)) <= 1 + 1e-6
+    assert len(ticks) > 600
+
+
+class Stopped(BaseException):
+    """As hosts raise it to stop what they run."""
+
+
+def test_what_a_tick_raises_ends_the_wait_and_the_run_goes_on(retab):
+    client, runtime = retab
+    run = client.create_run("wf_echo", json_inputs={"json-node-1": {"seconds": 600}})
+    stops_at = runtime.now() + 100.5
+
+    def tick():
+        if runtime.now() > stops_at:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        client.wait_for_run(run.id, on_tick=tick)
+
+    assert runtime.now() <= stops_at + 1
+    assert client.get_run(run.id).status is RunStatus.RUNNING
 
 
 def test_a_wait_ends_at_its_deadline_and_the_run_goes_on(retab):

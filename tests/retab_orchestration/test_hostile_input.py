@@ -88,6 +88,7 @@ CALLS = [
     ("wait_for_run", ["run_1"], {"timeout": SECRET}, "timeout"),
     ("wait_for_run", ["run_1"], {"on_change": 5}, "on_change"),
     ("wait_for_run", ["run_1"], {"on_outage": 5}, "on_outage"),
+    ("wait_for_run", ["run_1"], {"on_tick": 5}, "on_tick"),
     ("wait_for_run", ["run_1"], {"on_review": SECRET}, "on_review"),
     ("wait_for_run", ["run_1"], {"on_review": [SECRET]}, "on_review"),
     ("list_runs", [], {"search": LONG}, "search must have at most 256 characters"),

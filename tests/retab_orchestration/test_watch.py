@@ -582,6 +582,32 @@ def test_what_no_future_takes_in_on_change_is_its_owners(world, error):
     assert statuses(results) == {RunStatus.COMPLETED}
 
 
+def test_a_tick_is_its_owners_and_comes_every_second_whatever_is_polled(world):
+    ids, ticks = [world.start(400) for _ in range(40)], []
+
+    class Stopped(BaseException):
+        pass
+
+    def tick():
+        ticks.append(world.runtime.now())
+        if len(ticks) > 50:
+            raise Stopped
+
+    async def everyone():
+        waits = [
+            world.client.wait_for_run(each, outputs=False, on_tick=tick if each == ids[7] else None)
+            for each in ids
+        ]
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    results = world.run(everyone())
+
+    assert isinstance(results.pop(7), Stopped)
+    assert statuses(results) == {RunStatus.COMPLETED}
+    assert len(ticks) == 51
+    assert ticks[-1] - ticks[0] == pytest.approx(50, abs=0.1)
+
+
 @pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00Z", "yesterday", 7])
 def test_an_odd_time_of_creation_ends_no_wait(clock, created_at):
     class Odd(Quick):

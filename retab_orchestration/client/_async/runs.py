@@ -187,6 +187,7 @@ class AsyncRunOperations:
         output_nodes: Sequence[str] | None = None,
         on_change: Callable[[WorkflowRun], Any] | None = None,
         on_outage: Callable[[ApiError | None], Any] | None = None,
+        on_tick: Callable[[], Any] | None = None,
     ) -> WorkflowRun:
         """Wait until a run has ended, or until it waits for a human.
 
@@ -203,6 +204,8 @@ class AsyncRunOperations:
             on_outage: Called with the first error when polls begin to fail, and with None when one is understood again.
                 They may fail for as long as `poll` says (`error_budget`, 10 minutes); a run
                 that is not found ends the wait sooner.
+            on_tick: Called every second, also between two polls; what it raises ends the wait, and the run goes on. It
+                must not block.
 
         Returns:
             The settled run; `raise_for_status()` raises if it failed.
@@ -215,7 +218,7 @@ class AsyncRunOperations:
         return await waiting.wait_for_run(
             self._session,
             checked_id("run_id", run_id),
-            WaitOptions.read(timeout, poll, on_review, on_outage, on_change),
+            WaitOptions.read(timeout, poll, on_review, on_outage, on_change, on_tick=on_tick),
             outputs=outputs,
             nodes=checked_nodes(output_nodes),
         )

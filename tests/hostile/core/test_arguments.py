@@ -211,7 +211,7 @@ WAITS = [
         for bad in ("n", 7, [], [7], [""], ["a b"], {}, object(), [Odd()], b"n")
     ),
     *(("run_id", bad, REFUSED) for bad in NO_IDS),
-    *((name, bad, REFUSED) for name in ("on_change", "on_outage") for bad in AWAITED),
+    *((name, bad, REFUSED) for name in ("on_change", "on_outage", "on_tick") for bad in AWAITED),
     *(("outputs", bad, REFUSED) for bad in NO_FLAGS),
 ]
 CALLS = {

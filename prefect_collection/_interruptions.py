@@ -1,0 +1,112 @@
+"""What ends a wait although its run goes on: the flow run is suspended."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from functools import partial
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+from prefect.logging import get_logger
+
+from prefect_collection._identity import around
+from prefect_collection._prefect_server import open_client_of_prefect
+
+__all__ = ["READ_INTERVAL", "Check", "StateReader", "interruption_here"]
+
+READ_INTERVAL = 10.0
+"""Seconds between two reads of a flow run's state."""
+
+Check = Callable[[], None]
+
+
+class StateReader:
+    """Reads the state of a flow run again and again, in a thread, for as long as somebody asks for it.
+
+    Args:
+        read: Returns the state; it may block.
+        now: Returns seconds on a clock that never goes back.
+    """
+
+    def __init__(self, read: Callable[[], State | None], now: Callable[[], float] = time.monotonic) -> None:
+        self._read, self._now = read, now
+        self._lock = threading.Lock()
+        self._due: float | None = now() + READ_INTERVAL
+        self._state: State | None = None
+
+    def state(self) -> State | None:
+        """Return the state as it was last read, None before that, at once; it is read anew if that is due."""
+        with self._lock:
+            is_due = self._due is not None and self._now() >= self._due
+            if is_due:
+                self._due = None
+        if is_due:
+            # Prefect's settings are in the context.
+            read = partial(copy_context().run, self._read_again)
+            threading.Thread(target=read, name="retab-state", daemon=True).start()
+        return self._state
+
+    def _read_again(self) -> None:
+        try:
+            self._state = self._read()
+        except Exception as error:  # noqa: BLE001  an outage of Prefect's server: it is read again
+            get_logger("retab").debug("The state of the flow run could not be read: %r", error)
+        finally:
+            self._due = self._now() + READ_INTERVAL
+
+
+# One for all waits of a flow run in this process.
+_readers: WeakValueDictionary[UUID, StateReader] = WeakValueDictionary()
+_one_at_a_time = threading.Lock()
+
+
+def interruption_here() -> Check | None:
+    """Return what a wait in the running code calls every second; None where nothing could interrupt it.
+
+    It raises Prefect's `Pause` when the flow run is suspended, as Prefect itself does.
+    """
+    checks = [*_on_suspension()]
+    if not checks:
+        return None
+
+    def check() -> None:
+        for each in checks:
+            each()
+
+    return check
+
+
+def _on_suspension() -> Iterator[Check]:
+    contexts = [*around(FlowRunContext)]
+    flow_runs = [context.flow_run for context in contexts if context.flow_run is not None]
+    suspendable = next((run.id for run in flow_runs if run.deployment_id is not None), None)
+    if suspendable is None:
+        return
+    # Prefect observes the flow runs of this process from 3.8 on, but not from the process of a pool.
+    observed = getattr(contexts[0], "flow_run_suspension_request", None)
+    if observed is not None and not contexts[0].detached:
+        yield observed.raise_if_requested
+    else:
+        yield partial(_raise_if_suspended, _reader_of(suspendable))
+
+
+def _reader_of(flow_run_id: UUID) -> StateReader:
+    with _one_at_a_time:
+        reader = _readers.get(flow_run_id) or StateReader(partial(_read_state, flow_run_id))
+        _readers[flow_run_id] = reader
+        return reader
+
+
+def _read_state(flow_run_id: UUID) -> State | None:
+    with open_client_of_prefect() as client:
+        return client.read_flow_run(flow_run_id).state
+
+
+def _raise_if_suspended(reader: StateReader) -> None:
+    state = reader.state()
+    if state is not None and state.is_paused() and state.name == "Suspended":
+        raise Pause(state=state)
