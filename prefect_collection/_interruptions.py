@@ -1,19 +1,20 @@
-"""What ends a wait although its run goes on: the flow run is suspended."""
+"""What ends a wait although its run goes on: the flow run is suspended, or what runs it is being stopped."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from functools import partial
+from signal import SIGTERM
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
-from prefect.exceptions import Pause
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import Pause, TerminationSignal
 from prefect.logging import get_logger
 
-from prefect_collection._identity import around
+from prefect_collection._identity import around, is_stopped
 from prefect_collection._prefect_server import open_client_of_prefect
 
 __all__ = ["READ_INTERVAL", "Check", "StateReader", "interruption_here"]
@@ -67,9 +68,10 @@ _one_at_a_time = threading.Lock()
 def interruption_here() -> Check | None:
     """Return what a wait in the running code calls every second; None where nothing could interrupt it.
 
-    It raises Prefect's `Pause` when the flow run is suspended, as Prefect itself does.
+    It raises Prefect's `Pause` when the flow run is suspended, and `TerminationSignal` in a thread whose flow run is
+    stopped in the main one, which waits for its threads. Both are what Prefect itself raises.
     """
-    checks = [*_on_suspension()]
+    checks = [*_on_suspension(), *_on_closed_pools()]
     if not checks:
         return None
 
@@ -110,3 +112,20 @@ def _raise_if_suspended(reader: StateReader) -> None:
     state = reader.state()
     if state is not None and state.is_paused() and state.name == "Suspended":
         raise Pause(state=state)
+
+
+def _on_closed_pools() -> Iterator[Check]:
+    """Yield a check for each pool of threads around the running code: it is closed when its flow run ends."""
+    tasks = [context.task_run.id for context in around(TaskRunContext)]
+    for context in around(FlowRunContext):
+        # Prefect has no other word for it to a task. Other runners have none, or events of other processes.
+        events = getattr(context.task_runner, "_cancel_events", {})
+        for closed in filter(None, map(events.get, tasks)):
+            if isinstance(closed, threading.Event) and context.flow_run is not None:
+                yield partial(_raise_if_stopped, closed, context.flow_run, context.flow_run.state)
+
+
+def _raise_if_stopped(closed: threading.Event, flow_run: FlowRun, before: State | None) -> None:
+    # One that has returned, or raised an exception, has another state by now, and Prefect lets its threads go on.
+    if closed.is_set() and (flow_run.state is before or is_stopped(flow_run.state)):
+        raise TerminationSignal(signal=SIGTERM)

@@ -1,4 +1,4 @@
-"""Flows that are suspended while they wait for runs at Retab."""
+"""Flows that are suspended or stopped while they wait for runs at Retab."""
 
 import asyncio
 import time
@@ -60,3 +60,20 @@ def seconds_to_notice(flow_function, emulator, run_ids):
         with pytest.raises(Pause):
             run(flow_function, flow_run=flow_run, parameters={"run_ids": run_ids})
         return time.monotonic() - suspending.result()
+
+
+def seconds_to_stop(emulator, run_ids):
+    """Stop a flow in its main thread, as a signal does, while its threads wait; return how long they go on."""
+    stopped = []
+
+    @flow
+    def stops():
+        before = polls(emulator)
+        wait_for_run.map(run_ids, **WAIT)
+        wait_until(lambda: polls(emulator) > before, timeout=60, what="the first poll")
+        stopped.append(time.monotonic())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stops()
+    return time.monotonic() - stopped[0]
