@@ -54,7 +54,7 @@ def test_the_workflow_runs_for_main_and_for_every_pull_request():
     assert when == {"push": {"branches": ["main"]}, "pull_request": None}
 
 
-@pytest.mark.parametrize("environment", ["airflow-floor", "sdk-0.0.112", "core"])
+@pytest.mark.parametrize("environment", ["airflow-floor", "prefect-floor", "sdk-0.0.112", "core"])
 def test_the_workflow_has_a_python_that_the_environments_take(environment):
     (job,) = WORKFLOW["jobs"].values()
     python = tuple(map(int, job["steps"][1]["with"]["python-version"].split(".")))

@@ -35,6 +35,13 @@ def test_an_environment_has_what_ends_a_test_that_hangs(environment):
     assert re.search(r"^pytest-timeout==\d", pins, re.MULTILINE)
 
 
+@pytest.mark.parametrize("host", ["airflow", "airflow-floor", "prefect", "prefect-floor"])
+def test_the_newest_and_the_oldest_of_a_host_run_unit_tests_and_a_system_test(host):
+    run = re.findall(rf"\$\(call PYTEST,{host}\) -m (\"not system\"|system) ", MAKEFILE)
+
+    assert {'"not system"', "system"} <= set(run)
+
+
 def test_every_test_has_a_limit_of_time_and_so_has_its_process(pytestconfig):
     assert 0 < PYTEST["timeout"] <= 600
     assert PYTEST["timeout_method"] == "signal"

@@ -51,6 +51,13 @@ def test_the_floor_environment_is_resolved_to_the_floors(requirement):
     assert re.fullmatch(rf"{re.escape(specifier.version)}(\.0)*", pin)
 
 
+def test_the_oldest_prefect_that_is_promised_is_the_one_that_is_tested():
+    (requirement,) = floors(EXTRAS["prefect"])
+    (specifier,) = requirement.specifier
+
+    assert re.fullmatch(rf"{re.escape(specifier.version)}(\.0)*", pins("prefect-floor")["prefect"])
+
+
 @pytest.mark.parametrize("path", PIN_FILES, ids=lambda path: path.stem)
 def test_a_pin_is_a_name_and_a_version(path):
     lines = path.read_text().splitlines()
@@ -69,6 +76,7 @@ def test_the_newest_environments_hold_the_series_they_are_named_for():
     assert pins("airflow")["apache-airflow"].startswith("3.3.")
     assert pins("airflow-floor")["apache-airflow"].startswith("2.11.")
     assert pins("prefect")["prefect"].startswith("3.")
+    assert pins("prefect-floor")["prefect"].startswith("3.4.")
 
 
 def test_the_version_is_written_in_one_place():

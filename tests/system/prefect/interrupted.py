@@ -44,8 +44,8 @@ def run(flow_function, **given):
     return asyncio.run(ended) if flow_function.isasync else ended
 
 
-def seconds_to_notice(flow_function, emulator, run_ids):
-    """Suspend a flow run while it waits, as the UI does, and return how long it went on."""
+def seconds_to_notice(flow_function, emulator, run_ids, meanwhile=lambda: None):
+    """Suspend a flow run while it waits, as the UI does, do something else, and return how long it went on."""
     deployment = flow_function.to_deployment("interrupted").apply()
     with get_client(sync_client=True) as prefect, ThreadPoolExecutor(1) as other:
         flow_run = prefect.create_flow_run_from_deployment(deployment, parameters={"run_ids": run_ids})
@@ -54,7 +54,9 @@ def seconds_to_notice(flow_function, emulator, run_ids):
         def suspend():
             wait_until(lambda: polls(emulator) > before, timeout=60, what="the first poll")
             prefect.set_flow_run_state(flow_run.id, Suspended(timeout_seconds=600))
-            return time.monotonic()
+            at = time.monotonic()
+            meanwhile()
+            return at
 
         suspending = other.submit(copy_context().run, suspend)
         with pytest.raises(Pause):

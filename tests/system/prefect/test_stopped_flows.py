@@ -179,19 +179,19 @@ def test_a_create_that_could_not_be_noted_was_not_begun(classic, tmp_path):
 
 
 def test_a_run_that_only_the_result_storage_knows_is_taken_up(classic, writing_labels, monkeypatch):
-    tries, made, write = [], [], SyncPrefectClient.create_flow_run_input
+    tries, made, request = [], [], SyncPrefectClient.request
 
     def refuse(noted):
         if len(tries) == 1 and noted and noted[0].startswith("run_"):
             raise OSError("Prefect's server is out of order")
 
-    def refuse_what_came_of_it(client, flow_run_id, key, *given, **named):
-        if len(tries) == 1 and key.endswith("-left"):
+    def refuse_what_came_of_it(client, method, path, *given, json=None, **named):
+        if len(tries) == 1 and path.endswith("/input") and json["key"].endswith("-left"):
             raise OSError("Prefect's server is out of order")
-        return write(client, flow_run_id, key, *given, **named)
+        return request(client, method, path, *given, json=json, **named)
 
     writing_labels(refuse)
-    monkeypatch.setattr(SyncPrefectClient, "create_flow_run_input", refuse_what_came_of_it)
+    monkeypatch.setattr(SyncPrefectClient, "request", refuse_what_came_of_it)
 
     @flow(retries=1)
     def caller():
