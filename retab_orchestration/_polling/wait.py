@@ -256,10 +256,11 @@ def trouble_of(error: errors.ApiError, *, is_known: bool) -> Trouble | None:
     Args:
         error: What the poll raised.
         is_known: Whether the run was seen before. An answer that Retab never gives for a run that exists (no such
-            route, a redirect, a bad request) then comes from a gateway.
+            route, a redirect, a bad request, something else than TLS) then comes from a gateway.
     """
     if isinstance(error, errors.NotFoundError):
         is_gateways = is_known and isinstance(error, errors.UnsupportedRouteError)
         return Trouble.OUTAGE if is_gateways else Trouble.MISSING
     never_said = type(error) in _NEVER_SAID and is_known
-    return Trouble.OUTAGE if never_said or isinstance(error, TRANSIENT) else None
+    may_pass = isinstance(error, TRANSIENT) and (error.retryable or is_known)
+    return Trouble.OUTAGE if never_said or may_pass else None

@@ -8,7 +8,7 @@ from typing import Any
 import httpcore
 
 from retab_orchestration._transport.async_protocol import Line, open_line
-from retab_orchestration._transport.exchange import Limits, failing_as
+from retab_orchestration._transport.exchange import Limits, failing_as, failing_as_proxy
 from retab_orchestration._transport.proxies import ProxyOptions, TunnelAnswer, tunnel_request
 
 __all__ = ["AsyncBackend"]
@@ -97,7 +97,8 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         stream = await _connect(proxy.host, proxy.port, timeout)
         try:
             if self._options.tls is not None:
-                stream = await stream.start_tls(self._options.tls, proxy.host, timeout)
+                with failing_as_proxy():
+                    stream = await stream.start_tls(self._options.tls, proxy.host, timeout)
             if self._options.tunnels:
                 await stream.open_tunnel(tunnel_request(proxy, host, port), timeout)
         except BaseException:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import httpcore
 
-from retab_orchestration._transport.exchange import Limits, failing_as
+from retab_orchestration._transport.exchange import Limits, failing_as, failing_as_proxy
 from retab_orchestration._transport.interruptions import is_anothers
 from retab_orchestration._transport.proxies import ProxyOptions, TunnelAnswer, tunnel_request
 
@@ -127,7 +127,8 @@ class Backend(httpcore.NetworkBackend):
         stream = _connect(proxy.host, proxy.port, timeout)
         try:
             if self._options.tls is not None:
-                stream = stream.start_tls(self._options.tls, proxy.host, timeout)
+                with failing_as_proxy():
+                    stream = stream.start_tls(self._options.tls, proxy.host, timeout)
             if self._options.tunnels:
                 stream.open_tunnel(tunnel_request(proxy, host, port), timeout)
         except BaseException:

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,7 +22,7 @@ from retab_orchestration._transport.responses import BadEncodingError
 from retab_orchestration.policies import Pace
 from retab_orchestration.settings import Settings
 
-__all__ = ["LEAST_PER_TIMEOUT", "Clocks", "Flight", "Limits", "failing_as"]
+__all__ = ["LEAST_PER_TIMEOUT", "Clocks", "Flight", "Limits", "failing_as", "failing_as_proxy"]
 
 # Bytes of a body above which it may have been too large for the server.
 _MANY = 24 * 1024 * 1024
@@ -89,6 +90,8 @@ class Flight:
         if is_late:
             text = "no connection in time; check base_url, the proxy and the network"
             return errors.ApiTimeoutError(text, sent=False, **facts)
+        if self.request.base_url and _is_no_tls(error):
+            return errors.NoTlsError(f"{self.request.base_url} does not speak TLS", sent=False, **facts)
         place = self.request.base_url or "the place where Retab takes documents"
         reason = redacted(str(error), "")
         text = f"no connection to {place} ({reason}); check base_url, the proxy and the network"
@@ -103,6 +106,15 @@ class Flight:
         return f"; the request has {body.length / 1024**2:.0f} MiB, and Retab takes about 32 MiB"
 
 
+# What OpenSSL says of an answer in plain HTTP, by its release; Python does not know all of its codes by name.
+_NO_TLS = re.compile("wrong.version.number|record.layer.failure", re.IGNORECASE)
+
+
+def _is_no_tls(error: Exception) -> bool:
+    """Return whether a server, and not its proxy, has answered something else than TLS."""
+    return isinstance(error, httpcore.ConnectError) and _NO_TLS.search(str(error)) is not None
+
+
 _CONNECTING = httpcore.ConnectError | httpcore.ConnectTimeout | httpcore.PoolTimeout | httpcore.ProxyError
 
 
@@ -115,6 +127,15 @@ def failing_as(late: type[Exception], broken: type[Exception]) -> Iterator[None]
         if is_anothers(error):
             raise
         raise (late if isinstance(error, TimeoutError) else broken)(str(error)) from error
+
+
+@contextmanager
+def failing_as_proxy() -> Iterator[None]:
+    """Raise the error of a connection to a proxy as one of the proxy."""
+    try:
+        yield
+    except httpcore.ConnectError as error:
+        raise httpcore.ProxyError(str(error)) from error
 
 
 class Limits:

@@ -191,7 +191,9 @@ def _reason(error: Exception) -> str:
 
 
 def _may_repeat(call: Call[Any], error: BaseException, max_retry_after: float) -> bool:
-    if isinstance(error, errors.ApiError) and (error.retry_after or 0.0) > max_retry_after:
+    if isinstance(error, errors.ApiError) and (
+        not error.retryable or (error.retry_after or 0.0) > max_retry_after
+    ):
         return False
     if isinstance(error, errors.RateLimitedError):
         return True

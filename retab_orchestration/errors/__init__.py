@@ -6,7 +6,8 @@ RetabError                          anything below
 ├── InvalidInputError               an argument was refused, nothing was created or changed: fix the call
 ├── ApiError                        a request was made and went wrong; carries status, code, request id, run id
 │   ├── ApiConnectionError          no answer: try again later (`sent` tells whether the request may have arrived)
-│   │   └── ApiTimeoutError         no answer in time
+│   │   ├── ApiTimeoutError         no answer in time
+│   │   └── NoTlsError              the server does not speak TLS: write http:// before the host
 │   ├── UnreadableAnswerError       a success whose body is not what the API promises: check the server or a proxy
 │   ├── ResponseTooLargeError       an answer has more than `max_response_bytes`: raise that, or check the server
 │   └── ApiStatusError              the server said no
@@ -43,6 +44,7 @@ from retab_orchestration.errors.api import (
     ConflictError,
     DocumentTooLargeError,
     NotFoundError,
+    NoTlsError,
     PermissionDeniedError,
     RateLimitedError,
     RequestRejectedError,
@@ -84,6 +86,7 @@ __all__ = [
     "DocumentTooLargeError",
     "InputsChangedError",
     "InvalidInputError",
+    "NoTlsError",
     "NotFoundError",
     "OutputsUnavailableError",
     "PermissionDeniedError",

@@ -1,7 +1,7 @@
 """The errors of a request."""
 
 import copy
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from retab_orchestration._texts import printable
 from retab_orchestration.errors.base import RetabError
@@ -14,6 +14,7 @@ __all__ = [
     "AuthenticationError",
     "ConflictError",
     "DocumentTooLargeError",
+    "NoTlsError",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitedError",
@@ -39,9 +40,10 @@ class ApiError(RetabError):
         details: The rest of the server's error body; None when there is none.
         request_id: The `x-request-id` of the answer, for Retab's support.
         retry_after: Seconds that the server asked to wait, None when it did not.
+        advice: What the caller can do; empty when that is to try again.
     """
 
-    advice: ClassVar[str] = ""
+    advice: str = ""
 
     def __init__(
         self,
@@ -66,10 +68,12 @@ class ApiError(RetabError):
         self.request_id = request_id
         self.retry_after = retry_after
 
-    def with_message(self, message: str) -> Self:
-        """Return a copy with another message."""
+    def with_message(self, message: str, *, advice: str | None = None) -> Self:
+        """Return a copy with another message, and with other advice where that is given."""
         again = copy.copy(self)
         again.message, again.args = message, (message,)
+        if advice is not None:
+            again.advice = advice
         return again
 
     def __str__(self) -> str:
@@ -96,6 +100,13 @@ class ApiConnectionError(ApiError):
 
 class ApiTimeoutError(ApiConnectionError):
     """No answer came in time: try again later, or raise `timeout`."""
+
+
+class NoTlsError(ApiConnectionError):
+    """What answers at an https address does not speak TLS: write `http://` before the host, or check the port."""
+
+    _is_final = True
+    advice = "Write http:// before the host in base_url if this server is to be reached without TLS"
 
 
 class UnreadableAnswerError(ApiError):

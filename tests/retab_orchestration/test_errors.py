@@ -50,6 +50,7 @@ def test_an_error_tells_whether_trying_again_may_help(name):
         "CreateOutcomeUnknownError",
         "InputsChangedError",
         "AuthenticationError",
+        "NoTlsError",
         "PermissionDeniedError",
         "NotFoundError",
         "UnsupportedRouteError",
