@@ -1,7 +1,7 @@
 """The command `retab-emulator`, also `python -m retab_orchestration.emulator`."""
 
 import logging
-import sys
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,19 @@ __all__ = ["main"]
 
 
 class Api(StrEnum):
-    """The routes that an emulator serves."""
+    """The routes that an emulator serves: those of all servers, of older ones, of newer ones, or of one generation."""
 
     BOTH = "both"
     CLASSIC = "classic"
     CURRENT = "current"
+    G1A = "g1a"
+    G1B = "g1b"
+    G2A = "g2a"
+    G2B = "g2b"
+    G2C = "g2c"
+    G3A = "g3a"
+    G3B = "g3b"
+    G3C = "g3c"
 
 
 class Auth(StrEnum):
@@ -49,6 +57,29 @@ class Metadata(StrEnum):
     DROPPED = "dropped"
 
 
+class AbsentRoutes(StrEnum):
+    """How a path is refused that other servers have."""
+
+    UNKNOWN = "unknown"
+    WORKFLOW = "workflow"
+
+
+ApiOption = Annotated[
+    Api,
+    typer.Option(
+        help="Routes to serve: those of all servers, of older ones, of newer ones, of one generation."
+    ),
+]
+AuthOption = Annotated[
+    Auth | None,
+    typer.Option(help="Header that may carry the key; what the routes had unless told otherwise."),
+]
+AbsentOption = Annotated[
+    AbsentRoutes,
+    typer.Option(
+        help="What a path that other servers have is taken for: an unknown one, or one of a workflow."
+    ),
+]
 WorkflowsOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="YAML file with workflows of your own.")
 ]
@@ -79,14 +110,15 @@ def serve(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 0,
-    api: Annotated[Api, typer.Option(help="Routes to serve.")] = Api.BOTH,
+    api: ApiOption = Api.BOTH,
     workflows: WorkflowsOption = None,
     speed: Annotated[float, typer.Option(help="How many times faster than usual runs go.")] = 1.0,
     api_key: ApiKeyOption = None,
-    auth: Annotated[Auth, typer.Option(help="Header that may carry the key.")] = Auth.BOTH,
+    auth: AuthOption = None,
     idempotency: KeyOption = Idempotency.COMPARED,
     metadata: MetadataOption = Metadata.KEPT,
     list_lag: LagOption = 0.0,
+    absent_routes: AbsentOption = AbsentRoutes.UNKNOWN,
     allow_host: HostsOption = None,
     request_timeout: TimeOption = REQUEST_TIMEOUT,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log requests on stderr.")] = False,
@@ -94,28 +126,26 @@ def serve(
     """Run a local Retab until it is interrupted; print one line when it is ready."""
     _set_up_logging(verbose=verbose)
     try:
-        more = read_workflows(workflows) if workflows else ()
         service = Service(
             api=api.value,
             api_key=api_key,
-            workflows=more,
+            workflows=read_workflows(workflows) if workflows else (),
             speed=speed,
-            auth=auth.value,
+            auth=auth and auth.value,
             idempotency=idempotency.value,
             metadata=metadata.value,
             list_lag=list_lag,
+            absent_routes=absent_routes.value,
             allow_hosts=names_allowed(host, allow_host or ()),
         )
         listener = listen(host, port)
-        on_ready = partial(_say, f"listening on {address(host, listener)}")
-        server = Server(service, on_ready, verbose=verbose, request_timeout=request_timeout)
+        ready = partial(_say, f"listening on {address(host, listener)}")
+        server = Server(service, ready, verbose=verbose, request_timeout=request_timeout)
     except (OSError, ValueError) as error:
         typer.echo(f"retab-emulator: {error}", err=True)
         raise typer.Exit(1) from error
-    try:
+    with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        sys.exit(0)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from retab_orchestration.emulator import classic, current
+from retab_orchestration.emulator import flat, lifecycles
 from retab_orchestration.emulator.engine import Run, Step
 from retab_orchestration.emulator.state import State
 
@@ -11,11 +11,11 @@ __all__ = ["run_body", "step_body"]
 
 def run_body(state: State, run: Run) -> dict[str, Any]:
     """Return the present body of a run."""
-    write = classic.run_body if run.family == "classic" else current.run_body
+    write = flat.run_body if run.shape.is_flat else lifecycles.run_body
     return write(run, state.view_of(run))
 
 
 def step_body(run: Run, step: Step) -> dict[str, Any]:
     """Return the body of a step of a run."""
-    write = classic.step_body if run.family == "classic" else current.step_body
+    write = flat.step_body if run.shape.is_flat else lifecycles.step_body
     return write(run, step)

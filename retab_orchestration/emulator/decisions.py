@@ -6,6 +6,7 @@ from typing import Any
 
 from retab_orchestration.emulator.bodies import run_body
 from retab_orchestration.emulator.engine import Run, Version
+from retab_orchestration.emulator.generations import span
 from retab_orchestration.emulator.review_gates import ReviewGate, decide, find_gate, version_id
 from retab_orchestration.emulator.routing import Route
 from retab_orchestration.emulator.state import State
@@ -109,8 +110,10 @@ def _receipt(state: State, run: Run, node_id: str, word: str) -> dict[str, Any]:
     }
 
 
+_WITH_RECEIPTS = ("classic", *span("g1b", "g2b"))
+
 ROUTES = (
-    Route("POST", "/v1/workflows/runs/{run_id}/resume", resume_run, ("classic",)),
-    Route("POST", "/v1/workflows/runs/{run_id}/hil-decisions", submit_decision, ("classic",)),
-    Route("GET", "/v1/workflows/runs/{run_id}/hil-decisions/{node_id}", get_decision, ("classic",)),
+    Route("POST", "/v1/workflows/runs/{run_id}/resume", resume_run, ("classic", "g1a")),
+    Route("POST", "/v1/workflows/runs/{run_id}/hil-decisions", submit_decision, _WITH_RECEIPTS),
+    Route("GET", "/v1/workflows/runs/{run_id}/hil-decisions/{node_id}", get_decision, _WITH_RECEIPTS),
 )

@@ -13,7 +13,7 @@ from retab_orchestration.emulator.workflows import BUILT_IN, NODE_TYPES, Field, 
 __all__ = ["read_workflows"]
 
 _KEYS = {"id", "like", "name", "seconds", "published", "cancel_seconds", "on_reject", "nodes", "tests"}
-_NODE_KEYS = {"id", "type", "label", "after", "fields", "error"}
+_NODE_KEYS = {"id", "type", "label", "after", "fields", "parts", "error"}
 
 
 def read_workflows(path: Path) -> tuple[Workflow, ...]:
@@ -93,10 +93,21 @@ def _node(entry: Any, before: list[Node]) -> Node:
             f"node {node_id}: {', '.join(sorted(unknown))} is not above it; write nodes in order"
         )
     fields = {name: _field(value) for name, value in (entry.get("fields") or {}).items()}
+    parts = {name: _pages(value) for name, value in (entry.get("parts") or {}).items()}
     error = entry.get("error")
     if error is not None:
         error = {"message": "The workflow failed", "stage": "execution", "category": None, **error}
-    return Node(node_id, kind, str(entry.get("label", node_id)), tuple(after), fields, error)
+    return Node(node_id, kind, str(entry.get("label", node_id)), tuple(after), fields, parts, error)
+
+
+def _pages(value: Any) -> tuple[int, int | None]:
+    pages = [value, value] if isinstance(value, int) else value
+    is_list = isinstance(pages, list) and len(pages) in {1, 2}
+    if not is_list or not all(isinstance(page, int) and page >= 1 for page in pages):
+        raise ValueError(
+            "parts: write `Name: 1` for a page, `Name: [2, 3]` for some, `Name: [2]` for all from there on"
+        )
+    return pages[0], pages[1] if len(pages) > 1 else None
 
 
 def _previous(before: list[Node]) -> list[str]:

@@ -26,19 +26,21 @@ class Emulator:
     """A local Retab on loopback, for as long as the `with` block lasts.
 
     Args:
-        api: The routes to serve: `both`, `classic` or `current`.
+        api: The routes to serve: `both`, `classic`, `current`, or those of one generation, `g1a` to `g3c`.
         api_key: The one valid key; None accepts any that is not empty.
         speed: How many times faster than in real time runs go.
         workflows: Workflows besides the built-in ones: the path of a YAML file, or a list.
         host: The address to listen on.
         port: The port to listen on, 0 for any free one.
-        auth: The header that may carry the key: `both`, `api-key` or `bearer`.
+        auth: The header that may carry the key: `both`, `api-key` or `bearer`; None for what the routes had.
         idempotency: What a repeated `Idempotency-Key` means: `compared` (the answer is the run of the first create, or
             409 if the requests differ), `honoured` (that run, whatever the request) or `ignored` (another run); the
             real API promises nothing.
         metadata: What the server does with a run's metadata: `kept`, `unfiltered` (kept, but no filter of the list) or
             `dropped`.
         list_lag: Seconds for which a new run is in no list.
+        absent_routes: How a path is refused that other servers have: as `unknown`, or as one of a `workflow` that there
+            is not.
         allow_hosts: Allowed host names besides those of loopback; IP addresses are always allowed.
         request_timeout: Seconds within which a request has to arrive as a whole; the connection is closed then.
         on_upload: Called in the emulator's thread with a file's name, its bytes so far and all that it has, while it is
@@ -58,26 +60,25 @@ class Emulator:
         workflows: str | Path | Iterable[Workflow] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        auth: str = "both",
+        auth: str | None = None,
         idempotency: str = "compared",
         metadata: str = "kept",
         list_lag: float = 0.0,
+        absent_routes: str = "unknown",
         allow_hosts: Iterable[str] = (),
         request_timeout: float = REQUEST_TIMEOUT,
         on_upload: OnUpload | None = None,
     ) -> None:
-        more = (
-            read_workflows(Path(workflows)) if isinstance(workflows, str | Path) else tuple(workflows or ())
-        )
         self._service = Service(
             api=api,
             api_key=api_key,
-            workflows=more,
+            workflows=_read(workflows),
             speed=speed,
             auth=auth,
             idempotency=idempotency,
             metadata=metadata,
             list_lag=list_lag,
+            absent_routes=absent_routes,
             allow_hosts=names_allowed(host, allow_hosts),
             on_upload=on_upload,
         )
@@ -159,3 +160,7 @@ class Emulator:
         if self._loop is None or not self._thread.is_alive():
             return act()
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(timeout=30)
+
+
+def _read(workflows: str | Path | Iterable[Workflow] | None) -> tuple[Workflow, ...]:
+    return read_workflows(Path(workflows)) if isinstance(workflows, str | Path) else tuple(workflows or ())

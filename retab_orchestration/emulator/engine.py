@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retab_orchestration.emulator.documents import File, extract
+from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.workflows import Node, Workflow
 
-__all__ = ["Decision", "Run", "Step", "Version", "View", "plain", "review_id", "view_of"]
+__all__ = ["Decision", "Run", "Step", "Version", "View", "is_split", "plain", "review_id", "view_of"]
 
 _ROUNDING = 1e-6
 """Seconds by which sums of times may be off."""
@@ -50,8 +51,8 @@ class Run:
 
     id: str
     workflow: Workflow
-    family: str
-    """The routes that created it, `classic` or `current`: its bodies have that shape everywhere."""
+    shape: Generation
+    """What its bodies look like, everywhere: that of the routes that created it."""
     created_at: float
     seconds: float
     """How long it runs, from its creation to its end, without the time humans take."""
@@ -62,8 +63,12 @@ class Run:
     text_inputs: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] | None = None
     has_metadata: bool = True
-    """Whether the server's routes have metadata."""
+    """Whether its bodies show metadata."""
     trigger_type: str = "api"
+    source_id: str | None = None
+    """The id of the run that it repeats."""
+    created: dict[str, Any] = field(default_factory=dict)
+    """Node id -> the file that it makes, or the files of a split by their names."""
     decisions: dict[str, Decision] = field(default_factory=dict)
     """Gate id -> decision."""
     versions: dict[str, list[Version]] = field(default_factory=dict)
@@ -90,7 +95,7 @@ class Step:
     inputs: dict[str, Any] = field(default_factory=dict)
     """Source node id -> its output."""
     output: Any = None
-    """A JSON value, or a `File`."""
+    """A JSON value, a `File`, or files by their names."""
     error: Mapping[str, Any] | None = None
     """`message`, `stage`, `category`, `code`."""
     decision: Decision | None = None
@@ -125,7 +130,14 @@ def review_id(run_id: str, node_id: str) -> str:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON: a file as its reference."""
+    if is_split(value):
+        return {name: file.reference() for name, file in value.items()}
     return value.reference() if isinstance(value, File) else value
+
+
+def is_split(value: Any) -> bool:
+    """Return whether a value is files by their names."""
+    return isinstance(value, dict) and any(isinstance(each, File) for each in value.values())
 
 
 def view_of(run: Run, now: float) -> View:
@@ -167,7 +179,7 @@ def _work(run: Run, step: Step, horizon: float) -> None:
     if end > horizon + _ROUNDING:
         return
     step.completed_at = end
-    step.error = _error(step)
+    step.error = _error(run, step)
     step.status = "completed" if step.error is None else "error"
     step.output = None if step.error else _output(run, step)
 
@@ -186,23 +198,28 @@ def _pass_gate(run: Run, step: Step, horizon: float) -> None:
 
 def _output(run: Run, step: Step) -> Any:
     node = step.node
-    match node.type:
-        case "start":
-            return run.documents.get(node.id)
-        case "start_json":
-            return run.json_inputs.get(node.id)
-        case "start_text":
-            return run.text_inputs.get(node.id)
-        case "extract":
-            file = _document(step)
-            return extract(file.text if file else "", node.fields)
+    known = {
+        "start": run.documents,
+        "start_json": run.json_inputs,
+        "start_text": run.text_inputs,
+        "split": run.created,
+        "edit": run.created,
+    }.get(node.type)
+    if known is not None:
+        return known.get(node.id)
+    if node.type == "extract":
+        file = _document(step)
+        return extract(file.text if file else "", node.fields)
     if len(step.inputs) == 1:
         return next(iter(step.inputs.values()))
     return {source: plain(value) for source, value in step.inputs.items()}
 
 
-def _error(step: Step) -> dict[str, Any] | None:
+def _error(run: Run, step: Step) -> dict[str, Any] | None:
     node = step.node
+    if node.type in {"split", "edit"} and node.id not in run.created:
+        message = f"{node.label} has no PDF that it could read"
+        return {"message": message, "stage": "document_fetch", "category": "permanent"}
     if node.error is not None:
         asked: dict[str, Any] = next((value for value in step.inputs.values() if isinstance(value, dict)), {})
         asked = {key: value for key, value in asked.items() if value is None or isinstance(value, str)}

@@ -1,16 +1,19 @@
 """Files: the signed upload in three requests, the facts of a file, and links to download it."""
 
+import hashlib
 import mimetypes
+import re
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from retab_orchestration.emulator.blobs import Blob
-from retab_orchestration.emulator.creation import text_at
+from retab_orchestration.emulator.creation import object_at, text_at
 from retab_orchestration.emulator.documents import File, decode_data_uri, read_blob, read_file
 from retab_orchestration.emulator.file_store import BUDGET, SIGNED, Upload
 from retab_orchestration.emulator.paging import date_window, order, page
 from retab_orchestration.emulator.routing import Route
-from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.state import ORGANIZATION_ID, State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
 
 __all__ = ["ROUTES", "STORAGE", "find_upload", "refuse_storage", "serve_storage"]
@@ -21,17 +24,30 @@ STORAGE = "/_storage/"
 _SESSION = 900.0
 """Seconds that an upload may take."""
 
+_LINK = 3600.0
+"""Seconds after which a link to a document expires."""
+
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})?")
+
 _UNKNOWN = "application/octet-stream"
 
 _NOT_SIGNED = Response(403, b"SignatureDoesNotMatch", {"content-type": "text/plain"})
+_EXPIRED = Response(
+    403,
+    b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
+    {"content-type": "text/xml"},
+)
 
 
 def create_upload(state: State, request: Request) -> Response:
-    """Answer `POST /v1/files/upload`: a session, or at once a file where the body holds one (classic only)."""
-    body = request.json_object()
-    filename = text_at(body, "filename", ["body"])
-    if "url" in body and not state.is_strict:
-        return _upload_inline(state, filename, text_at(body, "url", ["body"]))
+    """Answer `POST /v1/files/upload`: a session, or at once a file where the body holds one."""
+    body, ways = request.json_object(), state.generation.uploads
+    where, document = (
+        (["body"], body) if "mimeData" not in body else (["body", "mimeData"], object_at(body, "mimeData"))
+    )
+    filename = text_at(document, "filename", where)
+    if "inline" in ways and ("url" in document or "signed" not in ways):
+        return _upload_inline(state, filename, text_at(document, "url", where), where)
     size = body.get("size_bytes")
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise Refusal.invalid(["body", "size_bytes"], "Input should be an integer greater than 0", "int_type")
@@ -69,7 +85,7 @@ def complete_upload(state: State, request: Request, file_id: str) -> Response:
 
 def get_file(state: State, _request: Request, file_id: str) -> Response:
     """Answer `GET /v1/files/{file_id}`."""
-    return answer(_body(_file(state, file_id)))
+    return answer(_body(state, _file(state, file_id)))
 
 
 def list_files(state: State, request: Request) -> Response:
@@ -85,18 +101,21 @@ def list_files(state: State, request: Request) -> Response:
     ]
     if order(request, "desc"):
         files.reverse()
-    return answer(page(request, files, lambda file: file.id, _body, default=10, strict=state.is_strict))
+    write = partial(_body, state)
+    return answer(page(request, files, lambda file: file.id, write, default=10, strict=state.is_strict))
 
 
 def get_download_link(state: State, request: Request, file_id: str) -> Response:
     """Answer `GET /v1/files/{file_id}/download-link`."""
     file = _file(state, file_id)
-    link = {
-        "download_url": _signed(request, f"download/{file.id}"),
+    link: dict[str, Any] = {
+        "download_url": f"{_signed(request, f'download/{file.id}')}&expires={state.clock() + _LINK:.0f}",
         "expires_in": "60 minutes",
         "filename": file.filename,
     }
-    return answer({**link, "mime_data": {"filename": file.filename, "url": file.storage_url}})
+    if state.generation.is_current or state.api == "both":
+        link["mime_data"] = {"filename": file.filename, "url": file.storage_url}
+    return answer(link)
 
 
 def serve_storage(state: State, request: Request) -> Response:
@@ -110,7 +129,7 @@ def serve_storage(state: State, request: Request) -> Response:
     if content is None:
         return Response(410, b"The emulator keeps only the newest files", {"content-type": "text/plain"})
     mime_type = _file(state, file_id).mime_type
-    return Response(200, content, {"content-type": mime_type if _is_header(mime_type) else _UNKNOWN})
+    return _part(request, content, mime_type if _is_header(mime_type) else _UNKNOWN)
 
 
 def refuse_storage(state: State, request: Request) -> Response | None:
@@ -123,7 +142,8 @@ def refuse_storage(state: State, request: Request) -> Response | None:
     if request.param("signature") != _signature(file_id):
         return _NOT_SIGNED
     if (request.method, action) == ("GET", "download"):
-        return None
+        expires = request.param("expires") or ""
+        return None if expires.isdecimal() and state.clock() <= float(expires) else _EXPIRED
     if (request.method, action) != ("PUT", "upload"):
         raise Refusal(404, "Not Found")
     signed = {name.lower(): value for name, value in _session(state, file_id).headers.items()}
@@ -149,15 +169,29 @@ def _receive(state: State, request: Request, file_id: str) -> Response:
     return Response(200)
 
 
-def _upload_inline(state: State, filename: str, url: str) -> Response:
+def _upload_inline(state: State, filename: str, url: str, where: list[str]) -> Response:
     try:
         content, mime_type = decode_data_uri(url)
     except ValueError as error:
-        raise Refusal.invalid(["body", "url"], "Input should be a data URI with base64 content") from error
+        raise Refusal.invalid([*where, "url"], "Input should be a data URI with base64 content") from error
     file = read_file(content, filename, mime_type, state.clock())
     with state.lock:
         state.file_store.add(file, content)
     return answer({"fileId": file.id, "filename": filename})
+
+
+def _part(request: Request, content: bytes, mime_type: str) -> Response:
+    """Return the part of a document that is asked for, or all of it."""
+    mark = f'"{hashlib.sha256(content).hexdigest()}"'
+    headers = {"content-type": mime_type, "etag": mark, "accept-ranges": "bytes"}
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if asked is None or request.headers.get("if-range", mark) != mark:
+        return Response(200, content, headers)
+    start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+    if start > end:
+        return Response(416, b"", {"content-range": f"bytes */{len(content)}"})
+    place = {"content-range": f"bytes {start}-{end}/{len(content)}"}
+    return Response(206, content[start : end + 1], {**headers, **place})
 
 
 def _session(state: State, file_id: str) -> Upload:
@@ -204,10 +238,11 @@ def _signature(file_id: str) -> str:
     return file_id[::-1]
 
 
-def _body(file: File) -> dict[str, Any]:
+def _body(state: State, file: File) -> dict[str, Any]:
     return {
         "object": "file",
         "id": file.id,
+        **({"organization_id": ORGANIZATION_ID} if state.generation.has_owner else {}),
         "filename": file.filename,
         "mime_type": file.mime_type,
         "page_count": file.page_count,

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from retab_orchestration.emulator.generations import Generation
+from retab_orchestration.emulator.handles import node_type
 from retab_orchestration.emulator.paging import page
-from retab_orchestration.emulator.routing import Route
+from retab_orchestration.emulator.routing import CLASSIC, CURRENT, Route
 from retab_orchestration.emulator.state import ORGANIZATION_ID, State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer
-from retab_orchestration.emulator.workflows import CURRENT_TYPES, Node, Workflow
+from retab_orchestration.emulator.workflows import Node, Workflow
 
 __all__ = ["ROUTES"]
 
@@ -32,31 +34,30 @@ def get_entities(state: State, _request: Request, workflow_id: str) -> Response:
     workflow = state.workflow(workflow_id)
     entities = {
         "workflow": _workflow(workflow),
-        "blocks": _blocks(workflow, "classic"),
-        "edges": _edges(workflow),
+        "blocks": _blocks(workflow, state.shape("classic")),
+        "edges": _edges(workflow, state.shape("classic")),
     }
     return answer({**entities, "subflows": []})
 
 
 def list_workflow_blocks(state: State, _request: Request, workflow_id: str) -> Response:
     """Answer `GET /v1/workflows/{workflow_id}/blocks`: a bare array."""
-    return answer(_blocks(state.workflow(workflow_id), "classic"))
+    return answer(_blocks(state.workflow(workflow_id), state.shape("classic")))
 
 
 def list_workflow_edges(state: State, request: Request, workflow_id: str) -> Response:
     """Answer `GET /v1/workflows/{workflow_id}/edges`: a bare array."""
-    return answer(_chosen(_edges(state.workflow(workflow_id)), request))
+    return answer(_chosen(_edges(state.workflow(workflow_id), state.shape("classic")), request))
 
 
 def list_blocks(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows/blocks?workflow_id=`."""
-    return answer(_page(state, request, _blocks(_workflow_of(state, request), "current")))
+    return answer(_page(state, request, _blocks(_workflow_of(state, request), state.shape("current"))))
 
 
 def list_edges(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows/edges?workflow_id=`."""
-    texts = _workflow_of(state, request).starts("start_text")
-    edges = [edge for edge in _edges(_workflow_of(state, request)) if edge["source_block"] not in texts]
+    edges = _edges(_workflow_of(state, request), state.shape("current"))
     return answer(_page(state, request, _chosen(edges, request)))
 
 
@@ -94,16 +95,17 @@ def _workflow(workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def _blocks(workflow: Workflow, family: str) -> list[dict[str, Any]]:
-    nodes = [node for node in workflow.nodes if family == "classic" or node.type != "start_text"]
-    return [_block(workflow, node, family) for node in nodes]
+def _blocks(workflow: Workflow, shape: Generation) -> list[dict[str, Any]]:
+    nodes = [node for node in workflow.nodes if shape.has_texts or node.type != "start_text"]
+    return [_block(workflow, node, shape) for node in nodes]
 
 
-def _block(workflow: Workflow, node: Node, family: str) -> dict[str, Any]:
+def _block(workflow: Workflow, node: Node, shape: Generation) -> dict[str, Any]:
     return {
         "id": node.id,
         "workflow_id": workflow.id,
-        "type": node.type if family == "classic" else CURRENT_TYPES[node.type],
+        **({"organization_id": ORGANIZATION_ID} if shape.has_owner else {}),
+        "type": node_type(shape, node),
         "label": node.label,
         "position_x": 0,
         "position_y": 0,
@@ -113,7 +115,8 @@ def _block(workflow: Workflow, node: Node, family: str) -> dict[str, Any]:
     }
 
 
-def _edges(workflow: Workflow) -> list[dict[str, Any]]:
+def _edges(workflow: Workflow, shape: Generation) -> list[dict[str, Any]]:
+    texts = () if shape.has_texts else workflow.starts("start_text")
     return [
         {
             "id": f"edge-{source}-{target}",
@@ -125,15 +128,16 @@ def _edges(workflow: Workflow) -> list[dict[str, Any]]:
             "updated_at": _CREATED_AT,
         }
         for source, target in workflow.edges
+        if source not in texts
     ]
 
 
 ROUTES = (
     Route("GET", "/v1/workflows", list_workflows),
     Route("GET", "/v1/workflows/{workflow_id}", get_workflow),
-    Route("GET", "/v1/workflows/{workflow_id}/entities", get_entities, ("classic",)),
-    Route("GET", "/v1/workflows/{workflow_id}/blocks", list_workflow_blocks, ("classic",)),
-    Route("GET", "/v1/workflows/{workflow_id}/edges", list_workflow_edges, ("classic",)),
-    Route("GET", "/v1/workflows/blocks", list_blocks, ("current",)),
-    Route("GET", "/v1/workflows/edges", list_edges, ("current",)),
+    Route("GET", "/v1/workflows/{workflow_id}/entities", get_entities, CLASSIC),
+    Route("GET", "/v1/workflows/{workflow_id}/blocks", list_workflow_blocks, CLASSIC),
+    Route("GET", "/v1/workflows/{workflow_id}/edges", list_workflow_edges, CLASSIC),
+    Route("GET", "/v1/workflows/blocks", list_blocks, CURRENT),
+    Route("GET", "/v1/workflows/edges", list_edges, CURRENT),
 )

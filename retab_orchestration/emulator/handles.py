@@ -1,41 +1,74 @@
-"""Handles: the values that pass between nodes, as steps show them."""
+"""What bodies of several shapes have in common: names of nodes, references to files, handles of steps."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from retab_orchestration.emulator.documents import File
-from retab_orchestration.emulator.engine import Step
+from retab_orchestration.emulator.engine import Step, is_split
+from retab_orchestration.emulator.generations import Generation
+from retab_orchestration.emulator.workflows import CURRENT_TYPES, Node
 
-__all__ = ["input_handles", "output_handles"]
+# What the types of nodes are called, where that differs from the oldest names.
+_TYPES = {
+    "nodes": {},
+    "functions": {"functions": "function"},
+    "starts": {"functions": "function", "start": "start_document", "hil": "review"},
+    "blocks": CURRENT_TYPES,
+}
+
+__all__ = ["input_handles", "node_facts", "node_type", "output_handles", "reference"]
 
 
-def output_handles(step: Step, *, texts: bool) -> dict[str, Any]:
+def node_facts(shape: Generation, **facts: Any) -> dict[str, Any]:
+    """Return facts of a node under the names that a generation has for them, such as `node_id` or `block_id`."""
+    return {f"{word}_{name}": value for word in shape.words for name, value in facts.items()}
+
+
+def node_type(shape: Generation, node: Node) -> str:
+    """Return what a generation calls the type of a node."""
+    return _TYPES[shape.types].get(node.type, node.type)
+
+
+def reference(shape: Generation, file: File) -> dict[str, str]:
+    """Return the reference to a file as a generation writes it."""
+    return {
+        **dict.fromkeys(shape.file_keys, file.id),
+        "filename": file.filename,
+        "mime_type": file.mime_type,
+    }
+
+
+def output_handles(shape: Generation, step: Step) -> dict[str, Any]:
     """Return the outputs of a completed step, as `{"output-json-0": {"type": "json", "data": …}}` or a file handle.
 
     Args:
+        shape: What the bodies of its run look like; where it has no text handles, text is JSON.
         step: The step; one that has not completed has no outputs.
-        texts: Whether the reader knows text handles; without them text is JSON.
     """
-    return _handles("output", [step.output], texts=texts) if step.status == "completed" else {}
+    return _handles(shape, "output", [step.output]) if step.status == "completed" else {}
 
 
-def input_handles(step: Step, *, texts: bool) -> dict[str, Any]:
+def input_handles(shape: Generation, step: Step) -> dict[str, Any]:
     """Return the inputs of a step, without nodes that gave no output."""
-    return _handles("input", (value for value in step.inputs.values() if value is not None), texts=texts)
+    return _handles(shape, "input", (value for value in step.inputs.values() if value is not None))
 
 
-def _handles(side: str, values: Iterable[Any], *, texts: bool) -> dict[str, Any]:
+def _handles(shape: Generation, side: str, values: Iterable[Any]) -> dict[str, Any]:
     handles: dict[str, Any] = {}
     for value in values:
-        kind, payload = _payload(value, texts=texts)
+        if is_split(value):
+            parts = {f"{side}-file-{name}": _payload(shape, file)[1] for name, file in value.items()}
+            handles.update(parts)
+            continue
+        kind, payload = _payload(shape, value)
         number = sum(name.startswith(f"{side}-{kind}-") for name in handles)
         handles[f"{side}-{kind}-{number}"] = payload
     return handles
 
 
-def _payload(value: Any, *, texts: bool) -> tuple[str, dict[str, Any]]:
+def _payload(shape: Generation, value: Any) -> tuple[str, dict[str, Any]]:
     if isinstance(value, File):
-        return "file", {"type": "file", "document": value.reference()}
-    if isinstance(value, str) and texts:
+        return "file", {"type": "file", "document": reference(shape, value)}
+    if isinstance(value, str) and shape.has_texts:
         return "text", {"type": "text", "text": value}
     return "json", {"type": "json", "data": value}

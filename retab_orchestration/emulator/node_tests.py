@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.workflows import NodeTest, Workflow
 
 __all__ = ["Outcome", "TestRun"]
@@ -29,7 +30,8 @@ class TestRun:
     workflow: Workflow
     word: str
     """The routes' name for a test: `test` or `eval`."""
-    is_classic: bool
+    shape: Generation
+    """What its body and those of its results look like."""
     tests: tuple[NodeTest, ...]
     created_at: float
     speed: float

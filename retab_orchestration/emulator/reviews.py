@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from retab_orchestration.emulator.creation import text_at
-from retab_orchestration.emulator.current import step_id
 from retab_orchestration.emulator.engine import Decision, Version
+from retab_orchestration.emulator.generations import Generation
+from retab_orchestration.emulator.lifecycles import step_id
 from retab_orchestration.emulator.paging import choice, order, page
 from retab_orchestration.emulator.review_gates import ReviewGate, decide, find_gate, gates_of, version_id
-from retab_orchestration.emulator.routing import Route
+from retab_orchestration.emulator.routing import CURRENT, Route
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment
 
@@ -204,7 +205,7 @@ def _review(state: State, gate: ReviewGate) -> dict[str, Any]:
         "id": gate.review_id,
         "workflow_id": run.workflow.id,
         "workflow_version_id": run.workflow.version_id,
-        "run_id": run.id,
+        run.shape.review_keys[0]: run.id,
         "block_id": gate.step.node.id,
         "step_id": step_id(run, gate.step.node.id),
         "parent_step_id": None,
@@ -212,17 +213,17 @@ def _review(state: State, gate: ReviewGate) -> dict[str, Any]:
         "block_type": "extract",
         "triggered_by": {"kind": "always"},
         "created_at": moment(gate.step.started_at),
-        "decision": _decision(decision) if decision else None,
+        "decision": _decision(run.shape, decision) if decision else None,
         "cancelled_at": moment(state.view_of(run).completed_at) if cancelled else None,
     }
 
 
-def _decision(decision: Decision) -> dict[str, Any]:
+def _decision(shape: Generation, decision: Decision) -> dict[str, Any]:
     return {
         "verdict": "approved" if decision.approved else "rejected",
         "version_id": decision.version_id,
         "author": _HUMAN,
-        "created_at": moment(decision.at),
+        shape.review_keys[1]: moment(decision.at),
         "reason": decision.reason,
     }
 
@@ -240,11 +241,11 @@ def _version(gate: ReviewGate, version: Version) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/v1/workflows/reviews", list_reviews, ("current",)),
-    Route("GET", "/v1/workflows/reviews/versions", list_versions, ("current",)),
-    Route("POST", "/v1/workflows/reviews/versions", create_version, ("current",)),
-    Route("GET", "/v1/workflows/reviews/versions/{version_id}", get_version, ("current",)),
-    Route("GET", "/v1/workflows/reviews/{review_id}", get_review, ("current",)),
-    Route("POST", "/v1/workflows/reviews/{review_id}/approve", approve_review, ("current",)),
-    Route("POST", "/v1/workflows/reviews/{review_id}/reject", reject_review, ("current",)),
+    Route("GET", "/v1/workflows/reviews", list_reviews, CURRENT),
+    Route("GET", "/v1/workflows/reviews/versions", list_versions, CURRENT),
+    Route("POST", "/v1/workflows/reviews/versions", create_version, CURRENT),
+    Route("GET", "/v1/workflows/reviews/versions/{version_id}", get_version, CURRENT),
+    Route("GET", "/v1/workflows/reviews/{review_id}", get_review, CURRENT),
+    Route("POST", "/v1/workflows/reviews/{review_id}/approve", approve_review, CURRENT),
+    Route("POST", "/v1/workflows/reviews/{review_id}/reject", reject_review, CURRENT),
 )

@@ -1,4 +1,4 @@
-"""Which function answers a path, and how a server refuses the paths of the other route family."""
+"""Which function answers a path, and how a server refuses the paths of other generations."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,12 +7,18 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
+from retab_orchestration.emulator.generations import span
 from retab_orchestration.emulator.wire import Refusal, Response
 
-__all__ = ["BOTH", "Match", "Route", "Router"]
+__all__ = ["CLASSIC", "CURRENT", "EVERYWHERE", "Match", "Route", "Router"]
 
-BOTH = ("classic", "current")
-"""The two route families."""
+CLASSIC = ("classic", *span("g1a", "g2c"))
+"""The servers of classic routes."""
+
+CURRENT = ("current", *span("g3a", "g3c"))
+"""The servers of current routes."""
+
+EVERYWHERE = (*CLASSIC, *CURRENT)
 
 _GROWN = "/v1/workflows/runs"
 """The path that an older server has for another method and answers with 405; to the others it answers 404."""
@@ -20,13 +26,14 @@ _GROWN = "/v1/workflows/runs"
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one path template, in the families that have it."""
+    """One method of one path template, on the servers that have it."""
 
     method: str
     template: str
     handler: Callable[..., Response]
     """Called with the state, the request, and the ids in the path."""
-    families: tuple[str, ...] = BOTH
+    servers: tuple[str, ...] = EVERYWHERE
+    """The names of the generations, and of the mixtures."""
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -64,24 +71,32 @@ class Match:
 
 
 class Router:
-    """The routes of both families, of which one server may have one."""
+    """The routes of all generations, of which one server has some.
 
-    def __init__(self, routes: Iterable[Route], api: str) -> None:
+    Args:
+        routes: All of them.
+        api: The name of the server's generation, or of its mixture.
+        takes_words_for_ids: Whether a path of an absent route is refused as one of a workflow that there is not.
+    """
+
+    def __init__(self, routes: Iterable[Route], api: str, *, takes_words_for_ids: bool = False) -> None:
         self._routes = sorted(routes, key=lambda route: route.rank)
-        self._families = set(BOTH) if api == "both" else {api}
+        self._servers = {"classic", "current"} if api == "both" else {api}
+        self._takes_words_for_ids = takes_words_for_ids
 
     def match(self, method: str, path: str) -> Match:
         """Return the route of a path, with or without a slash at its end.
 
-        The most literal template of both families decides: a path of the other family is not taken for an id of this
-        one.
+        The most literal template of all generations decides: a path of another generation is not taken for an id,
+        except by the servers that do so.
         """
         path = path.rstrip("/") or "/"
-        template = next((route.template for route in self._routes if route.pattern.fullmatch(path)), None)
+        deciding = filter(self._is_served, self._routes) if self._takes_words_for_ids else self._routes
+        template = next((route.template for route in deciding if route.pattern.fullmatch(path)), None)
         if template is None:
             return Match(f"{method} (unknown)", None)
         same = [route for route in self._routes if route.template == template]
-        served = [route for route in same if self._families.intersection(route.families)]
+        served = list(filter(self._is_served, same))
         name = f"{method} {template}"
         for route in served:
             if route.method == method:
@@ -90,3 +105,6 @@ class Router:
         if template != _GROWN and any(route.method == method for route in same):
             return Match(name, None)
         return Match(name, None, allowed=tuple(sorted(route.method for route in served)))
+
+    def _is_served(self, route: Route) -> bool:
+        return not self._servers.isdisjoint(route.servers)

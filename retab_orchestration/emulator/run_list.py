@@ -10,19 +10,8 @@ from retab_orchestration.emulator.wire import Refusal, Request, read_json
 
 __all__ = ["find_runs"]
 
-_COMMON = {"pending", "queued", "running", "completed", "error", "cancelled"}
-_STATUSES = {
-    "classic": _COMMON | {"waiting_for_human"},
-    "current": _COMMON | {"awaiting_review", "failed"},
-    "both": _COMMON | {"waiting_for_human", "awaiting_review", "failed"},
-}
 _SPELLINGS = {"awaiting_review": "waiting_for_human", "failed": "error"}
 _TRIGGERS = {"manual", "api", "schedule", "webhook", "email", "restart"}
-_SORTS = {
-    "classic": {"created_at", "started_at"},
-    "current": {"timing.created_at", "timing.started_at"},
-    "both": {"created_at", "started_at", "timing.created_at", "timing.started_at"},
-}
 
 Test = Callable[[Run, View], bool]
 
@@ -33,7 +22,7 @@ def find_runs(state: State, request: Request) -> list[Run]:
     Raises:
         Refusal: 400 for a malformed date or sort, 422 for a value outside its enum or range.
     """
-    if (sort := request.param("sort_by")) and sort not in _SORTS[state.api]:
+    if (sort := request.param("sort_by")) and sort not in state.generation.sorts:
         raise Refusal(400, f"Invalid sort_by: {sort}")
     newest_first = order(request, "desc")
     tests = [*_identity(state, request), *_status(state, request), *_durations(state, request)]
@@ -49,7 +38,7 @@ def _identity(state: State, request: Request) -> list[Test]:
     if prefix:
         tests.append(lambda run, _: run.id.startswith(prefix))
     triggers = {choice(request, "trigger_type", _TRIGGERS)} - {None}
-    if state.api != "current":
+    if state.generation.has_many:
         triggers |= set(request.params("trigger_types"))
     if triggers:
         tests.append(lambda run, _: run.trigger_type in triggers)
@@ -58,16 +47,17 @@ def _identity(state: State, request: Request) -> list[Test]:
     if lag := state.traits.list_lag:
         seen = state.clock() - lag
         tests.append(lambda run, _: run.created_at <= seen)
-    if state.api != "classic" and (metadata := _metadata(request)) and state.traits.metadata == "kept":
+    metadata = _metadata(request) if state.generation.has_metadata else {}
+    if metadata and state.traits.metadata == "kept":
         tests.append(lambda run, _: metadata.items() <= (run.metadata or {}).items())
     return tests
 
 
 def _status(state: State, request: Request) -> list[Test]:
-    allowed = _STATUSES[state.api]
+    allowed = state.generation.statuses
     tests: list[Test] = []
     wanted = {choice(request, "status", allowed)} - {None}
-    if state.api != "current":
+    if state.generation.has_many:
         wanted |= set(request.params("statuses"))
     if wanted:
         statuses = {_SPELLINGS.get(status or "", status) for status in wanted}
@@ -78,13 +68,9 @@ def _status(state: State, request: Request) -> list[Test]:
     return tests
 
 
-# The endings of the names of duration filters, after `min_duration` and `max_duration`.
-_UNITS = {"classic": ("",), "current": ("_ms",), "both": ("", "_ms")}
-
-
 def _durations(state: State, request: Request) -> list[Test]:
     tests: list[Test] = []
-    units = _UNITS[state.api]
+    units = state.generation.durations
     least = max(integer(request, f"min_duration{unit}", 0) or 0 for unit in units)
     most = max(integer(request, f"max_duration{unit}", 0) or 0 for unit in units)
     if least:

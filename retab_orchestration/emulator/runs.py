@@ -6,7 +6,7 @@ from retab_orchestration.emulator.bodies import run_body
 from retab_orchestration.emulator.creation import start_run
 from retab_orchestration.emulator.engine import Run
 from retab_orchestration.emulator.paging import page
-from retab_orchestration.emulator.routing import Route
+from retab_orchestration.emulator.routing import CLASSIC, Route
 from retab_orchestration.emulator.run_list import find_runs
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer
@@ -21,7 +21,7 @@ def get_run(state: State, _request: Request, run_id: str) -> Response:
 
 def list_runs(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows/runs`."""
-    fields = set() if state.is_strict else set(request.params("fields"))
+    fields = set(request.params("fields")) if state.generation.has_fields else set()
 
     def write(run: Run) -> dict[str, Any]:
         body = run_body(state, run)
@@ -45,7 +45,7 @@ def cancel_run(state: State, request: Request, run_id: str) -> Response:
     if command is not None:
         state.commands[command] = (run_id, status)
     body: dict[str, Any] = {"run": run_body(state, run), "cancellation_status": status}
-    if run.family == "current":
+    if run.shape.is_current:
         body["redis_available"] = True
     return answer(body)
 
@@ -59,7 +59,8 @@ def restart_run(state: State, request: Request, run_id: str) -> Response:
         if state.view_of(run).is_active:
             raise Refusal(409, "Only a completed, failed or cancelled run can be restarted")
         inputs = (run.documents, run.json_inputs, run.text_inputs)
-        again = Run("", run.workflow, "classic", 0.0, 0.0, 0, *inputs, trigger_type="restart")
+        again = Run("", run.workflow, state.shape("classic"), 0.0, 0.0, 0, *inputs, trigger_type="restart")
+        again.source_id, again.has_metadata = run_id, False
         start_run(state, again)
         if command is not None:
             state.commands[command] = (run_id, again.id)
@@ -88,5 +89,5 @@ ROUTES = (
     Route("GET", "/v1/workflows/runs/{run_id}", get_run),
     Route("DELETE", "/v1/workflows/runs/{run_id}", delete_run),
     Route("POST", "/v1/workflows/runs/{run_id}/cancel", cancel_run),
-    Route("POST", "/v1/workflows/runs/{run_id}/restart", restart_run, ("classic",)),
+    Route("POST", "/v1/workflows/runs/{run_id}/restart", restart_run, CLASSIC),
 )

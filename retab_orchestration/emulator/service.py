@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from retab_orchestration.emulator import (
-    classic,
-    current,
+    costs,
+    creation,
     decisions,
     files,
     graph,
+    overlays,
     page,
     reviews,
     runs,
@@ -21,7 +22,8 @@ from retab_orchestration.emulator import (
 )
 from retab_orchestration.emulator.allowed_hosts import AllowedHosts
 from retab_orchestration.emulator.faults import Faults
-from retab_orchestration.emulator.routing import BOTH, Router
+from retab_orchestration.emulator.generations import BY_NAME
+from retab_orchestration.emulator.routing import Router
 from retab_orchestration.emulator.state import State, Traits
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id, read_json
 from retab_orchestration.emulator.workflows import BUILT_IN, Workflow
@@ -34,7 +36,7 @@ BODY_LIMIT = 32 * 1024 * 1024
 _STORAGE_LIMIT = 64 * BODY_LIMIT
 """The same for signed uploads, which do not pass that gateway and are not kept in memory."""
 
-_MODULES = (classic, current, runs, steps, decisions, reviews, test_runs, files, graph)
+_MODULES = (creation, costs, runs, steps, decisions, reviews, overlays, test_runs, files, graph)
 
 
 OnUpload = Callable[[str, int, int], None]
@@ -45,16 +47,18 @@ class Service:
     """A Retab without a socket.
 
     Args:
-        api: The routes to serve: `both`, `classic` or `current`.
+        api: The routes to serve: `both`, `classic`, `current`, or those of one generation, `g1a` to `g3c`.
         api_key: The one valid key; None accepts any that is not empty.
         workflows: Workflows besides the built-in ones; one with a built-in's id replaces it.
         speed: How many times faster than in real time runs go.
-        auth: The header that may carry the key: `both`, `api-key` or `bearer`.
+        auth: The header that may carry the key: `both`, `api-key` or `bearer`; None for what the routes had.
         idempotency: What a repeated `Idempotency-Key` means: `compared`, `honoured` or `ignored`; the real
             API promises nothing.
         metadata: What the server does with a run's metadata: `kept`, `unfiltered` (kept, but no filter of the list) or
             `dropped`.
         list_lag: Seconds for which a new run is in no list.
+        absent_routes: How a path is refused that other servers have: as `unknown`, or as one of a `workflow` that there
+            is not.
         clock: Returns seconds since 1970.
         allow_hosts: Names besides those of loopback that `turn_away` allows.
         on_upload: Called by the server with a file's name, its bytes so far and its bytes in all, while an upload
@@ -71,16 +75,18 @@ class Service:
         api_key: str | None = None,
         workflows: Iterable[Workflow] = (),
         speed: float = 1.0,
-        auth: str = "both",
+        auth: str | None = None,
         idempotency: str = "compared",
         metadata: str = "kept",
         list_lag: float = 0.0,
+        absent_routes: str = "unknown",
         clock: Callable[[], float] = time.time,
         allow_hosts: Iterable[str] = (),
         on_upload: OnUpload | None = None,
     ) -> None:
-        if api not in {"both", *BOTH}:
-            raise ValueError(f"api is {api!r}: use 'both', 'classic' or 'current'")
+        if api not in BY_NAME:
+            raise ValueError(f"api is {api!r}: use one of {', '.join(BY_NAME)}")
+        auth = auth or BY_NAME[api].auth
         if auth not in {"both", "api-key", "bearer"}:
             raise ValueError(f"auth is {auth!r}: use 'both', 'api-key' or 'bearer'")
         if not 0 < speed < math.inf:
@@ -88,9 +94,10 @@ class Service:
         self._api_key, self._auth, self._on_upload = api_key, auth, on_upload
         self._allowed_hosts = AllowedHosts(allow_hosts)
         known = {workflow.id: workflow for workflow in (*BUILT_IN, *workflows)}
-        self.state = State(api, clock, speed, known, Traits(idempotency, metadata, list_lag))
+        self.state = State(api, clock, speed, known, Traits(idempotency, metadata, list_lag, absent_routes))
         self.faults = Faults(self.count)
-        self._router = Router((route for module in _MODULES for route in module.ROUTES), api)
+        routes = (route for module in _MODULES for route in module.ROUTES)
+        self._router = Router(routes, api, takes_words_for_ids=absent_routes == "workflow")
         self._requests: Counter[str] = Counter()
 
     def count(self, request: Request) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from retab_orchestration.emulator.engine import Run, View, review_id, view_of
 from retab_orchestration.emulator.file_store import FileStore
+from retab_orchestration.emulator.generations import BY_NAME, Generation
 from retab_orchestration.emulator.node_tests import TestRun
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
@@ -28,6 +29,9 @@ class Traits:
     of the list; `dropped`, not even a key of the run."""
     list_lag: float = 0.0
     """Seconds for which a new run is in no list; it can be read by its id at once."""
+    absent_routes: str = "unknown"
+    """How a path that other servers have is refused: as `unknown`, or, where an id fits, as one of a `workflow` that is
+    not there."""
 
     def __post_init__(self) -> None:
         for name, allowed in _TRAITS.items():
@@ -40,6 +44,7 @@ class Traits:
 _TRAITS = {
     "idempotency": ("compared", "honoured", "ignored"),
     "metadata": ("kept", "unfiltered", "dropped"),
+    "absent_routes": ("unknown", "workflow"),
 }
 
 
@@ -59,14 +64,25 @@ class State:
     """Idempotency key or command id -> (fingerprint of its request, id of what was created)."""
     gates: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Review id -> (run id, node id), for every gate of every run, whether reached or not."""
+    leases: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Review id -> since when, and until when, somebody has it in hand."""
     test_runs: dict[str, TestRun] = field(default_factory=dict)
     file_store: FileStore = field(default_factory=FileStore)
     runs_created: int = 0
 
     @property
+    def generation(self) -> Generation:
+        """What the server has."""
+        return BY_NAME[self.api]
+
+    @property
     def is_strict(self) -> bool:
-        """Whether only the current routes are served, which are strict."""
-        return self.api == "current"
+        """Whether an unknown cursor is refused."""
+        return self.generation.is_strict
+
+    def shape(self, routes: str) -> Generation:
+        """Return what is created over `classic` or `current` routes looks like."""
+        return BY_NAME[routes if self.api == "both" else self.api]
 
     def workflow(self, workflow_id: str) -> Workflow:
         """Return a workflow.
@@ -118,7 +134,7 @@ class State:
 
     def reset(self) -> None:
         """Delete every run, test run, file and command."""
-        for memory in (self.runs, self.gates, self.test_runs, self.commands):
+        for memory in (self.runs, self.gates, self.leases, self.test_runs, self.commands):
             memory.clear()
         self.file_store = FileStore()
         self.runs_created = 0

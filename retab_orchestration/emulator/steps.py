@@ -3,13 +3,14 @@
 from typing import Any
 
 from retab_orchestration.emulator.bodies import step_body
-from retab_orchestration.emulator.current import step_id
 from retab_orchestration.emulator.engine import Run, Step
+from retab_orchestration.emulator.generations import span
+from retab_orchestration.emulator.handles import node_type
+from retab_orchestration.emulator.lifecycles import step_id
 from retab_orchestration.emulator.paging import page
-from retab_orchestration.emulator.routing import Route
+from retab_orchestration.emulator.routing import CLASSIC, CURRENT, Route
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer
-from retab_orchestration.emulator.workflows import CURRENT_TYPES
 
 __all__ = ["ROUTES"]
 
@@ -19,9 +20,18 @@ _STATUSES = {"awaiting_review": "waiting_for_human"}
 
 
 def list_run_steps(state: State, _request: Request, run_id: str) -> Response:
-    """Answer `GET /v1/workflows/runs/{run_id}/steps`: a bare array."""
+    """Answer `GET /v1/workflows/runs/{run_id}/steps`: a bare array, or all in one envelope."""
     run = state.run(run_id)
-    return answer([step_body(run, step) for step in state.view_of(run).steps])
+    bodies = [step_body(run, step) for step in state.view_of(run).steps]
+    if state.shape("classic").steps_page is None:
+        return answer(bodies)
+    return answer({"data": bodies, "list_metadata": {"before": None, "after": None}})
+
+
+def get_agent_review(state: State, _request: Request, run_id: str, node_id: str) -> Response:
+    """Answer `GET /v1/workflows/runs/{run_id}/agent-hil-reviews/{block_id}`: no agent ever reviews here."""
+    state.run(run_id)
+    raise Refusal(404, f"No agent review of {node_id}")
 
 
 def get_run_step(state: State, _request: Request, run_id: str, node_id: str) -> Response:
@@ -50,7 +60,8 @@ def list_steps(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows/steps`: a page of the steps of one run, or of all."""
     rows = [row for row in _rows(state, request) if _wanted(row, request)]
     rows.sort(key=lambda row: (row[1].started_at, _key(row)))
-    return answer(page(request, rows, _key, _body, largest=1000, strict=state.is_strict))
+    default = state.shape("current").steps_page or 0
+    return answer(page(request, rows, _key, _body, default=default, largest=1000, strict=state.is_strict))
 
 
 def get_step(state: State, request: Request, wanted: str) -> Response:
@@ -74,7 +85,7 @@ def _wanted(row: Row, request: Request) -> bool:
         "block_id": step.node.id,
         "step_id": _key(row),
         "block_ids": step.node.id,
-        "block_type": CURRENT_TYPES[step.node.type],
+        "block_type": node_type(run.shape, step.node),
         "status": step.status,
     }
     for name, value in filters.items():
@@ -93,9 +104,12 @@ def _body(row: Row) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route("GET", "/v1/workflows/runs/{run_id}/steps", list_run_steps, ("classic",)),
-    Route("POST", "/v1/workflows/runs/{run_id}/steps/batch", get_step_outputs, ("classic",)),
-    Route("GET", "/v1/workflows/runs/{run_id}/steps/{node_id}", get_run_step, ("classic",)),
-    Route("GET", "/v1/workflows/steps", list_steps, ("current",)),
-    Route("GET", "/v1/workflows/steps/{step_id}", get_step, ("current",)),
+    Route("GET", "/v1/workflows/runs/{run_id}/steps", list_run_steps, CLASSIC),
+    Route(
+        "POST", "/v1/workflows/runs/{run_id}/steps/batch", get_step_outputs, ("classic", *span("g1a", "g1b"))
+    ),
+    Route("GET", "/v1/workflows/runs/{run_id}/steps/{node_id}", get_run_step, CLASSIC),
+    Route("GET", "/v1/workflows/runs/{run_id}/agent-hil-reviews/{block_id}", get_agent_review, ("g2b",)),
+    Route("GET", "/v1/workflows/steps", list_steps, CURRENT),
+    Route("GET", "/v1/workflows/steps/{step_id}", get_step, CURRENT),
 )

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from retab_orchestration.emulator.creation import object_at, text_at
+from retab_orchestration.emulator.generations import Generation, span
+from retab_orchestration.emulator.handles import node_type
 from retab_orchestration.emulator.node_tests import Outcome, TestRun
 from retab_orchestration.emulator.paging import choice, date_window, order, page
-from retab_orchestration.emulator.routing import BOTH, Route
+from retab_orchestration.emulator.routing import Route
 from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
-from retab_orchestration.emulator.workflows import CURRENT_TYPES, NodeTest, Workflow
+from retab_orchestration.emulator.workflows import NodeTest, Workflow
 
 __all__ = ["ROUTES"]
 
@@ -30,7 +32,7 @@ def create_classic(state: State, request: Request, workflow_id: str) -> Response
     test_id = text_at(body, "test_id", ["body"]) if body.get("test_id") is not None else None
     block_id = text_at(target, "block_id", ["body", "target"]) if target else None
     _check_consensus(body)
-    test_run = _start(state, workflow, "test", is_classic=True, test_id=test_id, block_id=block_id)
+    test_run = _start(state, workflow, "test", state.shape("classic"), test_id=test_id, block_id=block_id)
     return answer(_body(state, test_run))
 
 
@@ -49,9 +51,8 @@ def _creator(word: str) -> Handler:
         test_id = text_at(scope, f"{word}_id", where) if kind == "single" else None
         block_id = text_at(scope, "block_id", where) if kind == "block" else None
         _check_consensus(body)
-        return answer(
-            _body(state, _start(state, workflow, word, is_classic=False, test_id=test_id, block_id=block_id))
-        )
+        shape = state.shape("current")
+        return answer(_body(state, _start(state, workflow, word, shape, test_id=test_id, block_id=block_id)))
 
     return create
 
@@ -126,15 +127,15 @@ def _start(
     state: State,
     workflow: Workflow,
     word: str,
+    shape: Generation,
     *,
-    is_classic: bool,
     test_id: str | None,
     block_id: str | None,
 ) -> TestRun:
     tests = _chosen(workflow, test_id, block_id)
     test_run_id = new_id("wftestrun" if word == "test" else "wfevalrun")
     test_run = TestRun(
-        test_run_id, workflow, word, is_classic, tests, state.clock(), state.speed, test_id, block_id
+        test_run_id, workflow, word, shape, tests, state.clock(), state.speed, test_id, block_id
     )
     state.test_runs[test_run.id] = test_run
     return test_run
@@ -172,6 +173,7 @@ def _body(state: State, test_run: TestRun) -> dict[str, Any]:
             "created_at": moment(test_run.created_at),
             "started_at": moment(test_run.started_at(now)),
             "completed_at": moment(test_run.completed_at(now)),
+            **_duration(test_run, now),
         },
         f"{test_run.word}_id": test_run.test_id,
         "target": {"type": "block", "block_id": test_run.block_id} if test_run.block_id else None,
@@ -186,12 +188,21 @@ def _body(state: State, test_run: TestRun) -> dict[str, Any]:
 
 def _workflow(test_run: TestRun) -> dict[str, Any]:
     draft = test_run.workflow.version_id.replace("ver_", "draft_")
-    if not test_run.is_classic:
+    if test_run.shape.workflow_keys == "ids":
         return {"workflow_id": test_run.workflow.id, "workflow_version_id": draft}
     reference = {"workflow_id": test_run.workflow.id, "version_id": draft}
+    if test_run.shape.workflow_keys == "short":
+        return {"workflow": reference}
     return {
         "workflow": {**reference, "name_at_run_time": test_run.workflow.name, "requested_version": "draft"}
     }
+
+
+def _duration(test_run: TestRun, now: float) -> dict[str, Any]:
+    if "duration_ms" not in test_run.shape.timing:
+        return {}
+    end = test_run.completed_at(now)
+    return {"duration_ms": None if end is None else round((end - test_run.created_at) * 1000)}
 
 
 def _counts(test_run: TestRun, now: float) -> dict[str, Any]:
@@ -199,7 +210,7 @@ def _counts(test_run: TestRun, now: float) -> dict[str, Any]:
     statuses = Counter(outcome.status for outcome in outcomes)
     verdicts = Counter(outcome.test.verdict for outcome in outcomes if outcome.status == "completed")
     outcome = {name: verdicts[name] for name in ("passed", "failed", "blocked")}
-    if test_run.is_classic:
+    if not test_run.shape.is_current:
         waiting = {"queued": statuses["pending"], "running": statuses["running"]}
         return {**waiting, **outcome, "error": 0, "cancelled": statuses["cancelled"]}
     names = ("pending", "queued", "running", "completed", "error", "cancelled")
@@ -228,35 +239,38 @@ def _result(test_run: TestRun, outcome: Outcome, number: int) -> dict[str, Any]:
         f"{test_run.word}_id": outcome.test.id,
         "workflow_id": test_run.workflow.id,
         "block_id": outcome.test.node_id,
-        "block_type": CURRENT_TYPES[node.type] if node else "function",
+        "block_type": node_type(test_run.shape, node) if node else "function",
         "lifecycle": {"status": outcome.status},
         "timing": {
             "created_at": moment(test_run.created_at),
             "started_at": moment(outcome.started_at),
             "completed_at": moment(outcome.completed_at),
         },
-        **(classic if test_run.is_classic else current),
+        **(current if test_run.shape.is_current else classic),
         "warnings": [],
     }
 
 
 def _routes(word: str) -> tuple[Route, ...]:
     base = f"/v1/workflows/{word}s"
-    shared = BOTH if word == "test" else ("current",)
+    servers = ("current", *(span("g3a", "g3b") if word == "test" else ("g3c",)))
+    shared = ("classic", "g2c", *servers) if word == "test" else servers
     return (
-        Route("POST", f"{base}/runs", _creator(word), ("current",)),
+        Route("POST", f"{base}/runs", _creator(word), servers),
         Route("GET", f"{base}/runs", _lister(word), shared),
         Route("GET", base + "/runs/{run_id}", get_test_run, shared),
         Route("POST", base + "/runs/{run_id}/cancel", cancel_test_run, shared),
-        Route("GET", f"{base}/results", list_results, ("current",)),
-        Route("GET", base + "/results/{result_id}", get_result, ("current",)),
+        Route("GET", f"{base}/results", list_results, servers),
+        Route("GET", base + "/results/{result_id}", get_result, servers),
     )
 
 
+_CLASSIC = ("classic", "g2c")
+
 ROUTES = (
-    Route("POST", "/v1/workflows/{workflow_id}/tests/runs", create_classic, ("classic",)),
-    Route("GET", "/v1/workflows/tests/runs/{run_id}/results", list_results, ("classic",)),
-    Route("GET", "/v1/workflows/tests/runs/{run_id}/results/{test_id}", get_run_result, ("classic",)),
+    Route("POST", "/v1/workflows/{workflow_id}/tests/runs", create_classic, _CLASSIC),
+    Route("GET", "/v1/workflows/tests/runs/{run_id}/results", list_results, _CLASSIC),
+    Route("GET", "/v1/workflows/tests/runs/{run_id}/results/{test_id}", get_run_result, _CLASSIC),
     *_routes("test"),
     *_routes("eval"),
 )

@@ -1,4 +1,4 @@
-"""Workflows of the emulator, and the four built-in ones; values only, no time and no runs."""
+"""Workflows of the emulator, and the six built-in ones; values only, no time and no runs."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,9 @@ __all__ = ["BUILT_IN", "CURRENT_TYPES", "NODE_TYPES", "Field", "Node", "NodeTest
 _WEIGHTS = {"start": 1, "start_json": 1, "start_text": 1, "end": 1, "hil": 0}
 """The shares of a run's time by type of node; a working node counts 8, so starts and ends are short."""
 
-NODE_TYPES = frozenset({"start", "start_json", "start_text", "extract", "hil", "functions", "end"})
+NODE_TYPES = frozenset(
+    {"start", "start_json", "start_text", "extract", "split", "edit", "hil", "functions", "end"}
+)
 """The types of nodes, by their classic names."""
 
 CURRENT_TYPES = {
@@ -19,6 +21,8 @@ CURRENT_TYPES = {
     "start_json": "start_json",
     "start_text": "start_json",
     "extract": "extract",
+    "split": "split",
+    "edit": "edit",
     "hil": "extract",
     "functions": "function",
     "end": "function",
@@ -45,6 +49,8 @@ class Node:
     """Ids of the nodes whose outputs are its inputs."""
     fields: Mapping[str, Field] = field(default_factory=dict)
     """What an extract node reads: output key -> field."""
+    parts: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    """What a split node makes of a PDF: name -> its first and its last page, counted from 1; None for the last one."""
     error: Mapping[str, Any] | None = None
     """For a node that always fails: `message`, `stage`, `category`; a JSON input may override each."""
 
@@ -154,6 +160,32 @@ BUILT_IN: tuple[Workflow, ...] = (
         tests=_tests("review", ["passed"]),
     ),
     Workflow(
+        "wf_split",
+        "Split a PDF",
+        (
+            *_INVOICE_STARTS,
+            Node(
+                "split-node-1",
+                "split",
+                "Split",
+                ("start-node-1",),
+                parts={"Invoice": (1, 1), "Attachments": (2, None)},
+            ),
+            Node("end-node-1", "end", "Output", ("split-node-1",)),
+        ),
+        seconds=0.5,
+    ),
+    Workflow(
+        "wf_edit",
+        "Edit a PDF",
+        (
+            *_INVOICE_STARTS,
+            Node("edit-node-1", "edit", "Edit", ("start-node-1",)),
+            Node("end-node-1", "end", "Output", ("edit-node-1",)),
+        ),
+        seconds=0.5,
+    ),
+    Workflow(
         "wf_echo",
         "Echo",
         (
@@ -185,4 +217,4 @@ BUILT_IN: tuple[Workflow, ...] = (
         tests=_tests("fail", ["failed"], "fail-node-1"),
     ),
 )
-"""`wf_invoice`, `wf_invoice_review`, `wf_echo`, `wf_fail`."""
+"""`wf_invoice`, `wf_invoice_review`, `wf_split`, `wf_edit`, `wf_echo`, `wf_fail`."""

@@ -9,10 +9,12 @@ def test_the_built_in_workflows_are_listed(call):
     assert [workflow["id"] for workflow in listed] == [
         "wf_invoice",
         "wf_invoice_review",
+        "wf_split",
+        "wf_edit",
         "wf_echo",
         "wf_fail",
     ]
-    assert call.get("/v1/workflows/wf_echo") == listed[2]
+    assert call.get("/v1/workflows/wf_echo") == listed[4]
     assert call("GET", "/v1/workflows/wf_unknown").status == 404
 
 

@@ -18,6 +18,7 @@ from retab_orchestration import (
 from retab_orchestration._operations import process_runs
 from retab_orchestration._operations.tags import MOST_ROWS
 from retab_orchestration.emulator.engine import Run
+from retab_orchestration.emulator.generations import CURRENT
 from retab_orchestration.identity import FAMILY, FINGERPRINT, IDENTITY, RESERVED_PREFIX
 from tests.retab_orchestration.conftest import ok, refused
 
@@ -242,7 +243,7 @@ def test_a_run_that_is_not_among_the_rows_that_are_read_is_not_created_again(con
 
 def stranger(runtime, number):
     state = runtime.service.state
-    made = Run(f"run_{number}", state.workflows["wf_echo"], "current", runtime.clock(), 1.0, 0, {}, {}, {})
+    made = Run(f"run_{number}", state.workflows["wf_echo"], CURRENT, runtime.clock(), 1.0, 0, {}, {}, {})
     return replace(made, metadata={})
 
 

@@ -260,7 +260,7 @@ def test_steps_are_read_where_the_server_has_them_by_now(connect):
     client, runtime = connect(server="both")
     runtime.service.faults.post([{"match": STEPS, "kind": "http_404", "times": 2}])
     run = client.create_run("wf_echo", json_inputs={"json-node-1": 1})
-    assert runtime.service.state.runs[run.id].family == "classic"
+    assert runtime.service.state.runs[run.id].shape.name == "classic"
     runtime.clock.time += 60
     runtime.service.faults.post(
         [{"match": "GET /v1/workflows/runs/*/steps", "kind": "http_404", "times": 99}]

@@ -32,6 +32,7 @@ from retab_orchestration._operations import process_runs, tags
 from retab_orchestration.documents import LARGE
 from retab_orchestration.emulator import Emulator
 from retab_orchestration.emulator.engine import Run
+from retab_orchestration.emulator.generations import CURRENT
 
 CREATE = "POST /v1/workflows/runs"
 CANCEL = "POST /v1/workflows/runs/*/cancel"
@@ -654,7 +655,7 @@ def test_a_run_of_somebody_else_without_metadata_does_not_mean_that_none_is_kept
 
 def stranger(runtime):
     state = runtime.service.state
-    return Run("run_0", state.workflows["wf_echo"], "current", runtime.clock(), 1.0, 0, {}, {}, {})
+    return Run("run_0", state.workflows["wf_echo"], CURRENT, runtime.clock(), 1.0, 0, {}, {}, {})
 
 
 def forget():

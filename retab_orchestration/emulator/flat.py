@@ -1,16 +1,22 @@
-"""The classic routes for runs and steps, and the bodies of runs that were created there."""
+"""The flat bodies of runs and steps, which the oldest generations have."""
 
 from typing import Any
 
-from retab_orchestration.emulator.creation import read_inputs, start_once, text_at
-from retab_orchestration.emulator.documents import File, decode_base64, read_file
-from retab_orchestration.emulator.engine import Run, Step, View
-from retab_orchestration.emulator.handles import input_handles, output_handles
-from retab_orchestration.emulator.routing import Route
-from retab_orchestration.emulator.state import ORGANIZATION_ID, State
-from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment
+from retab_orchestration.emulator.costs import MODEL, cost_of, cost_summary
+from retab_orchestration.emulator.documents import File
+from retab_orchestration.emulator.engine import Run, Step, View, is_split, plain
+from retab_orchestration.emulator.generations import Generation
+from retab_orchestration.emulator.handles import (
+    input_handles,
+    node_facts,
+    node_type,
+    output_handles,
+    reference,
+)
+from retab_orchestration.emulator.state import ORGANIZATION_ID
+from retab_orchestration.emulator.wire import moment
 
-__all__ = ["ROUTES", "run_body", "step_body"]
+__all__ = ["run_body", "step_body"]
 
 
 def run_body(run: Run, view: View) -> dict[str, Any]:
@@ -27,13 +33,13 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
         "trigger_type": run.trigger_type,
         "trigger_email": None,
         **_times(run, view),
-        "steps": [_summary(step) for step in view.steps],
-        "input_documents": {node_id: file.reference() for node_id, file in run.documents.items()},
+        "steps": [_summary(run.shape, step) for step in view.steps],
+        "input_documents": {node_id: reference(run.shape, file) for node_id, file in run.documents.items()},
         "input_json_data": run.json_inputs,
         "input_text_data": run.text_inputs,
         "final_outputs": _final_outputs(run, view),
-        **_error(view.failed),
-        "cost_summary": None,
+        **_error(run.shape, view.failed),
+        "cost_summary": cost_summary(view),
         "trace_spans": None,
         "cancel_signal_error": None,
         "cancel_signal_failed_at": None,
@@ -41,35 +47,33 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
         "cancel_confirmation_error": None,
         "cancel_requested_at": moment(run.cancel_requested_at),
         "cancel_confirmation_pending": run.cancel_requested_at is not None and view.is_active,
-        "waiting_for_node_ids": list(view.waiting),
-        "pending_node_outputs": None,
+        **{f"waiting_for_{word}_ids": list(view.waiting) for word in run.shape.words},
+        **{f"pending_{word}_outputs": None for word in run.shape.words},
         "run_resume_status": _resume_status(run, view),
     }
 
 
 def step_body(run: Run, step: Step) -> dict[str, Any]:
     """Return the full body of a step."""
-    error = step.error or {}
+    error, shape, cost = step.error or {}, run.shape, cost_of(step)
     return {
         "run_id": run.id,
         "organization_id": ORGANIZATION_ID,
         "step_id": step.node.id,
-        **_head(step),
+        **_head(shape, step),
         "duration_ms": _milliseconds(step.started_at, step.completed_at),
         "error": error.get("message"),
         "error_stage": error.get("stage"),
         "error_category": error.get("category"),
-        "error_details": _details(step),
-        "model": None,
-        "cost": None,
-        "tokens": None,
+        "error_details": _details(shape, step),
+        "model": MODEL if cost else None,
+        "cost": cost.money if cost else None,
+        "tokens": cost.tokens if cost else None,
         "trace_spans": None,
         "output": _output(step),
-        "handle_outputs": output_handles(step, texts=True) or None,
-        "handle_inputs": input_handles(step, texts=True),
-        "input_document": None,
-        "output_document": None,
-        "split_documents": None,
+        "handle_outputs": output_handles(shape, step) or None,
+        "handle_inputs": input_handles(shape, step),
+        **_documents(shape, step),
         **_reviewed(step),
         "retry_count": 0,
         "loop_id": None,
@@ -78,28 +82,6 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         "created_at": moment(step.started_at),
         "updated_at": moment(step.completed_at or step.started_at),
     }
-
-
-def create_run(state: State, request: Request, workflow_id: str) -> Response:
-    """Answer `POST /v1/workflows/{workflow_id}/run`."""
-    workflow = state.workflow(workflow_id)
-    new = read_inputs(state, workflow, "classic", request.json_object(), _read_document)
-    run = start_once(state, request, new)
-    return answer(run_body(run, state.view_of(run)))
-
-
-def _read_document(state: State, document: dict[str, Any], loc: list[str]) -> tuple[File, bytes | None]:
-    if "content" not in document and ("id" in document or "file_id" in document):
-        file_id = str(document.get("id") or document.get("file_id"))
-        if file_id not in state.file_store.files:
-            raise Refusal.structured(404, f"File not found: {file_id}")
-        return state.file_store.files[file_id], None
-    filename, mime_type = text_at(document, "filename", loc), text_at(document, "mime_type", loc)
-    try:
-        content = decode_base64(text_at(document, "content", loc))
-    except ValueError as error:
-        raise Refusal.invalid([*loc, "content"], "Input should be base64 without a data: prefix") from error
-    return read_file(content, filename, mime_type, state.clock()), content
 
 
 def _times(run: Run, view: View) -> dict[str, Any]:
@@ -114,19 +96,17 @@ def _times(run: Run, view: View) -> dict[str, Any]:
     }
 
 
-def _head(step: Step) -> dict[str, Any]:
+def _head(shape: Generation, step: Step) -> dict[str, Any]:
     return {
-        "node_id": step.node.id,
-        "node_type": step.node.type,
-        "node_label": step.node.label,
+        **node_facts(shape, id=step.node.id, type=node_type(shape, step.node), label=step.node.label),
         "status": step.status,
         "started_at": moment(step.started_at),
         "completed_at": moment(step.completed_at),
     }
 
 
-def _summary(step: Step) -> dict[str, Any]:
-    summary = _head(step)
+def _summary(shape: Generation, step: Step) -> dict[str, Any]:
+    summary = _head(shape, step)
     if step.node.is_gate:
         summary.update(_reviewed(step))
     if step.completed_at is None:
@@ -136,7 +116,7 @@ def _summary(step: Step) -> dict[str, Any]:
     if step.error:
         summary["error"] = step.error["message"]
     if step.status == "completed":
-        summary["handle_outputs"] = output_handles(step, texts=True)
+        summary["handle_outputs"] = output_handles(shape, step)
     if (output := _output(step)) is not None:
         summary["output"] = output
     return summary
@@ -158,29 +138,29 @@ def _final_outputs(run: Run, view: View) -> dict[str, Any] | None:
     for step in view.steps:
         if step.node.id in sinks and step.status == "completed":
             is_file = isinstance(step.output, File)
-            outputs[step.node.id] = {"label": step.node.label, "json_data": None if is_file else step.output}
+            value = None if is_file else plain(step.output)
+            outputs[step.node.id] = {"label": step.node.label, "json_data": value}
             if is_file:
-                outputs[step.node.id]["document"] = step.output.reference()
+                outputs[step.node.id]["document"] = reference(run.shape, step.output)
     return outputs
 
 
-def _error(failed: Step | None) -> dict[str, Any]:
+def _error(shape: Generation, failed: Step | None) -> dict[str, Any]:
     error = failed.error if failed and failed.error else {}
     return {
         "error": error.get("message"),
         "error_stage": error.get("stage"),
-        "error_details": _details(failed) if failed else None,
+        "error_details": _details(shape, failed) if failed else None,
     }
 
 
-def _details(step: Step) -> dict[str, Any] | None:
+def _details(shape: Generation, step: Step) -> dict[str, Any] | None:
     if not step.error:
         return None
     return {
         "message": step.error["message"],
         "stack_trace": None,
-        "node_id": step.node.id,
-        "node_name": step.node.label,
+        **node_facts(shape, id=step.node.id, name=step.node.label),
         "error_code": None,
         "context": None,
     }
@@ -192,16 +172,27 @@ def _resume_status(run: Run, view: View) -> str:
     return "fully_resumed" if run.decisions else "idle"
 
 
+def _documents(shape: Generation, step: Step) -> dict[str, Any]:
+    """Return the files of a step beside its handles, as the oldest servers had them."""
+    if "node" not in shape.words:
+        return {}
+    given = next((value for value in step.inputs.values() if isinstance(value, File)), None)
+    made: Any = step.output if step.node.type in {"split", "edit"} else None
+    parts = {name: reference(shape, file) for name, file in (made if is_split(made) else {}).items()}
+    return {
+        "input_document": reference(shape, given) if given else None,
+        "output_document": reference(shape, made) if isinstance(made, File) else None,
+        "split_documents": parts or None,
+    }
+
+
 def _output(step: Step) -> dict[str, Any] | None:
     if step.status != "completed":
         return None
     if isinstance(step.output, File):
         return {"id": step.output.id, "filename": step.output.filename, "mime_type": step.output.mime_type}
-    return step.output if isinstance(step.output, dict) else None
+    return plain(step.output) if isinstance(step.output, dict) else None
 
 
 def _milliseconds(start: float, end: float | None) -> int | None:
     return None if end is None else round((end - start) * 1000)
-
-
-ROUTES = (Route("POST", "/v1/workflows/{workflow_id}/run", create_run, ("classic",)),)

@@ -1,0 +1,155 @@
+"""The bodies of runs and steps with a `lifecycle`, which all but the oldest generations have."""
+
+from typing import Any
+
+from retab_orchestration.emulator.costs import MODEL, cost_of
+from retab_orchestration.emulator.engine import Run, Step, View
+from retab_orchestration.emulator.generations import Generation
+from retab_orchestration.emulator.handles import (
+    input_handles,
+    node_facts,
+    node_type,
+    output_handles,
+    reference,
+)
+from retab_orchestration.emulator.state import ORGANIZATION_ID
+from retab_orchestration.emulator.wire import moment
+
+__all__ = ["run_body", "step_body", "step_id"]
+
+
+def run_body(run: Run, view: View) -> dict[str, Any]:
+    """Return the body of a run: `lifecycle`, `timing`, no steps and no outputs."""
+    shape = run.shape
+    return {
+        "id": run.id,
+        **_owner(shape),
+        **_workflow(run),
+        "trigger": _trigger(run),
+        "lifecycle": _run_lifecycle(run, view),
+        "timing": {
+            "created_at": moment(run.created_at),
+            "started_at": moment(run.created_at),
+            "completed_at": moment(view.completed_at),
+            **{key: value for key, value in _timing(run, view).items() if key in shape.timing},
+        },
+        "inputs": {
+            "documents": {node_id: reference(shape, file) for node_id, file in run.documents.items()},
+            "json_data": run.json_inputs,
+        },
+        **({"metadata": run.metadata} if run.has_metadata else {}),
+    }
+
+
+def step_body(run: Run, step: Step) -> dict[str, Any]:
+    """Return the body of a step."""
+    shape = run.shape
+    return {
+        "run_id": run.id,
+        **_owner(shape),
+        **node_facts(shape, id=step.node.id, type=node_type(shape, step.node), label=step.node.label),
+        "step_id": step_id(run, step.node.id),
+        "lifecycle": _step_lifecycle(shape, step),
+        "started_at": moment(step.started_at),
+        "completed_at": moment(step.completed_at),
+        "model": MODEL if cost_of(step) else None,
+        "loop_containers": [],
+        "created_at": moment(step.started_at),
+        "handle_inputs": input_handles(shape, step),
+        "handle_outputs": output_handles(shape, step),
+        "artifact": None,
+        "retry_count": 0,
+    }
+
+
+def step_id(run: Run, node_id: str) -> str:
+    """Return the id of a step, which older generations make of the node's alone."""
+    return f"{run.id}_{node_id}" if run.shape.is_current else node_id
+
+
+def _owner(shape: Generation) -> dict[str, Any]:
+    return {"organization_id": ORGANIZATION_ID} if shape.has_owner else {}
+
+
+def _workflow(run: Run) -> dict[str, Any]:
+    workflow, version = run.workflow, run.workflow.version_id
+    named = {"workflow_id": workflow.id, "version_id": version}
+    told = {"name_at_run_time": workflow.name, "requested_version": "production"}
+    match run.shape.workflow_keys:
+        case "snapshot":
+            snapshot = version.replace("ver_", "snap_")
+            return {
+                "workflow": {
+                    "workflow_id": workflow.id,
+                    "snapshot_id": snapshot,
+                    "name_at_run_time": workflow.name,
+                }
+            }
+        case "version":
+            return {"workflow": {**named, **told}}
+        case "short":
+            return {"workflow": named}
+    return {"workflow_id": workflow.id, "workflow_version_id": version}
+
+
+def _trigger(run: Run) -> dict[str, Any]:
+    """Return what began a run; a restart names its source, whose id keeps no other place here."""
+    facts: dict[str, Any] = {"api": {"api_key_id": None}}.get(run.trigger_type, {})
+    if run.source_id is not None:
+        facts = {"source_run_id" if run.shape.lifecycle_key == "kind" else "parent_run_id": run.source_id}
+    return {"type": run.trigger_type, **(facts if run.shape.has_trigger_facts else {})}
+
+
+def _timing(run: Run, view: View) -> dict[str, Any]:
+    """Return what the `timing` of some generations says beside the moments of a run."""
+    waited = round(view.waited * 1000)
+    lasted = None if view.completed_at is None else round((view.completed_at - run.created_at) * 1000)
+    return {
+        "human_waiting_started_at": moment(view.waiting_since),
+        "accumulated_human_waiting_ms": waited,
+        "review_waiting_started_at": moment(view.waiting_since),
+        "accumulated_review_waiting_ms": waited,
+        "duration_ms": lasted,
+        "active_duration_ms": None if lasted is None else lasted - waited,
+    }
+
+
+def _lifecycle(shape: Generation, status: str) -> dict[str, Any]:
+    return {shape.lifecycle_key: shape.waiting if status == "waiting_for_human" else status}
+
+
+def _run_lifecycle(run: Run, view: View) -> dict[str, Any]:
+    lifecycle = _lifecycle(run.shape, view.status)
+    if view.waiting:
+        lifecycle["waiting_for_block_ids"] = list(view.waiting)
+    elif view.status == "error" and view.failed is not None:
+        lifecycle.update(_failure(view.failed), failing_step_id=step_id(run, view.failed.node.id))
+    elif view.status == "cancelled":
+        lifecycle["reason"] = next((d.reason for d in run.decisions.values() if not d.approved), None)
+    return lifecycle
+
+
+def _step_lifecycle(shape: Generation, step: Step) -> dict[str, Any]:
+    lifecycle = _lifecycle(shape, step.status)
+    if step.status == "error":
+        lifecycle.update(_failure(step))
+    elif step.status == "cancelled":
+        lifecycle["reason"] = (step.decision and step.decision.reason) or "The run was cancelled"
+    return lifecycle
+
+
+def _failure(step: Step) -> dict[str, Any]:
+    error = step.error or {}
+    return {
+        "message": error.get("message"),
+        "stage": error.get("stage"),
+        "category": error.get("category"),
+        "details": {
+            "message": error.get("message"),
+            "stack_trace": None,
+            "block_id": step.node.id,
+            "block_name": step.node.label,
+            "error_code": None,
+            "context": None,
+        },
+    }
