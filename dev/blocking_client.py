@@ -14,6 +14,7 @@ CLIENT = Path(__file__).parents[1] / "retab_orchestration" / "client"
 HEADER = "# Written by `python -m dev.blocking_client` from client/_async; change that.\n"
 
 NAMES = {
+    "AsyncFileOperations": "FileOperations",
     "AsyncIterator": "Iterator",
     "AsyncRetabClient": "RetabClient",
     "AsyncRunOperations": "RunOperations",

@@ -3,6 +3,7 @@
 from retab_orchestration._arguments import JsonValue
 from retab_orchestration._endpoints.bodies import DocumentProgress, OnProgress
 from retab_orchestration._endpoints.filters import RunFilter
+from retab_orchestration._operations.downloads import DownloadedDocument
 from retab_orchestration._polling.wait import OnReview
 from retab_orchestration._version import __version__
 from retab_orchestration.client import AsyncRetabClient, RetabClient
@@ -26,6 +27,9 @@ from retab_orchestration.errors import (
     CreateOutcomeUnknownError,
     DocumentReadError,
     DocumentTooLargeError,
+    DocumentWriteError,
+    DownloadNotAllowedError,
+    DownloadRefusedError,
     InputsChangedError,
     InvalidInputError,
     NotFoundError,
@@ -47,14 +51,17 @@ from retab_orchestration.errors import (
     UploadNotAllowedError,
     UploadRefusedError,
     WaitTimeoutError,
+    WebhookRejectedError,
 )
 from retab_orchestration.identity import RunIdentity
 from retab_orchestration.models import (
     ReviewDecision,
+    RunDocument,
     RunPage,
     RunStatus,
     Step,
     StepStatus,
+    Usage,
     WorkflowRun,
     WorkflowTestResult,
     WorkflowTestRun,
@@ -78,6 +85,10 @@ __all__ = [
     "DocumentReadError",
     "DocumentSource",
     "DocumentTooLargeError",
+    "DocumentWriteError",
+    "DownloadNotAllowedError",
+    "DownloadRefusedError",
+    "DownloadedDocument",
     "FileReference",
     "InputsChangedError",
     "InvalidInputError",
@@ -101,6 +112,7 @@ __all__ = [
     "ReviewNotResumedError",
     "ReviewRequiredError",
     "RunCancelledError",
+    "RunDocument",
     "RunFailedError",
     "RunFilter",
     "RunIdentity",
@@ -113,7 +125,9 @@ __all__ = [
     "UnsupportedRouteError",
     "UploadNotAllowedError",
     "UploadRefusedError",
+    "Usage",
     "WaitTimeoutError",
+    "WebhookRejectedError",
     "WorkflowRun",
     "WorkflowTestResult",
     "WorkflowTestRun",

@@ -42,6 +42,9 @@ _BY_STATUS: dict[int, type[errors.ApiStatusError]] = {
 _NO_ROUTE = frozenset({"", "Not Found", "404 page not found"})
 
 
+# What follows `/v1/workflows/` in routes that not every server has. One without them takes it for the id of a workflow.
+_NO_IDS = frozenset({"steps", "reviews", "tests", "evals"})
+
 # Characters of a server's own text that an error repeats.
 _LONGEST_TEXT = 1000
 # The most levels of a server's JSON that an error repeats.
@@ -134,13 +137,25 @@ def _from_detail(body: Mapping[str, Any]) -> Problem:
     return _from_message(body) if "status_code" in body else _from_fields(body)
 
 
-def names_no_route(response: Response) -> bool:
+def names_no_route(response: Response, method: str = "", path: str = "") -> bool:
     """Return whether the server has no such route, rather than no such resource."""
     if response.status == 405:
         return True
     if response.status != 404 or response.is_cut:
         return False
-    return read_problem(response.content).message in _NO_ROUTE
+    said = read_problem(response.content).message
+    return said in _NO_ROUTE or _takes_for_id(said, method, path)
+
+
+def _takes_for_id(said: str, method: str, path: str) -> bool:
+    """Return whether the server says that there is no workflow of this name, which was meant for no name."""
+    word = path.removeprefix("/v1/workflows/").partition("/")[0]
+    if word not in _NO_IDS:
+        return False
+    forms = {f"workflow not found: {word}", f"workflow {word} not found", f"workflow '{word}' not found"}
+    if method == "GET":  # a create of a test run names a workflow in its body
+        forms.add("workflow not found")
+    return said.lower().strip(" .") in forms
 
 
 def retry_after_of(response: Response, now: float) -> float | None:
@@ -194,7 +209,7 @@ def redacted(
 
 
 def error_of(
-    request: Request, response: Response, *, run_id: str | None, now: float, key: str
+    request: Request, response: Response, *, run_id: str | None, now: float, key: str, since: str = ""
 ) -> errors.ApiStatusError:
     """Return the error for an answer that is not a success.
 
@@ -204,16 +219,19 @@ def error_of(
         run_id: The run of the request.
         now: The time of day in seconds since 1970, for a `Retry-After` that is a date.
         key: The API key, which some gateways repeat.
+        since: The release since when servers have the route.
     """
     if request.signed_url is not None:
-        return _upload_error(request, response, now)
+        return _storage_error(request, response, now)
     # Before anything is cut: a part of a key that is cut in two would stay.
     problem, sent = read_problem(without_key(response.content, key)), Sent.of(request)
     kind = _BY_STATUS.get(
         response.status, errors.ServerError if response.status >= 500 else errors.ApiStatusError
     )
-    if names_no_route(response):
+    newer = ""
+    if names_no_route(response, request.method, request.path):
         kind = errors.UnsupportedRouteError
+        newer = f"; servers have this since release {since} of Retab's SDK" if since else ""
     where = redacted(re.split(r"[?#]", response.headers.get("location", ""))[0], key)
     silent = "the server gave no reason"
     if where:
@@ -221,7 +239,7 @@ def error_of(
     elif response.is_cut:
         silent = "what the server said could not be read, or had more bytes than max_response_bytes allows"
     return kind(
-        (redacted(problem.message, key, sent) or silent) + _size_of(request, response),
+        (redacted(problem.message, key, sent) or silent) + _size_of(request, response) + newer,
         method=request.method,
         path=request.path,
         status=response.status,
@@ -239,17 +257,19 @@ def _size_of(request: Request, response: Response) -> str:
     return f"; the request had {request.body.length / 1024**2:.1f} MiB"
 
 
-def _upload_error(request: Request, response: Response, now: float) -> errors.ApiStatusError:
-    """Return the error for a document that its signed address refused.
+def _storage_error(request: Request, response: Response, now: float) -> errors.ApiStatusError:
+    """Return the error for a document that its signed address did not take, or did not give.
 
     A storage repeats in its refusals what was signed, and with what, so only the code is kept.
     """
     code = re.search(rb"<Code>(\w{1,60})</Code>", response.content)
-    kind = _BY_STATUS.get(response.status, errors.UploadRefusedError)
+    refused = errors.DownloadRefusedError if request.method == "GET" else errors.UploadRefusedError
+    kind = _BY_STATUS.get(response.status, refused)
     if not issubclass(kind, errors.DocumentTooLargeError | errors.RateLimitedError | errors.ServerError):
-        kind = errors.ServerError if response.status >= 500 else errors.UploadRefusedError
+        kind = errors.ServerError if response.status >= 500 else refused
+    act = "give" if request.method == "GET" else "take"
     return kind(
-        "the storage did not take the document" + _size_of(request, response),
+        f"the storage did not {act} the document" + _size_of(request, response),
         method=request.method,
         path=request.path,
         status=response.status,

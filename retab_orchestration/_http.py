@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
-__all__ = ["Body", "Call", "Request", "Response", "Runtime", "SharedRuntime", "path"]
+__all__ = ["Body", "Call", "Request", "Response", "Runtime", "SharedRuntime", "Sink", "path"]
 
 T = TypeVar("T")
 
@@ -44,6 +44,20 @@ class Body:
                 self.on_sent(sent)
 
 
+class Sink(Protocol):
+    """Takes in the body of a success piece by piece, where it is too large for memory."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take in the head of the answer, whose names are in lower case.
+
+        Raises:
+            RetabError: The body is not wanted.
+        """
+
+    def write(self, piece: bytes) -> None:
+        """Take in what came next; this may block."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One HTTP request; `base_url` and the key are added when it is sent."""
@@ -62,6 +76,8 @@ class Request:
     setting."""
     is_page: bool = False
     """Whether it asks for a page of a list, which may be asked for again with fewer rows if it is too large."""
+    sink: Sink | None = field(default=None, repr=False)
+    """What takes in the body of a success, which is in no answer then; None where it is read into memory."""
     signed_url: str | None = field(default=None, repr=False)
     """An address on any host, itself a secret, where it is sent with just these headers and without the key; `path`
     then only names it in errors."""
@@ -101,6 +117,10 @@ class Call(Generic[T]):
     """How to search for what a create whose answer was lost may have started, for the error."""
     whole: bool = False
     """Whether `read` takes the `Response` itself instead of its JSON, and builds no models."""
+    again: Callable[[], Request] | None = None
+    """Makes the request anew for each time that it is sent, where that depends on what came before."""
+    since: str = ""
+    """The release of the official SDK with which the route came, for errors; empty for one that all servers have."""
     on_read: Callable[[int], None] | None = None
     """Called with the bytes of an answer that was read."""
 

@@ -6,12 +6,19 @@ from typing import Any
 
 from retab_orchestration._arguments import NewRun
 from retab_orchestration._endpoints.bodies import Embedded, OnProgress, json_body
-from retab_orchestration._endpoints.shared import TEST_RUNS_HINT, created_run, decision_on, query
+from retab_orchestration._endpoints.shared import (
+    TEST_RUNS_HINT,
+    TEST_RUNS_SINCE,
+    created_run,
+    decision_on,
+    query,
+)
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.errors import InvalidInputError
 from retab_orchestration.models import (
     ReviewDecision,
+    ReviewOverlay,
     StepPage,
     TestResultPage,
     WorkflowRun,
@@ -23,6 +30,8 @@ from retab_orchestration.models.page import EdgePage
 __all__ = [
     "create_run",
     "create_test_run",
+    "decide_overlay",
+    "get_overlay",
     "get_test_result",
     "get_test_run",
     "list_edges",
@@ -94,6 +103,7 @@ def restart_run(run_id: str, command_id: str, *, is_remembered: bool) -> Call[Wo
             f"list_runs(trigger_type='restart', from_date={{day!r}}), or on the page of the workflow of {run_id}"
         ),
         run_id=run_id,
+        since="0.0.100",
     )
 
 
@@ -134,6 +144,54 @@ def submit_resume(
     return _decision(target, asked, run_id=run_id, node_id=node_id, approved=approved)
 
 
+def get_overlay(run_id: str, node_id: str) -> Call[ReviewOverlay]:
+    """Read the review of a run's node, which has no id yet. Source: GET /v1/workflows/reviews/{run_id}/{block_id}."""
+    return Call(Request("GET", _overlay(run_id, node_id)), ReviewOverlay.model_validate, run_id=run_id)
+
+
+def decide_overlay(
+    overlay: ReviewOverlay,
+    run_id: str,
+    node_id: str,
+    *,
+    approved: bool,
+    modified_data: Mapping[str, Any] | None,
+    reason: str | None,
+    command_id: str,
+) -> Call[ReviewDecision]:
+    """Decide a review as it was read. Source: POST /v1/workflows/reviews/{run_id}/{block_id}/decision.
+
+    Args:
+        overlay: What was read; the server refuses a decision on anything older than what it has.
+        run_id: The run.
+        node_id: The node.
+        approved: Whether the run goes on.
+        modified_data: The values that replace those under review.
+        reason: Why; a rejection needs one.
+        command_id: The same one decides once.
+    """
+    body = json_body(
+        {
+            "verdict": "approved" if approved else "rejected",
+            "version_stamp": overlay.revision,
+            "edited_output": modified_data,
+            "on_seq": overlay.newest,
+            "effective_seq": None if modified_data is not None else overlay.newest,
+            "reason": reason,
+            "command_id": command_id,
+        }
+    )
+    return Call(
+        Request("POST", _overlay(run_id, node_id) + "/decision", body=body),
+        decision_on(run_id=run_id, node_id=node_id, approved=approved),
+        run_id=run_id,
+    )
+
+
+def _overlay(run_id: str, node_id: str) -> str:
+    return path("/v1/workflows/reviews/{run_id}/{node_id}", run_id=run_id, node_id=node_id)
+
+
 def _decision(
     target: str, asked: Mapping[str, Any], *, run_id: str, node_id: str, approved: bool
 ) -> Call[ReviewDecision]:
@@ -155,22 +213,26 @@ def create_test_run(
         WorkflowTestRun.model_validate,
         creates=workflow_id,
         search_hint=TEST_RUNS_HINT,
+        since=TEST_RUNS_SINCE,
     )
 
 
 def get_test_run(test_run_id: str) -> Call[WorkflowTestRun]:
     """Read a test run. Source: GET /v1/workflows/tests/runs/{run_id}."""
     target = path("/v1/workflows/tests/runs/{run_id}", run_id=test_run_id)
-    return Call(Request("GET", target), WorkflowTestRun.model_validate, run_id=test_run_id)
+    request = Request("GET", target)
+    return Call(request, WorkflowTestRun.model_validate, run_id=test_run_id, since=TEST_RUNS_SINCE)
 
 
 def list_test_results(test_run_id: str, after: str | None) -> Call[TestResultPage]:
     """Read the results of a test run. Source: GET /v1/workflows/tests/runs/{run_id}/results."""
     target = path("/v1/workflows/tests/runs/{run_id}/results", run_id=test_run_id)
-    return Call(Request("GET", target, query(after=after)), TestResultPage.model_validate, run_id=test_run_id)
+    request = Request("GET", target, query(after=after))
+    return Call(request, TestResultPage.model_validate, run_id=test_run_id, since=TEST_RUNS_SINCE)
 
 
 def get_test_result(test_run_id: str, test_id: str) -> Call[WorkflowTestResult]:
     """Read the result of one test. Source: GET /v1/workflows/tests/runs/{run_id}/results/{test_id}."""
     target = path("/v1/workflows/tests/runs/{run_id}/results/{test_id}", run_id=test_run_id, test_id=test_id)
-    return Call(Request("GET", target), WorkflowTestResult.model_validate, run_id=test_run_id)
+    request = Request("GET", target)
+    return Call(request, WorkflowTestResult.model_validate, run_id=test_run_id, since=TEST_RUNS_SINCE)

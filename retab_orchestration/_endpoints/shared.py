@@ -14,6 +14,7 @@ from retab_orchestration.models.page import RowPage
 
 __all__ = [
     "TEST_RUNS_HINT",
+    "TEST_RUNS_SINCE",
     "cancel_run",
     "check_about",
     "checked_run",
@@ -25,6 +26,9 @@ __all__ = [
     "query",
 ]
 
+
+TEST_RUNS_SINCE = "0.0.142"
+"""The release of the official SDK with which test runs came."""
 
 TEST_RUNS_HINT = "the test runs of {workflow_id!r} in Retab's dashboard, on {day}"
 """Where to search for a test run whose create was not answered."""

@@ -1,14 +1,14 @@
-"""Where a document may be sent, and with what: the rules for the addresses that a server signs."""
+"""Where a document may be sent, and from where it may be fetched: the rules for the addresses that a server signs."""
 
 import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import NoReturn
+from typing import Literal, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
-from retab_orchestration.errors import UploadNotAllowedError
+from retab_orchestration.errors import DownloadNotAllowedError, UploadNotAllowedError
 from retab_orchestration.settings import Settings
 
 __all__ = ["check_address", "checked_headers", "checked_method"]
@@ -37,7 +37,14 @@ _WITH_IPV4 = tuple(
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
 
-def _refuse(rule: str, text: str) -> NoReturn:
+Use = Literal["upload", "download"]
+
+
+def _refuse(rule: str, text: str, use: Use = "upload") -> NoReturn:
+    if use == "download":
+        raise DownloadNotAllowedError(
+            f"the server wants a document fetched {text} (rule: {rule}); nothing was sent there", method="GET"
+        )
     raise UploadNotAllowedError(
         f"the server wants a document sent {text} (rule: {rule}); nothing was sent there",
         method="POST",
@@ -152,36 +159,43 @@ def _meant(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address
     return [address, *(each for each in inner if each is not None)]
 
 
-def check_address(url: str, settings: Settings) -> None:
-    """Refuse an address to which no document may be sent.
+def check_address(url: str, settings: Settings, use: Use = "upload") -> None:
+    """Refuse an address to which no document may be sent, or from which none may be fetched.
 
     Raises:
         UploadNotAllowedError: It is less safe than `base_url`, of this machine's network or cloud, or not in
             `upload_hosts`.
+        DownloadNotAllowedError: The same, for a document that is to be fetched.
     """
+    way = "to" if use == "upload" else "from"
     target, api = urlsplit(url), urlsplit(settings.base_url)
     place = _Host.of(target.hostname or "")
+    there, plain = f"{way} {place.name}", f"{way} http://{place.name}"
     if target.scheme == "http" and api.scheme == "https":
         _refuse(
             "scheme",
-            f"to http://{place.name}, without TLS, while base_url has it: set base_url to Retab's own, and see that no "
+            f"{plain}, without TLS, while base_url has it: set base_url to Retab's own, and see that no "
             "proxy rewrites its answers",
+            use,
         )
     if place.is_forbidden:
         _refuse(
             "address",
-            f"to {place.name}, which is of this machine's network or cloud and no storage: set base_url to Retab's own",
+            f"{there}, which is of this machine's network or cloud and no storage: set base_url to Retab's own",
+            use,
         )
     if target.scheme == "http" and place.name != _Host.of(api.hostname or "").name:
         _refuse(
             "scheme",
-            f"to http://{place.name}, without TLS and to another host than that of base_url: give the storage TLS, or "
+            f"{plain}, without TLS and {way} another host than that of base_url: give the storage TLS, or "
             "the host of base_url",
+            use,
         )
     if settings.upload_hosts is not None and not _is_among(settings.upload_hosts, place.name, target):
         _refuse(
             "host",
-            f"to {place.name}, which is not among upload_hosts: add it there if it is where Retab keeps documents",
+            f"{there}, which is not among upload_hosts: add it there if it is where Retab keeps documents",
+            use,
         )
 
 

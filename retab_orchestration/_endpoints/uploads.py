@@ -12,7 +12,7 @@ from retab_orchestration._http import Body, Call, Request, path
 from retab_orchestration.documents import PLAIN_PIECE, FileReference, OpenedDocument
 from retab_orchestration.models._reading import ident
 
-__all__ = ["Ticket", "complete_upload", "open_upload", "send_document"]
+__all__ = ["Ticket", "checked_address", "complete_upload", "open_upload", "send_document"]
 
 _LONGEST_ADDRESS = 16 * 1024
 _HOST = re.compile(r"[0-9A-Za-z_.-]+|[0-9A-Fa-f:.]+")
@@ -47,7 +47,7 @@ def open_upload(document: OpenedDocument) -> Call[Ticket]:
         return Ticket(
             file_id=file_id,
             method=_text(body.get("uploadMethod") or "PUT"),
-            url=_address(body["uploadUrl"]),
+            url=checked_address(body["uploadUrl"]),
             headers={
                 _text(name): _text(value) for name, value in dict(body.get("uploadHeaders") or {}).items()
             },
@@ -63,7 +63,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _address(value: Any) -> str:
+def checked_address(value: Any) -> str:
     """Return an address that all URL parsers read alike; raise ValueError for others."""
     url = _text(value)
     parts = urlsplit(url)

@@ -6,22 +6,24 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_id
 from retab_orchestration._endpoints import classic, current
-from retab_orchestration._endpoints.shared import check_about
+from retab_orchestration._endpoints.shared import check_about, checked_run, get_run
 from retab_orchestration._operations.listing import everything
 from retab_orchestration._texts import is_id, kind_of
 from retab_orchestration._transport.session import Session
 from retab_orchestration.models import (
     RouteFamily,
+    RunDocument,
     RunError,
     RunStatus,
     Step,
     StepStatus,
     WorkflowRun,
+    documents_from_steps,
     outputs_from_steps,
     sink_nodes,
 )
 
-__all__ = ["checked_nodes", "list_steps", "with_details"]
+__all__ = ["checked_nodes", "list_documents", "list_steps", "with_details"]
 
 _GOING_ON = frozenset({StepStatus.QUEUED, StepStatus.RUNNING})
 
@@ -56,6 +58,16 @@ async def list_steps(session: Session, run_id: str) -> list[Step]:
     steps = await session.in_routes(read)
     check_about("run", run_id, (step.run_id for step in steps), run_id=run_id)
     return steps
+
+
+async def list_documents(session: Session, run_id: str) -> list[RunDocument]:
+    """Return every document that a run has made so far.
+
+    Raises:
+        UnreadableAnswerError: There are steps of other runs among its own.
+    """
+    run = checked_run(await session.exchange(get_run(run_id)), run_id)
+    return documents_from_steps(await list_steps(session, run_id), run.inputs.documents.values())
 
 
 async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:

@@ -11,7 +11,7 @@ from retab_orchestration._endpoints import classic, current, shared
 from retab_orchestration._operations.listing import everything
 from retab_orchestration._texts import kind_of
 from retab_orchestration._transport.session import Session
-from retab_orchestration.models import Review, ReviewDecision, ReviewVersion
+from retab_orchestration.models import Review, ReviewDecision, ReviewOverlay, ReviewVersion
 
 __all__ = ["Verdict", "decide_review"]
 
@@ -99,17 +99,73 @@ async def _decide_classic(session: Session, verdict: Verdict) -> ReviewDecision:
     try:
         return await session.exchange(classic.submit_decision(verdict.run_id, verdict.node_id, **asked))
     except errors.NotFoundError as missing:
-        try:
-            return await session.exchange(classic.submit_resume(verdict.run_id, verdict.node_id, **asked))
-        except errors.UnsupportedRouteError:
-            raise missing from None  # the run is missing, not the route
+        first = missing
+    try:
+        return await session.exchange(classic.submit_resume(verdict.run_id, verdict.node_id, **asked))
+    except errors.UnsupportedRouteError:
+        if not isinstance(first, errors.UnsupportedRouteError):
+            raise first from None  # the run is missing, not the route
+    return await _decide_overlay(session, verdict, command_id)
 
 
-async def _decide_current(session: Session, verdict: Verdict) -> ReviewDecision:
+async def _decide_overlay(session: Session, verdict: Verdict, command_id: str) -> ReviewDecision:
+    """Decide a review that has no id; where it has changed since it was read, once more after reading it again."""
+    _check_reason(verdict)
+    overlay = await _read_overlay(session, verdict)
+    try:
+        return await _send_decision(session, verdict, overlay, command_id)
+    except errors.ConflictError:
+        again = await _read_overlay(session, verdict)
+        if again.status != "awaiting_review" or again.revision == overlay.revision:
+            raise
+    return await _send_decision(session, verdict, again, command_id)
+
+
+async def _read_overlay(session: Session, verdict: Verdict) -> ReviewOverlay:
+    try:
+        overlay = await session.exchange(classic.get_overlay(verdict.run_id, verdict.node_id))
+    except errors.UnsupportedRouteError:
+        raise
+    except errors.NotFoundError:
+        raise await _nothing_to_decide(session, verdict) from None
+    shared.check_about("run", verdict.run_id, [overlay.run_id], run_id=verdict.run_id)
+    shared.check_about("node", verdict.node_id, [overlay.node_id], run_id=verdict.run_id)
+    return overlay
+
+
+async def _send_decision(
+    session: Session, verdict: Verdict, overlay: ReviewOverlay, command_id: str
+) -> ReviewDecision:
+    decision = classic.decide_overlay(
+        overlay,
+        verdict.run_id,
+        verdict.node_id,
+        approved=verdict.approved,
+        modified_data=verdict.modified_data,
+        reason=verdict.reason,
+        command_id=command_id,
+    )
+    return await session.exchange(decision)
+
+
+def _check_reason(verdict: Verdict) -> None:
     if not verdict.approved and verdict.reason is None:
         raise errors.InvalidInputError(
             "a rejection needs a reason; whoever looks at the run later will read it"
         )
+
+
+async def _nothing_to_decide(session: Session, verdict: Verdict) -> errors.InvalidInputError:
+    run = await session.exchange(shared.get_run(verdict.run_id))
+    waiting = ", ".join(run.waiting_for_node_ids) or "no node"
+    return errors.InvalidInputError(
+        f"run {run.id} has no review at node {verdict.node_id}; it is {run.status_name} and waits for {waiting}",
+        run_id=run.id,
+    )
+
+
+async def _decide_current(session: Session, verdict: Verdict) -> ReviewDecision:
+    _check_reason(verdict)
     review = await _review(session, verdict)
     versions: list[ReviewVersion] = await everything(
         session, lambda after: current.list_review_versions(review.id, after)
@@ -157,12 +213,7 @@ async def _review(session: Session, verdict: Verdict) -> Review:
     """Return the oldest review that the node waits for, or the last one that was decided there."""
     reviews = [review for review in await _reviews(session, verdict) if review.cancelled_at is None]
     if not reviews:
-        run = await session.exchange(shared.get_run(verdict.run_id))
-        waiting = ", ".join(run.waiting_for_node_ids) or "no node"
-        raise errors.InvalidInputError(
-            f"run {run.id} has no review at node {verdict.node_id}; it is {run.status_name} and waits for {waiting}",
-            run_id=run.id,
-        )
+        raise await _nothing_to_decide(session, verdict)
     moments = [review.created_at for review in reviews if review.created_at is not None]
     if len(moments) == len(reviews):  # a server may list the newest first
         reviews = [reviews[number] for number in sorted(range(len(reviews)), key=moments.__getitem__)]

@@ -10,6 +10,7 @@ from retab_orchestration._operations.create import create_once
 from retab_orchestration._operations.identity_runs import always_failed_before, came_before
 from retab_orchestration._operations.outputs import with_details
 from retab_orchestration._operations.process_runs import remember_own
+from retab_orchestration._operations.usage import with_usage
 from retab_orchestration._transport.session import Session
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
@@ -87,12 +88,14 @@ def _reference(document: DocumentRef) -> FileReference:
 
 
 async def get_run(
-    session: Session, run_id: str, *, outputs: bool, nodes: tuple[str, ...] | None
+    session: Session, run_id: str, *, outputs: bool, nodes: tuple[str, ...] | None, usage: bool
 ) -> WorkflowRun:
     """Read a run once."""
     checked_flag("outputs", outputs)
+    checked_flag("usage", usage)
     run = shared.checked_run(await session.exchange(shared.get_run(run_id)), run_id)
-    return await with_details(session, run, nodes) if outputs else run
+    run = await with_details(session, run, nodes) if outputs else run
+    return await with_usage(session, run) if usage else run
 
 
 async def cancel_run(session: Session, run_id: str) -> WorkflowRun:

@@ -16,10 +16,12 @@ from retab_orchestration.models import RouteFamily, WorkflowTestResult, Workflow
 
 __all__ = [
     "TestScope",
+    "cancel_test_run",
     "create_test_run",
     "get_test_result",
     "get_test_run",
     "list_test_results",
+    "list_test_runs",
     "poll_test_run",
 ]
 
@@ -123,6 +125,49 @@ async def _read(
         session, lambda word: send(current.get_test_run(test_run_id, word))
     )
     return checked_run(found, test_run_id)
+
+
+async def list_test_runs(session: Session, workflow_id: str) -> list[WorkflowTestRun]:
+    """Read every test run of a workflow, newest first.
+
+    Raises:
+        UnreadableAnswerError: There are test runs of other workflows among them.
+    """
+
+    async def read(word: current.TestsWord) -> list[WorkflowTestRun]:
+        found: list[WorkflowTestRun] = await everything(
+            session, lambda after: current.list_test_runs(workflow_id, after, word)
+        )
+        return found
+
+    found: list[WorkflowTestRun] = await _by_word(session, read)
+    check_about("workflow", workflow_id, (test_run.workflow_id for test_run in found))
+    return found
+
+
+async def cancel_test_run(session: Session, test_run_id: str) -> WorkflowTestRun:
+    """Cancel a test run; one that has ended stays as it is, and is returned."""
+    try:
+        cancelled: WorkflowTestRun = await _by_word(
+            session, lambda word: session.exchange(current.cancel_test_run(test_run_id, word))
+        )
+    except errors.UnsupportedRouteError:
+        raise
+    except (errors.NotFoundError, errors.ConflictError):
+        # So servers answer where it has ended, and where there is none.
+        found = await get_test_run(session, test_run_id)
+        if not found.is_terminal:
+            raise
+        return found
+    return checked_run(cancelled, test_run_id)
+
+
+async def _by_word(session: Session, send: Callable[[current.TestsWord], Awaitable[T]]) -> T:
+    """Send with the server's name for tests: on classic routes there is but one."""
+    if await session.family() == "classic":
+        return await send("tests")
+    found: T = await _in_the_servers_word(session, send)
+    return found
 
 
 async def list_test_results(session: Session, test_run_id: str) -> list[WorkflowTestResult]:

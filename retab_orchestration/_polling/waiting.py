@@ -12,6 +12,7 @@ from retab_orchestration._endpoints import shared
 from retab_orchestration._http import Runtime
 from retab_orchestration._operations.outputs import with_details
 from retab_orchestration._operations.test_runs import poll_test_run
+from retab_orchestration._operations.usage import with_usage
 from retab_orchestration._polling.resuming import check_resuming
 from retab_orchestration._polling.shared_wait import SharedWait
 from retab_orchestration._polling.wait import Wait, WaitOptions, trouble_of
@@ -24,6 +25,8 @@ __all__ = ["wait_for_run", "wait_for_test_run"]
 
 R = TypeVar("R", WorkflowRun, WorkflowTestRun)
 
+# Seconds in which what a run has cost is read, or left out.
+_USAGE = 30.0
 # Seconds for which reading the outputs of a run may fail at least, even at the deadline of its wait.
 _LEAST_FOR_OUTPUTS = 60.0
 
@@ -34,7 +37,13 @@ _watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, RunWatche
 
 
 async def wait_for_run(
-    session: Session, run_id: str, options: WaitOptions, *, outputs: bool, nodes: tuple[str, ...] | None
+    session: Session,
+    run_id: str,
+    options: WaitOptions,
+    *,
+    outputs: bool,
+    nodes: tuple[str, ...] | None,
+    usage: bool = False,
 ) -> WorkflowRun:
     """Wait until a run has settled; on asyncio with shared polls.
 
@@ -42,6 +51,7 @@ async def wait_for_run(
         InvalidInputError: `outputs` is no boolean.
     """
     checked_flag("outputs", outputs)
+    checked_flag("usage", usage)
     began = session.runtime.now()
     watcher = _join(session)
     if watcher is None:
@@ -56,7 +66,8 @@ async def wait_for_run(
                 watcher.end(wait)
         finally:
             await _leave(session, watcher)
-    return await _with_outputs(session, run, nodes, options, began) if outputs else run
+    run = await _with_outputs(session, run, nodes, options, began) if outputs else run
+    return await with_usage(session.within(_USAGE), run) if usage else run
 
 
 async def wait_for_test_run(session: Session, test_run_id: str, options: WaitOptions) -> WorkflowTestRun:

@@ -24,7 +24,9 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         """Return received bytes, none once the other side has closed."""
         limits: Limits = timeout
         with failing_as(httpcore.ReadTimeout, httpcore.ReadError):
-            return await self._line.read(limits.receiving(_now()))
+            part = await self._line.read(limits.receiving(_now()))
+        limits.received(len(part))
+        return part
 
     async def write(self, buffer: bytes, timeout: Any = None) -> None:
         """Send all of the bytes."""

@@ -135,7 +135,9 @@ class AsyncioRuntime(Clocks):
                     raise TimeoutError  # noqa: TRY301  as where no slot is free in time
                 address, kind = shared.transport.route(request)
                 content = _read_in_thread(request.body, flight) if request.body else None
-                limits = Limits(self._settings.timeout, request.timeout, began)
+                limits = Limits(
+                    self._settings.timeout, request.timeout, began, streams=request.sink is not None
+                )
                 built = shared.transport.build(request, address, kind, content, limits)
                 options = await self._options(shared, kind)
                 try:
@@ -161,8 +163,12 @@ class AsyncioRuntime(Clocks):
                         taken += 1
                         if not answer.take(part):
                             break
+                        if answer.is_full:
+                            await in_thread(answer.pass_on, slow=True)
                         if taken % _PARTS_AT_ONCE == 0:
                             await asyncio.sleep(0)
+                if request.sink is not None:
+                    await in_thread(answer.pass_on, slow=True)
             if has_surplus(response):
                 await response.extensions["network_stream"].aclose()
         finally:

@@ -41,7 +41,7 @@ class BlockingRuntime(Clocks):
         transport = self._transport = self._transport or Transport(self._settings)
         address, kind = transport.route(request)
         content = _noted(request.body, flight) if request.body else None
-        limits = Limits(self._settings.timeout, request.timeout, began)
+        limits = Limits(self._settings.timeout, request.timeout, began, streams=request.sink is not None)
         built = transport.build(request, address, kind, content, limits)
         try:
             with self._pool(transport, kind) as pool:
@@ -78,6 +78,9 @@ class BlockingRuntime(Clocks):
                 for part in cast("Iterable[bytes]", response.stream):
                     if not answer.take(part):
                         break
+                    if answer.is_full:
+                        answer.pass_on()
+                answer.pass_on()
             if has_surplus(response):
                 response.extensions["network_stream"].close()
         finally:

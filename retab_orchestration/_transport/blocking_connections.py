@@ -42,7 +42,9 @@ class Stream(httpcore.NetworkStream):
         limits: Limits = timeout
         with failing_as(httpcore.ReadTimeout, httpcore.ReadError):
             self._sock.settimeout(_within(limits.receiving(time.monotonic())))
-            return self._sock.recv(max_bytes)
+            part = self._sock.recv(max_bytes)
+        limits.received(len(part))
+        return part
 
     def write(self, buffer: bytes, timeout: Any = None) -> None:
         """Send all of the bytes."""

@@ -146,11 +146,21 @@ class Limits:
             answer may take twice as long.
         within: Seconds that everything together, and each of these, may take; None for no such limit.
         now: The present time, on the clock that all other times are read from.
+        streams: Whether the answer may take as long as each 16 KiB of it are there in time.
     """
 
-    __slots__ = ("_answer_until", "_connect_until", "_taken", "_timeout", "_within_until", "_writing")
+    __slots__ = (
+        "_answer_until",
+        "_connect_until",
+        "_streams",
+        "_taken",
+        "_timeout",
+        "_within_until",
+        "_writing",
+    )
 
-    def __init__(self, timeout: float, within: float | None, now: float) -> None:
+    def __init__(self, timeout: float, within: float | None, now: float, *, streams: bool = False) -> None:
+        self._streams = streams
         self._timeout = timeout if within is None else min(within, timeout)
         self._within_until = math.inf if within is None else now + within
         self._connect_until: float | None = None
@@ -184,6 +194,13 @@ class Limits:
         if self._answer_until is None:
             self._answer_until = now + _ANSWER_TIMEOUTS * self._timeout
         return min(self._timeout, self._answer_until - now, self._within_until - now)
+
+    def received(self, count: int) -> None:
+        """Record that more of the answer came in."""
+        if self._streams:
+            self._taken += count
+            if self._taken >= LEAST_PER_TIMEOUT:
+                self._taken, self._answer_until = 0, None
 
 
 class Clocks:

@@ -195,11 +195,7 @@ def _headers(request: Request, address: _Address) -> list[tuple[bytes, bytes]]:
         if request.body is not None:
             headers["Content-Type"] = request.body.content_type
     # A request to a signed address has just the headers that were signed.
-    if (
-        request.body is not None
-        or request.signed_url is not None
-        or request.method in {"POST", "PUT", "PATCH"}
-    ):
+    if request.body is not None or request.method in {"POST", "PUT", "PATCH"}:
         headers["Content-Length"] = str(request.body.length if request.body else 0)
     for name in request.headers:
         headers.pop(name.title(), None)

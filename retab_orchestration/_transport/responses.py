@@ -1,10 +1,11 @@
 """The body of an answer, unpacked as it comes in and counted before anybody reads it; never a socket."""
 
+import sys
 import zlib
 from collections.abc import Iterable
 from typing import Any
 
-from retab_orchestration._http import Request, Response
+from retab_orchestration._http import Request, Response, Sink
 from retab_orchestration.errors import ResponseTooLargeError
 from retab_orchestration.settings import Settings
 
@@ -17,6 +18,8 @@ ACCEPTED = "gzip, deflate"
 _PIECE = 256 * 1024
 # Bytes in which zlib says that it is zlib.
 _ZLIB_HEADER = 2
+# Bytes after which what goes elsewhere is passed on: a change of thread costs as much as receiving 100 KiB.
+_PASSED_ON = 1024 * 1024
 # By what `max_response_bytes` is divided for a page of a list, and for an answer that says no.
 _PAGE = 4
 _REFUSAL = 16
@@ -49,6 +52,7 @@ class Answer:
         self._status = status
         self._headers = _read_headers(headers)
         self._is_success = 200 <= status < 300
+        self._sink = request.sink if self._is_success else None
         divisor = (_PAGE if request.is_page else 1) if self._is_success else _REFUSAL
         self._most = settings.max_response_bytes // divisor  # bytes that it may have, packed and unpacked
         self._packed = 0
@@ -61,7 +65,9 @@ class Answer:
         self._may_be_raw = encoding == "deflate"
         self._begun = b""  # less of it than shows how it is packed
         length = self._headers.get("content-length", "")
-        if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
+        if self._sink is not None:
+            self._pass_to(self._sink, is_packed=encoding not in {"", "identity"})
+        elif encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
             self._drop(BadEncodingError())
         elif length.isdecimal() and (len(length) > 18 or int(length) > self._most):
             self._drop(self._too_large())
@@ -80,6 +86,17 @@ class Answer:
                 self._drop(error)
         return self.is_wanted
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much has come in that it should be passed on."""
+        return self._sink is not None and len(self._content) >= _PASSED_ON
+
+    def pass_on(self) -> None:
+        """Write what has come in to where it goes, if it goes anywhere; this may block."""
+        if self._sink is not None and self._content:
+            piece, self._content = self._content, bytearray()
+            self._sink.write(bytes(piece))
+
     def response(self) -> Response:
         """Return it, once there is no more.
 
@@ -89,6 +106,13 @@ class Answer:
         if self.is_wanted and self._unpacker is not None and self._packed and not self._unpacker.eof:
             self._drop(BadEncodingError())
         return Response(self._status, bytes(self._content), self._headers, is_cut=not self.is_wanted)
+
+    def _pass_to(self, sink: Sink, *, is_packed: bool) -> None:
+        """Let the body go elsewhere, where its bytes count, as they are, and somebody else sets the limit."""
+        if is_packed:
+            self._drop(BadEncodingError())
+        self._most = sys.maxsize
+        sink.begin(self._status, self._headers)
 
     def _add(self, part: bytes) -> None:
         self._packed += len(part)

@@ -120,7 +120,7 @@ class Sender:
         """Send a call once and read its answer."""
         key = self.settings.api_key
         header = {"Authorization": f"Bearer {key}"} if api.auth == "bearer" else {"Api-Key": key}
-        request = call.request
+        request = call.request if call.again is None else call.again()
         if self.until is not None:
             request = replace(request, timeout=max(self.seconds_left(), _MOMENT))
         if request.signed_url is None:
@@ -176,7 +176,7 @@ class Sender:
     def _refusal(self, call: Call[Any], request: Request, response: Response) -> errors.ApiStatusError:
         now, key = self.runtime.utc().timestamp(), self.settings.api_key
         try:
-            return error_of(request, response, run_id=call.run_id, now=now, key=key)
+            return error_of(request, response, run_id=call.run_id, now=now, key=key, since=call.since)
         except Exception:  # noqa: BLE001  the status counts, whatever is wrong with the rest
             return error_of(request, Response(response.status), run_id=call.run_id, now=now, key=key)
 

@@ -20,10 +20,14 @@ RetabError                          anything below
 │       ├── DocumentTooLargeError   413: upload it on current routes, or send a smaller document
 │       ├── UploadRefusedError      an upload was refused, twice: see what stands between here and the storage
 │       │   └── UploadNotAllowedError  an address was given to which nothing goes: set `base_url` or `upload_hosts`
+│       ├── DownloadRefusedError    a document was refused at its address, and at a new one: check it in Retab
+│       │   └── DownloadNotAllowedError  an address was given that is not safe: set `base_url` or `upload_hosts`
 │       ├── RequestRejectedError    400, 422: fix the request
 │       ├── RateLimitedError        429: try again after `retry_after` seconds
 │       └── ServerError             5xx, 408: try again later
 ├── DocumentReadError               a document could not be read to its end, nothing was created: try again
+├── DocumentWriteError              a document could not be written to its end, nothing is left there: try again
+├── WebhookRejectedError            a webhook is not signed with the secret, or unreadable: answer 401 or 400
 ├── CreateOutcomeUnknownError       a create got no readable answer, the run may exist: search, then create again
 ├── InputsChangedError              the task's run was started with other inputs: clear it, or restore them
 ├── RunFailedError                  the run ended in error: read why, then run again or fix the workflow
@@ -43,6 +47,8 @@ from retab_orchestration.errors.api import (
     AuthenticationError,
     ConflictError,
     DocumentTooLargeError,
+    DownloadNotAllowedError,
+    DownloadRefusedError,
     NotFoundError,
     NoTlsError,
     PermissionDeniedError,
@@ -59,8 +65,10 @@ from retab_orchestration.errors.api import (
 from retab_orchestration.errors.base import (
     ConfigurationError,
     DocumentReadError,
+    DocumentWriteError,
     InvalidInputError,
     RetabError,
+    WebhookRejectedError,
 )
 from retab_orchestration.errors.runs import (
     CreateOutcomeUnknownError,
@@ -84,6 +92,9 @@ __all__ = [
     "CreateOutcomeUnknownError",
     "DocumentReadError",
     "DocumentTooLargeError",
+    "DocumentWriteError",
+    "DownloadNotAllowedError",
+    "DownloadRefusedError",
     "InputsChangedError",
     "InvalidInputError",
     "NoTlsError",
@@ -105,4 +116,5 @@ __all__ = [
     "UploadNotAllowedError",
     "UploadRefusedError",
     "WaitTimeoutError",
+    "WebhookRejectedError",
 ]

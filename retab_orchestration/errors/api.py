@@ -14,6 +14,8 @@ __all__ = [
     "AuthenticationError",
     "ConflictError",
     "DocumentTooLargeError",
+    "DownloadNotAllowedError",
+    "DownloadRefusedError",
     "NoTlsError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -180,6 +182,21 @@ class UploadRefusedError(ApiStatusError):
 
 class UploadNotAllowedError(UploadRefusedError):
     """The server gave an address to which no document may be sent; the message has the rule and what to set."""
+
+    _is_final = True
+    advice = ""
+
+
+class DownloadRefusedError(ApiStatusError):
+    """A document was refused at its signed address, with a new one as well; nothing is left at the target."""
+
+    advice = (
+        "Check in Retab that the file is still there, and that no proxy stands between here and its storage"
+    )
+
+
+class DownloadNotAllowedError(DownloadRefusedError):
+    """The server gave an address from which no document may be fetched; the message has the rule and what to set."""
 
     _is_final = True
     advice = ""

@@ -4,7 +4,14 @@ from typing import ClassVar
 
 from retab_orchestration._texts import printable
 
-__all__ = ["ConfigurationError", "DocumentReadError", "InvalidInputError", "RetabError"]
+__all__ = [
+    "ConfigurationError",
+    "DocumentReadError",
+    "DocumentWriteError",
+    "InvalidInputError",
+    "RetabError",
+    "WebhookRejectedError",
+]
 
 
 class RetabError(Exception):
@@ -40,3 +47,13 @@ class InvalidInputError(RetabError, ValueError):
 
 class DocumentReadError(RetabError):
     """A document could not be read to its end (disk, network, object store); nothing was created: try again."""
+
+
+class DocumentWriteError(RetabError):
+    """A document could not be written to its end (disk, network, object store); nothing is left there: try again."""
+
+
+class WebhookRejectedError(RetabError):
+    """A webhook is not Retab's, or not what an end node sends: answer 401 or 400 and do nothing else."""
+
+    _is_final = True

@@ -3,7 +3,12 @@
 from retab_orchestration._texts import is_id
 from retab_orchestration.models.document import DocumentRef
 from retab_orchestration.models.lifecycle import Cancellation, RunError, Timing, Trigger
-from retab_orchestration.models.outputs import outputs_from_steps, sink_nodes
+from retab_orchestration.models.outputs import (
+    RunDocument,
+    documents_from_steps,
+    outputs_from_steps,
+    sink_nodes,
+)
 from retab_orchestration.models.page import (
     Page,
     ReviewPage,
@@ -11,8 +16,16 @@ from retab_orchestration.models.page import (
     RunPage,
     StepPage,
     TestResultPage,
+    TestRunPage,
 )
-from retab_orchestration.models.review import Actor, Review, ReviewDecision, ReviewVersion, Verdict
+from retab_orchestration.models.review import (
+    Actor,
+    Review,
+    ReviewDecision,
+    ReviewOverlay,
+    ReviewVersion,
+    Verdict,
+)
 from retab_orchestration.models.run import RunInputs, WorkflowRun
 from retab_orchestration.models.status import RouteFamily, RunStatus, StepStatus, TriggerType
 from retab_orchestration.models.step import HandlePayload, LoopContainer, Step, StepSummary
@@ -23,6 +36,7 @@ from retab_orchestration.models.test_run import (
     WorkflowTestResult,
     WorkflowTestRun,
 )
+from retab_orchestration.models.usage import Usage, usage_from_primitives, usage_from_steps
 
 __all__ = [
     "Actor",
@@ -34,10 +48,12 @@ __all__ = [
     "Page",
     "Review",
     "ReviewDecision",
+    "ReviewOverlay",
     "ReviewPage",
     "ReviewVersion",
     "ReviewVersionPage",
     "RouteFamily",
+    "RunDocument",
     "RunError",
     "RunInputs",
     "RunPage",
@@ -48,15 +64,20 @@ __all__ = [
     "StepSummary",
     "TestCounts",
     "TestResultPage",
+    "TestRunPage",
     "TestTarget",
     "Timing",
     "Trigger",
     "TriggerType",
+    "Usage",
     "Verdict",
     "WorkflowRun",
     "WorkflowTestResult",
     "WorkflowTestRun",
+    "documents_from_steps",
     "is_id",
     "outputs_from_steps",
     "sink_nodes",
+    "usage_from_primitives",
+    "usage_from_steps",
 ]

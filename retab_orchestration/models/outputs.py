@@ -1,19 +1,76 @@
 """The outputs of a run in one form, node id -> `{"label", "json_data"[, "document"]}`, from wherever."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from retab_orchestration.models._reading import fields, is_object, mapping, pick, text
-from retab_orchestration.models.document import document_fields
+from retab_orchestration.models._reading import Value, fields, is_object, mapping, pick, text
+from retab_orchestration.models.document import DocumentRef, document_fields
 from retab_orchestration.models.status import StepStatus
 from retab_orchestration.models.step import HandlePayload, Step
 
-__all__ = ["outputs_from_steps", "sink_nodes"]
+__all__ = ["RunDocument", "documents_from_steps", "outputs_from_steps", "sink_nodes"]
 
 _DEFAULT_HANDLE = "output-json-0"
 _ENVELOPE = frozenset({"label", "data", "document", "type"})
 _EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class RunDocument(Value):
+    """A document that a step of a run has made.
+
+    Attributes:
+        node_id: The node, and `node_label` its name in the workflow.
+        step_id: The step, None on servers that do not name them.
+        iteration: The passes through the loops around it, outermost first, from 0; () outside loops.
+        handle: Where it left the node, such as `output-file-0`, or the name of a part of a split.
+        document: The file: its id, its name and its type.
+    """
+
+    node_id: str
+    node_label: str | None = None
+    step_id: str | None = None
+    iteration: tuple[int, ...] = ()
+    handle: str = ""
+    document: DocumentRef
+
+
+def documents_from_steps(steps: Iterable[Step], inputs: Iterable[DocumentRef]) -> list[RunDocument]:
+    """Return every document that the steps of a run have made, each where it was made.
+
+    Args:
+        steps: Every step of the run; only completed ones count.
+        inputs: The documents that the run was given, which it has not made.
+    """
+    known = {document.id for document in inputs}
+    found: list[RunDocument] = []
+    for step in sorted(_completed(steps), key=lambda step: step.started_at or _EPOCH):
+        if _is_scaffolding(step.node_type):
+            continue
+        for handle, document in _documents_of(step):
+            if document.id is None or document.id in known:
+                continue
+            known.add(document.id)  # nodes after this one only pass it on
+            found.append(
+                RunDocument(
+                    node_id=step.node_id,
+                    node_label=step.node_label,
+                    step_id=step.step_id,
+                    iteration=step.place,
+                    handle=handle,
+                    document=document,
+                )
+            )
+    return found
+
+
+def _documents_of(step: Step) -> Iterator[tuple[str, DocumentRef]]:
+    for handle, payload in step.handle_outputs.items():
+        if payload.document is not None:
+            yield handle, payload.document
+    yield from step.split_documents.items()
+    if step.output_document is not None:
+        yield "output_document", step.output_document
 
 
 def final_outputs_of(value: Any, labels: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, model_validator
 
 from retab_orchestration.models._reading import (
+    Answer,
     Places,
     Reading,
     count,
@@ -22,7 +23,7 @@ from retab_orchestration.models.review import Review, ReviewVersion
 from retab_orchestration.models.run import WAITING_FOR, WORKFLOW_ID, WorkflowRun
 from retab_orchestration.models.status import RunStatus
 from retab_orchestration.models.step import Step
-from retab_orchestration.models.test_run import WorkflowTestResult
+from retab_orchestration.models.test_run import WorkflowTestResult, WorkflowTestRun
 
 __all__ = [
     "EdgePage",
@@ -34,6 +35,8 @@ __all__ = [
     "RunRow",
     "StepPage",
     "TestResultPage",
+    "TestRunPage",
+    "UsagePage",
 ]
 
 _AFTER = ("list_metadata.after", "after")
@@ -105,6 +108,24 @@ class TestResultPage(Page[WorkflowTestResult]):
     """One page of the results of a test run."""
 
     __test__ = False  # it is no test, whatever its name looks like to a test runner
+
+
+class TestRunPage(Page[WorkflowTestRun]):
+    """One page of the test runs of a workflow."""
+
+    __test__ = False
+
+
+class UsageRow(Answer):
+    """What one operation of a run has cost, as the server says it, in `raw`."""
+
+    run_id: str | None = None
+
+    _places: ClassVar[Places] = places(run_id=(text, "run_id", "workflow_run_id"))
+
+
+class UsagePage(Page[UsageRow]):
+    """One page of what the operations of a run have cost."""
 
 
 class RunRow(NamedTuple):

@@ -21,9 +21,10 @@ from retab_orchestration.models._reading import (
     places,
     read_places,
     text,
+    whole,
 )
 
-__all__ = ["Actor", "Review", "ReviewDecision", "ReviewVersion", "Verdict"]
+__all__ = ["Actor", "Review", "ReviewDecision", "ReviewOverlay", "ReviewVersion", "Verdict"]
 
 # `resume` (the first servers) only ever says how the engine goes on.
 _OUTCOME_OF_RESUME = {"processing": "accepted", "queued": "accepted", "already_processed": "already_applied"}
@@ -145,6 +146,30 @@ class ReviewVersion(Answer):
         return {**read_places(cls._places, body), "id": _required_id(body, "version of a review")}
 
 
+class ReviewOverlay(Answer):
+    """The review of a run's node on servers that had no ids for reviews yet.
+
+    Attributes:
+        revision: The number that a decision has to name, so that nobody decides what they have not seen.
+        newest: The number of the newest version of what is under review.
+        status: `awaiting_review`, `approved` or `rejected`.
+    """
+
+    revision: int | None = None
+    newest: int | None = None
+    status: str | None = None
+    run_id: str | None = None
+    node_id: str | None = None
+
+    _places: ClassVar[Places] = places(
+        revision=(whole, "rev"),
+        newest=(whole, "head_seq", "latest_version_seq"),
+        status=text,
+        run_id=(text, "workflow_run_id", "run_id"),
+        node_id=(text, "block_id", "node_id"),
+    )
+
+
 class ReviewDecision(Answer):
     """What came of a decision. It is a receipt: look at the run for what the run does next.
 
@@ -170,8 +195,24 @@ class ReviewDecision(Answer):
 
     _places: ClassVar[Places] = places(
         outcome=(text, "outcome", "submission_status"),
-        run_id=(text, "run_id", "decision.run_id", "review.run_id", "review.workflow_run_id", "run.id"),
-        node_id=(text, "node_id", "block_id", "decision.node_id", "decision.block_id", "review.block_id"),
+        run_id=(
+            text,
+            "run_id",
+            "decision.run_id",
+            "review.run_id",
+            "review.workflow_run_id",
+            "overlay.workflow_run_id",
+            "run.id",
+        ),
+        node_id=(
+            text,
+            "node_id",
+            "block_id",
+            "decision.node_id",
+            "decision.block_id",
+            "review.block_id",
+            "overlay.block_id",
+        ),
         approved=(flag, "approved", "decision.approved"),
         applied=(flag, "applied", "decision.decision_applied", "decision_applied"),
         resume_status=text,

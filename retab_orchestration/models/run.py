@@ -16,6 +16,7 @@ from retab_orchestration.models._reading import (
     is_object,
     mapping,
     node_ids,
+    obj,
     pick,
     places,
     read_places,
@@ -39,6 +40,7 @@ from retab_orchestration.models.lifecycle import (
 from retab_orchestration.models.outputs import final_outputs_of
 from retab_orchestration.models.status import RunStatus
 from retab_orchestration.models.step import StepSummary, node_id_of
+from retab_orchestration.models.usage import Usage
 
 __all__ = ["RunInputs", "WorkflowRun"]
 
@@ -96,6 +98,7 @@ class WorkflowRun(Answer):
         resume_status: How far the server is with going on after a human decision, on older servers.
         cancellation: What is known of its cancelling; `cancellation.status` answers a cancel request.
         metadata: The caller's own tags.
+        usage: What it cost in all, where that was asked for and the server says it.
     """
 
     id: str
@@ -120,6 +123,7 @@ class WorkflowRun(Answer):
     resume_status: str | None = None
     cancellation: Cancellation = Cancellation()
     metadata: dict[str, str] = Field(default_factory=dict)
+    usage: Usage | None = None
 
     _places: ClassVar[Places] = places(
         id=ident,
@@ -166,6 +170,7 @@ class WorkflowRun(Answer):
             "timing": timing_of(run),
             "error": error_of(run, status),
             "cancellation": read_places(CANCELLATION, run),
+            "usage": obj(run.get("usage")),
         }
 
     @property

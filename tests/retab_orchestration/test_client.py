@@ -923,7 +923,7 @@ def test_a_run_of_tests_that_is_not_found_yet_is_waited_for(script):
 def test_a_run_of_tests_passes_or_does_not(retab):
     client, _ = retab
 
-    created = client.create_test_run("wf_invoice", n_consensus=3)
+    created = client.create_test_run("wf_invoice")
     assert created.passed is None
 
     done = client.wait_for_test_run(created.id)

@@ -60,6 +60,8 @@ def test_an_error_tells_whether_trying_again_may_help(name):
         "DocumentTooLargeError",
         "RequestRejectedError",
         "ResponseTooLargeError",
+        "DownloadNotAllowedError",
+        "WebhookRejectedError",
         "UploadNotAllowedError",
     }
 

@@ -5,6 +5,7 @@ from typing import Self
 
 from retab_orchestration._transport import AsyncioRuntime
 from retab_orchestration._transport.session import Session
+from retab_orchestration.client._async.files import AsyncFileOperations
 from retab_orchestration.client._async.runs import AsyncRunOperations
 from retab_orchestration.client._async.test_runs import AsyncTestRunOperations
 from retab_orchestration.policies import RetryPolicy
@@ -13,7 +14,7 @@ from retab_orchestration.settings import Api, Auth, Settings
 __all__ = ["AsyncRetabClient"]
 
 
-class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations):
+class AsyncRetabClient(AsyncRunOperations, AsyncTestRunOperations, AsyncFileOperations):
     """Retab, awaiting. Use it in an `async with` block, or await `aclose`.
 
     Clients of one event loop with the same settings share their connections; the last one closes them. Several event

@@ -34,7 +34,8 @@ class AsyncTestRunOperations:
             n_consensus: 3, 5 or 7: how many answers extract, split and classifier nodes compare in this run.
 
         Raises:
-            InvalidInputError: Two targets, or a consensus that there is not: nothing was sent.
+            InvalidInputError: Two targets, a consensus that there is not, or one on current routes, which have none:
+                nothing was sent.
             CreateOutcomeUnknownError: The answer was lost, the test run may exist: search for it before creating it
                 again.
         """
@@ -63,6 +64,26 @@ class AsyncTestRunOperations:
         return await waiting.wait_for_test_run(
             self._session, checked_id("test_run_id", test_run_id), WaitOptions.read(timeout, poll)
         )
+
+    async def list_test_runs(self, workflow_id: str) -> list[WorkflowTestRun]:
+        """Read every test run of a workflow, to the last page, newest first.
+
+        Raises:
+            UnsupportedRouteError: The server is older than test runs.
+        """
+        return await test_runs.list_test_runs(self._session, checked_id("workflow_id", workflow_id))
+
+    async def cancel_test_run(self, test_run_id: str) -> WorkflowTestRun:
+        """Cancel a test run; one that has ended stays as it is.
+
+        Returns:
+            The test run as it is then.
+
+        Raises:
+            NotFoundError: There is no such test run for this key.
+            UnsupportedRouteError: The server is older than test runs.
+        """
+        return await test_runs.cancel_test_run(self._session, checked_id("test_run_id", test_run_id))
 
     async def list_test_results(self, test_run_id: str) -> list[WorkflowTestResult]:
         """Read the result of every test of a test run, to the last page."""

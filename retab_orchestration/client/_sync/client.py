@@ -6,6 +6,7 @@ from typing import Self
 
 from retab_orchestration._transport import BlockingRuntime
 from retab_orchestration._transport.session import Session
+from retab_orchestration.client._sync.files import FileOperations
 from retab_orchestration.client._sync.runs import RunOperations
 from retab_orchestration.client._sync.test_runs import TestRunOperations
 from retab_orchestration.policies import RetryPolicy
@@ -14,7 +15,7 @@ from retab_orchestration.settings import Api, Auth, Settings
 __all__ = ["RetabClient"]
 
 
-class RetabClient(RunOperations, TestRunOperations):
+class RetabClient(RunOperations, TestRunOperations, FileOperations):
     """Retab, blocking. Use it in a `with` block, or call `close`; threads may share it.
 
     Args:

@@ -92,7 +92,12 @@ class RunOperations:
         return run_blocking(create.create_run(self._session, read, adopt=adopt, on_progress=on_progress))
 
     def get_run(
-        self, run_id: str, *, outputs: bool = True, output_nodes: Sequence[str] | None = None
+        self,
+        run_id: str,
+        *,
+        outputs: bool = True,
+        output_nodes: Sequence[str] | None = None,
+        usage: bool = False,
     ) -> WorkflowRun:
         """Read a run once.
 
@@ -101,6 +106,7 @@ class RunOperations:
             outputs: Whether to read the final outputs of a run that has ended, or why it failed, from its steps where
                 the run itself does not have them. One or two more requests.
             output_nodes: The nodes whose outputs to return in `final_outputs`; None means the end of the workflow.
+            usage: Whether to read what the run has cost. One or two more requests, whose failure is none of the call.
 
         Raises:
             NotFoundError: There is no such run for this key.
@@ -112,6 +118,7 @@ class RunOperations:
                 checked_id("run_id", run_id),
                 outputs=outputs,
                 nodes=checked_nodes(output_nodes),
+                usage=usage,
             )
         )
 
@@ -192,6 +199,7 @@ class RunOperations:
         on_review: OnReview = "return",
         outputs: bool = True,
         output_nodes: Sequence[str] | None = None,
+        usage: bool = False,
         on_change: Callable[[WorkflowRun], Any] | None = None,
         on_outage: Callable[[ApiError | None], Any] | None = None,
         on_tick: Callable[[], Any] | None = None,
@@ -206,6 +214,7 @@ class RunOperations:
                 `until_decided` returns once no human is asked (any more).
             outputs: As in `get_run`.
             output_nodes: As in `get_run`.
+            usage: As in `get_run`.
             on_change: Called with the run when it is seen first, and whenever its status, or the nodes where it waits
                 for a human, have changed.
             on_outage: Called with the first error when polls begin to fail, and with None when one is understood again.
@@ -229,6 +238,7 @@ class RunOperations:
                 WaitOptions.read(timeout, poll, on_review, on_outage, on_change, on_tick=on_tick),
                 outputs=outputs,
                 nodes=checked_nodes(output_nodes),
+                usage=usage,
             )
         )
 
