@@ -61,7 +61,9 @@ def seconds_to_notice(flow_function, emulator, run_ids, meanwhile=lambda: None):
         suspending = other.submit(copy_context().run, suspend)
         with pytest.raises(Pause):
             run(flow_function, flow_run=flow_run, parameters={"run_ids": run_ids})
-        return time.monotonic() - suspending.result()
+        ended = time.monotonic()
+        assert prefect.read_flow_run(flow_run.id).state.name == "Suspended"
+        return ended - suspending.result()
 
 
 def seconds_to_stop(emulator, run_ids):
