@@ -68,6 +68,7 @@ types: venvs ## mypy, in each environment
 	$(call MYPY,airflow) airflow_provider example_dags
 	$(call MYPY,airflow-floor) airflow_provider
 	$(call MYPY,prefect) prefect_collection example_flows
+	$(call MYPY,prefect-floor) prefect_collection
 
 # `make test` runs both at once: the hostile ones wait more than they work.
 UNIT := unit-core unit-airflow-floor unit-airflow unit-prefect unit-prefect-floor
