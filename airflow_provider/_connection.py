@@ -1,4 +1,4 @@
-"""The settings of an Airflow connection, and the namespace of this Airflow where the connection has none."""
+"""The settings of an Airflow connection, the namespace where it has none, and what goes on while it fails."""
 
 import asyncio
 import json
@@ -28,11 +28,14 @@ __all__ = [
     "own_machine",
     "read_profile",
     "through_key_changes",
+    "through_outages",
     "warn_of_names",
 ]
 
 T = TypeVar("T")
 
+# Seconds between two tries to poll a run whose time is over, or to cancel it.
+_BETWEEN_TRIES = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -237,3 +240,19 @@ def through_key_changes(hook: "RetabHook", act: "Callable[[RetabClient], T]") ->
             if pause is None:
                 raise hook.refused(error) from error
             time.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+
+
+def through_outages(act: "Callable[[], T]") -> "T":
+    """Poll a run, or cancel it, trying for as long as polls may fail.
+
+    Raises:
+        RetabError: What failed last.
+    """
+    budget = core.policies.ErrorBudget(core.PollPolicy().error_budget)
+    while True:
+        try:
+            return act()
+        except core.RetabError as error:
+            if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
+                raise
+            time.sleep(_BETWEEN_TRIES)  # noqa: TID251  nothing is being waited for meanwhile

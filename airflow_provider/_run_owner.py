@@ -28,11 +28,12 @@ from airflow_provider._outputs import check_output_path, check_place, is_place, 
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import (
     OUT_OF_TIME,
+    KeptWait,
     RunEvent,
     failing_well,
     is_settled,
     log_deferral,
-    own_run_id,
+    waited_for,
 )
 from airflow_provider._waiting.on_worker import wait_on_worker
 from airflow_provider._waiting.resume import Action, RunWait, was_cancelled
@@ -64,6 +65,7 @@ class RunOwner(BaseOperator):
     defer_after: float
     poll_interval: float
     timeout: float | None
+    backstop: float | None
     wait_for_completion: bool
     on_review: OnReview
     on_clear: OnClear
@@ -79,15 +81,7 @@ class RunOwner(BaseOperator):
 
     @cached_property
     def _waiting(self) -> RunWait:
-        return RunWait(
-            self.hook,
-            on_review=self.on_review,
-            output_nodes=self.output_nodes,
-            poll_interval=self.poll_interval,
-            owns_run=True,
-            cancel_on_kill=self.cancel_on_kill,
-            workflow_id=getattr(self, "workflow_id", None),
-        )
+        return RunWait(self, self.hook, poll_interval=self.poll_interval, owns_run=True)
 
     @cached_property
     def _stopper(self) -> RunStopper:
@@ -151,13 +145,14 @@ class RunOwner(BaseOperator):
             AirflowFailException: Another attempt would end as this one did.
         """
         with failing_well():
-            outcome = RunEvent.read(event, run_id=run_id or own_run_id(context))
+            known, wait = waited_for(context, run_id, clocks)
+            outcome = RunEvent.read(event, run_id=known)
             self._stopper.resume(outcome.run_id)
             with self.hook.get_conn_through_outages() as client:
-                resumed = self._waiting.resume(client, context, outcome, Wait(**clocks))
+                resumed = self._waiting.resume(client, context, outcome, wait)
                 run = resumed.run
                 if run is None or resumed.action is Action.DEFER:
-                    raise self._deferral(outcome.run_id, resumed.wait, resumed.nodes)
+                    raise self._deferral(context, outcome.run_id, resumed.wait, resumed.nodes)
                 if resumed.action is Action.TIMED_OUT:
                     raise self._stopper.timed_out(client, run, is_strict=outcome.status == OUT_OF_TIME)
                 if resumed.action is Action.START_ANEW:
@@ -165,11 +160,14 @@ class RunOwner(BaseOperator):
                 return self._finish(context, run)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; where Airflow itself ended the deferral, poll the run and cancel it if its time is over."""
+        """Resume; where Airflow itself ended the deferral, poll the run: wait on, or cancel it if its time is over."""
         if next_method == "__fail__":
             with failing_well():
-                if (run := self._stopper.settled_after_all(context, next_kwargs or {})) is not None:
-                    return self._finish(context, run)
+                found = self._stopper.after_deferral(context, next_kwargs or {})
+                if isinstance(found, KeptWait):
+                    return self.execute_complete(context, **found.resumption)
+                if found is not None:
+                    return self._finish(context, found)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
@@ -181,7 +179,7 @@ class RunOwner(BaseOperator):
         ownership = Ownership(
             context, self, namespace=hook.namespace(), is_shared=hook.has_shared_namespace()
         )
-        with stopper.cancelling_if_cut_off(ownership):
+        with stopper.cancelling_if_cut_off(client, ownership):
             start = stopper.unless_killed(partial(self.start, client))
             owned = ownership.acquire(client, start, may_start_again=self.may_start_again)
         stopper.run_id, stopper.is_superseded = owned.run.id, owned.is_successors
@@ -202,7 +200,7 @@ class RunOwner(BaseOperator):
             return self._finish(context, run)
         wait = replace(wait, reattached=owned.reattached, seen_at=time.time())
         log_deferral(run.id, wait)
-        raise self._deferral(run.id, wait, run.waiting_for_node_ids)
+        raise self._deferral(context, run.id, wait, run.waiting_for_node_ids)
 
     def _start_anew(self, context: Context, run: "WorkflowRun", wait: Wait) -> dict[str, Any]:
         """Start a run in place of one that was cancelled, late, on behalf of the attempt before this one; only once."""
@@ -212,9 +210,10 @@ class RunOwner(BaseOperator):
             again = replace(self._begin(client, context), reattached=False)
             return self._see_through(client, context, again, wait)
 
-    def _deferral(self, run_id: str, wait: Wait, nodes: Sequence[str] | None = None) -> TaskDeferred:
+    def _deferral(self, context: Context, run_id: str, wait: Wait, nodes: Sequence[str]) -> TaskDeferred:
+        deferral = self._waiting.defer(context, run_id, wait, nodes)
         self._stopper.stop_if_killed()
-        return self._waiting.deferral(run_id, wait, nodes)
+        return deferral
 
     def _finish(self, context: Context, run: "WorkflowRun") -> dict[str, Any]:
         self._stopper.stop_if_killed()
@@ -234,7 +233,7 @@ def _check_cancel_on_timeout(value: Any) -> None:
 
 _CHECKS: Checks = {
     **CHECKS,
-    **by_name(check_seconds, "poll_interval", "timeout"),
+    **by_name(check_seconds, "poll_interval", "timeout", "backstop"),
     **by_name(partial(check_seconds, zero={"defer_after"}), "defer_after"),
     "documents": check_documents,
     "output_path": check_output_path,

@@ -59,6 +59,8 @@ class RetabRunWorkflowOperator(RunOwner):
             asked.
         timeout: Seconds, or a timedelta, that an attempt may wait, without the time in which a human is asked; None for
             any.
+        backstop: Seconds, or a timedelta, after which a deferral that no limit ends is resumed, to poll the run and to
+            defer again: its trigger may be lost. None for never.
         wait_for_completion: False ends the task once the run exists.
         on_review: When the run waits for a human: `return` the outputs so far, `wait` on, `fail`, or `skip`.
         on_clear: When the task is cleared: `rerun`, cancelling the old run if it goes on, or `reattach` to it.
@@ -99,6 +101,7 @@ class RetabRunWorkflowOperator(RunOwner):
         defer_after: float | timedelta = 0.0,
         poll_interval: float | timedelta = 30.0,
         timeout: float | timedelta | None = None,
+        backstop: float | timedelta | None = timedelta(days=1),
         wait_for_completion: bool = True,
         on_review: OnReview = "return",
         on_clear: OnClear = "rerun",
@@ -110,6 +113,7 @@ class RetabRunWorkflowOperator(RunOwner):
         self.output_nodes, self.output_path, self.retab_conn_id = output_nodes, output_path, retab_conn_id
         self.deferrable, self.defer_after = deferrable, as_seconds(defer_after)
         self.poll_interval, self.timeout = as_seconds(poll_interval), as_seconds(timeout)
+        self.backstop = as_seconds(backstop)
         self.wait_for_completion, self.on_review, self.on_clear = wait_for_completion, on_review, on_clear
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
@@ -163,6 +167,8 @@ class RetabRestartRunOperator(RunOwner):
             asked.
         timeout: Seconds, or a timedelta, that an attempt may wait, without the time in which a human is asked; None for
             any.
+        backstop: Seconds, or a timedelta, after which a deferral that no limit ends is resumed, to poll the run and to
+            defer again: its trigger may be lost. None for never.
         wait_for_completion: False ends the task once the run exists.
         on_review: When the run waits for a human: `return` the outputs so far, `wait` on, `fail`, or `skip`.
         on_clear: When the task is cleared: `rerun`, cancelling the old run if it goes on, or `reattach` to it.
@@ -186,6 +192,7 @@ class RetabRestartRunOperator(RunOwner):
         defer_after: float | timedelta = 0.0,
         poll_interval: float | timedelta = 30.0,
         timeout: float | timedelta | None = None,
+        backstop: float | timedelta | None = timedelta(days=1),
         wait_for_completion: bool = True,
         on_review: OnReview = "return",
         on_clear: OnClear = "rerun",
@@ -197,6 +204,7 @@ class RetabRestartRunOperator(RunOwner):
         self.output_nodes, self.output_path, self.retab_conn_id = output_nodes, output_path, retab_conn_id
         self.deferrable, self.defer_after = deferrable, as_seconds(defer_after)
         self.poll_interval, self.timeout = as_seconds(poll_interval), as_seconds(timeout)
+        self.backstop = as_seconds(backstop)
         self.wait_for_completion, self.on_review, self.on_clear = wait_for_completion, on_review, on_clear
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.run_id = run_id
@@ -248,7 +256,7 @@ class RetabCancelRunOperator(BaseOperator):
         with failing_well(), hook.get_conn() as client:
             run = client.cancel_run(self.run_id)
             self.run_url = hook.run_url(run.workflow_id, run.id)
-        push_run(context, run, self.run_url)
+        push_run(context, run, self.run_url, is_link_only=not self.do_xcom_push)
         self.log.info("Run %s is %s", run.id, run.status_name)
         return {"run_id": run.id, "status": run.status.value, "cancellation": run.cancellation.status}
 

@@ -37,6 +37,7 @@ from airflow_provider._waiting.events import (
     is_settled,
     log_deferral,
     own_run_id,
+    waited_for,
 )
 from airflow_provider._waiting.failing import heeding_flags, limit_of, too_late
 from airflow_provider._waiting.resume import Action, RunWait
@@ -107,13 +108,7 @@ class RetabRunSensor(BaseSensorOperator):
 
     @cached_property
     def _waiting(self) -> RunWait:
-        return RunWait(
-            self.hook,
-            on_review=self.on_review,
-            output_nodes=self.output_nodes,
-            poll_interval=float(self.poke_interval),
-            owns_run=False,
-        )
+        return RunWait(self, self.hook, poll_interval=float(self.poke_interval), owns_run=False)
 
     @property
     def run_url(self) -> str:
@@ -135,14 +130,14 @@ class RetabRunSensor(BaseSensorOperator):
             strict_deadline=moment_after(limit_of(self)[0]),
             not_found_until=moment_after(self.not_found_grace),
         )
-        with heeding_flags(self, partial(self._poll_on, self.run_id, wait)), failing_well():
+        with heeding_flags(self, partial(self._poll_on, context, self.run_id, wait)), failing_well():
             run = self._poll_run(context)
             if run is not None and is_settled(run, self.on_review):
                 return self._finish(context, run)
             if run is not None:
                 self._push(context, run)
             log_deferral(self.run_id, wait)
-            raise self._waiting.deferral(self.run_id, wait)
+            raise self._waiting.defer(context, self.run_id, wait)
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, run_id: str | None = None, **clocks: Any
@@ -159,14 +154,14 @@ class RetabRunSensor(BaseSensorOperator):
             AirflowFailException: Another attempt would end as this one did.
             AirflowSensorTimeout: The time is over.
         """
-        wait, run_id = Wait(**clocks), run_id or own_run_id(context)
-        with heeding_flags(self, partial(self._poll_on, run_id, wait)), failing_well():
-            outcome = RunEvent.read(event, run_id=run_id)
+        known, wait = waited_for(context, run_id, clocks)
+        with heeding_flags(self, partial(self._poll_on, context, known, wait)), failing_well():
+            outcome = RunEvent.read(event, run_id=known)
             with self.hook.get_conn_through_outages() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
             run = resumed.run
             if resumed.action is Action.DEFER:
-                raise self._waiting.deferral(outcome.run_id, resumed.wait, resumed.nodes)
+                raise self._waiting.defer(context, outcome.run_id, resumed.wait, resumed.nodes)
             if run is None:
                 raise too_late(self, f"Run {outcome.run_id} could not be polled after")
             if resumed.action is Action.TIMED_OUT:  # the run is not the sensor's to cancel
@@ -185,10 +180,10 @@ class RetabRunSensor(BaseSensorOperator):
         with heeding_flags(self):
             return super().resume_execution(next_method, next_kwargs, context)
 
-    def _poll_on(self, run_id: str | None, wait: Wait) -> BaseException:
+    def _poll_on(self, context: Context, run_id: str | None, wait: Wait) -> BaseException:
         if run_id is None or (wait.strict_deadline is not None and time.time() >= wait.strict_deadline):
             return too_late(self, f"Run {run_id} could not be polled after")
-        deferral: BaseException = self._waiting.deferral(run_id, replace(wait, failing_since=None))
+        deferral: BaseException = self._waiting.defer(context, run_id, replace(wait, failing_since=None))
         return deferral
 
     def poke(self, context: Context) -> PokeReturnValue:

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 from retab_orchestration._texts import is_id, is_unicode, kind_of
 from retab_orchestration.documents import FileReference, OpenedDocument, read_document
 from retab_orchestration.errors import InvalidInputError
-from retab_orchestration.identity import RunIdentity, checked_metadata, digest_of
+from retab_orchestration.identity import RunIdentity, checked_metadata, digests_of
 
 __all__ = [
     "JsonValue",
@@ -191,6 +191,8 @@ class NewRun:
     """The run that this one repeats."""
     to_upload: tuple[str, ...] = ()
     """The start nodes whose documents are uploaded before the create."""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """A short hash of each argument, by its name; empty until they are needed."""
 
     @classmethod
     def read(
@@ -225,9 +227,14 @@ class NewRun:
 
         It reads documents that were not read yet.
         """
+        return self.digests()[0]
+
+    def digests(self) -> tuple[str, dict[str, str]]:
+        """Return the fingerprint, and a short hash of each argument by its name; it reads what `fingerprint` does."""
+        version = self.version or "production"
         if self.parent_run_id is not None:
             # The address of a stored file may change while its content does not.
-            return digest_of("restart", self.parent_run_id, self.version or "production")
+            return digests_of({"restart": "restart", "run_id": self.parent_run_id, "version": version})
         documents: dict[str, list[str | None]] = {}
         for node, document in self.documents.items():
             if isinstance(document, OpenedDocument):
@@ -235,12 +242,9 @@ class NewRun:
                 documents[node] = [document.filename, document.said_mime_type, sha256]
             else:
                 documents[node] = [document.filename, document.id or document.url]
-        return digest_of(
-            self.workflow_id,
-            self.version or "production",
-            documents,
-            dict(self.json_inputs),
-            dict(self.text_inputs),
+        inputs = {"json_inputs": dict(self.json_inputs), "text_inputs": dict(self.text_inputs)}
+        return digests_of(
+            {"workflow_id": self.workflow_id, "version": version, "documents": documents, **inputs}
         )
 
 

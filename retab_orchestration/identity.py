@@ -14,10 +14,12 @@ __all__ = [
     "FAMILY",
     "FINGERPRINT",
     "IDENTITY",
+    "INPUTS",
     "RESERVED_PREFIX",
     "RunIdentity",
     "checked_metadata",
     "digest_of",
+    "digests_of",
 ]
 
 RESERVED_PREFIX = "retab-orchestration"
@@ -34,6 +36,11 @@ IDENTITY = f"{RESERVED_PREFIX}.identity"
 FAMILY = f"{RESERVED_PREFIX}.family"
 FINGERPRINT = f"{RESERVED_PREFIX}.fingerprint"
 """The tags of every run that we start: that it is ours, its identity, that without the generation, its fingerprint."""
+INPUTS = f"{RESERVED_PREFIX}.inputs"
+"""One more tag: a short hash of each argument that a run was started with, to name those that have changed."""
+
+# Hex digits of such a hash, which is to tell one value from another and nothing more.
+_SHORT = 8
 
 
 def digest_of(*parts: Any) -> str:
@@ -41,6 +48,16 @@ def digest_of(*parts: Any) -> str:
     # Keys may be numbers until they are encoded as JSON, and numbers and strings cannot be sorted together.
     plain = json.loads(json.dumps(parts))
     return hashlib.sha256(json.dumps(plain, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+
+
+def digests_of(parts: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the `digest_of` the values, in their order, and the beginning of a digest of each, by its name."""
+    texts: list[str] = []
+    short: dict[str, str] = {}
+    for name, plain in zip(parts, json.loads(json.dumps([*parts.values()])), strict=True):
+        texts.append(json.dumps(plain, separators=(",", ":"), sort_keys=True))
+        short[name] = hashlib.sha256(texts[-1].encode()).hexdigest()[:_SHORT]
+    return hashlib.sha256(f"[{','.join(texts)}]".encode()).hexdigest(), short
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,24 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context
 
 from airflow_provider._cancelling.cancel import cancel_in_time, cancel_unheard_of, cancel_unless_reviewed
-from airflow_provider._connection import through_key_changes
+from airflow_provider._connection import through_key_changes, through_outages
 from airflow_provider._core import core
 from airflow_provider._create_once.earlier_attempts import StoppedError
 from airflow_provider._create_once.ownership import Ownership, Start
 from airflow_provider._state.attempts import kept_run_id
-from airflow_provider._waiting.events import is_settled, own_run_id
-from airflow_provider._waiting.resume import RunWait, log, through_outages
+from airflow_provider._waiting.deadlines import Wait
+from airflow_provider._waiting.events import KeptWait, is_settled, own_run_id
+from airflow_provider._waiting.resume import Ending, RunWait, ending_of, log
 
 if TYPE_CHECKING:
     from airflow_provider.hooks import RetabHook
-    from retab_orchestration import RetabClient, RunIdentity, WaitTimeoutError, WorkflowRun
+    from retab_orchestration import (
+        InputsChangedError,
+        RetabClient,
+        RunIdentity,
+        WaitTimeoutError,
+        WorkflowRun,
+    )
 
 CancelOnTimeout = bool | Literal["always"]
 """Whether a run is cancelled when its time is over; `always` even while it waits for a human."""
@@ -109,10 +116,15 @@ class RunStopper:
         return checked
 
     @contextmanager
-    def cancelling_if_cut_off(self, ownership: Ownership) -> Iterator[None]:
-        """Cancel what there may be of a run whose task is stopped, or takes too long, before it has heard of it."""
+    def cancelling_if_cut_off(self, client: "RetabClient", ownership: Ownership) -> Iterator[None]:
+        """Cancel what there may be of a run whose task is stopped, or takes too long, before it has heard of it.
+
+        So is a run that was started with other inputs, which no attempt will take up any more.
+        """
         try:
             yield
+        except core.InputsChangedError as error:
+            raise self._changed(client, ownership, error) from error
         except BaseException as error:
             is_late = isinstance(error, AirflowTaskTimeout)
             wanted = self._cancel_on_timeout if is_late else self.is_killed and self._cancel_on_kill
@@ -126,6 +138,12 @@ class RunStopper:
                     is_killed=not is_late,
                 )
             raise
+
+    def _changed(self, client: "RetabClient", ownership: Ownership, error: "InputsChangedError") -> Exception:
+        told, run = str(error), error.run
+        if run is not None and not run.is_terminal and not ownership.may_be_replaced():
+            told += f". What became of that run: {self._end(client, run)}"
+        return core.InputsChangedError(told, run=run)
 
     def cancel_if_killed(self, run_id: str) -> None:
         """Cancel a run of which this process did not know yet when the task was stopped.
@@ -168,22 +186,35 @@ class RunStopper:
         self._waiting.push(context, last)
         raise self.timed_out(client, last, is_strict=False) from error
 
-    def settled_after_all(self, context: Context, failure: dict[str, Any]) -> "WorkflowRun | None":
-        """Return a run that has settled although Airflow ended its deferral; None where it goes on, or is cancelled.
+    def after_deferral(self, context: Context, failure: dict[str, Any]) -> "KeptWait | WorkflowRun | None":
+        """Return what follows a deferral that Airflow itself has ended.
 
         Args:
             context: The task's.
             failure: What Airflow resumes the task with; why it ended the deferral.
+
+        Returns:
+            What the task had left, if it is to wait on; a run that has settled after all; None for one that goes on or
+            is cancelled.
         """
-        self.run_id = own_run_id(context) or kept_run_id(context)
-        is_late = "timeout" in str(failure.get("error")).lower()
-        if self.run_id is None:
-            return None
+        kept = KeptWait.pull(context)
+        limits = Wait.begin(self._timeout, self._execution_timeout) if kept is None else kept.wait
+        bound = limits.bound(through_review=self._waiting.on_review == "wait")
+        error = str(failure.get("error"))
+        ending = ending_of(error, is_kept=kept is not None, is_bounded=bound is not None)
+        if kept is not None and ending is Ending.BACKSTOP:
+            log.info("Run %s is polled, as its trigger has said nothing for long (backstop)", kept.run_id)
+            return kept
+        self.run_id = run_id = own_run_id(context) or kept_run_id(context)
+        return None if run_id is None else self._settled(context, run_id, is_late=ending is Ending.LATE)
+
+    def _settled(self, context: Context, run_id: str, *, is_late: bool) -> "WorkflowRun | None":
         with self._hook.get_conn_through_outages() as client:
             try:
-                run = self._seen(client, self.run_id, is_late=is_late)
+                poll = partial(client.get_run, run_id, output_nodes=self._waiting.nodes)
+                run = through_outages(poll) if is_late else poll()
             except core.RetabError as error:
-                log.warning("Run %s may go on, it could not be polled: %s", self.run_id, error)
+                log.warning("Run %s may go on, it could not be polled: %s", run_id, error)
                 return None
             if is_settled(run, self._waiting.on_review):
                 return run
@@ -191,12 +222,6 @@ class RunStopper:
             if is_late:
                 log.warning("Run %s: Airflow ended the deferral; %s", run.id, self._end(client, run))
         return None
-
-    def _seen(self, client: "RetabClient", run_id: str, *, is_late: bool) -> "WorkflowRun":
-        def poll() -> "WorkflowRun":
-            return client.get_run(run_id, output_nodes=self._waiting.nodes)
-
-        return through_outages(poll) if is_late else poll()
 
     def _end(self, client: "RetabClient", run: "WorkflowRun") -> str:
         """Cancel a run whose time is over, if it is to be; return what became of it."""

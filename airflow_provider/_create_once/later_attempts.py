@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider._state.attempts import Record
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
-__all__ = ["SLOW", "give_way", "refuse_if_late", "stays"]
+__all__ = ["SLOW", "give_way", "may_be_replaced", "refuse_if_late", "stays"]
 
 SLOW = 10.0
 """Seconds that a create has to take until a successor is checked for: Airflow takes longer than that to give an attempt
@@ -87,6 +87,17 @@ def refuse_if_late(*, began: float, records: TaskRecords) -> None:
     """
     if time.monotonic() - began >= SLOW and records.successor() is not None:
         raise AirflowException(f"{_SUPERSEDED}, and nothing was started")
+
+
+def may_be_replaced(*, began: float, records: TaskRecords) -> bool:
+    """Return whether another attempt may have taken this one's place, so that the task's run is that one's.
+
+    Args:
+        began: When the attempt began, by `time.monotonic()`.
+        records: What Airflow keeps of the task; where it keeps nothing, a slow attempt cannot know.
+    """
+    is_slow = time.monotonic() - began >= SLOW
+    return is_slow and (not records.is_kept or records.successor() is not None)
 
 
 def _oldest(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") -> "WorkflowRun | None":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Context
@@ -32,7 +33,7 @@ from airflow_provider._create_once.earlier_attempts import (
     unknown,
     unread,
 )
-from airflow_provider._create_once.later_attempts import give_way, refuse_if_late
+from airflow_provider._create_once.later_attempts import give_way, may_be_replaced, refuse_if_late
 from airflow_provider._state.attempts import Attempt, Record, TaskRecords, identity_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Ownership:
         self._began = time.monotonic()
         self._attempt = Attempt.of(context, task.retries or 0)
         self._records = TaskRecords(context, self._attempt)
+        self.may_be_replaced = partial(may_be_replaced, began=self._began, records=self._records)
         self._record = self._records.previous
         self._workflow_id: str | None = getattr(task, "workflow_id", None)
         self._on_clear: OnClear = task.on_clear
@@ -84,8 +86,7 @@ class Ownership:
         self._before_clear: list[WorkflowRun] = []
         self._since_clear: list[WorkflowRun] = []
         attempt, record = self._attempt, self._record
-        kept = record.numbers if record else None
-        self._standing = standing_of(kept, attempt.numbers, attempt.try_number)
+        self._standing = standing_of(record.numbers if record else None, attempt.numbers, attempt.try_number)
         self.identity = identity_of(
             attempt,
             record,

@@ -213,6 +213,7 @@ class TaskRecords:
         """Write the record of the attempt before again, as this one created nothing; not if there is a successor."""
         if self._store is None or self.successor() is not None:
             return
+        self._newest = self.previous
         try:
             if self.previous:
                 self._store.set(_KEY, self.previous.written())

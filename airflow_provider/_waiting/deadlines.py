@@ -106,18 +106,27 @@ class Wait:
         since = now if self.failing_since is None else self.failing_since
         return replace(self, failing_since=since) if now < since + RESUME_BUDGET else None
 
-    def backstop(self, shortest: float, *, through_review: bool) -> timedelta | None:
-        """Return the timeout of the deferral for Airflow, None where it is not known.
+    def bound(self, *, through_review: bool) -> float | None:
+        """Return the moment at which the wait is over whatever is seen until then; None where there is none.
 
         Args:
-            shortest: Seconds that the deferral takes at least.
             through_review: Whether the wait goes on, and `deadline` moves, during a review.
         """
         moments = (self.strict_deadline, None if through_review else self.deadline)
-        nearest = min((moment for moment in moments if moment is not None), default=None)
-        if nearest is None:
-            return None
-        return timedelta(seconds=max(nearest - time.time(), shortest) + _BACKSTOP)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def backstop(self, shortest: float, longest: float | None, *, through_review: bool) -> timedelta | None:
+        """Return the timeout of the deferral for Airflow.
+
+        Args:
+            shortest: Seconds that the deferral takes at least.
+            longest: Seconds that it takes at most where the wait has no bound; None for any number.
+            through_review: Whether the wait goes on, and `deadline` moves, during a review.
+        """
+        bound = self.bound(through_review=through_review)
+        if bound is not None:
+            return timedelta(seconds=max(bound - time.time(), shortest) + _BACKSTOP)
+        return None if longest is None else timedelta(seconds=max(longest, shortest))
 
 
 def moment_after(seconds: float | None) -> float | None:

@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Context
 
@@ -27,6 +27,14 @@ OUT_OF_TIME = "out_of_time"
 WAIT_FAILED = "wait_failed"
 """The event's status when the trigger could not see the run any more."""
 
+BACKSTOP = "backstop"
+"""The status where Airflow has ended a deferral after a long time, and there is no event of the trigger."""
+
+_NO_STATES = (TIMEOUT, OUT_OF_TIME, WAIT_FAILED, BACKSTOP)
+
+# The key of what a task leaves for itself.
+_KEPT = "retab_deferral"
+
 
 @dataclass(frozen=True)
 class RunEvent:
@@ -34,7 +42,7 @@ class RunEvent:
 
     run_id: str
     status: str
-    """The run's, or `TIMEOUT`, `OUT_OF_TIME` or `WAIT_FAILED`."""
+    """The run's, or `TIMEOUT`, `OUT_OF_TIME`, `WAIT_FAILED` or `BACKSTOP`."""
     message: str = ""
     """Why, for `WAIT_FAILED`."""
     at: float | None = None
@@ -49,7 +57,7 @@ class RunEvent:
     @property
     def is_state(self) -> bool:
         """Whether the status is the run's."""
-        return self.status not in {TIMEOUT, OUT_OF_TIME, WAIT_FAILED}
+        return self.status not in _NO_STATES
 
     @property
     def is_waiting(self) -> bool:
@@ -92,13 +100,7 @@ class RunEvent:
             raise core.InvalidInputError(
                 f"resumed with the event of run {found.run_id!r}, but this task waits for {run_id!r}"
             )
-        known = (
-            TIMEOUT,
-            OUT_OF_TIME,
-            WAIT_FAILED,
-            *core.RunStatus,
-        )  # no set: what was stored may have no hash
-        if found.status not in known:
+        if found.status not in (*_NO_STATES, *core.RunStatus):  # no set: what was stored may have no hash
             raise core.InvalidInputError(
                 f"resumed with the unknown status {found.status!r} of run {run_id}; clear the task"
             )
@@ -107,6 +109,60 @@ class RunEvent:
 
 def _moment(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
+class KeptWait:
+    """What a task leaves for itself before it is deferred, as the XCom `retab_deferral`.
+
+    Airflow drops the arguments of a deferral that it ends itself.
+    """
+
+    run_id: str
+    wait: Wait
+    nodes: tuple[str, ...] = ()
+    """Where a human is asked."""
+
+    def push(self, context: Context) -> None:
+        """Leave it in place of what was left before."""
+        value = {"run_id": self.run_id, "nodes": list(self.nodes), **asdict(self.wait)}
+        context["ti"].xcom_push(key=_KEPT, value=value)
+
+    @classmethod
+    def pull(cls, context: Context) -> Self | None:
+        """Return what this attempt of the task left last; None where there is nothing, or somebody has changed it."""
+        value = _pull(context, _KEPT)
+        if not isinstance(value, dict) or not isinstance(value.get("run_id"), str):
+            return None
+        clocks = {each.name: value[each.name] for each in fields(Wait) if each.name in value}
+        if not all(each is None or isinstance(each, int | float) for each in clocks.values()):
+            return None
+        return cls(value["run_id"], Wait(**clocks), tuple(map(str, value.get("nodes") or ())))
+
+    @property
+    def resumption(self) -> dict[str, Any]:
+        """The arguments of `execute_complete` for a task whose trigger has said nothing."""
+        event = {"run_id": self.run_id, "status": BACKSTOP, "waiting_for_node_ids": list(self.nodes)}
+        return {"event": event, "run_id": self.run_id, **asdict(self.wait)}
+
+
+def waited_for(context: Context, run_id: str | None, clocks: dict[str, Any]) -> tuple[str | None, Wait]:
+    """Return the run that a task was deferred for, and the wait.
+
+    Args:
+        context: The task's.
+        run_id: What the deferral kept; `airflow dags test` loses it, and the clocks: then the XCom tells.
+        clocks: The fields of the wait that the deferral kept.
+    """
+    kept = KeptWait.pull(context) if run_id is None else None
+    return (run_id or own_run_id(context), Wait(**clocks)) if kept is None else (kept.run_id, kept.wait)
+
+
+def own_run_id(context: Context) -> str | None:
+    """Return the run id that this task left as an XCom, before it deferred or when the run was there."""
+    kept = KeptWait.pull(context)
+    run_id: str | None = _pull(context, "run_id") if kept is None else kept.run_id
+    return run_id
 
 
 @contextmanager
@@ -181,10 +237,18 @@ def is_settled(run: "WorkflowRun", on_review: OnReview) -> bool:
     return run.is_terminal or (run.is_waiting and on_review != "wait")
 
 
-def push_run(context: Context, run: "WorkflowRun", url: str) -> None:
-    """Push the run's ids and state as XComs, always all four and of the same types."""
-    context["ti"].xcom_push(key="run_id", value=run.id)
-    push_state(context, run.status.value, run.waiting_for_node_ids)
+def push_run(context: Context, run: "WorkflowRun", url: str, *, is_link_only: bool) -> None:
+    """Push the run's ids and state as XComs, always all four and of the same types.
+
+    Args:
+        context: The task's.
+        run: The run.
+        url: Where to see it.
+        is_link_only: Whether to push nothing but the address, without which there is no link.
+    """
+    if not is_link_only:
+        context["ti"].xcom_push(key="run_id", value=run.id)
+        push_state(context, run.status.value, run.waiting_for_node_ids)
     context["ti"].xcom_push(key="run_url", value=url)
 
 
@@ -194,11 +258,9 @@ def push_state(context: Context, status: str, nodes: Sequence[str]) -> None:
     context["ti"].xcom_push(key="waiting_for_node_ids", value=list(nodes))
 
 
-def own_run_id(context: Context) -> str | None:
-    """Return the run id that this task left as an XCom before it deferred."""
+def _pull(context: Context, key: str) -> Any:
     ti = context["ti"]
-    run_id: str | None = ti.xcom_pull(task_ids=ti.task_id, key="run_id", map_indexes=ti.map_index)
-    return run_id
+    return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
 
 def conclude(run: "WorkflowRun", on_review: OnReview) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -21,6 +21,7 @@ from airflow_provider._waiting.events import (
     OUT_OF_TIME,
     TIMEOUT,
     WAIT_FAILED,
+    KeptWait,
     RunEvent,
     conclude,
     is_settled,
@@ -31,16 +32,11 @@ from airflow_provider._waiting.events import (
 from airflow_provider.hooks import RetabHook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from retab_orchestration import RetabClient, RetabError, WorkflowRun
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-# Seconds between two tries to poll a run whose time is over, or to cancel it.
-_BETWEEN_TRIES = 5.0
 
 
 class Action(Enum):
@@ -98,6 +94,32 @@ def action_after_failed_poll(status: str, *, may_go_on: bool, owns_run: bool) ->
     return Action.WAIT_FAILED if status == WAIT_FAILED else Action.RAISE
 
 
+class Ending(Enum):
+    """Why Airflow has ended a deferral itself, without an event of its trigger."""
+
+    BACKSTOP = "backstop"
+    """It was long, and no deadline of the task has passed: the run is polled once, and waited for again."""
+    LATE = "late"
+    """A deadline of the task has passed, and its trigger did not say so: the run is cancelled, if it is to be."""
+    BROKEN = "broken"
+    """The trigger failed, or nobody knows what it waited for: the task fails, and the run goes on for a retry."""
+
+
+def ending_of(error: str, *, is_kept: bool, is_bounded: bool) -> Ending:
+    """Return why Airflow has ended a deferral.
+
+    Args:
+        error: What Airflow says of it: `Trigger timeout`, `Trigger/execution timeout`, or something else.
+        is_kept: Whether the task has what it left before that deferral.
+        is_bounded: Whether a deadline of the task was the deferral's own.
+    """
+    if "timeout" not in error.lower():
+        return Ending.BROKEN
+    if is_bounded:
+        return Ending.LATE
+    return Ending.BACKSTOP if is_kept else Ending.BROKEN
+
+
 @dataclass(frozen=True)
 class Resumed:
     """Where a resumed task stands."""
@@ -115,36 +137,26 @@ class RunWait:
     """A task's wait for its run: what it asks for, what it leaves as XComs, how it defers and is resumed.
 
     Args:
+        task: The task, for its `on_review`, `output_nodes` and `do_xcom_push`; for its `cancel_on_kill` and `backstop`
+            if it owns the run; and for its `workflow_id` if it has one: the answer to a create may hold no more than an
+            id and a state.
         hook: The account.
-        on_review: What happens when the run waits for a human.
-        output_nodes: The nodes whose outputs to fetch, as they were given.
         poll_interval: Seconds between two polls, at most.
         owns_run: Whether the run ends with the task.
-        cancel_on_kill: Whether the trigger cancels the run when the task is stopped.
-        workflow_id: The run's workflow where it is known; the answer to a create may hold no more than an id and a
-            state.
     """
 
-    def __init__(
-        self,
-        hook: RetabHook,
-        *,
-        on_review: OnReview,
-        output_nodes: Any,
-        poll_interval: float,
-        owns_run: bool,
-        cancel_on_kill: bool = False,
-        workflow_id: str | None = None,
-    ) -> None:
+    def __init__(self, task: Any, hook: RetabHook, *, poll_interval: float, owns_run: bool) -> None:
         self.hook = hook
-        self.on_review: OnReview = on_review
+        self.on_review: OnReview = task.on_review
         self.poll_interval = poll_interval
         self.run_url = ""
         """Where to see the run; empty until this process has seen it."""
-        self._output_nodes = output_nodes
+        self._output_nodes = task.output_nodes
+        self._is_pushed: bool = task.do_xcom_push
         self._owns_run = owns_run
-        self._cancel_on_kill = cancel_on_kill
-        self._workflow_id = workflow_id
+        self._cancel_on_kill: bool = owns_run and task.cancel_on_kill
+        self._backstop: float | None = task.backstop if owns_run else None
+        self._workflow_id: str | None = getattr(task, "workflow_id", None)
         self._logged_review: tuple[str, ...] | None = None
 
     @property
@@ -164,9 +176,9 @@ class RunWait:
         json.dumps(kwargs)
 
     def push(self, context: Context, run: "WorkflowRun") -> None:
-        """Leave the run's ids and state as XComs."""
+        """Leave the run's ids and state as XComs; without `do_xcom_push`, only what the link needs."""
         self.run_url = self.hook.run_url(run.workflow_id or self._workflow_id, run.id)
-        push_run(context, run, self.run_url)
+        push_run(context, run, self.run_url, is_link_only=not self._is_pushed)
 
     def log_state(self, run: "WorkflowRun") -> None:
         """Log the run's state; a review as a WARNING, once."""
@@ -183,6 +195,13 @@ class RunWait:
         self.push(context, run)
         self.log_state(run)
         return conclude(run, self.on_review)
+
+    def defer(
+        self, context: Context, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None
+    ) -> TaskDeferred:
+        """Leave what Airflow may drop of a deferral as an XCom, and return the deferral."""
+        KeptWait(run_id, wait, tuple(nodes or ())).push(context)
+        return self.deferral(run_id, wait, nodes)
 
     def deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:
         """Return what hands the wait to the triggerer.
@@ -211,7 +230,7 @@ class RunWait:
             ),
             method_name="execute_complete",
             kwargs={"run_id": run_id, **asdict(wait)},
-            timeout=wait.backstop(SHORTEST_DEFERRAL, through_review=through_review),
+            timeout=wait.backstop(SHORTEST_DEFERRAL, self._backstop, through_review=through_review),
         )
 
     def resume(self, client: "RetabClient", context: Context, outcome: RunEvent, wait: Wait) -> Resumed:
@@ -263,7 +282,7 @@ class RunWait:
         if action is Action.DEFER:
             if wait.failing_since is None:
                 log.warning("Run %s cannot be read, deferring again: %s", outcome.run_id, error)
-            if outcome.is_state:  # which may be that of the run for days
+            if outcome.is_state and self._is_pushed:  # which may be that of the run for days
                 push_state(context, outcome.status, outcome.nodes)
         return Resumed(action, again or wait, outcome.nodes)
 
@@ -276,19 +295,3 @@ def _wait_failed(outcome: RunEvent) -> Exception:
 def was_cancelled(run: "WorkflowRun") -> bool:
     """Whether the run was cancelled."""
     return run.status.value == "cancelled"
-
-
-def through_outages(act: "Callable[[], T]") -> "T":
-    """Poll a run, or cancel it, trying for as long as polls may fail.
-
-    Raises:
-        RetabError: What failed last.
-    """
-    budget = core.policies.ErrorBudget(core.PollPolicy().error_budget)
-    while True:
-        try:
-            return act()
-        except core.RetabError as error:
-            if not error.retryable or not budget.failed(core.policies.Trouble.OUTAGE, time.monotonic()):
-                raise
-            time.sleep(_BETWEEN_TRIES)  # noqa: TID251  nothing is being waited for meanwhile

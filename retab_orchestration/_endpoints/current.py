@@ -16,7 +16,7 @@ from retab_orchestration._endpoints.shared import (
 from retab_orchestration._http import Call, Request, path
 from retab_orchestration.documents import FileReference, OpenedDocument
 from retab_orchestration.errors import InvalidInputError
-from retab_orchestration.identity import FINGERPRINT, digest_of
+from retab_orchestration.identity import FINGERPRINT, INPUTS, digest_of
 from retab_orchestration.models import (
     Review,
     ReviewDecision,
@@ -102,6 +102,7 @@ def create_run(
             not answer with one of those.
         on_progress: Called while large documents are sent.
     """
+    ours = {FINGERPRINT: fingerprint, INPUTS: "-".join(new.hashes.values())}
     payload = {
         "workflow_id": new.workflow_id,
         "documents": {node: _document(node, document) for node, document in new.documents.items()} or None,
@@ -109,7 +110,7 @@ def create_run(
         "version": new.version or "production",
         "trigger_type": "restart" if new.parent_run_id else None,
         "parent_run_id": new.parent_run_id,
-        "metadata": {**new.metadata, **new.identity.tags, FINGERPRINT: fingerprint},
+        "metadata": {**new.metadata, **new.identity.tags, **ours},
     }
     body = json_body(payload, on_progress)
     key = digest_of(new.identity.key, failed, new.parent_run_id, fingerprint)

@@ -112,7 +112,8 @@ async def _create_on(
     spool = Spool()
     try:
         new = await session.runtime.off_loop(partial(prepared, new, family, spool), slow=True)
-        fingerprint = new.fingerprint()  # hashes nothing, for the documents were read
+        fingerprint, hashes = new.digests()  # reads nothing, for the documents were read
+        new = replace(new, hashes=hashes)
         if family == "classic":
             return await _on_classic_routes(session, new, fingerprint, adopt=adopt, on_progress=on_progress)
         send = partial(_send, session, family=family, fingerprint=fingerprint, on_progress=on_progress)
@@ -147,7 +148,7 @@ async def _on_classic_routes(
         if cut_off_at is not None:
             raise cut_off(new, cut_off_at)
         if living and identity.on_mismatch == "error":
-            raise inputs_changed(next(iter(living.values())))
+            raise inputs_changed(next(iter(living.values())), new)
         note_begun(session, identity, fingerprint)
         with begun(session, identity, fingerprint):
             run = await _send(

@@ -1,21 +1,43 @@
 """What is said of a create whose run is in doubt, or has other inputs."""
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 
 from retab_orchestration import errors
 from retab_orchestration._arguments import NewRun
+from retab_orchestration.identity import INPUTS
 from retab_orchestration.models import WorkflowRun
 
-__all__ = ["cut_off", "inputs_changed", "may_exist", "not_found"]
+__all__ = ["changes", "cut_off", "inputs_changed", "may_exist", "not_found"]
+
+# What the tag of a run has for its arguments.
+_HASHES = re.compile(r"[0-9a-f]+(-[0-9a-f]+)*")
 
 
-def inputs_changed(run: WorkflowRun) -> errors.InputsChangedError:
-    """Return the error for a run of the same identity that has other inputs."""
+def inputs_changed(run: WorkflowRun, new: NewRun) -> errors.InputsChangedError:
+    """Return the error for a run of the same identity that has other inputs; it names them, and repeats no value."""
+    changed = ", ".join(changes(run.metadata.get(INPUTS, ""), new.hashes))
+    which = f": {changed}" if changed else ""
     return errors.InputsChangedError(
-        f"run {run.id} was started for the same task with other inputs; clear the task to start a new run, or give it "
-        "back the inputs that it had",
+        f"run {run.id} was started for the same task with other inputs{which}; clear the task to start a new run, or "
+        "give it back the inputs that it had",
         run=run,
     )
+
+
+def changes(before: str, now: Mapping[str, str]) -> list[str]:
+    """Return which arguments have changed, with both hashes; none where the run does not show what it had.
+
+    Args:
+        before: The hashes in the tag of the run, in the order of `now`.
+        now: Those of the present arguments, by name.
+    """
+    hashes = before.split("-") if _HASHES.fullmatch(before) else []
+    if len(hashes) != len(now):
+        return []
+    pairs = zip(hashes, now.items(), strict=True)
+    return [f"{name} has changed (hash {old}, now {new})" for old, (name, new) in pairs if old != new]
 
 
 def cut_off(new: NewRun, at: datetime) -> errors.CreateOutcomeUnknownError:

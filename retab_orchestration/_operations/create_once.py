@@ -85,7 +85,7 @@ class Creation:
         self._failures = len(found.runs) - len(living)
         same = [run for run in living if run is own.get(self._fingerprint) or self._is_same(run)]
         if living and not same and identity.on_mismatch == "error":
-            raise inputs_changed(living[0])
+            raise inputs_changed(living[0], self.new)
         if not same and not found.is_complete:
             await self._refuse_to_guess()
         return await self._kept_of(same) if same else None

@@ -123,4 +123,26 @@ def test_time_that_no_calendar_has_is_any_time(seconds):
     wait = Wait.begin(seconds, timedelta.max)
 
     assert (wait.deadline, wait.strict_deadline) == (None, None)
-    assert wait.backstop(10.0, through_review=False) is None
+    assert wait.bound(through_review=False) is None
+    assert wait.backstop(10.0, None, through_review=False) is None
+    assert wait.backstop(10.0, 3600.0, through_review=False) == timedelta(hours=1)
+
+
+BOUNDS = {
+    # the clock, whether a review moves it -> when the wait is over in any case, without and with a strict deadline
+    ("none", False): (None, STRICT),
+    ("none", True): (None, STRICT),
+    ("running", False): (1000.0, 1000.0),
+    ("running", True): (None, STRICT),
+    ("stopped", False): (None, STRICT),
+    ("stopped", True): (None, STRICT),
+}
+
+
+@pytest.mark.parametrize(("clock", "through_review"), BOUNDS)
+def test_what_bounds_a_deferral(clock, through_review):
+    without, with_strict = BOUNDS[clock, through_review]
+    strict = replace(CLOCKS[clock], strict_deadline=STRICT)
+
+    assert CLOCKS[clock].bound(through_review=through_review) == without
+    assert strict.bound(through_review=through_review) == with_strict

@@ -1,5 +1,6 @@
 """One run per task, over retries and clears; with what Airflow keeps for a task, and without."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 
@@ -350,11 +351,97 @@ def test_changed_inputs_are_refused_and_the_run_is_kept(attempt, emulator, store
     _, first = attempt(store)
 
     with refused(InputsChangedError, match=first):
-        attempt(store, try_number=2, seconds=601)
+        attempt(store, try_number=2, seconds=601, cancel_on_timeout=False)
     _, again = attempt(store, try_number=3)
 
     assert again == first
     assert created(emulator) == 1
+
+
+@pytest.mark.parametrize(
+    ("cancel", "becomes", "told"),
+    [
+        (True, "cancelled", "it was cancelled"),
+        ("always", "cancelled", "it was cancelled"),
+        (False, "running", "it goes on: wait for it with RetabRunSensor, or cancel it"),
+    ],
+)
+def test_an_input_that_has_moved_is_named_and_the_run_from_before_is_ended_as_at_a_timeout(
+    attempt, client, store, cancel, becomes, told
+):
+    _, first = attempt(store, seconds=66666)
+
+    with refused(InputsChangedError, match=first) as failure:
+        attempt(store, try_number=2, seconds=77777, cancel_on_timeout=cancel)
+
+    message = str(failure.value)
+    assert re.search(r"json_inputs has changed \(hash [0-9a-f]{8}, now [0-9a-f]{8}\)", message)
+    assert not re.search(r"77777|66666|workflow_id|documents|version", message)
+    assert message.endswith(told)
+    assert status(client, first) == becomes
+
+
+@pytest.mark.parametrize(("cancel", "becomes"), [(True, "waiting_for_human"), ("always", "cancelled")])
+def test_a_run_that_waits_for_a_human_is_spared_although_an_input_has_moved(
+    attempt, client, kept, settle, invoice, cancel, becomes
+):
+    def review(**settings):
+        documents = {"start-node-1": str(invoice)}
+        return RetabRunWorkflowOperator(
+            task_id="run", workflow_id="wf_invoice_review", documents=documents, retries=1, **settings
+        )
+
+    _, first = attempt(kept, operator=review())
+    settle(first)
+    invoice.write_bytes(invoice.read_bytes() + b"%")
+
+    with refused(InputsChangedError, match="documents has changed"):
+        attempt(kept, try_number=2, operator=review(cancel_on_timeout=cancel))
+
+    assert status(client, first) == becomes
+
+
+def test_a_run_of_other_inputs_that_has_ended_is_left_alone(attempt, emulator, kept, settle):
+    _, first = attempt(kept, seconds=1)
+    settle(first)
+
+    with refused(InputsChangedError, match="the inputs that it had$"):
+        attempt(kept, try_number=2, seconds=2)
+
+    assert not [name for name in emulator.stats()["requests"] if "cancel" in name]
+
+
+@pytest.mark.parametrize(("memory", "becomes"), [("store", "cancelled"), ("none", "running")])
+def test_an_attempt_that_may_have_been_given_up_cancels_no_run_of_other_inputs(
+    attempt, client, monkeypatch, memory, becomes
+):
+    """Where Airflow keeps nothing, a slow attempt cannot know whether the run is that of its successor."""
+    store = Store() if memory == "store" else None
+    _, first = attempt(store)
+    monkeypatch.setattr("airflow_provider._create_once.later_attempts.SLOW", 0.0)
+
+    with refused(InputsChangedError, match=first):
+        attempt(store, try_number=2, seconds=601)
+
+    assert status(client, first) == becomes
+
+
+def test_a_run_of_other_inputs_that_a_successor_has_started_is_left_to_it(attempt, client, monkeypatch):
+    class Succeeded(Store):
+        """Another attempt writes while this one starts its run."""
+
+        def get(self, key, default=None):
+            found = super().get(key, default)
+            return {**found, "since": "2026-03-04T05:06:07+00:00"} if self.writes > 2 and found else found
+
+    store = Succeeded()
+    _, first = attempt(store)
+    monkeypatch.setattr("airflow_provider._create_once.later_attempts.SLOW", 0.0)
+
+    with refused(InputsChangedError, match=first):
+        attempt(store, try_number=2, seconds=601)
+
+    assert status(client, first) == "running"
 
 
 def test_clear_cancels_the_old_run_and_starts_another(attempt, emulator, client, store):

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -127,7 +128,7 @@ def test_a_triggerer_that_comes_back_during_a_review_has_no_deadline(
 
     assert in_review.trigger.serialize()[1]["deadline"] is None
     assert in_review.trigger.serialize()[1]["watch"] == "review_end"
-    assert in_review.timeout is None
+    assert in_review.timeout == timedelta(days=1)
 
 
 def test_what_was_deferred_before_the_clock_was_ours_goes_on(connect, context, operator, client, fire, ti):

@@ -19,6 +19,7 @@ WAITING = {
     "defer_after",
     "poll_interval",
     "timeout",
+    "backstop",
     "wait_for_completion",
     "on_review",
     "on_clear",

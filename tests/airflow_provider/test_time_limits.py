@@ -129,11 +129,11 @@ def test_backstop_is_later_than_every_deadline(connect, context):
     assert deferred.value.kwargs["strict_deadline"] == deferred.value.trigger.strict_deadline
 
 
-def test_there_is_no_backstop_where_a_review_may_take_any_time(connect, context, review):
+def test_backstop_is_a_day_where_a_review_may_take_any_time(connect, context, review):
     with pytest.raises(TaskDeferred) as deferred:
         review(timeout=300).execute(context)
 
-    assert deferred.value.timeout is None
+    assert deferred.value.timeout == timedelta(days=1)
 
 
 def given_up(task, context, error="Trigger timeout"):
@@ -143,7 +143,7 @@ def given_up(task, context, error="Trigger timeout"):
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])  # of 3.3 and 2.11
 @pytest.mark.parametrize(("cancel", "becomes"), CANCELS)
 def test_deferral_that_airflow_ends_ends_the_run(connect, context, status, cancel, becomes, error):
-    task = echo(cancel_on_timeout=cancel)
+    task = echo(timeout=300, cancel_on_timeout=cancel)
     with pytest.raises(TaskDeferred):
         task.execute(context)
 

@@ -1,6 +1,7 @@
 """One intended run is one run, whatever is lost on the way."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,10 +17,18 @@ from retab_orchestration import (
     RunStatus,
 )
 from retab_orchestration._operations import process_runs
+from retab_orchestration._operations.create_errors import changes
 from retab_orchestration._operations.tags import MOST_ROWS
 from retab_orchestration.emulator.engine import Run
 from retab_orchestration.emulator.generations import CURRENT
-from retab_orchestration.identity import FAMILY, FINGERPRINT, IDENTITY, RESERVED_PREFIX
+from retab_orchestration.identity import (
+    FAMILY,
+    FINGERPRINT,
+    IDENTITY,
+    RESERVED_PREFIX,
+    digest_of,
+    digests_of,
+)
 from tests.retab_orchestration.conftest import ok, refused
 
 CREATE = "POST /v1/workflows/runs"
@@ -428,6 +437,54 @@ def test_other_inputs_under_the_same_identity_are_a_mistake(retab):
 
     assert changed.value.run_id == first.id
     assert created(runtime) == 1
+
+
+CHANGED = {
+    "json_inputs": {"json_inputs": {"json-node-1": {"n": 123456}}},
+    "version": {"version": "draft"},
+    "documents": {"documents": {"start-node-1": ("a.pdf", b"%PDF-123456")}},
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_an_argument_that_has_changed_is_named_by_its_hashes(retab, name):
+    client, _ = retab
+    inputs = {"json_inputs": {"json-node-1": {"n": 654321}}, "identity": IDENTITY_1, "adopt": True}
+    client.create_run("wf_invoice_review", **inputs)
+
+    with pytest.raises(InputsChangedError) as changed:
+        client.create_run("wf_invoice_review", **inputs | CHANGED[name])
+
+    told = str(changed.value)
+    assert re.findall(r"(\w+) has changed \(hash [0-9a-f]{8}, now [0-9a-f]{8}\)", told) == [name]
+    assert not re.search("123456|654321|draft|a.pdf", told)
+
+
+HASHES = {"workflow_id": "0a", "version": "0b", "documents": "0c"}
+TOLD = {
+    # the tag of the run -> what has changed
+    "0a-0b-0c": [],
+    "0a-0b-ff": ["documents has changed (hash ff, now 0c)"],
+    "ff-0b-ee": ["workflow_id has changed (hash ff, now 0a)", "documents has changed (hash ee, now 0c)"],
+    "0a-0b": [],  # of a restart
+    "": [],  # of an earlier version, or of a server that drops tags
+    "0a-0b-what a server makes of it": [],
+}
+
+
+@pytest.mark.parametrize("tag", TOLD)
+def test_what_is_said_to_have_changed(tag):
+    assert changes(tag, HASHES) == TOLD[tag]
+
+
+def test_hashes_of_arguments_go_with_their_fingerprint():
+    parts = {"one": {"b": [1, None], 2: "x"}, "two": "y", "three": None}
+
+    fingerprint, short = digests_of(parts)
+
+    assert fingerprint == digest_of(*parts.values())
+    assert [*short] == [*parts]
+    assert digests_of({**parts, "two": "z"})[1] == {**short, "two": digests_of({"two": "z"})[1]["two"]}
 
 
 def test_other_inputs_are_another_run_where_the_owner_may_have_several(retab):

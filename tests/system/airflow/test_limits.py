@@ -76,3 +76,14 @@ def test_run_of_another_task_is_cancelled(limits, becomes):
     limits.wait_for("cancelled", "success")
 
     becomes("endless", "cancelled")
+
+
+def test_deferral_that_no_limit_ends_is_resumed_and_waits_on(limits, retab):
+    """Airflow has dropped what the deferral kept; what the task had left as an XCom is all that it knows."""
+    limits.wait_for("backstopped", "success")
+
+    assert "its trigger has said nothing for long (backstop)" in limits.log("backstopped")
+    run_id = limits.xcom("backstopped", "run_id")
+    assert limits.xcom("backstopped", "retab_deferral")["run_id"] == run_id
+    assert retab.get_run(run_id).status.value == "completed"
+    assert limits.xcom("backstopped")[NODE]["json_data"]["json-node-1"] == {"seconds": 25}

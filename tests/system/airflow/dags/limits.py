@@ -34,7 +34,7 @@ with DAG("limits", schedule=None):
         on_review="wait",
         execution_timeout=timedelta(seconds=12),
     )
-    GivenUp(task_id="given_up", **ENDLESS)
+    GivenUp(task_id="given_up", timeout=3600, **ENDLESS)
     RetabRunWorkflowOperator(task_id="stopped_here", deferrable=False, poll_interval=3, **ENDLESS)
     written = RetabRunWorkflowOperator(
         task_id="written",
@@ -44,6 +44,13 @@ with DAG("limits", schedule=None):
     )
     written >> RetabRestartRunOperator(
         task_id="restarted", run_id="{{ ti.xcom_pull('written', key='run_id') }}"
+    )
+    written >> RetabRunWorkflowOperator(
+        task_id="backstopped",
+        workflow_id="wf_echo",
+        json_inputs={"json-node-1": {"seconds": 25}},
+        backstop=10,
+        poll_interval=3,
     )
     endless = RetabRunWorkflowOperator(task_id="endless", wait_for_completion=False, **ENDLESS)
     endless >> RetabCancelRunOperator(
