@@ -99,6 +99,17 @@ class Lab:
         finally:
             process.kill()
 
+    @contextmanager
+    def emulator(self, *options: str) -> Iterator[str]:
+        """Run an emulator in a process of its own, and yield its address."""
+        command: list[str | Path] = [self.python("bench-core"), "-m", "retab_orchestration.emulator", "--port", "0"]
+        process = self._process("emulator", [*command, *options], self.environment(None))
+        try:
+            process.wait_until(lambda: process.output.read_text().endswith("\n"), timeout=30.0)
+            yield process.output.read_text().split()[-1]
+        finally:
+            process.kill()
+
     def python(self, venv: str) -> Path:
         """Return the interpreter of a venv below `.venvs`."""
         return ROOT / ".venvs" / venv / "bin" / "python"

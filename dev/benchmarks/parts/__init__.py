@@ -7,6 +7,7 @@ from dev.benchmarks.parts import (
     endtoend,
     fleet,
     imports,
+    prefect_creates,
     prefect_waits,
     triggerer,
     waiting,
@@ -21,4 +22,5 @@ PARTS: tuple[Part, ...] = (
     prefect_waits.PART,
     endtoend.PART,
     fleet.PART,
+    prefect_creates.PART,
 )
