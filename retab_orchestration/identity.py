@@ -15,6 +15,7 @@ __all__ = [
     "FINGERPRINT",
     "IDENTITY",
     "INPUTS",
+    "NOTE",
     "RESERVED_PREFIX",
     "RunIdentity",
     "checked_metadata",
@@ -41,6 +42,8 @@ INPUTS = f"{RESERVED_PREFIX}.inputs"
 
 # Hex digits of such a hash, which is to tell one value from another and nothing more.
 _SHORT = 8
+NOTE = f"{RESERVED_PREFIX}.note"
+"""The tag of what the owner of a run has to find with it."""
 
 
 def digest_of(*parts: Any) -> str:
@@ -80,6 +83,8 @@ class RunIdentity:
     begun: datetime | None = field(default=None, compare=False)
     """When a create of it was sent whose outcome is not known, because its process died, in UTC. A list may lag, so its
     run is searched for until `RetryPolicy.find_for` after that."""
+    note: str | None = field(default=None, compare=False)
+    """What the owner has to find again with the run: a tag of the run, and no part of its identity."""
 
     def __post_init__(self) -> None:
         for name, moment in (("since", self.since), ("begun", self.begun)):
@@ -91,6 +96,8 @@ class RunIdentity:
                     f"an identity's key and family must be strings of 1 to {_LONGEST} printable characters; build "
                     "it with RunIdentity.of"
                 )
+        if self.note is not None and not (isinstance(self.note, str) and self.note.isprintable()):
+            raise InvalidInputError(f"note must be a string of printable characters, not {kind_of(self.note)}")
         if not isinstance(self.on_mismatch, str) or self.on_mismatch not in {"error", "create"}:
             raise InvalidInputError(f"on_mismatch must be error or create, not {kind_of(self.on_mismatch)}")
 
@@ -102,6 +109,7 @@ class RunIdentity:
         on_mismatch: Literal["error", "create"] = "error",
         since: datetime | None = None,
         begun: datetime | None = None,
+        note: str | None = None,
     ) -> "RunIdentity":
         """Build an identity from the names of the owner of the run.
 
@@ -112,6 +120,7 @@ class RunIdentity:
             on_mismatch: `error`, or `create` where one owner may start several runs.
             since: The earliest time of its first create, where that is known.
             begun: When a create of it was sent whose outcome is not known.
+            note: What is to be found again with the run.
 
         Raises:
             InvalidInputError: Nothing was given, so that every run would be the same; or a time has no zone.
@@ -119,7 +128,7 @@ class RunIdentity:
         if parts.count(None) + parts.count("") == len(parts):
             raise InvalidInputError("an identity needs at least one part that tells this run from others")
         try:
-            return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since, begun)
+            return cls(digest_of(*parts, generation), digest_of(*parts), on_mismatch, since, begun, note)
         except InvalidInputError:
             raise
         except (TypeError, ValueError, RecursionError):
@@ -130,7 +139,8 @@ class RunIdentity:
     @property
     def tags(self) -> dict[str, str]:
         """The metadata that marks a run as this one; the create adds the fingerprint."""
-        return {OURS: "1", IDENTITY: self.key, FAMILY: self.family}
+        note = {} if self.note is None else {NOTE: self.note}
+        return {OURS: "1", IDENTITY: self.key, FAMILY: self.family, **note}
 
 
 def _check_moment(name: str, moment: Any) -> None:

@@ -36,7 +36,7 @@ from retab_orchestration.documents import FileReference, OpenedDocument, Spool
 from retab_orchestration.identity import FAMILY, IDENTITY, RunIdentity
 from retab_orchestration.models import RouteFamily, WorkflowRun
 
-__all__ = ["can_find_runs", "create_once", "create_run", "find_runs"]
+__all__ = ["can_filter_runs", "can_find_runs", "create_once", "create_run", "find_runs"]
 
 _log = logging.getLogger(__name__)
 
@@ -161,6 +161,11 @@ async def _on_classic_routes(
 async def can_find_runs(session: Session) -> bool:
     """Whether the server keeps the tags by which a run is found, or may do so as far as is known."""
     return await tags_of(session) is not Tags.DROPPED
+
+
+async def can_filter_runs(session: Session) -> bool:
+    """Whether the server keeps the tags by which a run is found, and filters its list by them."""
+    return await tags_of(session) is Tags.FILTERED
 
 
 async def find_runs(session: Session, identity: RunIdentity, *, any_generation: bool) -> list[WorkflowRun]:

@@ -12,6 +12,7 @@ from retab_orchestration import (
     ConflictError,
     CreateOutcomeUnknownError,
     InputsChangedError,
+    InvalidInputError,
     RetryPolicy,
     RunIdentity,
     RunStatus,
@@ -25,6 +26,7 @@ from retab_orchestration.identity import (
     FAMILY,
     FINGERPRINT,
     IDENTITY,
+    NOTE,
     RESERVED_PREFIX,
     digest_of,
     digests_of,
@@ -604,6 +606,29 @@ def test_a_restart_of_the_same_identity_is_one_run(connect, family):
 
     assert again[0] == again[1] != first.id
     assert created(runtime) == 2
+
+
+@pytest.mark.parametrize(("metadata", "filters"), [("kept", True), ("unfiltered", False), ("dropped", False)])
+def test_it_can_be_told_whether_the_list_filters_by_tags(connect, family, metadata, filters):
+    client, _ = connect(server=family, api=family, auth="bearer", traits={"metadata": metadata})
+    echo(client)
+
+    assert client.can_filter_runs() is (filters and family == "current")
+
+
+def test_what_an_owner_notes_with_its_run_is_found_with_it_and_is_no_part_of_what_is_meant(connect):
+    client, runtime = connect(server="current", api="current", auth="bearer")
+    noted = replace(IDENTITY_1, note="one")
+    run = echo(client, identity=noted)
+
+    assert [each.metadata[NOTE] for each in client.find_runs(IDENTITY_1, any_generation=True)] == ["one"]
+    assert echo(client, identity=replace(IDENTITY_1, note="other"), adopt=True).id == run.id
+    assert created(runtime) == 1
+
+
+def test_a_note_is_text():
+    with pytest.raises(InvalidInputError, match="note must be a string of"):
+        RunIdentity.of("a", note=5)
 
 
 def test_it_can_be_told_whether_runs_can_be_found(connect, family):

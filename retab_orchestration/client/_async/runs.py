@@ -171,6 +171,10 @@ class AsyncRunOperations:
         """
         return await create.can_find_runs(self._session)
 
+    async def can_filter_runs(self) -> bool:
+        """Return whether the server keeps tags and filters its list by them, so that it finds old runs as well."""
+        return await create.can_filter_runs(self._session)
+
     async def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first.
 

@@ -175,6 +175,10 @@ class RunOperations:
         """
         return run_blocking(create.can_find_runs(self._session))
 
+    def can_filter_runs(self) -> bool:
+        """Return whether the server keeps tags and filters its list by them, so that it finds old runs as well."""
+        return run_blocking(create.can_filter_runs(self._session))
+
     def find_runs(self, identity: RunIdentity, *, any_generation: bool = False) -> list[WorkflowRun]:
         """Return the runs of an identity, oldest first.
 
