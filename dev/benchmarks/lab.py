@@ -102,7 +102,13 @@ class Lab:
     @contextmanager
     def emulator(self, *options: str) -> Iterator[str]:
         """Run an emulator in a process of its own, and yield its address."""
-        command: list[str | Path] = [self.python("bench-core"), "-m", "retab_orchestration.emulator", "--port", "0"]
+        command: list[str | Path] = [
+            self.python("bench-core"),
+            "-m",
+            "retab_orchestration.emulator",
+            "--port",
+            "0",
+        ]
         process = self._process("emulator", [*command, *options], self.environment(None))
         try:
             process.wait_until(lambda: process.output.read_text().endswith("\n"), timeout=30.0)

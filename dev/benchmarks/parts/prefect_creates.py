@@ -65,11 +65,11 @@ def section(results: Results) -> str:
 
 
 _INTRODUCTION = """
-{count} creates in one async flow, each with a document of its own of 1 KB, on a Prefect server of its own with SQLite and
-the emulator, all on this machine. **ms a create** is the time of all of them, divided by their number, the median of
-several flows; both sides are measured by turns in one process. The bare task stores its result and remembers nothing: a
-retry of its flow creates again. Ours remembers its run with the run's own tags on current routes. On classic ones, which have none,
-Prefect's server is told before each create and after it, once for all that are waiting for that.
+{count} creates in one async flow, each with a document of its own of 1 KB, on a Prefect server of its own with SQLite
+and the emulator, all on this machine. **ms a create** is the time of all of them, divided by their number, the median
+of several flows; both sides are measured by turns in one process. The bare task stores its result and remembers
+nothing: a retry of its flow creates again. Ours remembers its run with the run's own tags on current routes. On classic
+ones, which have none, Prefect's server is told before each create and after it, once for all that wait for that.
 """
 
 
@@ -81,7 +81,7 @@ def targets(results: Results) -> Iterable[Target]:
         factor = found["wall"]["ours"] / found["wall"]["bare"]
         yield Target(
             "9",
-            f"`acreate_run`, {results['count']} gathered on current routes, next to a persisted task without a memory",
+            f"`acreate_run`, {results['count']} gathered on current routes, next to a task without a memory",
             f"<= {number(MOST)}x",
             f"{number(factor, 2)}x ({number(1000 * found['wall']['ours'])} of "
             f"{number(1000 * found['wall']['bare'])} ms)",

@@ -41,11 +41,7 @@ async def _measured(spec: dict[str, Any]) -> dict[str, Any]:
 async def _flow(create: Create, spec: dict[str, Any], name: str) -> tuple[float, float, int]:
     from prefect import flow
 
-    folder = Path(spec["document"]).parent / name
-    folder.mkdir()
-    paths = [folder / f"{number}.txt" for number in range(spec["count"])]
-    for path in paths:
-        path.write_bytes(Path(spec["document"]).read_bytes() + path.name.encode())
+    paths = _written(Path(spec["document"]), name, spec["count"])
 
     @flow
     async def creates() -> tuple[float, float, int]:
@@ -57,6 +53,16 @@ async def _flow(create: Create, spec: dict[str, Any], name: str) -> tuple[float,
         return time.monotonic() - began, time.process_time() - used, len(set(run_ids))
 
     return await creates()
+
+
+def _written(document: Path, name: str, count: int) -> list[Path]:
+    """Write documents that are like one and differ."""
+    folder = document.parent / name
+    folder.mkdir()
+    paths = [folder / f"{number}.txt" for number in range(count)]
+    for path in paths:
+        path.write_bytes(document.read_bytes() + path.name.encode())
+    return paths
 
 
 def _ours(account: Any) -> Create:
@@ -71,7 +77,7 @@ def _bare(client: Any) -> Create:
 
     @task(persist_result=True, cache_policy=NO_CACHE)
     async def create(path: str) -> str:
-        run = await client.create_run("wf_invoice", documents={"start-node-1": path})
+        run = await client.create_run("wf_invoice", documents={"start-node-1": Path(path)})
         return str(run.id)
 
     return create
