@@ -11,14 +11,29 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
+from prefect.task_runners import ThreadPoolTaskRunner
 
+from prefect_collection._batches import Batches
 from prefect_collection._create_once.decide import Start
-from prefect_collection._prefect_server import open_client_of_prefect
+from prefect_collection._prefect_server import api_address, prefect_client
 from retab_orchestration.identity import digest_of
 
-__all__ = ["CREATING", "Owner", "around", "full_name", "is_stopped", "read_labels", "stopped_here"]
+__all__ = [
+    "CREATING",
+    "READS",
+    "Owner",
+    "around",
+    "flow_run_of_this_call",
+    "full_name",
+    "is_stopped",
+    "read_labels",
+    "stopped_here",
+]
 
 C = TypeVar("C", FlowRunContext, TaskRunContext)
+Line = list[tuple[FlowRun, TaskRun | None]]
+FlowRuns = tuple[Line, list[int]]
+"""A flow run and its parents, each with the task run that has called it, and the attempts of all but the last."""
 
 CREATING: set[str] = set()
 """The functions of our own tasks that create: they are the call itself, not a task around it."""
@@ -44,37 +59,55 @@ class Owner:
     """A name of the attempt: a suspended flow run goes on with it, a retry has another one."""
     since: datetime | None = None
     """When the outermost flow run was created, by Prefect's clock."""
+    is_alone: bool = False
+    """Whether no other process of the flow run is known of: neither a pool's nor that of another deployment."""
     stopped: str | None = None
     """Which flow run of this process is cancelled or timed out, as an error tells it."""
 
     @classmethod
     def of_this_call(cls) -> "Owner | None":
         """Return the owner of the running code, asking Prefect's server; None outside of flow and task runs."""
-        entered = _entered_tasks()
-        # The function of one of our own tasks, called directly, leaves the user's task around it.
-        around = entered[:-1] if entered and full_name(entered[-1].task.fn) in CREATING else entered
-        flow_run_id = _flow_run_id(entered, is_ours=len(around) < len(entered))
-        if flow_run_id is None and not entered:
+        flow_run_id = flow_run_of_this_call()
+        return cls.read(None if flow_run_id is None else _read_together(flow_run_id))
+
+    @classmethod
+    def read(cls, flow_runs: "FlowRuns | None") -> "Owner | None":
+        """Return the owner of the running code.
+
+        Args:
+            flow_runs: What Prefect's server says of its flow run, None where it has none.
+        """
+        entered, outer = _tasks_of_this_call()
+        if flow_runs is None and not entered:
             return None
-        line: list[tuple[FlowRun, TaskRun | None]] = []
-        attempts: list[int] = []
-        if flow_run_id is not None:
-            with open_client_of_prefect() as client:
-                line = _line_of(client, flow_run_id)
-                attempts = [_own_attempt(client, flow_run) for flow_run, _ in line[:-1]]
+        line, attempts = flow_runs or ([], [])
         outside = [task for task in entered if task.task_run.flow_run_id is None]
         outermost = line[-1][0] if line else None
         attempt = [str(outermost.id), outermost.run_count, attempts] if outermost else []
         return cls(
             str(outside[0].task_run.id if outside or outermost is None else outermost.id),
-            _path_to_call(line, around),
+            _path_to_call(line, outer),
             tuple(flow_run.id for flow_run, _ in line),
             outermost.labels if outermost else None,
             _start(line, entered),
-            digest_of(attempt, [task.task_run.run_count for task in around])[:12],
+            digest_of(attempt, [task.task_run.run_count for task in outer])[:12],
             outermost.created if outermost else None,
+            _is_alone(line),
             _stopped_of(_in_one_process(line)),
         )
+
+
+def flow_run_of_this_call() -> UUID | None:
+    """Return the flow run of the running code, None outside of flow runs."""
+    entered, outer = _tasks_of_this_call()
+    return _flow_run_id(entered, is_ours=len(outer) < len(entered))
+
+
+def _tasks_of_this_call() -> tuple[list[TaskRunContext], list[TaskRunContext]]:
+    """Return the tasks that the running code is in, and those without the one that is the call itself."""
+    entered = _entered_tasks()
+    # The function of one of our own tasks, called directly, leaves the user's task around it.
+    return entered, entered[:-1] if entered and full_name(entered[-1].task.fn) in CREATING else entered
 
 
 def full_name(fn: Callable[..., Any]) -> str:
@@ -103,7 +136,7 @@ def _stopped_of(flow_runs: Iterable[FlowRun]) -> str | None:
     return None
 
 
-def _in_one_process(line: list[tuple[FlowRun, TaskRun | None]]) -> Iterator[FlowRun]:
+def _in_one_process(line: Line) -> Iterator[FlowRun]:
     """Return the flow runs from the innermost to the one that this process was started for."""
     for flow_run, _ in line:
         yield flow_run
@@ -111,12 +144,21 @@ def _in_one_process(line: list[tuple[FlowRun, TaskRun | None]]) -> Iterator[Flow
             return
 
 
+def _is_alone(line: Line) -> bool:
+    """Return whether all of these flow runs are in this process, and their tasks in its threads."""
+    flows = [*around(FlowRunContext)]
+    in_threads = all(
+        isinstance(flow.task_runner, ThreadPoolTaskRunner) and not flow.detached for flow in flows
+    )
+    return bool(flows) and in_threads and len([*_in_one_process(line)]) == len(line)
+
+
 def read_labels(owner: Owner) -> Mapping[str, Any] | None:
     """Read the present labels of the outermost flow run from Prefect's server."""
     if not owner.flow_runs:
         return None
-    with open_client_of_prefect() as client:
-        return client.read_flow_run(owner.flow_runs[-1]).labels
+    [(outermost, _), *_], _ = _read_together(owner.flow_runs[-1])
+    return outermost.labels
 
 
 def around(kind: type[C]) -> Iterator[C]:
@@ -151,9 +193,23 @@ def _flow_run_id(entered: list[TaskRunContext], *, is_ours: bool) -> UUID | None
     return entered[-1].task_run.flow_run_id if entered else None
 
 
-def _line_of(client: SyncPrefectClient, flow_run_id: UUID) -> list[tuple[FlowRun, TaskRun | None]]:
+def _read_together(flow_run_id: UUID) -> FlowRuns:
+    return READS.join((api_address(), flow_run_id), None)
+
+
+def _read(key: tuple[str, UUID], _: list[None]) -> FlowRuns:
+    client = prefect_client()
+    line = _line_of(client, key[1])
+    return line, [_own_attempt(client, flow_run) for flow_run, _ in line[:-1]]
+
+
+READS: Batches[tuple[str, UUID], None, FlowRuns] = Batches(_read)
+"""Reads a flow run with its parents, by the address of Prefect's API and its id."""
+
+
+def _line_of(client: SyncPrefectClient, flow_run_id: UUID) -> Line:
     """Return a flow run and its parents, each with the task run in which its parent has called it."""
-    line: list[tuple[FlowRun, TaskRun | None]] = []
+    line: Line = []
     above: UUID | None = flow_run_id
     while above is not None:
         flow_run = client.read_flow_run(above)
@@ -168,9 +224,7 @@ def _line_of(client: SyncPrefectClient, flow_run_id: UUID) -> list[tuple[FlowRun
     return line
 
 
-def _path_to_call(
-    line: list[tuple[FlowRun, TaskRun | None]], around: list[TaskRunContext]
-) -> tuple[str, ...]:
+def _path_to_call(line: Line, around: list[TaskRunContext]) -> tuple[str, ...]:
     path = [f"task {task.task.name}" for task in around if task.task_run.flow_run_id is None]
     for flow_run, called in reversed(line):
         if called is not None and _is_counted(called, around):
@@ -193,7 +247,7 @@ def _is_counted(called: TaskRun, around: list[TaskRunContext]) -> bool:
     return not in_task and "__parents__" not in called.task_inputs and called.dynamic_key.isdigit()
 
 
-def _start(line: list[tuple[FlowRun, TaskRun | None]], entered: list[TaskRunContext]) -> Start:
+def _start(line: Line, entered: list[TaskRunContext]) -> Start:
     # A resumed flow run has the same count as when it was suspended.
     if any(flow_run.run_count > 1 or flow_run.empirical_policy.pause_keys for flow_run, _ in line):
         return Start.LATER

@@ -15,7 +15,7 @@ from prefect.exceptions import Pause, TerminationSignal
 from prefect.logging import get_logger
 
 from prefect_collection._identity import around, is_stopped
-from prefect_collection._prefect_server import open_client_of_prefect
+from prefect_collection._prefect_server import prefect_client
 
 __all__ = ["READ_INTERVAL", "Check", "StateReader", "interruption_here"]
 
@@ -104,8 +104,7 @@ def _reader_of(flow_run_id: UUID) -> StateReader:
 
 
 def _read_state(flow_run_id: UUID) -> State | None:
-    with open_client_of_prefect() as client:
-        return client.read_flow_run(flow_run_id).state
+    return prefect_client().read_flow_run(flow_run_id).state
 
 
 def _raise_if_suspended(reader: StateReader) -> None:

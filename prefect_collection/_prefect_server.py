@@ -1,48 +1,89 @@
-"""The client of Prefect's server with which a call reads and writes its records."""
+"""The client of Prefect's server with which calls read and write their records."""
 
+import atexit
+import os
+import random
 import threading
-from typing import Any
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import get_current_settings
 
-__all__ = ["PrefectServer", "open_client_of_prefect", "retrying_at_once"]
+__all__ = ["api_address", "hurried", "prefect_client", "retrying_at_once"]
 
 _AT_ONCE = 2
 _REFUSALS = "retab.refusals"
 
+_HURRIED, _PAUSES = 3.0, (0.005, 0.03)
+_hurry = threading.local()
 
-class PrefectServer:
-    """One client for all requests of a call, opened on first use: opening one takes longer than a request."""
+T = TypeVar("T")
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._client: SyncPrefectClient | None = None
-
-    @property
-    def client(self) -> SyncPrefectClient:
-        """The client, for any thread."""
-        with self._lock:
-            if self._client is None:
-                opened = open_client_of_prefect(httpx_settings=retrying_at_once())
-                self._client = opened.__enter__()
-            return self._client
-
-    def close(self) -> None:
-        """Close the client."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.__exit__(None, None, None)
+_opening = threading.Lock()
+_clients: dict[Any, SyncPrefectClient] = {}
 
 
-def open_client_of_prefect(httpx_settings: dict[str, Any] | None = None) -> SyncPrefectClient:
-    """Return a blocking client, to be entered, that waits for a server that restarts.
+def api_address() -> str:
+    """Return the address of Prefect's API, empty where Prefect starts a server for itself."""
+    return str(get_current_settings().api.url or "")
 
-    Prefect's waits for one that it has reached before, since the address may be wrong; the flow run has reached it.
+
+def prefect_client() -> SyncPrefectClient:
+    """Return the blocking client of this process, for any thread, that waits for a server that restarts.
+
+    Opening one takes longer than a request, so it stays open. Prefect's waits for a server that it has reached before,
+    since the address may be wrong; the flow run has reached it.
     """
-    client = get_client(sync_client=True, httpx_settings=httpx_settings)
-    setattr(client._client, "_has_connected", True)  # noqa: B010, SLF001  Prefect has no setting for it, and no type
-    return client
+    api = get_current_settings().api
+    # What a client is made of.
+    settings = (api.url, api.key, api.auth_string, api.tls_insecure_skip_verify, api.ssl_cert_file)
+    with _opening:
+        if settings not in _clients:
+            opened = get_client(sync_client=True, httpx_settings=retrying_at_once()).__enter__()
+            setattr(opened._client, "_has_connected", True)  # noqa: B010, SLF001  Prefect has no setting for it
+            _clients[settings] = opened
+        return _clients[settings]
+
+
+def hurried(act: Callable[[], T]) -> T:
+    """Make a request again and again while the server is busy, a few times a second; then wait as Prefect does.
+
+    While many tasks begin, something else is written at nearly every moment, and all of them may wait for this request.
+    """
+    until = time.monotonic() + _HURRIED
+    _hurry.is_on = True
+    try:
+        while time.monotonic() < until:
+            with suppress(_BusyError):
+                return act()
+            time.sleep(random.uniform(*_PAUSES))  # noqa: S311, TID251  nothing is being waited for at Retab
+    finally:
+        _hurry.is_on = False
+    return act()
+
+
+class _BusyError(Exception):
+    """The server is busy, and whoever has sent the request sends it again."""
+
+
+def _close_all() -> None:
+    while _clients:
+        _, client = _clients.popitem()
+        client.__exit__(None, None, None)
+
+
+def _forget_all() -> None:
+    global _opening  # noqa: PLW0603  a thread that is not in the child process may hold it
+    _opening = threading.Lock()
+    _clients.clear()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_forget_all)  # two processes cannot share a connection
 
 
 def retrying_at_once() -> dict[str, Any]:
@@ -56,6 +97,9 @@ def retrying_at_once() -> dict[str, Any]:
     def _hook(response: Any) -> None:
         if response.status_code != 503 or "Retry-After" in response.headers:
             return
+        if getattr(_hurry, "is_on", False):
+            response.read()  # the connection is used again
+            raise _BusyError
         extensions = response.request.extensions
         extensions[_REFUSALS] = extensions.get(_REFUSALS, 0) + 1
         if extensions[_REFUSALS] <= _AT_ONCE:

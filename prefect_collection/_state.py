@@ -3,19 +3,23 @@
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect.results import ResultStore, get_result_store
 from pydantic import StrictBool, StrictFloat, StrictInt
 
+from prefect_collection._batches import Batches
+from prefect_collection._create_once.decide import Start
 from prefect_collection._documents import DocumentFacts
 from prefect_collection._identity import Owner, read_labels
-from prefect_collection._prefect_server import PrefectServer
+from prefect_collection._prefect_server import api_address, hurried, prefect_client
+from prefect_collection._record import Given, Record
+from prefect_collection._tags import Family, Note, family_of, short_id
 from prefect_collection._waiting import run_logger
-from retab_orchestration import InvalidInputError
-from retab_orchestration.identity import digest_of
 
 __all__ = [
     "CLOCKS_DIFFER",
@@ -33,112 +37,63 @@ _ACCOUNT = "retab.account."
 _ATTEMPT = "retab.attempt."
 _OWNER = "retab.owner."
 _FACTS = "retab.looked."
-_BEGUN = "creating since "
-_AFTER = " after "
+_FAMILY = "retab.family."
+
+Labels = dict[str, StrictBool | StrictInt | StrictFloat | str]
+
+
+def _write_together(key: tuple[str, UUID], written: list[Labels]) -> None:
+    merged: Labels = {}
+    for labels in written:
+        merged |= labels
+    hurried(lambda: prefect_client().update_flow_run_labels(key[1], merged))
+
 
 # Prefect's server reads, merges and writes labels, so one of two concurrent writes could be lost.
+_WRITES: Batches[tuple[str, UUID], Labels, None] = Batches(_write_together)
 _one_writer = threading.Lock()
 
 CLOCKS_DIFFER = timedelta(minutes=10)
 """By how much Prefect's clock and Retab's may differ."""
 
 
-@dataclass(frozen=True)
-class Given:
-    """The arguments of a create, as far as they tell one call from another."""
-
-    operation: str
-    inputs: Mapping[str, Any]
-    """The inputs of the run without its documents."""
-    dedupe_key: str = "0"
-    places: Mapping[str, str] | None = None
-    """Start node id -> where its document is."""
-
-    def __post_init__(self) -> None:
-        # Anything else may have another text in the next process, which would then start another run.
-        if not isinstance(self.dedupe_key, str | int):
-            raise InvalidInputError(
-                f"dedupe_key must be a string, the same one in each try, not of type {type(self.dedupe_key).__name__}"
-            )
-
-    def digest(self, owner: Owner, documents: Any) -> str:
-        """Return the key of this call by this owner, 20 hex digits; `documents` is what is known of the documents."""
-        inputs = {name: value for name, value in self.inputs.items() if value not in (None, {})}
-        parts = (owner.id, owner.path, self.operation, _plain(inputs), str(self.dedupe_key), documents)
-        return digest_of(*parts)[:20]
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is recorded of one call: the run that it started, or a create whose outcome is not known."""
-
-    content: str = ""
-    """The key of the call and of the contents of its documents."""
-    run_id: str | None = None
-    since: str | None = None
-    after: str | None = None
-    """The run of this call that ended badly, if another create was begun after it."""
-    attempt: str = ""
-    """The attempt in which the run was started or adopted."""
-    facts: DocumentFacts = ()
-    """The facts of the documents, if the record was found by their places."""
-
-    @classmethod
-    def read(cls, text: Any, attempt: Any = "", content: str = "") -> "Record":
-        """Return the record of a label's text; an empty record for anything else."""
-        record = cls(content, attempt=attempt if isinstance(attempt, str) else "")
-        if not isinstance(text, str) or not text:
-            return record
-        if not text.startswith(_BEGUN):
-            return replace(record, run_id=text)
-        since, _, after = text.removeprefix(_BEGUN).partition(_AFTER)
-        try:
-            datetime.fromisoformat(since)
-        except ValueError:
-            return record
-        return replace(record, since=since, after=after or None)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether anything is recorded."""
-        return self.run_id is not None or self.since is not None
-
-    def ends(self, begun: "Record") -> bool:
-        """Return whether this is the run of a create of which the other record has the beginning only."""
-        return self.run_id not in {None, begun.after} and self.attempt == begun.attempt
-
-    @property
-    def as_json(self) -> dict[str, str]:
-        """Return what `read` needs besides the content."""
-        return {"text": self.text, "attempt": self.attempt}
-
-    @property
-    def text(self) -> str:
-        """The text of the label: the run's id, or since when it is being created."""
-        if self.since is None:
-            return self.run_id or ""
-        return f"{_BEGUN}{self.since}" + (f"{_AFTER}{self.after}" if self.after else "")
-
-
 class CallRecords:
     """The records of one call in one flow run.
 
     There is a record for each content that the documents had. Beside it are the facts of the documents at their places,
-    so that a run is found whose documents are gone. The methods block.
+    so that a run is found whose documents are gone. Where a run remembers its call by its own tags, that is not written
+    down elsewhere. The methods block.
 
     Args:
         owner: The owner of the call.
         given: The call.
         account: The name of the block that the call is made with, None for the environment's account.
+        key: What tells the account from others.
+
+    Attributes:
+        is_tagged: Whether the run of this call remembers it, so that nothing is written down.
     """
 
-    def __init__(self, owner: Owner, given: Given, account: str | None) -> None:
+    def __init__(self, owner: Owner, given: Given, account: str | None, key: str) -> None:
         self.owner = owner
-        self.server = PrefectServer()
+        self.account = account
+        self.key = key
+        self.family: Family = family_of(api_address(), owner.id)
+        self.is_tagged = False
         self._given = given
         self._place = given.digest(owner, {"places": dict(given.places or {})})
         self._prefix = _TEST_RUN if given.operation == "create_test_run" else _RUN
-        self._account = account
+
+    @property
+    def may_be_incomplete(self) -> bool:
+        """Whether runs of an earlier process of the flow run may be known by their tags only."""
+        is_begun = self.owner.start is not Start.FIRST or self.is_announced
+        return is_begun and bool(self.owner.flow_runs) and self.key not in self.family.complete
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether the flow run says that there are runs of this account that only their tags tell."""
+        return f"{_FAMILY}{self.account or ''}" in (self.owner.labels or {})
 
     def refresh(self) -> None:
         """Read the labels again, because another call has written to them."""
@@ -148,13 +103,19 @@ class CallRecords:
         """Return the key of this call and of the contents of its documents."""
         return self._given.digest(self.owner, {"contents": dict(contents)})
 
+    def note_of(self, content: str, facts: DocumentFacts) -> str | None:
+        """Return the tag by which a run remembers this call; None where it would be too long."""
+        flow_runs = tuple(map(short_id, self.owner.flow_runs))
+        return Note(content, self.owner.attempt, self._place, facts, flow_runs).text
+
     def by_place(self) -> list[Record]:
-        """Return a record for each content that these places had, from the labels or the result storage."""
+        """Return a record for each content that these places had, wherever it is recorded."""
         labels, start = self.owner.labels or {}, f"{_FACTS}{self._place}."
         facts_of = {label.removeprefix(start): labels[label] for label in labels if label.startswith(start)}
+        tagged = {content: " ".join(facts) for content, facts in self.family.by_place(self._place).items()}
         records = [
             replace(self.by_content(content), facts=tuple(str(facts).split(" ")))
-            for content, facts in (facts_of or _stored(self._place)).items()
+            for content, facts in (tagged | facts_of or _stored(self._place)).items()
         ]
         return [record for record in records if record.is_known]
 
@@ -164,53 +125,90 @@ class CallRecords:
         record = Record.read(labels.get(self._prefix + content), labels.get(_ATTEMPT + content), content)
         if record.run_id is not None:
             return record
-        kept = _stored(content)
+        found = self.family.by_content(content)
+        kept = _stored(content) if found is None else {"text": found[0], "attempt": found[1].attempt}
         stored = Record.read(kept.get("text"), kept.get("attempt"), content)
         return stored if not record.is_known or stored.ends(record) else record
+
+    def is_labelled(self, content: str) -> bool:
+        """Return whether there is a label of this content, which has to be written again when anything changes."""
+        return self._prefix + content in (self.owner.labels or {})
 
     def begin(self, known: Record, facts: DocumentFacts) -> Record:
         """Record that a create is about to be sent; raise if that cannot be recorded."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record = self._record(known, facts, since=now, after=known.run_id or known.after)
+        if not self.may_be_incomplete:
+            self.family.complete.add(self.key)
+        if self.is_tagged:
+            self._announce()
+            return record
         self._write_labels(record)
         self._write_results(record)
         return record
 
+    def _announce(self) -> None:
+        """Write with the flow runs, once in a process, that there are runs of this account that their tags tell."""
+        name = f"{_FAMILY}{self.account or ''}"
+        for flow_run_id in self.owner.flow_runs:
+            if (name, flow_run_id) not in self.family.announced:
+                text = f"{self.owner.id} {self.owner.flow_runs[-1]}"
+                _WRITES.join((api_address(), flow_run_id), {name: text})
+                self.family.announced.add((name, flow_run_id))
+
     def restore(self, known: Record) -> None:
         """Record that nothing was created, by writing the record from before again."""
-        self._write(known)
+        if not self.is_tagged:
+            self._write(known)
+
+    def note(self, record: Record) -> bool:
+        """Write down a create whose outcome is not known; return whether that was possible."""
+        return self._write(record)
 
     def keep(self, run_id: str, known: Record, facts: DocumentFacts) -> Record:
         """Record a run that was created or adopted; only log if that cannot be recorded."""
         record = self._record(known, facts, run_id=run_id)
-        self._write(record)
+        note = Note.read(self.note_of(known.content, facts))
+        if self.is_tagged and note is not None:
+            self.family.add(note, run_id)
+        else:
+            self._write(record)
         return record
+
+    def report_of(self, record: Record) -> dict[str, str] | None:
+        """Return what the next process has to know of a run that its own tags tell; None where there is no run."""
+        note = self.note_of(record.content, record.facts)
+        if record.run_id is None or note is None:
+            return None
+        return {"id": record.run_id, "note": note, "account": self.account or ""}
 
     def _record(self, known: Record, facts: DocumentFacts, **of_run: Any) -> Record:
         return Record(known.content, attempt=self.owner.attempt, facts=facts, **of_run)
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Record) -> bool:
+        is_written = True
         for write in (self._write_labels, self._write_results):
             try:
                 write(record)
             except Exception as error:  # noqa: BLE001 the run exists, whether or not Prefect can record it
                 run_logger().warning("Could not note run %s with the flow run: %r", record.run_id, error)
+                is_written = False
+        return is_written
 
     def _write_labels(self, record: Record) -> None:
         if not self.owner.flow_runs:
             return
-        labels: dict[str, StrictBool | StrictInt | StrictFloat | str] = {
+        labels: Labels = {
             self._prefix + record.content: record.text,
             _ATTEMPT + record.content: record.attempt,
             _OWNER + record.content: self.owner.id,
         }
         if record.facts:
             labels[f"{_FACTS}{self._place}.{record.content}"] = " ".join(record.facts)
-        if self._account:
-            labels[_ACCOUNT + record.content] = self._account
-        with _one_writer:
-            for flow_run_id in self.owner.flow_runs:
-                self.server.client.update_flow_run_labels(flow_run_id, labels)
+        if self.account:
+            labels[_ACCOUNT + record.content] = self.account
+        for flow_run_id in self.owner.flow_runs:
+            _WRITES.join((api_address(), flow_run_id), labels)
 
     def _write_results(self, record: Record) -> None:
         store = _store()
@@ -258,12 +256,19 @@ class Started:
 
     run_ids: set[str] = field(default_factory=set)
     begun: list[Begun] = field(default_factory=list)
+    families: set[tuple[str, UUID]] = field(default_factory=set)
+    """The owners of runs that are known by their tags, with the outermost flow run of each."""
 
 
 def runs_in(labels: Mapping[str, Any]) -> dict[str | None, Started]:
     """Return the runs in a flow run's labels, by the block of their account, None for the environment's."""
     found: dict[str | None, Started] = {}
     for label, text in labels.items():
+        if label.startswith(_FAMILY):
+            owner, _, outermost = str(text).partition(" ")
+            with suppress(ValueError):  # not written by this package
+                family = owner, UUID(outermost)
+                found.setdefault(label.removeprefix(_FAMILY) or None, Started()).families.add(family)
         record = Record.read(text)
         if not label.startswith(_RUN) or not record.is_known:
             continue
@@ -272,15 +277,6 @@ def runs_in(labels: Mapping[str, Any]) -> dict[str | None, Started]:
         if record.run_id is not None:
             started.run_ids.add(record.run_id)
         if record.since is not None:
-            owner = str(labels.get(_OWNER + content, ""))
-            started.begun.append(Begun(owner, content, datetime.fromisoformat(record.since)))
+            begun_by = str(labels.get(_OWNER + content, ""))
+            started.begun.append(Begun(begun_by, content, datetime.fromisoformat(record.since)))
     return found
-
-
-def _plain(inputs: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(inputs, default=str, sort_keys=True)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInputError(
-            f"the inputs are not JSON: {error}; give dicts with strings for keys, lists, strings, numbers"
-        ) from error

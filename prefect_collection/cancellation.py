@@ -1,8 +1,9 @@
 """Cancelling the runs that a flow run has started at Retab, when the flow run itself is cancelled."""
 
 import asyncio
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,8 +16,10 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.actions import RunDeployment
 from prefect.exceptions import ObjectNotFound
 
+from prefect_collection._create_once.creates import Creates, read_creates
 from prefect_collection._identity import is_stopped
 from prefect_collection._state import CLOCKS_DIFFER, Started, runs_in
+from prefect_collection._tags import Note, short_id
 from prefect_collection._waiting import run_logger
 from prefect_collection.credentials import Credentials, aload_credentials, aopen_client, namespace_of
 from retab_orchestration import (
@@ -27,6 +30,7 @@ from retab_orchestration import (
     RunIdentity,
     WorkflowRun,
 )
+from retab_orchestration.identity import NOTE
 
 __all__ = ["cancel_retab_runs", "cancel_runs_of_flow_run", "cancellation_automation"]
 
@@ -35,6 +39,8 @@ _AT_ONCE = 10
 _PAUSES = (5.0, 10.0, 20.0, 40.0, 75.0, 150.0, 300.0)
 # How long a create is taken to be in flight whose run nothing but its answer can tell.
 _ANSWERED = timedelta(seconds=10)
+# Seconds between two questions whether a process is still creating, and after which its create is taken for lost.
+_BETWEEN_QUESTIONS, _LONGEST_CREATE = 0.5, 45.0
 
 
 async def cancel_retab_runs(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
@@ -161,7 +167,7 @@ async def _cancel_recorded(
             return problems
         problems, done = [], recorded
         for account, started in recorded.items():
-            requested = await _cancel_started(flow_run, account or fallback, started, problems)
+            requested = await _cancel_started(flow_run, account, fallback, started, problems)
             cancelled |= dict.fromkeys(requested)
 
 
@@ -175,17 +181,24 @@ class _Problem:
 
 
 async def _cancel_started(
-    flow_run: FlowRun, account: Credentials, started: Started, problems: list[_Problem]
+    flow_run: FlowRun, name: str | None, fallback: Credentials, started: Started, problems: list[_Problem]
 ) -> list[str]:
     """Cancel the runs that a flow run has started with one account, also those of creates that were cut off."""
     since = flow_run.created - CLOCKS_DIFFER if flow_run.created else None
     try:
-        block = await aload_credentials(account)
+        block = await aload_credentials(name or fallback)
         names = (namespace_of(block), "prefect")
         # The tags of a child flow run name the outermost flow run, of whose runs it may cancel only its own.
         all_of_it = RunIdentity.of(*names, str(flow_run.id), since=since)
         async with await aopen_client(block) as client:
             tagged = await _tagged(client, all_of_it, any_generation=True)
+            for owner, outermost in started.families:
+                creates = await _creates_of(outermost)
+                family = RunIdentity.of(
+                    *names, owner, on_mismatch="create", since=since, begun=creates.cut_off
+                )
+                tagged |= _noted(flow_run, await client.find_runs(family, any_generation=True))
+                tagged |= _reported(flow_run, name, creates)
             requested = await _cancel(client, started.run_ids | tagged, problems)
             for begun in started.begun:
                 one = RunIdentity.of(
@@ -199,6 +212,38 @@ async def _cancel_started(
         of = ", ".join(sorted(started.run_ids)) or "its runs"
         problems.append(_Problem(f"{of}: {error}", may_pass=error.retryable))
         return []
+
+
+async def _creates_of(flow_run_id: UUID) -> Creates:
+    """Return what the processes of a flow run have reported of their creates, once none is on its way any more."""
+    longest = time.monotonic() + _LONGEST_CREATE
+    while True:
+        try:
+            creates = await asyncio.to_thread(read_creates, flow_run_id)
+        except Exception as error:
+            raise RetabError(f"the claims of the flow run cannot be read ({type(error).__name__})") from error
+        if not creates.is_held:
+            return creates
+        if time.monotonic() > longest:
+            return replace(creates, cut_off=datetime.now(UTC))
+        await asyncio.sleep(_BETWEEN_QUESTIONS)  # noqa: TID251  nothing is being waited for at Retab
+
+
+def _noted(flow_run: FlowRun, found: list[WorkflowRun]) -> set[str]:
+    """Return those of the runs of an outermost flow run that a flow run has started, by their notes."""
+    notes = {run.id: Note.read(run.metadata.get(NOTE)) for run in found if not run.is_terminal}
+    own = short_id(flow_run.id)
+    return {run_id for run_id, note in notes.items() if note is not None and own in note.flow_runs}
+
+
+def _reported(flow_run: FlowRun, account: str | None, creates: Creates) -> set[str]:
+    """Return the runs that a flow run has started with an account, as its processes have reported, listed or not."""
+    own, found = short_id(flow_run.id), set()
+    for run in creates.runs.values():
+        note = Note.read(run.get("note"))
+        if note is not None and own in note.flow_runs and run.get("account") == (account or ""):
+            found.add(str(run.get("id")))
+    return found
 
 
 async def _tagged(

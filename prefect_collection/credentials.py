@@ -15,12 +15,14 @@ from retab_orchestration import (
     InvalidInputError,
     RetabClient,
 )
+from retab_orchestration.identity import digest_of
 
 __all__ = [
     "DOCUMENTATION",
     "LOGO",
     "Credentials",
     "RetabCredentials",
+    "account_of",
     "aload_credentials",
     "aopen_client",
     "check_credentials",
@@ -206,6 +208,12 @@ def name_of(block: RetabCredentials | None) -> str | None:
 def key_of(block: RetabCredentials | None) -> str:
     """Return the API key of a block, or of the environment."""
     return block.api_key.get_secret_value() if block else os.environ.get("RETAB_API_KEY", "")
+
+
+def account_of(block: RetabCredentials | None) -> str:
+    """Return what tells an account at a server from others: a hash of the address and the key."""
+    address = block.base_url if block and block.base_url else os.environ.get("RETAB_API_BASE_URL", "")
+    return digest_of(address, key_of(block), block.api if block else "auto")
 
 
 def namespace_of(block: RetabCredentials | None) -> str:

@@ -97,7 +97,9 @@ class RunIdentity:
                     "it with RunIdentity.of"
                 )
         if self.note is not None and not (isinstance(self.note, str) and self.note.isprintable()):
-            raise InvalidInputError(f"note must be a string of printable characters, not {kind_of(self.note)}")
+            raise InvalidInputError(
+                f"note must be a string of printable characters, not {kind_of(self.note)}"
+            )
         if not isinstance(self.on_mismatch, str) or self.on_mismatch not in {"error", "create"}:
             raise InvalidInputError(f"on_mismatch must be error or create, not {kind_of(self.on_mismatch)}")
 

@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_collection._create_once.turns import LONGEST_TURN
-from prefect_collection._prefect_server import PrefectServer
+from prefect_collection._prefect_server import prefect_client
 from prefect_collection._waiting import run_logger
 from retab_orchestration import RetabError
 
@@ -102,17 +102,18 @@ class Claim:
     """The right of one process to make one create; its methods block, and a thread renews it while it is held.
 
     Args:
-        server: Prefect's.
         flow_run_id: The flow run of all these processes.
         call: The key of the call, lower case letters and digits.
+        holder: What the process is known by, if it may take the same claim again.
+        number: The number that it had when it left the claim the last time.
     """
 
-    def __init__(self, server: PrefectServer, flow_run_id: UUID, call: str) -> None:
-        self._server = server
+    def __init__(self, flow_run_id: UUID, call: str, holder: str | None = None, number: int = 0) -> None:
         self._flow_run_id = flow_run_id
-        self._prefix = f"retab-claim-{call}-"
-        self._holder = uuid4().hex
-        self._number = 0
+        self._prefix = prefix_of(call)
+        self._holder = holder or uuid4().hex
+        self._is_first_try = True
+        self.number = number
         self._wanted = time.monotonic()
         self._renewed = _NEVER
         self._lock = threading.Lock()
@@ -132,16 +133,16 @@ class Claim:
         """
         with self._lock:
             requested_at = time.monotonic()
-            if self._number == 0 and self._write("1", self._holder):
-                return self._taken(1, Before(), requested_at)
+            if self._is_first_try and self._write(str(self.number + 1), self._holder):
+                return self._taken(self.number + 1, Before(), requested_at)
             state = self._read_state()
             if state.is_own:
                 return self._taken(state.number, state.before, requested_at)
             if not state.is_held and self._write(str(state.number + 1), self._holder):
                 return self._taken(state.number + 1, state.before, requested_at)
-        if self._number == 0:
+        if self._is_first_try:
             run_logger().info("Another process of this flow run may be starting this run; waiting for it")
-        self._number = max(1, state.number)
+        self._is_first_try, self.number = False, max(1, state.number)
         if requested_at - self._wanted > LONGEST_TURN:
             raise RetabError(
                 f"another process of this flow run has been starting this run for {LONGEST_TURN:g} s; if both shall "
@@ -157,7 +158,7 @@ class Claim:
             if left is None or not is_held:
                 return
             try:
-                self._write(f"{self._number}-{_LEFT}", json.dumps(dict(left)))
+                self._write(f"{self.number}-{_LEFT}", json.dumps(dict(left)))
             except Exception as error:  # noqa: BLE001  what came of it is noted elsewhere as well
                 run_logger().warning("Could not note what came of a create: %r", error)
 
@@ -170,28 +171,22 @@ class Claim:
             requested_at = time.monotonic()
             if not self.is_held:
                 return
-            if self._write(str(self._number + 1), self._holder):
-                self._number, self._renewed = self._number + 1, requested_at
+            if self._write(str(self.number + 1), self._holder):
+                self.number, self._renewed = self.number + 1, requested_at
             elif (state := self._read_state()).is_own:
-                self._number, self._renewed = state.number, requested_at
+                self.number, self._renewed = state.number, requested_at
             else:
                 self._renewed = _NEVER
 
     def _taken(self, number: int, before: Before, requested_at: float) -> Before:
-        self._number, self._renewed = number, requested_at
+        self.number, self._renewed = number, requested_at
         _RENEWALS.add(self)
         return before
 
     def _write(self, key: str, value: str) -> bool:
         """Write an input; return whether its key was new."""
         try:
-            # The client's method for it fails in Prefect 3.4.0.
-            self._server.client.request(
-                "POST",
-                "/flow_runs/{id}/input",
-                path_params={"id": self._flow_run_id},
-                json={"key": self._prefix + key, "value": value, "sender": None},
-            ).raise_for_status()
+            write_input(self._flow_run_id, self._prefix + key, value)
         except PrefectHTTPStatusError as error:
             if error.response.status_code == 409:
                 return False
@@ -201,24 +196,45 @@ class Claim:
         return True
 
     def _read_state(self) -> ClaimState:
-        found: list[dict[str, Any]] = []
-        while True:
-            answer = self._server.client.request(
-                "POST",
-                "/flow_runs/{id}/input/filter",
-                path_params={"id": self._flow_run_id},
-                json={
-                    "prefix": self._prefix,
-                    "limit": _PAGE,
-                    "exclude_keys": [each["key"] for each in found],
-                },
-            )
-            page = answer.json()
-            found += page
-            if len(page) < _PAGE:
-                date = answer.headers.get("Date")
-                now = parsedate_to_datetime(date) if date else datetime.now(UTC)
-                return claim_state_of(found, self._prefix, self._holder, now)
+        inputs, now = inputs_of(self._flow_run_id, self._prefix)
+        return claim_state_of(inputs, self._prefix, self._holder, now)
+
+
+def prefix_of(call: str) -> str:
+    """Return what the keys of the claims of a call begin with."""
+    return f"retab-claim-{call}-"
+
+
+def write_input(flow_run_id: UUID, key: str, value: str) -> None:
+    """Write an input of a flow run.
+
+    Raises:
+        PrefectHTTPStatusError: The server refuses it; 409 if there is one of this key.
+    """
+    # The client's method for it fails in Prefect 3.4.0.
+    prefect_client().request(
+        "POST",
+        "/flow_runs/{id}/input",
+        path_params={"id": flow_run_id},
+        json={"key": key, "value": value, "sender": None},
+    ).raise_for_status()
+
+
+def inputs_of(flow_run_id: UUID, prefix: str) -> tuple[list[dict[str, Any]], datetime]:
+    """Return the inputs of a flow run whose keys begin so, and the time of Prefect's server."""
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = prefect_client().request(
+            "POST",
+            "/flow_runs/{id}/input/filter",
+            path_params={"id": flow_run_id},
+            json={"prefix": prefix, "limit": _PAGE, "exclude_keys": [each["key"] for each in found]},
+        )
+        page = answer.json()
+        found += page
+        if len(page) < _PAGE:
+            date = answer.headers.get("Date")
+            return found, parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect_collection._documents import StoredDocument
 from prefect_collection.credentials import RetabCredentials
-from retab_orchestration import DocumentProgress, RunIdentity
+from retab_orchestration import DocumentProgress
 
 __all__ = ["Creation", "creation_of_run"]
 
@@ -26,12 +26,14 @@ class Creation:
     """Reads a run by its id."""
     can_find: Callable[[], Any]
     """Returns whether runs can be found by their identity."""
-    find: Callable[[RunIdentity], Any]
-    """Returns the runs of an identity."""
+    find: Callable[..., Any]
+    """Returns the runs of an identity; takes `any_generation` by name."""
     target: Mapping[str, str]
     """The filters of a list of runs that has the new run."""
     documents: Mapping[str, StoredDocument] | None = field(default=None, repr=False)
     dedupe_key: str = "0"
+    can_filter: Callable[[], Any] | None = None
+    """Returns whether the list of runs filters by tags; None where its runs have none."""
 
     @property
     def places(self) -> dict[str, str]:
@@ -76,6 +78,7 @@ def creation_of_run(
         read=partial(client.get_run, outputs=False),
         can_find=client.can_find_runs,
         find=client.find_runs,
+        can_filter=client.can_filter_runs,
         target={"workflow_id": inputs["workflow_id"]},
         documents=documents,
         dedupe_key=dedupe_key,

@@ -4,9 +4,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from prefect_collection._batches import Batches
 from prefect_collection._create_once.turns import Running
 
-__all__ = ["AwaitCall", "Effect", "Effects", "InThread", "InThreadShielded", "Request", "Sleep"]
+__all__ = ["AwaitCall", "Effect", "Effects", "InThread", "InThreadShielded", "Request", "Share", "Sleep"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class InThread:
 @dataclass(frozen=True)
 class InThreadShielded(InThread):
     """Run blocking work to its end even while the call is cancelled, because other calls depend on what it writes."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Do work together with the calls that need the same at this moment."""
+
+    batches: Batches[Any, Any, Any]
+    key: Any
+    item: Any = None
 
 
 @dataclass(frozen=True)
@@ -42,5 +52,5 @@ class Sleep:
     seconds: float
 
 
-Effect = InThread | Request | AwaitCall | Sleep
+Effect = InThread | Share | Request | AwaitCall | Sleep
 Effects = Generator[Effect, Any, Any]

@@ -13,7 +13,8 @@ from typing import Any
 
 from anyio import CancelScope
 
-from prefect_collection._create_once.call import Call, created
+from prefect_collection._create_once.call import Call
+from prefect_collection._create_once.create import created
 from prefect_collection._create_once.creation import Creation
 from prefect_collection._create_once.effects import (
     AwaitCall,
@@ -22,13 +23,15 @@ from prefect_collection._create_once.effects import (
     InThread,
     InThreadShielded,
     Request,
+    Share,
     Sleep,
 )
 from prefect_collection._create_once.turns import LONGEST_TURN, TURNS
 from prefect_collection._documents import contents_of
-from prefect_collection._identity import Owner
+from prefect_collection._identity import READS, Owner, flow_run_of_this_call
+from prefect_collection._prefect_server import api_address
 from prefect_collection._state import CallRecords, Given
-from prefect_collection.credentials import name_of
+from prefect_collection.credentials import account_of, name_of
 from retab_orchestration import RetabError
 
 __all__ = ["Creation", "aonce", "once"]
@@ -39,8 +42,15 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(16, thread_name_prefix="retab")
 
 
+@functools.cache
+def _sharing_threads() -> ThreadPoolExecutor:
+    # The other threads may all wait for what is done in these.
+    return ThreadPoolExecutor(4, thread_name_prefix="retab-shared")
+
+
 if hasattr(os, "register_at_fork"):  # Windows does not fork
     os.register_at_fork(after_in_child=_threads.cache_clear)  # the child process has none of the threads
+    os.register_at_fork(after_in_child=_sharing_threads.cache_clear)
 
 
 def once(creation: Creation) -> str:
@@ -83,6 +93,8 @@ async def aonce(creation: Creation) -> str:
 def _block_on(effect: Effect) -> Any:
     if isinstance(effect, Sleep):
         return time.sleep(effect.seconds)  # noqa: TID251  nothing is being waited for at Retab
+    if isinstance(effect, Share):
+        return effect.batches.join(effect.key, effect.item)
     if not isinstance(effect, AwaitCall):
         return effect.do()
     if effect.running.thread == threading.get_ident():
@@ -100,6 +112,8 @@ def _block_on(effect: Effect) -> Any:
 async def _await(effect: Effect) -> Any:
     if isinstance(effect, Sleep):
         return await asyncio.sleep(effect.seconds)  # noqa: TID251  nothing is being waited for at Retab
+    if isinstance(effect, Share):
+        return await _shared(effect)
     if isinstance(effect, InThread):
         return await _in_thread(effect)
     if isinstance(effect, Request):
@@ -108,6 +122,15 @@ async def _await(effect: Effect) -> Any:
     # Cancelling one waiting call must not cancel the others.
     await asyncio.shield(asyncio.wrap_future(effect.running.ended))
     return True
+
+
+async def _shared(effect: Share) -> Any:
+    context = contextvars.copy_context()
+    done = effect.batches.submit(
+        effect.key, effect.item, lambda work: _sharing_threads().submit(context.run, work)
+    )
+    # Cancelling one call must not cancel the others.
+    return await asyncio.shield(asyncio.wrap_future(done))
 
 
 async def _in_thread(effect: InThread) -> Any:
@@ -130,26 +153,19 @@ async def _in_thread(effect: InThread) -> Any:
     return done.result()
 
 
-def _remember(creation: Creation) -> CallRecords | None:
-    owner = Owner.of_this_call()
-    if owner is None:
-        return None
-    given = Given(creation.operation, creation.inputs, creation.dedupe_key, creation.places)
-    return CallRecords(owner, given, name_of(creation.block))
-
-
 def _effects(creation: Creation) -> Effects:
     begun = TURNS.now()
-    call_records: CallRecords | None = yield InThread(partial(_remember, creation))
-    if call_records is None:
+    flow_run_id = flow_run_of_this_call()
+    flow_runs = None if flow_run_id is None else (yield Share(READS, (api_address(), flow_run_id)))
+    owner = Owner.read(flow_runs)
+    if owner is None:
         run = yield Request(partial(creation.send, creation.documents, identity=None, adopt=False))
         return created(run.id)
-    call = Call(creation, call_records)
-    try:
-        taken = yield from call.by_places()
-        return taken if taken is not None else (yield from _in_turn(call, call_records, begun))
-    finally:
-        call_records.server.close()
+    given = Given(creation.operation, creation.inputs, creation.dedupe_key, creation.places)
+    call_records = CallRecords(owner, given, name_of(creation.block), account_of(creation.block))
+    call = Call(creation, call_records, begun)
+    taken = yield from call.by_places()
+    return taken if taken is not None else (yield from _in_turn(call, call_records, begun))
 
 
 def _in_turn(call: Call, call_records: CallRecords, begun: int) -> Effects:

@@ -167,6 +167,7 @@ def _restart(
         read=partial(client.get_run, outputs=False),
         can_find=client.can_find_runs,
         find=client.find_runs,
+        can_filter=client.can_filter_runs,
         target={"trigger_type": "restart"},
         dedupe_key=dedupe_key,
     )

@@ -277,8 +277,15 @@ def test_a_process_that_was_paused_in_its_create_keeps_the_run_of_the_one_that_t
         time.sleep(RENEWAL_INTERVAL + 2)
         emulator.release()
 
+    def share(flow_run_id):
+        """Let each call have a claim of its own, as where two processes create."""
+        with get_client(sync_client=True) as client:
+            client.create_flow_run_input(flow_run_id, "retab-claim-all-1", "another process")
+            client.create_flow_run_input(flow_run_id, "retab-claim-all-1-left", '{"shared": true}')
+
     @flow
     def caller():
+        share(runtime.flow_run.id)
         context = contextvars.copy_context()
         other = threading.Thread(target=context.run, args=(take_its_place, runtime.flow_run.id))
         other.start()
