@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Connection
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    BaseHook,
+    Connection,
+)
 
 from airflow_provider._arguments import given
 from airflow_provider._core import core
@@ -22,8 +27,11 @@ if TYPE_CHECKING:
     from retab_orchestration import RetabClient, RunIdentity, WorkflowRun
 
 __all__ = [
+    "MissingConnectionError",
     "Profile",
     "aget_connection",
+    "missing",
+    "not_given",
     "own_address",
     "own_machine",
     "read_profile",
@@ -38,6 +46,39 @@ T = TypeVar("T")
 _BETWEEN_TRIES = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+# Where Airflow keeps the name of a secrets backend of the user's own.
+_SECRETS_BACKENDS = (("secrets", "backend"), ("workers", "secrets_backend"))
+
+
+class MissingConnectionError(AirflowFailException, AirflowNotFoundException):
+    """Airflow has no such connection: create it, or name another one. No retry of the task helps."""
+
+
+def missing(conn_id: str) -> Exception:
+    """Return the error for a connection that Airflow does not find.
+
+    A secrets backend that does not answer looks to Airflow as if the connection was not there, so where there is one
+    the task may be retried.
+    """
+    from airflow.configuration import conf
+
+    advice = (
+        f"create it on the page Admin, Connections, of type Retab, or as AIRFLOW_CONN_{str(conn_id).upper()} for all "
+        "processes of Airflow; or give the task another retab_conn_id"
+    )
+    if any(conf.get(section, option, fallback="") for section, option in _SECRETS_BACKENDS):
+        return AirflowNotFoundException(
+            f"Airflow finds no connection {conn_id!r}: see that the secrets backend answers. If it is not there, "
+            f"{advice}"
+        )
+    return MissingConnectionError(f"Airflow has no connection {conn_id!r}: {advice}")
+
+
+def not_given(conn_id: str) -> str:
+    """Return what is said of a connection that Airflow has not given for as long as it was asked."""
+    return f"Airflow does not give connection {conn_id!r}: see that it exists, and that its secrets backend answers"
 
 
 @dataclass(frozen=True)
@@ -58,8 +99,10 @@ def read_profile(connection: Connection) -> Profile:
     """
     # `extra_dejson` masks secrets with a blocking call, which fails on an event loop before Airflow 3.3.2.
     extra = _extra(connection.extra)
-    if not connection.password:
-        raise core.ConfigurationError("its password is empty; put the Retab API key there")
+    if not (connection.password or "").strip():
+        raise core.ConfigurationError(
+            "its password is empty; put the Retab API key there, which is the field API key of the form"
+        )
     client = {
         "api_key": connection.password,
         "base_url": _base_url(connection),
@@ -75,6 +118,12 @@ def read_profile(connection: Connection) -> Profile:
     if (most := extra.get("max_response_bytes")) not in (None, ""):
         client["max_response_bytes"] = _whole("max_response_bytes", "bytes", most)
     return Profile(client, _dashboard_url(extra.get("dashboard_url")), _namespace(extra.get("namespace")))
+
+
+def _field_of(setting: str) -> str:
+    from airflow_provider._errors import field_of
+
+    return field_of(setting)
 
 
 def _given(extra: dict[str, Any], name: str, usual: Any) -> Any:
@@ -112,7 +161,7 @@ def _whole(name: str, unit: str, value: Any) -> int:
     number = _number(name, unit, value)
     if not number.is_integer():
         raise core.ConfigurationError(
-            f"its extra {name!r} must be a whole number of {unit}, not {given(value)}"
+            f"its {_field_of(name)} must be a whole number of {unit}, not {given(value)}"
         )
     return int(number)
 
@@ -122,7 +171,7 @@ def _number(name: str, unit: str, value: Any) -> float:
         return float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
         raise core.ConfigurationError(
-            f"its extra {name!r} must be a number of {unit}, not {given(value)}"
+            f"its {_field_of(name)} must be a number of {unit}, not {given(value)}"
         ) from None
 
 
@@ -133,7 +182,7 @@ def _verify(value: Any) -> bool | str:
         return value is not False
     if not isinstance(value, str):
         raise core.ConfigurationError(
-            f"its extra 'verify' must be true, false or the path of a CA bundle, not {given(value)}"
+            f"its {_field_of('verify')} must be true, false or the path of a CA bundle, not {given(value)}"
         )
     return words.get(value.strip().lower(), value)
 
@@ -149,7 +198,7 @@ def _dashboard_url(template: Any) -> str | None:
     is_text = isinstance(template, str) and template.isprintable()
     if not is_text or not template.startswith(("http://", "https://")):
         raise core.ConfigurationError(
-            "its extra 'dashboard_url' must be like https://HOST/workflows/{workflow_id}/runs/{run_id}"
+            f"its {_field_of('dashboard_url')} must be like https://HOST/workflows/{{workflow_id}}/runs/{{run_id}}"
         )
     return str(template)
 
@@ -159,7 +208,7 @@ def _namespace(name: Any) -> str | None:
         return None
     if not isinstance(name, str) or not name.strip():
         raise core.ConfigurationError(
-            f"its extra 'namespace' must be a name such as 'production', not {given(name)}"
+            f"its {_field_of('namespace')} must be a name such as 'production', not {given(name)}"
         )
     return name.strip()
 

@@ -32,7 +32,6 @@ from airflow_provider._waiting.events import (
     RunEvent,
     failing_well,
     is_settled,
-    log_deferral,
     waited_for,
 )
 from airflow_provider._waiting.on_worker import wait_on_worker
@@ -121,7 +120,7 @@ class RunOwner(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the run or take it up, wait for it here as long as asked to, then defer until it has settled."""
         wait = Wait.begin(self.timeout, self.execution_timeout)
-        with failing_well():
+        with failing_well(self.retab_conn_id):
             _check_own_file(is_shared=self._shares_file and _is_mapped(context))
             self._check_rendered(wait)
             with self.hook.get_conn() as client:
@@ -144,7 +143,7 @@ class RunOwner(BaseOperator):
         Raises:
             AirflowFailException: Another attempt would end as this one did.
         """
-        with failing_well():
+        with failing_well(self.retab_conn_id):
             known, wait = waited_for(context, run_id, clocks)
             outcome = RunEvent.read(event, run_id=known)
             self._stopper.resume(outcome.run_id)
@@ -162,7 +161,7 @@ class RunOwner(BaseOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; where Airflow itself ended the deferral, poll the run: wait on, or cancel it if its time is over."""
         if next_method == "__fail__":
-            with failing_well():
+            with failing_well(self.retab_conn_id):
                 found = self._stopper.after_deferral(context, next_kwargs or {})
                 if isinstance(found, KeptWait):
                     return self.execute_complete(context, **found.resumption)
@@ -199,7 +198,6 @@ class RunOwner(BaseOperator):
         if is_settled(run, self.on_review):
             return self._finish(context, run)
         wait = replace(wait, reattached=owned.reattached, seen_at=time.time())
-        log_deferral(run.id, wait)
         raise self._deferral(context, run.id, wait, run.waiting_for_node_ids)
 
     def _start_anew(self, context: Context, run: "WorkflowRun", wait: Wait) -> dict[str, Any]:

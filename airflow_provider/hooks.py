@@ -9,10 +9,23 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import BaseHook, Connection
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowNotFoundException,
+    BaseHook,
+    Connection,
+)
 
 from airflow_provider import get_provider_info
-from airflow_provider._connection import Profile, aget_connection, own_address, own_machine, read_profile
+from airflow_provider._connection import (
+    Profile,
+    aget_connection,
+    missing,
+    not_given,
+    own_address,
+    own_machine,
+    read_profile,
+)
 from airflow_provider._core import core, import_core
 
 if TYPE_CHECKING:
@@ -56,11 +69,12 @@ class RetabHook(BaseHook):
             retry: The retries of a request, instead of the client's default.
 
         Raises:
-            AirflowNotFoundException: There is no such connection.
+            AirflowNotFoundException: There is no such connection; also an AirflowFailException, so that no retry
+                follows, where no secrets backend can be the reason.
             ConfigurationError: A field of the connection is missing or wrong; the message says which.
         """
         if self._known is None:
-            self._known = _read(self.retab_conn_id, self.get_connection(self.retab_conn_id))
+            self._known = _read(self)
         given = {"timeout": timeout, "retry": retry}
         changes = {name: value for name, value in given.items() if value is not None}
         return self._client(core.RetabClient, self._known.client | changes)
@@ -69,25 +83,27 @@ class RetabHook(BaseHook):
         """Return a client for an event loop; use it with `async with`. It raises what `get_conn` does."""
         await import_core()
         if self._known is None:
-            self._known = _read(self.retab_conn_id, await aget_connection(self.retab_conn_id))
+            self._known = await _aread(self.retab_conn_id)
         return self._client(core.AsyncRetabClient, self._known.client)
 
     def get_conn_through_outages(self) -> "RetabClient":
         """Return a client for a run that goes on, asking Airflow for the connection again for about a minute.
 
         A secrets backend that is away for a moment looks to Airflow like a connection that is not there.
+
+        Raises:
+            AirflowException: It was not given in that time; the run goes on for the task's retry.
         """
         for left in reversed(range(_ASKED)):
             try:
                 return self.get_conn()
             except (core.RetabError, TimeoutError):
                 raise
-            except Exception as error:
-                if not left:
-                    raise
+            except Exception as error:  # noqa: BLE001
                 self._was_not_given(error, left)
-            time.sleep(_BETWEEN)  # noqa: TID251  nothing is being waited for meanwhile
-        raise AssertionError("unreachable")
+            if left:
+                time.sleep(_BETWEEN)  # noqa: TID251  nothing is being waited for meanwhile
+        raise AirflowException(not_given(self.retab_conn_id))
 
     async def aget_conn_through_outages(self) -> "AsyncRetabClient":
         """Do what `get_conn_through_outages` does, awaiting; whatever Airflow says in the end is a TimeoutError."""
@@ -100,7 +116,7 @@ class RetabHook(BaseHook):
                 self._was_not_given(error, left)
             if left:
                 await asyncio.sleep(_BETWEEN)  # noqa: TID251  nothing is being waited for meanwhile
-        raise TimeoutError(f"Airflow does not give connection {self.retab_conn_id!r}")
+        raise TimeoutError(not_given(self.retab_conn_id))
 
     def _was_not_given(self, error: Exception, left: int) -> None:
         if left == _ASKED - 1:
@@ -111,14 +127,14 @@ class RetabHook(BaseHook):
     def has_another_key(self) -> bool:
         """Read the connection again, and return whether its key has changed; False where it cannot be read."""
         try:
-            return self._renew(_read(self.retab_conn_id, self.get_connection(self.retab_conn_id)))
+            return self._renew(_read(self))
         except Exception as error:  # noqa: BLE001  deleted, or out of order
             return self._was_not_read(error)
 
     async def ahas_another_key(self) -> bool:
         """Do what `has_another_key` does, awaiting."""
         try:
-            return self._renew(_read(self.retab_conn_id, await aget_connection(self.retab_conn_id)))
+            return self._renew(await _aread(self.retab_conn_id))
         except Exception as error:  # noqa: BLE001
             return self._was_not_read(error)
 
@@ -132,11 +148,8 @@ class RetabHook(BaseHook):
         return before is None or before.client.get("api_key") != profile.client.get("api_key")
 
     def refused(self, error: "AuthenticationError") -> "AuthenticationError":
-        """Return the error of a wait whose key was refused every time; it names the connection."""
-        return error.with_message(
-            f"Retab refuses the API key of connection {self.retab_conn_id!r}, also after it was read again: put the "
-            f"key that is good now into its password, then clear the task. {error.message}"
-        )
+        """Return the error of a wait whose key was refused every time."""
+        return error.with_message(f"{error.message}, also after the connection was read again")
 
     def namespace(self) -> str:
         """Return the namespace of this Airflow: that of the connection, else its address or the machine's name."""
@@ -169,6 +182,10 @@ class RetabHook(BaseHook):
         try:
             with self.get_conn() as client:
                 client.list_runs(limit=1)
+        except core.RetabError as error:
+            from airflow_provider._errors import final_error
+
+            return False, str(final_error(error, self.retab_conn_id))
         except Exception as error:  # noqa: BLE001  Airflow shows whatever went wrong
             return False, str(error)
         return True, "Retab answered and accepted the API key"
@@ -198,7 +215,9 @@ class RetabHook(BaseHook):
         try:
             client = kind(**settings)
         except core.ConfigurationError as error:
-            raise core.ConfigurationError(f"connection {self.retab_conn_id!r}: {error}") from error
+            from airflow_provider._errors import worded
+
+            raise worded(error, self.retab_conn_id) from None
         self._base_url = client.base_url
         return client
 
@@ -212,7 +231,23 @@ def _form() -> dict[str, Any]:
     return form
 
 
-def _read(conn_id: str, connection: Connection) -> Profile:
+def _read(hook: RetabHook) -> Profile:
+    try:
+        connection = hook.get_connection(hook.retab_conn_id)
+    except AirflowNotFoundException:
+        raise missing(hook.retab_conn_id) from None
+    return _kept(hook.retab_conn_id, connection)
+
+
+async def _aread(conn_id: str) -> Profile:
+    try:
+        connection = await aget_connection(conn_id)
+    except AirflowNotFoundException:
+        raise missing(conn_id) from None
+    return _kept(conn_id, connection)
+
+
+def _kept(conn_id: str, connection: Connection) -> Profile:
     try:
         profile = read_profile(connection)
     except core.ConfigurationError as error:

@@ -251,11 +251,11 @@ class RetabCancelRunOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel the run."""
         hook = RetabHook(self.retab_conn_id)
-        with failing_well():
+        with failing_well(self.retab_conn_id):
             check_pulled(run_id=self.run_id)
-        with failing_well(), hook.get_conn() as client:
-            run = client.cancel_run(self.run_id)
-            self.run_url = hook.run_url(run.workflow_id, run.id)
+            with hook.get_conn() as client:
+                run = client.cancel_run(self.run_id)
+                self.run_url = hook.run_url(run.workflow_id, run.id)
         push_run(context, run, self.run_url, is_link_only=not self.do_xcom_push)
         self.log.info("Run %s is %s", run.id, run.status_name)
         return {"run_id": run.id, "status": run.status.value, "cancellation": run.cancellation.status}

@@ -1,7 +1,9 @@
 """RetabRunSensor: waits for a run that something else started."""
 
+import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
@@ -35,7 +37,6 @@ from airflow_provider._waiting.events import (
     RunEvent,
     failing_well,
     is_settled,
-    log_deferral,
     own_run_id,
     waited_for,
 )
@@ -45,7 +46,7 @@ from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
 
 if TYPE_CHECKING:
-    from retab_orchestration import WorkflowRun
+    from retab_orchestration import RetabError, WorkflowRun
     from retab_orchestration.policies import ErrorBudget
 
 _CHECKS: Checks = {
@@ -130,13 +131,12 @@ class RetabRunSensor(BaseSensorOperator):
             strict_deadline=moment_after(limit_of(self)[0]),
             not_found_until=moment_after(self.not_found_grace),
         )
-        with heeding_flags(self, partial(self._poll_on, context, self.run_id, wait)), failing_well():
+        with heeding_flags(self, partial(self._poll_on, context, self.run_id, wait)), _failing_well(self):
             run = self._poll_run(context)
             if run is not None and is_settled(run, self.on_review):
                 return self._finish(context, run)
             if run is not None:
                 self._push(context, run)
-            log_deferral(self.run_id, wait)
             raise self._waiting.defer(context, self.run_id, wait)
 
     def execute_complete(
@@ -155,7 +155,7 @@ class RetabRunSensor(BaseSensorOperator):
             AirflowSensorTimeout: The time is over.
         """
         known, wait = waited_for(context, run_id, clocks)
-        with heeding_flags(self, partial(self._poll_on, context, known, wait)), failing_well():
+        with heeding_flags(self, partial(self._poll_on, context, known, wait)), _failing_well(self):
             outcome = RunEvent.read(event, run_id=known)
             with self.hook.get_conn_through_outages() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
@@ -188,7 +188,7 @@ class RetabRunSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once."""
-        with failing_well():
+        with _failing_well(self):
             run = self._poll_run(context)
             if run is None:
                 return PokeReturnValue(is_done=False)
@@ -212,7 +212,8 @@ class RetabRunSensor(BaseSensorOperator):
             return self._waiting.finish(context, run)
         except core.RetabError as error:
             # Polling again changes nothing; and this is what soft_fail and never_fail understand in every mode.
-            raise AirflowFailException(str(error)) from error
+            failure = _final(error, self.retab_conn_id)
+            raise failure from failure.__cause__
 
     def _push(self, context: Context, run: "WorkflowRun") -> None:
         state = (run.status_name, run.waiting_for_node_ids)
@@ -220,3 +221,15 @@ class RetabRunSensor(BaseSensorOperator):
             self._waiting.log_state(run)
             self._waiting.push(context, run)
             self._pushed = state
+
+
+def _final(error: "RetabError", conn_id: str) -> AirflowFailException:
+    from airflow_provider._errors import final_error
+
+    return final_error(error, conn_id)
+
+
+def _failing_well(sensor: RetabRunSensor) -> AbstractContextManager[None]:
+    # A sensor that may not fail is skipped, which is no error.
+    level = logging.INFO if sensor.soft_fail or sensor.never_fail else logging.ERROR
+    return failing_well(sensor.retab_conn_id, level)

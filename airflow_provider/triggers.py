@@ -173,7 +173,7 @@ class RetabRunTrigger(BaseTrigger):
                 if (wrong := await _after_refusal(hook, refusals, error)) is not None:
                     return {**wrong, **self._known()}
             except core.RetabError as error:
-                return {**_failed(error), **self._known()}
+                return {**_failed(error, self.retab_conn_id), **self._known()}
             else:
                 return _seen(run, self._visibility.news_since)
 
@@ -231,7 +231,7 @@ async def _after_refusal(
     """Wait until the key, or a new one, may be tried again; return the event if it is wrong."""
     pause = refusals.pause_after(time.monotonic(), is_changed=await hook.ahas_another_key())
     if pause is None:
-        return _failed(hook.refused(error))
+        return _failed(hook.refused(error), hook.retab_conn_id)
     await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
     return None
 
@@ -262,5 +262,8 @@ def _since(moment: float | None) -> dict[str, float]:
     return {} if moment is None else {"since": moment}
 
 
-def _failed(error: "RetabError") -> dict[str, Any]:
-    return {"status": WAIT_FAILED, "message": str(error), "is_final": not error.retryable}
+def _failed(error: "RetabError", retab_conn_id: str) -> dict[str, Any]:
+    from airflow_provider._errors import final_error
+
+    message = str(final_error(error, retab_conn_id))
+    return {"status": WAIT_FAILED, "message": message, "is_final": not error.retryable}

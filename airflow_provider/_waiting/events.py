@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Context
+from airflow.providers.common.compat.sdk import AirflowSkipException, Context
 
 from airflow_provider._arguments import LONGEST, OnReview, given
 from airflow_provider._core import core
@@ -165,19 +165,28 @@ def own_run_id(context: Context) -> str | None:
     return run_id
 
 
-@contextmanager
-def failing_well() -> Iterator[None]:
-    """Fail a task without a retry where another attempt would fail as well.
+class failing_well(AbstractContextManager[None]):  # noqa: N801  it reads as what it does
+    """Fail a task in one line of its log, and without a retry where another attempt would fail as well.
+
+    Args:
+        conn_id: The connection of the client.
+        level: That of the line.
 
     Raises:
-        AirflowFailException: For such an error, with its message.
+        AirflowFailException: For an error that another attempt would have as well.
     """
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, core.RetabError) or error.retryable:
-            raise
-        raise AirflowFailException(str(error)) from error
+
+    # No generator: contextlib would restore the frames that are dropped.
+
+    def __init__(self, conn_id: str, level: int = logging.ERROR) -> None:
+        self._conn_id, self._level = conn_id, level
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Log what an error says, and raise it without the frames of the client."""
+        if isinstance(error, Exception):
+            from airflow_provider._errors import fail
+
+            fail(error, self._conn_id, self._level)
 
 
 def poll_policy(
@@ -202,7 +211,9 @@ def log_outage(run_id: str, log: Any, error: "RetabError | None") -> None:
     if error is None:
         log.warning("Run %s can be polled again", run_id)
     else:
-        log.warning("Run %s cannot be polled, trying on: %s", run_id, error)
+        from airflow_provider._errors import with_labels
+
+        log.warning("Run %s cannot be polled, trying on: %s", run_id, with_labels(str(error)))
 
 
 def log_deferral(run_id: str, wait: Wait) -> None:

@@ -25,6 +25,7 @@ from airflow_provider._waiting.events import (
     RunEvent,
     conclude,
     is_settled,
+    log_deferral,
     log_review,
     push_run,
     push_state,
@@ -172,7 +173,7 @@ class RunWait:
         """Refuse what no deferral could be made of."""
         check_nodes(self._output_nodes)
         check_text(retab_conn_id=self.hook.retab_conn_id)
-        _, kwargs = self.deferral("run", wait).trigger.serialize()
+        _, kwargs = self._deferral("run", wait).trigger.serialize()
         json.dumps(kwargs)
 
     def push(self, context: Context, run: "WorkflowRun") -> None:
@@ -204,13 +205,17 @@ class RunWait:
         return self.deferral(run_id, wait, nodes)
 
     def deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:
-        """Return what hands the wait to the triggerer.
+        """Return what hands the wait to the triggerer, and log that it does.
 
         Args:
             run_id: The run.
             wait: For how long.
             nodes: Where a human is asked now.
         """
+        log_deferral(run_id, wait)
+        return self._deferral(run_id, wait, nodes)
+
+    def _deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:
         from airflow_provider.triggers import SHORTEST_DEFERRAL, RetabRunTrigger
 
         through_review = self.on_review == "wait"

@@ -278,9 +278,9 @@ CLASSIC, CURRENT = {"api": "classic", "auth": "api-key"}, {"api": "current"}
 @pytest.mark.parametrize(
     ("extra", "given", "advice"),
     [
-        (CLASSIC, {"version": "3"}, "no version.*leave them out or set api='current'"),
-        (CLASSIC, {"metadata": {"team": "a"}}, "no metadata.*leave them out or set api='current'"),
-        (CURRENT, {"text_inputs": {"text-node-1": "hello"}}, "in json_inputs or set api='classic'"),
+        (CLASSIC, {"version": "3"}, "no version.*leave them out or set API routes to current"),
+        (CLASSIC, {"metadata": {"team": "a"}}, "no metadata.*leave them out or set API routes to current"),
+        (CURRENT, {"text_inputs": {"text-node-1": "hello"}}, "in json_inputs or set API routes to classic"),
     ],
     ids=["version", "metadata", "text_inputs"],
 )
@@ -295,9 +295,17 @@ def test_input_that_the_routes_do_not_have_is_refused(connect, context, extra, g
 CONNECTIONS = [
     ({"password": ""}, ConfigurationError, "password is empty; put the Retab API key there"),
     ({"password": "rt_wrong"}, AuthenticationError, "401.*key"),
-    ({"host": "ftp://retab.example"}, ConfigurationError, "base_url"),
-    ({"extra": {"api": "modern"}}, ConfigurationError, "api must be one of auto, classic, current"),
-    ({"extra": {"auth": "basic"}}, ConfigurationError, "auth must be one of auto, api-key, bearer"),
+    ({"host": "ftp://retab.example"}, ConfigurationError, r"Base URL \(host\) must look like"),
+    (
+        {"extra": {"api": "modern"}},
+        ConfigurationError,
+        r"API routes \(extra 'api'\) must be one of auto, classic, current",
+    ),
+    (
+        {"extra": {"auth": "basic"}},
+        ConfigurationError,
+        r"API key header \(extra 'auth'\) must be one of auto, api-key, bearer",
+    ),
     ({"extra": {"timeout": "soon"}}, ConfigurationError, "timeout.*number of seconds"),
     ({"extra": {"timeout": [1]}}, ConfigurationError, "timeout.*number of seconds"),
     ({"extra": {"timeout": 0}}, ConfigurationError, "timeout"),

@@ -102,15 +102,27 @@ def test_connection_as_a_uri(monkeypatch, base_url):
 
 WRONG = {
     "no key": ({"password": ""}, "password.*API key"),
-    "host": ({"host": "ftp://retab.example"}, "base_url"),
-    "api": ({"extra": {"api": "modern"}}, "api must be one of auto, classic, current"),
-    "auth": ({"extra": {"auth": "basic"}}, "auth must be one of auto, api-key, bearer"),
+    "host": ({"host": "ftp://retab.example"}, r"Base URL \(host\) must look like"),
+    "api": (
+        {"extra": {"api": "modern"}},
+        r"API routes \(extra 'api'\) must be one of auto, classic, current",
+    ),
+    "auth": (
+        {"extra": {"auth": "basic"}},
+        r"API key header \(extra 'auth'\) must be one of auto, api-key, bearer",
+    ),
     "timeout: text": ({"extra": {"timeout": "soon"}}, "timeout.*number of seconds"),
     "timeout: list": ({"extra": {"timeout": [1]}}, "timeout.*number of seconds"),
     "timeout: zero": ({"extra": {"timeout": 0}}, "timeout"),
     "verify": ({"extra": {"verify": 3}}, "verify.*CA bundle"),
-    "upload_hosts": ({"extra": {"upload_hosts": "https://storage.example"}}, "upload_hosts must list hosts"),
-    "upload_hosts: number": ({"extra": {"upload_hosts": 7}}, "upload_hosts must list hosts"),
+    "upload_hosts": (
+        {"extra": {"upload_hosts": "https://storage.example"}},
+        r"Upload hosts \(extra 'upload_hosts'\) must list hosts",
+    ),
+    "upload_hosts: number": (
+        {"extra": {"upload_hosts": 7}},
+        r"Upload hosts \(extra 'upload_hosts'\) must list hosts",
+    ),
     "max_response_bytes: half": (
         {"extra": {"max_response_bytes": 70_000.5}},
         "max_response_bytes.*whole number",

@@ -104,3 +104,19 @@ def test_a_task_that_defers_says_who_waits_how_long_and_what_silence_means(
         f"Run {ti.xcoms['run_id']} goes on, and a triggerer waits for it from here on, {limits}. If nothing follows "
         "this line, no triggerer is running: start one with `airflow triggerer`"
     ) in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["operator", "sensor"])
+def test_a_task_that_defers_again_says_so_again(context, run_id, caplog, kind):
+    caplog.set_level(logging.INFO)
+    task = (
+        RetabRunSensor(task_id="run", run_id=run_id, deferrable=True)
+        if kind == "sensor"
+        else RetabRunWorkflowOperator(task_id="run", workflow_id="wf_invoice_review", on_review="wait")
+    )
+    event = {"run_id": run_id, "status": "waiting_for_human"}
+
+    with pytest.raises(TaskDeferred):
+        task.execute_complete(context, event=event, run_id=run_id)
+
+    assert f"Run {run_id} goes on, and a triggerer waits for it from here on" in caplog.text
