@@ -1,10 +1,7 @@
 """Run a workflow on each of many documents, without sending Retab all of them at once. For Airflow 3.
 
-Needs a connection `retab_default` of type `retab`, and a pool that counts tasks while they are deferred, too:
-
-    airflow pools set retab 8 "Retab runs at the same time" --include-deferred
-
-Trigger it with {"documents": ["/absolute/path/1.pdf", "/absolute/path/2.pdf"]}.
+Needs a connection `retab_default` of type `retab`. Trigger it with
+{"documents": ["/absolute/path/1.pdf", "/absolute/path/2.pdf"]}.
 """
 
 from typing import Any
@@ -28,8 +25,7 @@ def mapped_documents() -> None:
         task_id="read_invoice",
         workflow_id="wf_invoice",
         on_review="wait",  # the outputs are added up: a human's answer comes first
-        pool="retab",  # limits the runs that are open, of all DAGs
-        max_active_tis_per_dagrun=4,  # the same for one DAG run
+        max_active_tis_per_dagrun=4,  # limits the runs that are open; a pool does so for all DAGs, once it is there
         map_index_template="{{ task.documents['start-node-1'] }}",
     ).expand(documents=list_documents())
 

@@ -106,7 +106,6 @@ def start(airflow):
 def dag_runs(airflow, emulator, document):
     """Every DAG, started at once."""
     emulator.post_faults([{"match": "POST /v1/workflows/wf_echo/run", "times": 9, "kind": "reset_after"}])
-    airflow.api.send("POST", "/pools", {"name": "retab", "slots": 2, "include_deferred": True})
     one = {"document": document}
     both = [str(path) for path in sorted(DOCUMENTS.glob("invoice*.pdf"))]
     started = {
