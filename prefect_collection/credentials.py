@@ -60,7 +60,8 @@ class RetabCredentials(CredentialsBlock):
     base_url: str | None = Field(
         default=None,
         title="Base URL",
-        description="Retab's address; empty takes RETAB_API_BASE_URL, or https://api.retab.com.",
+        description="Retab's address, with https:// or http:// before it; empty takes RETAB_API_BASE_URL, or "
+        "https://api.retab.com.",
     )
     api: Literal["auto", "classic", "current"] = Field(
         default="auto", title="API", description="The routes that the server has; auto finds out."
@@ -228,7 +229,10 @@ def open_client(credentials: Credentials) -> RetabClient:
         ConfigurationError: There is no such block, or no key in the environment.
     """
     block = load_credentials(credentials)
-    return block.get_client() if block else RetabClient()
+    if block is not None:
+        return block.get_client()
+    _check_environment()
+    return RetabClient()
 
 
 async def aopen_client(credentials: Credentials) -> AsyncRetabClient:
@@ -238,4 +242,15 @@ async def aopen_client(credentials: Credentials) -> AsyncRetabClient:
         ConfigurationError: There is no such block, or no key in the environment.
     """
     block = await aload_credentials(credentials)
-    return block.get_async_client() if block else AsyncRetabClient()
+    if block is not None:
+        return block.get_async_client()
+    _check_environment()
+    return AsyncRetabClient()
+
+
+def _check_environment() -> None:
+    if not key_of(None).strip():
+        raise ConfigurationError(
+            "no API key: pass api_key or set RETAB_API_KEY. A task or flow finds it in the environment of the process "
+            "that runs it, or in a saved Retab Credentials block, whose name it takes as credentials"
+        )

@@ -41,3 +41,13 @@ def test_the_first_screen_has_both_hosts_and_a_value_downstream():
         assert wanted in first_screen
     assert first_screen.count("# a value, downstream") == 2
     assert all(len(re.findall(r"\S.*", block_with(host))) <= 13 for host in ("airflow.sdk", "from prefect"))
+
+
+def test_the_flow_takes_the_block_that_the_text_creates():
+    text = " ".join(README.read_text().split())
+
+    assert (
+        "`prefect block register -m prefect_collection`; then create a block *Retab Credentials* named `retab`"
+        in text
+    )
+    assert 'credentials="retab"' in block_with("from prefect import")

@@ -16,6 +16,11 @@ pytestmark = pytest.mark.system
 
 EXAMPLES = Path(__file__).parents[3] / "example_flows"
 MANY = {f"many, keys {keys}": keys for keys in ("compared", "honoured", "ignored")}
+# What the README's reader does on a page of Prefect.
+SAVED = (
+    "from prefect_collection import RetabCredentials\n"
+    "RetabCredentials(api_key=os.environ['RETAB_API_KEY']).save('retab', overwrite=True)\n"
+)
 PAGE = EXAMPLES.parent / "docs" / "prefect.md"
 
 
@@ -93,7 +98,7 @@ def ran(prefect_host, folder, page):
     invoice = str(folder / "invoice.pdf")
     beside = f"import os\nos.chdir({str(folder)!r})\n"
     (folder / "page.py").write_text(beside + "\n".join(page))
-    (folder / "readme.py").write_text(beside + block_with("from prefect import"))
+    (folder / "readme.py").write_text(beside + SAVED + block_with("from prefect import"))
     many = sorted(map(str, inbox(folder / "many").glob("*.pdf")))
     (folder / "reviewed.py").write_text(
         f"import sys\nsys.path.insert(0, {str(EXAMPLES)!r})\n"
