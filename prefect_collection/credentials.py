@@ -56,7 +56,7 @@ class RetabCredentials(CredentialsBlock):
     _logo_url: ClassVar[HttpUrl | None] = LOGO
     _documentation_url: ClassVar[HttpUrl | None] = DOCUMENTATION
 
-    api_key: SecretStr = Field(description="The API key of the account.")
+    api_key: SecretStr = Field(title="API key", description="The API key of the account.")
     base_url: str | None = Field(
         default=None,
         title="Base URL",
