@@ -83,6 +83,7 @@ class Creation:
         found = self._siblings.without_parent(replace(found, runs=(*found.runs, *own.values())))
         living = self._siblings.living_in(found)
         self._failures = len(found.runs) - len(living)
+        self._siblings.were_listed = found.is_complete
         same = [run for run in living if run is own.get(self._fingerprint) or self._is_same(run)]
         if living and not same and identity.on_mismatch == "error":
             raise inputs_changed(living[0], self.new)
@@ -168,7 +169,7 @@ class Creation:
                 if not self._lost:
                     raise
                 return Answer.REFUSED, None, refusal
-            if run.id in answered or not self._siblings.came_before(run):
+            if run.id in answered or not await self._siblings.came_before(run):
                 return Answer.CREATED, run, None
             # A server that honours the key has answered with a run that had failed: this one is to be another.
             answered.add(run.id)

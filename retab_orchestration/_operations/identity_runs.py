@@ -42,6 +42,8 @@ class Siblings:
     def __init__(self, session: Session, new: NewRun, fingerprint: str) -> None:
         self.failed: frozenset[str] = frozenset()
         """The runs that are known to have ended badly before the create."""
+        self.were_listed = False
+        """Whether a list was read to its end before the create, so that it has shown the runs before."""
         self._session = session
         self._new = new
         self._fingerprint = fingerprint
@@ -54,10 +56,27 @@ class Siblings:
         self.failed = frozenset(run.id for run in found.runs if run.status in FAILED)
         return [run for run in found.runs if run.id not in self.failed]
 
-    def came_before(self, run: WorkflowRun) -> bool:
+    async def came_before(self, run: WorkflowRun) -> bool:
         """Return whether a run ended badly before its create was sent."""
-        known = run.status in FAILED and run.id in self.failed
-        return known or came_before(self._session, self._new.identity, run, self._began)
+        identity = self._new.identity
+        if run.status in FAILED and (run.id in self.failed or is_earlier(self._session, identity, run.id)):
+            return True
+        is_shared = (
+            self._new.is_tried_again
+        )  # nobody else has created a run of an identity that this call has made
+        if not is_shared or not came_before(self._session, identity, run, self._began):
+            return False
+        return not await self._has_appeared(run)
+
+    async def _has_appeared(self, run: WorkflowRun) -> bool:
+        """Return whether the list shows a run that it did not show before: the clocks of the server are wrong then."""
+        if not self.were_listed:
+            return False
+        try:
+            found = await self.tagged(self._new.identity.since)
+        except errors.ApiError:
+            return False
+        return run.id in {each.id for each in found.runs}
 
     async def settled(self, run: WorkflowRun) -> WorkflowRun:
         """Return the oldest of the runs that a create may have started which was sent twice, and cancel the others.

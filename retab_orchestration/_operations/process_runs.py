@@ -1,10 +1,13 @@
 """The runs that this process has started, or may have: they are known without a list and without tags."""
 
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._operations.create_decision import pauses
@@ -51,6 +54,7 @@ class _Known:
 
 # By server and an identity's key.
 _own: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+_guard: Any = threading.RLock()  # a signal's handler may create a run as well
 _MOST_OWN = 10_000
 _MOST_EARLIER = 100
 # Seconds for which a run that was started here is requested again if it is not found.
@@ -60,10 +64,11 @@ _FIND_FOR = 15.0
 def _known(session: Session, identity: RunIdentity) -> _Known:
     """Return what is known of an identity, for changing; what was changed longest ago is dropped first."""
     place = (session.settings.base_url, identity.key)
-    known = _own.setdefault(place, _Known())
-    _own.move_to_end(place)
-    while len(_own) > _MOST_OWN:
-        _own.popitem(last=False)
+    with _guard:
+        known = _own.setdefault(place, _Known())
+        _own.move_to_end(place)
+        while len(_own) > _MOST_OWN:
+            _own.popitem(last=False)
     return known
 
 
@@ -93,7 +98,13 @@ def begun(
 
 def forget(session: Session, identity: RunIdentity) -> None:
     """Keep nothing of an identity."""
-    _own.pop((session.settings.base_url, identity.key), None)
+    with _guard:
+        _own.pop((session.settings.base_url, identity.key), None)
+
+
+def _own_now() -> list[tuple[tuple[str, str], _Known]]:
+    with _guard:
+        return [*_own.items()]
 
 
 def note_begun(session: Session, identity: RunIdentity, fingerprint: str) -> None:
@@ -163,7 +174,7 @@ async def own_runs_of_any_generation(
     """
     kept = {
         f"{key} {fingerprint}": own
-        for (base_url, key), known in [*_own.items()]
+        for (base_url, key), known in _own_now()
         for fingerprint, own in [*known.runs.items()]
         if base_url == session.settings.base_url and own.family == identity.family
     }
@@ -187,3 +198,13 @@ async def _existing(session: Session, own: _Own) -> WorkflowRun | None:
     age = session.runtime.now() - own.created
     find_for = max(session.retry.find_for - age, _FIND_FOR)
     return await existing_run(session, own.run_id, (0.0, *pauses(find_for)))
+
+
+def _unlock() -> None:
+    global _guard  # noqa: PLW0603
+    _guard = threading.RLock()
+
+
+# A lock that another thread held while the process forked would never be released in the child.
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_unlock)

@@ -42,6 +42,9 @@ _MOST_READ = 100
 PAUSES = (0.0, 1.0, 4.0, 8.0)
 """Seconds before each read of a run that a list or a create has named, while it is not found."""
 
+# Characters by which a hash is recognised in metadata that the server has changed.
+_HASH = 32
+
 # Seconds by which another machine's clock may be off.
 _CLOCK_SLACK = 24 * 3600.0
 
@@ -74,13 +77,7 @@ _created: dict[str, tuple[WorkflowRun, str]] = {}
 
 
 def remember_created(session: Session, run: WorkflowRun, identity: str) -> None:
-    """Record the answer to a create: it shows, or its run does, whether tags are kept. No request is made.
-
-    Args:
-        session: The account.
-        run: The answer.
-        identity: The identity's tag, as it was sent.
-    """
+    """Record the answer to a create with this identity: it shows, or its run does, whether tags are kept."""
     account = session.settings.account
     if _known.get(account) is Tags.DROPPED and IDENTITY in run.metadata:
         del _known[account]  # the server keeps them by now
@@ -289,4 +286,12 @@ async def _read(
             run = await existing_run(session, run.id) or run  # noqa: PLW2901
         if run.metadata.get(key) == value:
             found.insert(0, run)
+        is_complete = is_complete and not _is_changed(run, key, value)
     return Found(oldest_first(found), is_complete and not cursor.is_cut)
+
+
+def _is_changed(run: WorkflowRun, key: str, value: str) -> bool:
+    """Return whether a run has a tag that the server has changed, so that nobody can tell whose it is."""
+    begins = value[:_HASH]
+    is_ours = len(begins) == _HASH and begins in str(run.raw.get("metadata")).lower()
+    return is_ours and run.metadata.get(key) != value

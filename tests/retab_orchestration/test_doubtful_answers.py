@@ -326,6 +326,26 @@ def test_a_run_that_fails_at_once_by_two_clocks_of_its_server_is_not_created_aga
     assert created(runtime) == 1
 
 
+@pytest.mark.parametrize("metadata", ["kept", "unfiltered"])
+@pytest.mark.parametrize("identity", [None, OWNER])
+def test_a_run_that_fails_at_once_is_one_in_whatever_zone_its_server_writes(retab, identity, metadata):
+    client, runtime = retab(idempotency="ignored", metadata=metadata)
+    echo(client, 2)
+
+    def fails(request, response):
+        if not is_call(request, CREATE):
+            return response
+        run = json.loads(response.content)
+        times = {"created_at": "2026-03-01T07:00:00", "completed_at": "2026-03-01T12:00:00Z"}
+        run |= {"lifecycle": {"status": "error"}, "status": "error", "timing": {**run["timing"], **times}}
+        return replace(response, content=json.dumps(run).encode())
+
+    alter(runtime, fails)
+
+    assert echo(client, identity=identity, adopt=identity is not None).status is RunStatus.ERROR
+    assert created(runtime) == 2
+
+
 # ---- waits
 
 

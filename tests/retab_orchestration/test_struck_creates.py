@@ -642,6 +642,28 @@ def test_tags_that_come_back_otherwise_are_no_tags(retab, change):
     assert client.can_find_runs() is False
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tags: {key.upper(): tag for key, tag in tags.items()},
+        lambda tags: {key.replace(".", "_"): tag.upper() for key, tag in tags.items()},
+        lambda tags: {key: tag[:40] for key, tag in tags.items()},
+        json.dumps,
+    ],
+    ids=["other names", "no dots, upper case", "cut", "a text"],
+)
+def test_a_tag_that_a_server_changes_leaves_open_what_became_of_a_create(retab, change):
+    client, runtime = retab(metadata="unfiltered")
+    runtime.service.state.add_run(stranger(runtime, {"team": "a"}))
+    alter(runtime, metadata_as(change))
+    runtime.service.faults.post([{"match": CREATE, "kind": "reset_after"}])
+
+    with pytest.raises(CreateOutcomeUnknownError):
+        echo(client, identity=OWNER)
+
+    assert created(runtime) == 2  # with that of the stranger
+
+
 def test_a_run_of_somebody_else_without_metadata_does_not_mean_that_none_is_kept(retab):
     client, runtime = retab()
     run = echo(client, identity=OWNER)
@@ -653,9 +675,10 @@ def test_a_run_of_somebody_else_without_metadata_does_not_mean_that_none_is_kept
     assert echo(client, identity=OWNER, adopt=True).id == run.id
 
 
-def stranger(runtime):
+def stranger(runtime, metadata=None):
     state = runtime.service.state
-    return Run("run_0", state.workflows["wf_echo"], CURRENT, runtime.clock(), 1.0, 0, {}, {}, {})
+    run = Run("run_0", state.workflows["wf_echo"], CURRENT, runtime.clock(), 1.0, 0, {}, {}, {})
+    return replace(run, metadata=metadata)
 
 
 def forget():
