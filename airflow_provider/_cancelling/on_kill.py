@@ -76,8 +76,10 @@ class RunStopper:
         Args:
             context: The task's; None where Airflow has not given it yet.
         """
-        self.is_killed = True
         is_late = isinstance(sys.exception(), AirflowTaskTimeout)
+        if not is_late and _has_reported(context):
+            return
+        self.is_killed = True
         run_id = self.run_id
         if run_id is None and is_late and context is not None:
             # Airflow 2 gives up before it resumes a task that is late.
@@ -235,3 +237,25 @@ class RunStopper:
         except core.RetabError as error:
             return f"it may go on, for cancelling it failed: {error}"
         return "it was cancelled" if is_cancelled else "it goes on, for it waits for a human"
+
+
+def _has_reported(context: Context | None) -> bool:
+    """Return whether Airflow knows how the task has ended, or that it is deferred: its run is then as it left it.
+
+    Airflow 3 ends a process whose callbacks take longer than `[core] task_success_overtime`, and each ends one that is
+    left when its machine is shut down.
+    """
+    ti: Any = context["ti"] if context else None
+    own = _text_of(getattr(ti, "state", None))
+    if own in {None, "running"}:
+        return False
+    if not hasattr(ti, "current_state"):
+        return True
+    try:  # Airflow 2 reports after its callbacks, and until then a user may give the task another state
+        return _text_of(ti.current_state()) in {own, "running"}
+    except Exception:  # noqa: BLE001  whatever a database raises in the middle of a task
+        return True
+
+
+def _text_of(state: Any) -> str | None:
+    return None if state is None else str(getattr(state, "value", state))
