@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider._core import core, import_core
@@ -37,6 +38,8 @@ _STOPPED = frozenset({"failed", "success", "skipped", "removed", "upstream_faile
 
 # The states that a task reaches without being stopped as well.
 _ENDED = frozenset({"failed", "success", "skipped"})
+
+_NAMES = ("dag_id", "run_id", "task_id", "map_index")
 
 # An event loop only keeps weak references to its tasks.
 _cancelling: set["asyncio.Task[None]"] = set()
@@ -211,18 +214,38 @@ async def _cancel_unless_moved(
 ) -> None:
     state = await _state(task_instance)
     if state in _STOPPED:
-        await _cancel_once(retab_conn_id, run_id, state, spare_review)
+        await _cancel_once(task_instance, retab_conn_id, run_id, state, spare_review)
     else:
         _log.info("Run %s goes on: its task is %s, not stopped", run_id, state)
 
 
-async def _cancel_once(retab_conn_id: str, run_id: str, state: str, spare_review: bool) -> None:
+async def _cancel_once(
+    task_instance: Any, retab_conn_id: str, run_id: str, state: str, spare_review: bool
+) -> None:
     async with await RetabHook(retab_conn_id).aget_conn() as client:
-        if spare_review and state in _ENDED and (await client.get_run(run_id, outputs=False)).is_waiting:
-            _log.info("Run %s waits for a human, and goes on; its task is %s", run_id, state)
-            return
+        if spare_review and state in _ENDED:
+            is_waiting = (await client.get_run(run_id, outputs=False)).is_waiting
+            if is_waiting or await _has_ended_at_review(task_instance):
+                _log.info("Run %s was left to a human, and goes on; its task is %s", run_id, state)
+                return
         await client.cancel_run(run_id)
     _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
+
+
+async def _has_ended_at_review(task_instance: Any) -> bool:
+    """Return whether a task that does not wait through reviews has left its run at one, which may be decided by now.
+
+    Its XCom says so: a task that is stopped while it is deferred has left another state.
+    """
+    from asgiref.sync import sync_to_async
+
+    names = {name: getattr(task_instance, name) for name in _NAMES}
+    try:
+        left: Any = await sync_to_async(XCom.get_one)(key="status", **names)
+    except Exception as error:  # noqa: BLE001  whatever Airflow raises
+        _log.info("How the task ended is not known: Airflow does not answer (%s)", _redacted(error))
+        return False
+    return bool(left == "waiting_for_human")
 
 
 def _redacted(error: Exception) -> str:
@@ -235,10 +258,9 @@ def _is_gone(task_instance: Any) -> bool:
     from airflow.models.taskinstance import TaskInstance  # noqa: TID251  Airflow 2 alone comes here
     from airflow.utils.session import create_session
 
-    names = ("dag_id", "run_id", "task_id", "map_index")
     with create_session() as session:
         found = session.query(TaskInstance.task_id).filter_by(
-            **{name: getattr(task_instance, name) for name in names}
+            **{name: getattr(task_instance, name) for name in _NAMES}
         )
         return found.first() is None
 

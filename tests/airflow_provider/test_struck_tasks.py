@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     BaseHook,
     TaskDeferred,
+    XCom,
 )
 
 from airflow_provider._cancelling.cancel import TRIGGERS_ARE_KILLED
@@ -265,6 +266,36 @@ def test_a_stale_copy_of_a_trigger_spares_a_run_that_waits_for_a_human(
     kill(has_not_looked, instance(state))
 
     assert status(client, run.id) == becomes
+
+
+@pytest.mark.parametrize(
+    ("left", "on_review", "becomes"),
+    [
+        ("waiting_for_human", "return", "running"),
+        ("running", "return", "cancelled"),
+        (None, "return", "cancelled"),
+        ("waiting_for_human", "wait", "cancelled"),
+    ],
+)
+def test_a_stale_copy_of_a_trigger_spares_a_run_that_goes_on_since_a_human_has_decided(
+    connect, client, instance, monkeypatch, left, on_review, becomes
+):
+    """The task has ended at the review, which its XCom tells; one that was stopped has left another state."""
+    run_id, asked = create(client), []
+
+    def get_one(**names):
+        asked.append(names)
+        return left
+
+    monkeypatch.setattr(XCom, "get_one", staticmethod(get_one))
+    trigger = RetabRunTrigger(run_id, cancel_on_kill=True, on_review=on_review, not_before=time.time() + 10)
+    ti = instance("success")
+
+    kill(trigger, ti)
+
+    assert status(client, run_id) == becomes
+    names = {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
+    assert asked == ([] if on_review == "wait" else [{"key": "status", **names}])
 
 
 def test_a_deleted_task_spares_no_run_that_waits_for_a_human(connect, client, settle, invoice, instance):
