@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import Context
 from airflow_provider._core import core
 from airflow_provider._create_once.decide import Kept, Numbers, Standing
 from airflow_provider._create_once.earlier_attempts import text_of
-from airflow_provider._state.store import state_store_of
+from airflow_provider._state.store import keep, state_store_of
 
 if TYPE_CHECKING:
     from retab_orchestration import RunIdentity
@@ -206,7 +206,7 @@ class TaskRecords:
             return
         now, attempt = text_of(datetime.now(UTC)), self._attempt
         record = Record(identity.key, identity.family, attempt.numbers, now, attempt.started, run_id)
-        self._store.set(_KEY, record.written())
+        keep(self._store, _KEY, record.written())
         self._newest = record
 
     def restore(self) -> None:
@@ -216,7 +216,7 @@ class TaskRecords:
         self._newest = self.previous
         try:
             if self.previous:
-                self._store.set(_KEY, self.previous.written())
+                keep(self._store, _KEY, self.previous.written())
             else:
                 self._store.delete(_KEY)
         except Exception:  # noqa: BLE001 the error of the attempt counts, not this one

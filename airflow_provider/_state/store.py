@@ -1,6 +1,8 @@
 """The store for what a task keeps over its retries: Airflow 3.3's task state store, or Airflow 2's audit log."""
 
 import json
+import sys
+from inspect import signature
 from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import Context
@@ -30,6 +32,20 @@ def state_store_of(context: Context) -> StateStore | None:
         return store
     # Only Airflow 2's task instance reads the database, and only there a worker may write to it.
     return AuditLog(context) if hasattr(context["ti"], "current_state") else None
+
+
+def keep(store: StateStore, key: str, value: Any) -> None:
+    """Store a value for as long as the DAG run is there.
+
+    A run may wait for a human for longer than `[state_store] default_retention_days`, after which Airflow 3.3's cleanup
+    would delete the only trace of it that classic routes leave.
+    """
+    never: Any = getattr(sys.modules.get("airflow.sdk"), "NEVER_EXPIRE", None)
+    if never is None or "retention" not in signature(store.set).parameters:
+        store.set(key, value)
+        return
+    lasting: Any = store
+    lasting.set(key, value, retention=never)
 
 
 class AuditLog:

@@ -2,10 +2,12 @@
 
 from importlib.metadata import version
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
 from airflow_provider._state.store import state_store_of
+from airflow_provider.operators import RetabRunWorkflowOperator
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 KEY = "retab_run"
@@ -19,6 +21,28 @@ def test_store_is_airflow_s_where_it_has_one(context):
 
 def test_worker_without_store_and_database_remembers_nothing(context):
     assert state_store_of(context) is None
+
+
+if not IS_AIRFLOW_2:
+
+    def test_airflow_3_keeps_what_it_is_given_for_as_long_as_the_dag_run(connect, context, ti, monkeypatch):
+        """And not for `[state_store] default_retention_days`: a run may wait for a human for longer."""
+        from airflow.sdk.execution_time import context as airflow_context
+        from airflow.sdk.execution_time import task_runner
+        from airflow.sdk.execution_time.comms import SetTaskStateStore
+
+        sent = []
+        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=sent.append), raising=False)
+        store = airflow_context.TaskStateStoreAccessor(uuid4(), scope=None)
+        task = RetabRunWorkflowOperator(
+            task_id="run", workflow_id="wf_echo", json_inputs={}, wait_for_completion=False
+        )
+
+        task.execute({**context, "task_state_store": store})
+
+        told = [message for message in sent if isinstance(message, SetTaskStateStore)]
+        assert told[-1].value["run_id"] == ti.xcoms["run_id"]
+        assert {message.expires_at for message in told} == {None}
 
 
 if IS_AIRFLOW_2:
