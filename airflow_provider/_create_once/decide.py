@@ -162,17 +162,18 @@ def is_cleared(kept: Numbers, now: Numbers, try_number: int) -> bool:
     return is_changed and _may_be_granted(now, try_number)
 
 
-def standing_of(kept: Numbers | None, now: Numbers, try_number: int) -> Standing:
+def standing_of(kept: Numbers | None, now: Numbers, try_number: int, *, repeats: bool = False) -> Standing:
     """Return how an attempt follows the one before.
 
     Args:
         kept: The counters of the last attempt, where they are known.
         now: The numbers of this attempt.
         try_number: This try, from 1.
+        repeats: Whether this try was begun before.
     """
     if kept is not None:
         return Standing.CLEARED if is_cleared(kept, now, try_number) else Standing.RETRY
-    if try_number == 1:
+    if try_number == 1 and not repeats:
         return Standing.FIRST
     return Standing.CLEARED if _may_be_granted(now, try_number) else Standing.RETRY
 

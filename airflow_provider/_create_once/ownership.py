@@ -86,7 +86,8 @@ class Ownership:
         self._before_clear: list[WorkflowRun] = []
         self._since_clear: list[WorkflowRun] = []
         attempt, record = self._attempt, self._record
-        self._standing = standing_of(record.numbers if record else None, attempt.numbers, attempt.try_number)
+        kept = record.numbers if record else None
+        self._standing = standing_of(kept, attempt.numbers, attempt.try_number, repeats=attempt.repeats)
         self.identity = identity_of(
             attempt,
             record,

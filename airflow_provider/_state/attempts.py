@@ -35,6 +35,8 @@ class Attempt:
     began: datetime | None
     """When the DAG run began; None where that is not known, as in `airflow tasks test`."""
     ti_began: datetime | None
+    repeats: bool = False
+    """Whether this try was begun before, as by a worker that could not load the DAG when it resumed the task."""
 
     @classmethod
     def of(cls, context: Context, retries: int) -> Self:
@@ -53,12 +55,14 @@ class Attempt:
             Numbers(ti.max_tries, clear_number if isinstance(clear_number, int) else None, retries),
             _moment(getattr(dag_run, "start_date", None)),
             _moment(getattr(ti, "start_date", None)),
+            bool(context.get("task_reschedule_count")),
         )
 
     @property
     def is_granted(self) -> bool:
         """Whether this is the first try after a clear, as far as the counters show."""
-        return self.try_number == self.numbers.max_tries - (self.numbers.retries or 0) + 1
+        is_first = self.try_number == self.numbers.max_tries - (self.numbers.retries or 0) + 1
+        return is_first and not self.repeats
 
     @property
     def started(self) -> str | None:
@@ -159,8 +163,8 @@ def identity_of(
     whose = (namespace,) if is_shared or attempt.started is None else ()
     key = core.RunIdentity.of(*whose, *attempt.names, generation=generation).key
     # The first try after a clear has another key than those before it, so none of them can have begun its run.
-    is_after_another = attempt.try_number > 1 and not (standing is Standing.CLEARED and attempt.is_granted)
-    begun = attempt.ti_began if not is_kept and is_after_another else None
+    is_first = standing is Standing.FIRST or (standing is Standing.CLEARED and attempt.is_granted)
+    begun = None if is_kept or is_first else attempt.ti_began
     return core.RunIdentity(
         key, core.RunIdentity.of(namespace, *attempt.names).family, since=attempt.began, begun=begun
     )
