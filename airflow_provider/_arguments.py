@@ -169,7 +169,7 @@ def _as_json(value: Any) -> Any:
 def checked_partial(
     unchecked: Any,
     check: Callable[[Mapping[str, Any]], None],
-    check_shared: Callable[[Mapping[str, Any]], None] | None = None,
+    check_shared: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> Any:
     """Return what `partial` of an operator gave, as one that checks literals before Airflow stores them.
 
@@ -185,8 +185,7 @@ def checked_partial(
     """
     unchecked._expand_called = True  # noqa: SLF001  it warns of a task that was never mapped, as its successor does
     check(unchecked.kwargs)
-    if check_shared is not None:
-        check_shared(unchecked.kwargs)
+    check_shared(unchecked.kwargs)
 
     class CheckedPartial(type(unchecked)):  # type: ignore[misc]
         """Airflow's own, of whichever release, with checks."""
@@ -197,6 +196,8 @@ def checked_partial(
             for name, values in mapped.items():
                 for value in values if isinstance(values, list | tuple) else ():
                     check({name: value})
+                    if len(mapped) > 1:  # of which each combination is a task
+                        check_shared({name: value})
             return super().expand(**mapped)
 
         def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:

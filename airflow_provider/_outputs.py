@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import stat
+from itertools import product
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,29 @@ from airflow_provider._core import core
 
 if TYPE_CHECKING:
     from retab_orchestration import WorkflowRun
+
+# What of a template's context is the same for all tasks of a DAG run, and of a task for all that it is mapped to.
+_DAG_RUNS_NAMES = {
+    "conn",
+    "conf",
+    "dag",
+    "dag_run",
+    "data_interval_end",
+    "data_interval_start",
+    "ds",
+    "ds_nodash",
+    "execution_date",
+    "logical_date",
+    "run_id",
+    "task_instance_key_str",
+    "ts",
+    "ts_nodash",
+    "ts_nodash_with_tz",
+    "var",
+}
+_TASKS_NAMES = frozenset(
+    product(("ti", "task_instance", "task"), ("dag_id", "run_id", "task_id", "try_number"))
+)
 
 
 def check_output_path(path: Any) -> None:
@@ -50,6 +74,33 @@ def check_output_path(path: Any) -> None:
 def is_place(path: Any) -> bool:
     """Return whether outputs are written to it; a template that comes out empty names no place."""
     return path is not None and path != ""
+
+
+def is_one_file(path: Any) -> bool:
+    """Return whether all tasks of a mapped operator, or of a mapped task group, that have this path write to one file.
+
+    Args:
+        path: An `output_path` that was not rendered yet.
+    """
+    if not is_place(path) or (isinstance(path, str) and path.endswith("/")):
+        return False
+    return _is_same_for_all(path) if isinstance(path, str) else not is_field_rendered_later(path)
+
+
+def _is_same_for_all(template: str) -> bool:
+    """Return whether a template names only what is the same for all mapped tasks of a DAG run."""
+    from jinja2 import Environment, TemplateSyntaxError, nodes
+
+    try:
+        tree = Environment(autoescape=True).parse(template)
+    except TemplateSyntaxError:
+        return False  # which fails when it is rendered
+    of_all = {
+        id(found.node)
+        for found in tree.find_all(nodes.Getattr)
+        if isinstance(found.node, nodes.Name) and (found.node.name, found.attr) in _TASKS_NAMES
+    }
+    return all(name.name in _DAG_RUNS_NAMES or id(name) in of_all for name in tree.find_all(nodes.Name))
 
 
 def check_place(path: Any) -> None:

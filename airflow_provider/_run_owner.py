@@ -18,13 +18,12 @@ from airflow_provider._arguments import (
     check_seconds,
     checked_partial,
     given,
-    is_field_rendered_later,
 )
 from airflow_provider._cancelling.on_kill import CancelOnTimeout, RunStopper
 from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear, Owned, Ownership
 from airflow_provider._documents import check_documents
-from airflow_provider._outputs import check_output_path, check_place, is_place, write_outputs
+from airflow_provider._outputs import check_output_path, check_place, is_one_file, is_place, write_outputs
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import (
     OUT_OF_TIME,
@@ -71,7 +70,7 @@ class RunOwner(BaseOperator):
     cancel_on_timeout: CancelOnTimeout
     cancel_on_kill: bool
     _context: Context | None = None
-    _shares_file = False
+    _given_path: Any = None  # `output_path` before it is rendered
 
     @cached_property
     def hook(self) -> RetabHook:
@@ -121,7 +120,7 @@ class RunOwner(BaseOperator):
         """Start the run or take it up, wait for it here as long as asked to, then defer until it has settled."""
         wait = Wait.begin(self.timeout, self.execution_timeout)
         with failing_well(self.retab_conn_id):
-            _check_own_file(is_shared=self._shares_file and _is_mapped(context))
+            _check_own_file(_shared_path(self, self._given_path) if _is_mapped(context) else None)
             self._check_rendered(wait)
             with self.hook.get_conn() as client:
                 owned = self._begin(client, context)
@@ -243,14 +242,22 @@ check_arguments = partial(check_each, _CHECKS)
 """Refuse invalid arguments of an operator that starts a run: all of them, or those that are known."""
 
 
-def is_one_file(output_path: Any) -> bool:
-    """Return whether every task with this argument writes to the same file."""
-    is_folder = isinstance(output_path, str) and output_path.endswith("/")
-    return is_place(output_path) and not is_folder and not is_field_rendered_later(output_path)
+def _shared_path(task: BaseOperator, output_path: Any) -> Any:
+    """Return the path that mapped tasks may share with a task, None for none.
+
+    Of those of a mapped operator, `partial` has seen all literals but the defaults of the DAG, or of a task group.
+    """
+    if not getattr(task, "_BaseOperator__from_mapped", False):
+        return output_path
+    dag = task.dag if task.has_dag() else None
+    mapped = dag.task_dict.get(task.task_id) if dag else None  # of Airflow 2, it alone has the group
+    groups = (dag, getattr(mapped, "task_group", None))
+    defaults = [(getattr(group, "default_args", None) or {}).get("output_path") for group in groups]
+    return output_path if output_path in defaults else None
 
 
 def _check_shared(arguments: Mapping[str, Any]) -> None:
-    _check_own_file(is_shared=is_one_file(arguments.get("output_path")))
+    _check_own_file(arguments.get("output_path"))
 
 
 def _is_mapped(context: Context) -> bool:
@@ -258,8 +265,8 @@ def _is_mapped(context: Context) -> bool:
     return map_index is not None and map_index >= 0
 
 
-def _check_own_file(*, is_shared: bool) -> None:
-    if is_shared:
+def _check_own_file(shared: Any) -> None:
+    if is_one_file(shared):
         raise core.InvalidInputError(
             "output_path is one file, and mapped tasks would overwrite each other's: end it with a slash, which is a "
             "folder with a file for each run, or put {{ ti.map_index }} in it"

@@ -23,7 +23,7 @@ from airflow_provider._cancelling.on_kill import CancelOnTimeout
 from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear
 from airflow_provider._documents import ProgressLog, find_documents
-from airflow_provider._run_owner import RunOwner, check_arguments, is_one_file
+from airflow_provider._run_owner import RunOwner, check_arguments
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import failing_well, push_run
 from airflow_provider.hooks import RetabHook
@@ -119,7 +119,7 @@ class RetabRunWorkflowOperator(RunOwner):
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
         self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
         self._later = _templated(**self._optional_inputs)
-        self._shares_file = is_one_file(output_path) and not _is_expanded(self)
+        self._given_path = output_path
         check_arguments(vars(self))
 
     @property
@@ -208,7 +208,7 @@ class RetabRestartRunOperator(RunOwner):
         self.wait_for_completion, self.on_review, self.on_clear = wait_for_completion, on_review, on_clear
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.run_id = run_id
-        self._shares_file = is_one_file(output_path) and not _is_expanded(self)
+        self._given_path = output_path
         check_arguments(vars(self))
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
@@ -281,8 +281,3 @@ def _check_rendered(later: Collection[str], **inputs: Any) -> None:
             raise core.InvalidInputError(
                 f"{name} was rendered to None; see that its template, or the task before, gives a value"
             )
-
-
-def _is_expanded(task: BaseOperator) -> bool:
-    """Return whether it is one task of a mapped operator, whose own literals `partial` has checked."""
-    return bool(getattr(task, "_BaseOperator__from_mapped", False))
