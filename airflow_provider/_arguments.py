@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, get_args
@@ -194,7 +194,7 @@ def checked_partial(
             """Do what Airflow's does, once each literal has been checked."""
             self._expand_called = True
             for name, values in mapped.items():
-                for value in values if isinstance(values, list | tuple) else ():
+                for value in _literals(values):
                     check({name: value})
                     if len(mapped) > 1:  # of which each combination is a task
                         check_shared({name: value})
@@ -203,7 +203,7 @@ def checked_partial(
         def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
             """Do what Airflow's does, once each literal has been checked."""
             self._expand_called = True
-            for arguments in kwargs if isinstance(kwargs, list | tuple) else ():
+            for arguments in _literals(kwargs):
                 if isinstance(arguments, Mapping):
                     check(arguments)
             return super().expand_kwargs(kwargs, strict=strict)
@@ -211,6 +211,13 @@ def checked_partial(
     return CheckedPartial(
         operator_class=unchecked.operator_class, kwargs=unchecked.kwargs, params=unchecked.params
     )
+
+
+def _literals(values: Any) -> Iterable[Any]:
+    """Return what Airflow maps over, where it is written in the DAG file: of a dict its pairs."""
+    if isinstance(values, Mapping):
+        return values.items()
+    return values if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray) else ()
 
 
 def check_flags(**settings: Any) -> None:

@@ -50,6 +50,37 @@ def check_documents(documents: Any) -> None:
                 _check(node, document)
 
 
+def check_no_content(**inputs: Any) -> None:
+    """Refuse the content of documents in rendered inputs, which Airflow stores before it executes the task.
+
+    A function, or a template that is rendered to a native object, may make it.
+
+    Raises:
+        InvalidInputError: There is some; the message names the input.
+    """
+    for name, value in inputs.items():
+        if _has_bytes(value):
+            raise core.InvalidInputError(
+                f"{name} has bytes in it, and Airflow keeps inputs in its database; give {_ACCEPTED}"
+            )
+    documents = inputs.get("documents")
+    for node, document in documents.items() if isinstance(documents, Mapping) else ():
+        if _is_content(document):
+            _check(node, document)
+
+
+def _has_bytes(value: Any) -> bool:
+    waiting, seen = [value], set()
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, bytes | bytearray | memoryview):
+            return True
+        if isinstance(each, Mapping | list | tuple | set | frozenset) and id(each) not in seen:
+            seen.add(id(each))
+            waiting += [*each, *each.values()] if isinstance(each, Mapping) else each
+    return False
+
+
 def find_documents(documents: Any) -> dict[str, Any] | None:
     """Return rendered documents as `create_run` takes them; nothing is read yet.
 

@@ -22,7 +22,7 @@ from airflow_provider._arguments import (
 from airflow_provider._cancelling.on_kill import CancelOnTimeout
 from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear
-from airflow_provider._documents import ProgressLog, find_documents
+from airflow_provider._documents import ProgressLog, check_no_content, find_documents
 from airflow_provider._run_owner import RunOwner, check_arguments
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import failing_well, push_run
@@ -126,6 +126,13 @@ class RetabRunWorkflowOperator(RunOwner):
     def _optional_inputs(self) -> dict[str, Any]:
         names = ("documents", "json_inputs", "text_inputs", "version", "metadata", "output_nodes")
         return {name: getattr(self, name) for name in names}
+
+    def _do_render_template_fields(self, parent: Any, *given: Any, **named: Any) -> None:
+        # Airflow stores what was rendered before it executes the task, and a mapped operator calls this alone.
+        super()._do_render_template_fields(parent, *given, **named)
+        if parent is self:
+            with failing_well():
+                check_no_content(**self._optional_inputs)
 
     def _check_rendered(self, wait: Wait) -> None:
         super()._check_rendered(wait)

@@ -2,9 +2,10 @@
 
 import json
 import warnings
+from collections import deque
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred, TaskGroup
 
 from airflow_provider.operators import (
     RetabCancelRunOperator,
@@ -85,6 +86,78 @@ def test_an_expanded_literal_is_refused_while_the_dag_file_is_parsed(dag, operat
 
     with pytest.raises(InvalidInputError, match=advice):
         getattr(begun, way)(**given)
+
+
+@pytest.mark.parametrize("values", [BYTES, deque([BYTES])], ids=["dict", "deque"])
+def test_what_is_no_list_is_refused_as_well(dag, values):
+    """Airflow maps over the pairs of a dict, and over any sequence."""
+    with pytest.raises(InvalidInputError, match="documents"):
+        RUN.partial(**ECHO).expand(documents=values)
+
+
+SHARED = [
+    "/out/{{ ds }}.json",
+    "/out/{{ dag_run.run_id | replace(':', '-') }}.json",
+    "/out/{{ ti.task_id }}-{{ ti.run_id }}.json",
+    "s3://b/{{ var.value.folder }}/all.json",
+    "/out/{% if dag_run.conf %}a{% else %}b{% endif %}.json",
+]
+OWN = [
+    "/out/{{ ti.map_index }}.json",
+    "/out/{{ ds }}-{{ task_instance.map_index }}.json",
+    "/out/{{ task.json_inputs['n'] }}.json",
+    "/out/{{ params.name }}.json",
+    "/out/{{ macros.uuid.uuid4() }}.json",
+    "/out/{{ ti.xcom_pull('names')[ti.map_index] }}.json",
+    "/out/{{ ds }}/",
+    "{{ output_folder() }}",
+]
+
+
+@pytest.mark.parametrize("path", SHARED)
+def test_a_template_that_is_the_same_for_all_is_one_file(dag, context, ti, path):
+    with pytest.raises(InvalidInputError, match="output_path is one file"):
+        RUN.partial(**ECHO, output_path=path)
+
+    ti.map_index = 1
+    with refused(InvalidInputError, match=r"output_path is one file.*map_index"):
+        RUN(**ECHO, output_path=path).execute(context)
+
+
+@pytest.mark.parametrize("path", OWN)
+def test_a_template_that_may_differ_is_a_file_for_each(dag, path):
+    assert RUN.partial(**ECHO, output_path=path).expand(json_inputs=[{"n": 1}, {"n": 2}])
+
+
+def test_a_file_that_is_expanded_beside_something_else_is_that_of_several_tasks(dag):
+    """Airflow makes a task of each combination."""
+    inputs = [{"n": 1}, {"n": 2}]
+
+    with pytest.raises(InvalidInputError, match="output_path is one file"):
+        RUN.partial(**ECHO).expand(json_inputs=inputs, output_path=["/out/a.json", "/out/b.json"])
+
+    assert RUN.partial(**ECHO).expand(
+        json_inputs=inputs, output_path=["/out/a/", "/out/{{ ti.map_index }}.json"]
+    )
+
+
+@pytest.mark.parametrize("is_in_group", [False, True], ids=["of the DAG", "of a group"])
+def test_one_file_among_the_defaults_is_refused_before_the_run_exists(
+    connect, context, ti, emulator, is_in_group
+):
+    """Airflow gives them to the tasks of a mapped operator only when these run."""
+    defaults = {"output_path": "/out/all.json"}
+    with (
+        DAG("defaults", schedule=None, default_args={} if is_in_group else defaults),
+        TaskGroup("group", default_args=defaults if is_in_group else {}),
+    ):
+        mapped = RUN.partial(**ECHO).expand(json_inputs=[{"n": 1}, {"n": 2}])
+    ti.map_index = 1
+
+    with refused(InvalidInputError, match="output_path is one file"):
+        mapped.unmap({"json_inputs": {"n": 2}}).execute(context)
+
+    assert emulator.stats()["runs_created"] == 0
 
 
 def test_what_is_valid_is_mapped_as_before(dag):
