@@ -1,6 +1,6 @@
 """The operators: run a workflow, run the inputs of a run again, cancel a run."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,7 @@ from airflow_provider._arguments import (
     check_text,
     checked_partial,
     is_field_rendered_later,
+    is_rendered_later,
 )
 from airflow_provider._cancelling.on_kill import CancelOnTimeout
 from airflow_provider._core import core
@@ -268,23 +269,39 @@ class RetabCancelRunOperator(BaseOperator):
         return {"run_id": run.id, "status": run.status.value, "cancellation": run.cancellation.status}
 
 
-def _templated(**inputs: Any) -> frozenset[str]:
-    """Return the names of the arguments that are known at run time only."""
-    return frozenset(name for name, value in inputs.items() if is_field_rendered_later(value))
+_Later = frozenset[tuple[str, Any]]
+"""What is known at run time only: names of arguments, each with a node, or None for the argument as a whole."""
 
 
-def _check_rendered(later: Collection[str], **inputs: Any) -> None:
-    """Refuse arguments that were rendered to None, so that no input is left out silently.
+def _templated(**inputs: Any) -> _Later:
+    whole = {(name, None) for name, value in inputs.items() if is_field_rendered_later(value)}
+    nodes = {
+        (name, node)
+        for name in ("json_inputs", "text_inputs")
+        if isinstance(inputs[name], Mapping)
+        for node, value in inputs[name].items()
+        if isinstance(value, str) and is_rendered_later(value)  # another task may mean what it returns
+    }
+    return frozenset(whole | nodes)
+
+
+def _check_rendered(later: _Later, **inputs: Any) -> None:
+    """Refuse inputs that were rendered to nothing, so that none is left out, or made up, silently.
 
     Args:
-        later: The names of the inputs that were known at run time only.
+        later: What was known at run time only.
         inputs: The rendered inputs.
 
     Raises:
-        InvalidInputError: One is None; the message names it.
+        InvalidInputError: One is None, or the text that a template makes of that, or empty; the message names it.
     """
-    for name, value in inputs.items():
-        if value is None and name in later:
+    for name, node in sorted(later, key=str):
+        value = inputs[name]
+        if node is not None:
+            value = value.get(node) if isinstance(value, Mapping) else value
+        told = name if node is None else f"{name}[{node!r}]"
+        if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
+            what = "None" if value is None or value.strip() else "an empty text"
             raise core.InvalidInputError(
-                f"{name} was rendered to None; see that its template, or the task before, gives a value"
+                f"{told} was rendered to {what}; see that its template, or the task before, gives a value"
             )

@@ -249,6 +249,27 @@ def test_template_that_comes_out_as_none_is_no_input_that_was_left_out(context, 
         task.execute(context)
 
 
+@pytest.mark.parametrize("text", ["None", "", " "])
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ({"version": "{{ x }}"}, "version"),
+        ({"json_inputs": {"json-node-1": "{{ x }}"}}, r"json_inputs\['json-node-1'\]"),
+        ({"text_inputs": {"text-node-1": "{{ x }}"}}, r"text_inputs\['text-node-1'\]"),
+    ],
+    ids=["version", "json_inputs", "text_inputs"],
+)
+def test_template_that_comes_out_as_nothing_is_no_text(context, template, told, text):
+    """An XCom that is not there, or a key of the conf that nobody gave."""
+    task = build(RUN, **template)
+    task.render_template_fields({**context, "x": text}, jinja_env=task.get_template_env())
+
+    with refused(
+        InvalidInputError, match=f"{told} was rendered to {'None' if text.strip() else 'an empty text'}"
+    ):
+        task.execute(context)
+
+
 @pytest.mark.parametrize("mode", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
 def test_unknown_run_is_waited_for_by_no_sensor(context, execute, monkeypatch, mode):
     monkeypatch.setattr("retab_orchestration.policies._BETWEEN_MISSING", 0.5)
