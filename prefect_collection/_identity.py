@@ -1,5 +1,6 @@
 """The owner of a run: the names that a retry, a resumption and a start on another machine have in common."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Token
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ C = TypeVar("C", FlowRunContext, TaskRunContext)
 Line = list[tuple[FlowRun, TaskRun | None]]
 FlowRuns = tuple[Line, list[int]]
 """A flow run and its parents, each with the task run that has called it, and the attempts of all but the last."""
+
+_OWN_LIMIT = re.compile(r"Flow run exceeded timeout of \d")
 
 CREATING: set[str] = set()
 """The functions of our own tasks that create: they are the call itself, not a task around it."""
@@ -120,7 +123,14 @@ def is_stopped(state: State | None) -> bool:
     """Whether the runs of a flow run in this state are cancelled, and one that is started now would be left out."""
     if state is None:
         return False
-    return state.is_cancelling() or state.is_cancelled() or (state.is_failed() and state.name == "TimedOut")
+    return state.is_cancelling() or state.is_cancelled() or _took_too_long(state)
+
+
+def _took_too_long(state: State) -> bool:
+    # Prefect gives this name to every flow run that a TimeoutError ends, be it of a socket of the user's or of a task:
+    # only the message tells that it was the flow's own limit, and has None for it where the flow has none.
+    named = state.is_failed() and state.name == "TimedOut"
+    return named and _OWN_LIMIT.match(state.message or "") is not None
 
 
 def stopped_here() -> str | None:

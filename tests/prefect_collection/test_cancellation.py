@@ -6,6 +6,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelled, Cancelling, Crashed, Failed
 
 import prefect_collection
 from prefect_collection import (
@@ -15,6 +16,7 @@ from prefect_collection import (
     cancellation_automation,
     run_workflow,
 )
+from prefect_collection._identity import is_stopped
 from prefect_collection._prefect_server import retrying_at_once
 from prefect_collection._state import Begun, Record, runs_in
 from prefect_collection.credentials import namespace_of
@@ -28,6 +30,27 @@ def test_every_flow_has_the_hook(flow):
     assert flow.on_cancellation_hooks == [cancel_retab_runs]
     assert flow.on_failure_hooks == [cancel_retab_runs]
     assert flow.on_crashed_hooks == []
+
+
+LIMIT = "Flow run exceeded timeout of"
+STOPPED = {
+    "cancelling": (Cancelling(), True),
+    "cancelled": (Cancelled(), True),
+    "took longer than it may": (Failed(name="TimedOut", message=f"{LIMIT} 3.0 second(s)"), True),
+    "a flow in it did": (Failed(name="TimedOut", message=f"{LIMIT} None second(s)"), False),
+    "a socket did": (
+        Failed(name="TimedOut", message="Flow run failed due to timeout: TimeoutError()"),
+        False,
+    ),
+    "failed": (Failed(message=f"{LIMIT} 3.0 second(s), says somebody"), False),
+    "crashed": (Crashed(), False),
+    "unknown": (None, False),
+}
+
+
+@pytest.mark.parametrize(("state", "stopped"), STOPPED.values(), ids=STOPPED)
+def test_a_flow_run_is_stopped_that_was_cancelled_or_took_longer_than_it_may(state, stopped):
+    assert is_stopped(state) is stopped
 
 
 def test_a_wait_that_takes_too_long_cancels_its_run(call, emulator):
