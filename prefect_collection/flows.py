@@ -37,7 +37,16 @@ class RetabFlow(Flow[P, R]):
         return super().serialize_parameters(parameters)
 
     def with_options(self, **options: Any) -> "RetabFlow[P, R]":
-        """Return a copy of this flow with other options, as `prefect.Flow.with_options` takes them."""
+        """Return a copy of this flow with other options, as `prefect.Flow.with_options` takes them.
+
+        Hooks that are given for `on_cancellation` and `on_failure` are run after the one that cancels the run at Retab.
+        """
+        for kind in ("on_cancellation", "on_failure"):
+            if given := options.get(kind):
+                options[kind] = [
+                    cancel_retab_runs,
+                    *(hook for hook in given if hook is not cancel_retab_runs),
+                ]
         changed = super().with_options(**options)
         changed.__class__ = type(self)  # Prefect makes a plain Flow, which would store anything
         return cast("RetabFlow[P, R]", changed)

@@ -32,6 +32,18 @@ def test_every_flow_has_the_hook(flow):
     assert flow.on_crashed_hooks == []
 
 
+@pytest.mark.parametrize("flow", [run_workflow, arun_workflow])
+def test_hooks_of_ones_own_are_run_beside_the_one_that_cancels(flow):
+    def own(flow, flow_run, state):
+        """Tell somebody."""
+
+    changed = flow.with_options(on_cancellation=[own], on_failure=[own, cancel_retab_runs])
+    again = changed.with_options(on_failure=[own], retries=1)
+
+    assert changed.on_cancellation_hooks == again.on_cancellation_hooks == [cancel_retab_runs, own]
+    assert changed.on_failure_hooks == again.on_failure_hooks == [cancel_retab_runs, own]
+
+
 LIMIT = "Flow run exceeded timeout of"
 STOPPED = {
     "cancelling": (Cancelling(), True),
