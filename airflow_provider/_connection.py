@@ -1,11 +1,9 @@
 """The settings of an Airflow connection, the namespace where it has none, and what goes on while it fails."""
 
-import asyncio
 import json
 import logging
 import re
 import socket
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +13,6 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowNotFoundException,
-    BaseHook,
     Connection,
 )
 
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MissingConnectionError",
     "Profile",
-    "aget_connection",
     "missing",
     "not_given",
     "own_address",
@@ -211,28 +207,6 @@ def _namespace(name: Any) -> str | None:
             f"its {_field_of('namespace')} must be a name such as 'production', not {given(name)}"
         )
     return name.strip()
-
-
-async def aget_connection(conn_id: str) -> Connection:
-    """Ask Airflow for a connection, on an event loop.
-
-    Raises:
-        AirflowNotFoundException: There is none, or it is not given.
-    """
-    from airflow.providers.common.compat.connection import get_async_connection
-
-    try:
-        return await get_async_connection(conn_id)
-    except AirflowNotFoundException:
-        if not _is_dags_test():
-            raise
-    return await asyncio.to_thread(BaseHook.get_connection, conn_id)
-
-
-def _is_dags_test() -> bool:
-    """Whether this is `airflow dags test` on Airflow 3, whose supervisor of triggers cannot be asked by awaiting."""
-    supervisor = getattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS", None)
-    return supervisor is not None and not hasattr(supervisor, "asend")
 
 
 def own_address() -> str | None:

@@ -199,3 +199,42 @@ def _opened(document: Any) -> Any:
     path = ObjectStoragePath(document) if isinstance(document, str | PurePath) else document
     _ = path.fs  # which raises where the scheme has none
     return path
+
+
+_Later = frozenset[tuple[str, Any]]
+"""What is known at run time only: names of arguments, each with a node, or None for the argument as a whole."""
+
+
+def rendered_later(**inputs: Any) -> _Later:
+    """Return which inputs are known at run time only."""
+    whole = {(name, None) for name, value in inputs.items() if is_field_rendered_later(value)}
+    nodes = {
+        (name, node)
+        for name in ("json_inputs", "text_inputs")
+        if isinstance(inputs[name], Mapping)
+        for node, value in inputs[name].items()
+        if isinstance(value, str) and is_rendered_later(value)  # another task may mean what it returns
+    }
+    return frozenset(whole | nodes)
+
+
+def check_rendered(later: _Later, **inputs: Any) -> None:
+    """Refuse inputs that were rendered to nothing, so that none is left out, or made up, silently.
+
+    Args:
+        later: What was known at run time only.
+        inputs: The rendered inputs.
+
+    Raises:
+        InvalidInputError: One is None, or the text that a template makes of that, or empty; the message names it.
+    """
+    for name, node in sorted(later, key=str):
+        value = inputs[name]
+        if node is not None:
+            value = value.get(node) if isinstance(value, Mapping) else value
+        told = name if node is None else f"{name}[{node!r}]"
+        if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
+            what = "None" if value is None or value.strip() else "an empty text"
+            raise core.InvalidInputError(
+                f"{told} was rendered to {what}; see that its template, or the task before, gives a value"
+            )

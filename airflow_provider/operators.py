@@ -17,13 +17,16 @@ from airflow_provider._arguments import (
     check_pulled,
     check_text,
     checked_partial,
-    is_field_rendered_later,
-    is_rendered_later,
 )
 from airflow_provider._cancelling.on_kill import CancelOnTimeout
-from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear
-from airflow_provider._documents import ProgressLog, check_no_content, find_documents
+from airflow_provider._documents import (
+    ProgressLog,
+    check_no_content,
+    check_rendered,
+    find_documents,
+    rendered_later,
+)
 from airflow_provider._run_owner import RunOwner, check_arguments
 from airflow_provider._waiting.deadlines import Wait
 from airflow_provider._waiting.events import failing_well, push_run
@@ -119,7 +122,7 @@ class RetabRunWorkflowOperator(RunOwner):
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.workflow_id, self.version, self.documents = workflow_id, version, documents
         self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
-        self._later = _templated(**self._optional_inputs)
+        self._later = rendered_later(**self._optional_inputs)
         self._given_path = output_path
         check_arguments(vars(self))
 
@@ -137,7 +140,7 @@ class RetabRunWorkflowOperator(RunOwner):
 
     def _check_rendered(self, wait: Wait) -> None:
         super()._check_rendered(wait)
-        _check_rendered(self._later, **self._optional_inputs)
+        check_rendered(self._later, **self._optional_inputs)
         check_pulled(workflow_id=self.workflow_id)
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
@@ -267,41 +270,3 @@ class RetabCancelRunOperator(BaseOperator):
         push_run(context, run, self.run_url, is_link_only=not self.do_xcom_push)
         self.log.info("Run %s is %s", run.id, run.status_name)
         return {"run_id": run.id, "status": run.status.value, "cancellation": run.cancellation.status}
-
-
-_Later = frozenset[tuple[str, Any]]
-"""What is known at run time only: names of arguments, each with a node, or None for the argument as a whole."""
-
-
-def _templated(**inputs: Any) -> _Later:
-    whole = {(name, None) for name, value in inputs.items() if is_field_rendered_later(value)}
-    nodes = {
-        (name, node)
-        for name in ("json_inputs", "text_inputs")
-        if isinstance(inputs[name], Mapping)
-        for node, value in inputs[name].items()
-        if isinstance(value, str) and is_rendered_later(value)  # another task may mean what it returns
-    }
-    return frozenset(whole | nodes)
-
-
-def _check_rendered(later: _Later, **inputs: Any) -> None:
-    """Refuse inputs that were rendered to nothing, so that none is left out, or made up, silently.
-
-    Args:
-        later: What was known at run time only.
-        inputs: The rendered inputs.
-
-    Raises:
-        InvalidInputError: One is None, or the text that a template makes of that, or empty; the message names it.
-    """
-    for name, node in sorted(later, key=str):
-        value = inputs[name]
-        if node is not None:
-            value = value.get(node) if isinstance(value, Mapping) else value
-        told = name if node is None else f"{name}[{node!r}]"
-        if value is None or (isinstance(value, str) and value.strip() in {"", "None"}):
-            what = "None" if value is None or value.strip() else "an empty text"
-            raise core.InvalidInputError(
-                f"{told} was rendered to {what}; see that its template, or the task before, gives a value"
-            )

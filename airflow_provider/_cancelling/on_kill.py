@@ -202,8 +202,7 @@ class RunStopper:
         kept = KeptWait.pull(context)
         limits = Wait.begin(self._timeout, self._execution_timeout) if kept is None else kept.wait
         bound = limits.bound(through_review=self._waiting.on_review == "wait")
-        error = str(failure.get("error"))
-        ending = ending_of(error, is_kept=kept is not None, is_bounded=bound is not None)
+        ending = ending_of(str(failure.get("error")), is_kept=kept is not None, is_bounded=bound is not None)
         if kept is not None and ending is Ending.BACKSTOP:
             log.info("Run %s is polled, as its trigger has said nothing for long (backstop)", kept.run_id)
             return kept

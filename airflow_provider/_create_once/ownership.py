@@ -158,14 +158,11 @@ class Ownership:
             self.identity = _next_to(self.identity, self._record)
         self._records.write(self.identity)
         self.unheard_of = replace(self.identity, begun=datetime.now(UTC))
+        may_adopt = action is not Action.CREATE
         try:
-            run = start(self.identity, action is not Action.CREATE)
+            run = start(self.identity, may_adopt)
         except Exception as error:
-            if (
-                action is not Action.CREATE
-                and has_no_source(error)
-                and (found := unread(client, self.identity))
-            ):
+            if may_adopt and has_no_source(error) and (found := unread(client, self.identity)):
                 return self._keep(Owned(found, reattached=True))
             # A repeated start needs the same identity, also on a host with another namespace.
             if created_nothing(error) and not may_start_again:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider._connection import aget_connection
+from airflow_provider.hooks import aget_connection
 
 DAGS = Path(__file__).with_name("dags") / "waits.py"
 KEYS = ("return_value", "run_id", "status", "run_url", "waiting_for_node_ids")
