@@ -135,7 +135,7 @@ class RetabRunWorkflowOperator(RunOwner):
         # Airflow stores what was rendered before it executes the task, and a mapped operator calls this alone.
         super()._do_render_template_fields(parent, *given, **named)
         if parent is self:
-            with failing_well():
+            with failing_well(self.retab_conn_id):
                 check_no_content(**self._optional_inputs)
 
     def _check_rendered(self, wait: Wait) -> None:
