@@ -65,10 +65,11 @@ def missing(conn_id: str) -> Exception:
         "processes of Airflow; or give the task another retab_conn_id"
     )
     if any(conf.get(section, option, fallback="") for section, option in _SECRETS_BACKENDS):
-        return AirflowNotFoundException(
+        away: Exception = AirflowNotFoundException(
             f"Airflow finds no connection {conn_id!r}: see that the secrets backend answers. If it is not there, "
             f"{advice}"
         )
+        return away
     return MissingConnectionError(f"Airflow has no connection {conn_id!r}: {advice}")
 
 
