@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from prefect_collection._create_once import claims, flow_run_claim
 from prefect_collection._create_once.claims import LEASE, RENEWAL_INTERVAL
@@ -85,7 +86,8 @@ def inputs(monkeypatch):
 
     monkeypatch.setattr(SyncPrefectClient, "read_flow_run_input", read)
     monkeypatch.setattr(SyncPrefectClient, "request", request)
-    return kept
+    with temporary_settings({PREFECT_API_URL: "http://prefect.test/api"}):
+        yield kept
 
 
 @pytest.fixture
