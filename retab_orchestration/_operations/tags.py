@@ -1,6 +1,7 @@
 """Finding runs by their tags, and detecting, once per server and key, what a server does with tags."""
 
 import math
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ _MOST_READ = 100
 PAUSES = (0.0, 1.0, 4.0, 8.0)
 """Seconds before each read of a run that a list or a create has named, while it is not found."""
 
-# Characters by which a hash is recognised in metadata that the server has changed.
-_HASH = 32
+# A tag as `RunIdentity.of` makes it; a caller's own may begin like another one.
+_HASH = re.compile("[0-9a-f]{64}")
 
 # Seconds by which another machine's clock may be off.
 _CLOCK_SLACK = 24 * 3600.0
@@ -286,12 +287,11 @@ async def _read(
             run = await existing_run(session, run.id) or run  # noqa: PLW2901
         if run.metadata.get(key) == value:
             found.insert(0, run)
-        is_complete = is_complete and not _is_changed(run, key, value)
+        is_complete = is_complete and not _is_changed(run, value)
     return Found(oldest_first(found), is_complete and not cursor.is_cut)
 
 
-def _is_changed(run: WorkflowRun, key: str, value: str) -> bool:
+def _is_changed(run: WorkflowRun, value: str) -> bool:
     """Return whether a run has a tag that the server has changed, so that nobody can tell whose it is."""
-    begins = value[:_HASH]
-    is_ours = len(begins) == _HASH and begins in str(run.raw.get("metadata")).lower()
-    return is_ours and run.metadata.get(key) != value
+    is_ours = _HASH.fullmatch(value) and value[:32] in str(run.raw.get("metadata")).lower()
+    return bool(is_ours) and not _HASH.fullmatch(run.metadata.get(IDENTITY, ""))

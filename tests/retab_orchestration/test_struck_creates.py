@@ -101,9 +101,11 @@ def test_rows_that_leave_out_the_tags_are_read_anew(retab, kind):
 
 
 @pytest.mark.parametrize("metadata", ["kept", "unfiltered"])
-def test_an_identity_of_the_callers_own_is_found_whatever_its_length(retab, metadata):
+@pytest.mark.parametrize("length", [1, 100])
+@pytest.mark.parametrize("start", ["a", "x"])
+def test_an_identity_of_the_callers_own_is_found_whatever_its_length(retab, metadata, length, start):
     client, runtime = retab(metadata=metadata)
-    one, two = RunIdentity("one", "owner"), RunIdentity("two", "owner")
+    one, two = (RunIdentity(start * length + end, "owner") for end in "12")
     run = echo(client, identity=one)
     process_runs._own.clear()
     echo(client, identity=two)
@@ -647,10 +649,11 @@ def test_tags_that_come_back_otherwise_are_no_tags(retab, change):
     [
         lambda tags: {key.upper(): tag for key, tag in tags.items()},
         lambda tags: {key.replace(".", "_"): tag.upper() for key, tag in tags.items()},
+        lambda tags: {key: tag.upper() for key, tag in tags.items()},
         lambda tags: {key: tag[:40] for key, tag in tags.items()},
         json.dumps,
     ],
-    ids=["other names", "no dots, upper case", "cut", "a text"],
+    ids=["other names", "no dots, upper case", "upper case", "cut", "a text"],
 )
 def test_a_tag_that_a_server_changes_leaves_open_what_became_of_a_create(retab, change):
     client, runtime = retab(metadata="unfiltered")
