@@ -107,7 +107,7 @@ def test_an_outage(call, emulator, lines):
 
 
 def test_a_run_that_is_new_and_one_that_was_found(lines, emulator):
-    from prefect_collection._create_once.call import created, found
+    from prefect_collection._create_once.create import created, found
 
     created("run_1234567890")
     found("run_1234567890")
