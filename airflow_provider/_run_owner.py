@@ -238,6 +238,8 @@ _CHECKS: Checks = {
     "cancel_on_timeout": _check_cancel_on_timeout,
 }
 
+_INPUTS = ("documents", "json_inputs", "text_inputs")
+
 check_arguments = partial(check_each, _CHECKS)
 """Refuse invalid arguments of an operator that starts a run: all of them, or those that are known."""
 
@@ -258,6 +260,9 @@ def _shared_path(task: BaseOperator, output_path: Any) -> Any:
 
 def _check_shared(arguments: Mapping[str, Any]) -> None:
     _check_own_file(arguments.get("output_path"))
+    for group in (arguments.get("dag"), arguments.get("task_group")):  # Airflow stores their defaults as well
+        defaults = getattr(group, "default_args", None) or {}
+        check_arguments({name: defaults[name] for name in _INPUTS if name in defaults})
 
 
 def _is_mapped(context: Context) -> bool:

@@ -95,6 +95,19 @@ def test_what_is_no_list_is_refused_as_well(dag, values):
         RUN.partial(**ECHO).expand(documents=values)
 
 
+@pytest.mark.parametrize("is_in_group", [False, True], ids=["of the DAG", "of a group"])
+def test_an_invalid_input_among_the_defaults_is_refused_while_the_dag_file_is_parsed(is_in_group):
+    """Airflow stores them with the DAG, and gives them to mapped tasks only when these run."""
+    defaults = {"documents": BYTES}
+
+    with (
+        DAG("defaults", schedule=None, default_args={} if is_in_group else defaults),
+        TaskGroup("group", default_args=defaults if is_in_group else {}),
+        pytest.raises(InvalidInputError, match="start-node-1"),
+    ):
+        RUN.partial(**ECHO)
+
+
 SHARED = [
     "/out/{{ ds }}.json",
     "/out/{{ dag_run.run_id | replace(':', '-') }}.json",
