@@ -155,8 +155,11 @@ class RetabRunSensor(BaseSensorOperator):
             AirflowSensorTimeout: The time is over.
         """
         known, wait = waited_for(context, run_id, clocks)
-        with heeding_flags(self, partial(self._poll_on, context, known, wait)), _failing_well(self):
-            outcome = RunEvent.read(event, run_id=known)
+        with (
+            heeding_flags(self, partial(self._poll_on, context, known or self.run_id, wait)),
+            _failing_well(self),
+        ):
+            outcome = RunEvent.read(event, run_id=known or self.run_id)
             with self.hook.get_conn_through_outages() as client:
                 resumed = self._waiting.resume(client, context, outcome, wait)
             run = resumed.run

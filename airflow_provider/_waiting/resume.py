@@ -196,7 +196,8 @@ class RunWait:
         self, context: Context, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None
     ) -> TaskDeferred:
         """Leave what Airflow may drop of a deferral as an XCom, and return the deferral."""
-        KeptWait(run_id, wait, tuple(nodes or ())).push(context)
+        if self._owns_run:  # Airflow ends the deferral of a sensor when its time is over, and not before
+            KeptWait(run_id, wait, tuple(nodes or ())).push(context)
         return self.deferral(run_id, wait, nodes)
 
     def deferral(self, run_id: str, wait: Wait, nodes: "Sequence[str] | None" = None) -> TaskDeferred:

@@ -94,6 +94,8 @@ WRITTEN = [
     (RUN, {"poll_interval": "30"}, "poll_interval must be a number of seconds, more than 0"),
     (RUN, {"poll_interval": True}, "poll_interval must be a number of seconds, more than 0"),
     (RUN, {"timeout": 0}, "timeout must be a number of seconds, more than 0"),
+    (RUN, {"backstop": 0}, "backstop must be a number of seconds, more than 0"),
+    (RESTART, {"backstop": "1d"}, "backstop must be a number of seconds, more than 0"),
     (RUN, {"timeout": float("nan")}, "timeout must be a number of seconds, more than 0"),
     (RUN, {"defer_after": -1}, "defer_after must be a number of seconds, 0 or more"),
     (RESTART, {"run_id": ""}, f"run_id {NOT_EMPTY}"),

@@ -51,8 +51,7 @@ def test_completed_run_gives_its_outputs(connect, start, execute, ti, how):
 
     assert outputs["end-node-1"]["json_data"]["json-node-1"] == {"seconds": 20}
     assert ti.xcoms["status"] == "completed"
-    left = {"retab_deferral": dict} if how.get("deferrable") else {}
-    assert {key: type(value) for key, value in ti.xcoms.items()} == XCOMS | left
+    assert {key: type(value) for key, value in ti.xcoms.items()} == XCOMS
 
 
 def test_outputs_are_those_of_the_nodes_asked_for(connect, client, execute, invoice, how):

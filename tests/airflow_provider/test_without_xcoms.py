@@ -35,7 +35,7 @@ TASKS = {
     "an operator that does not wait": (lambda _: echo(wait_for_completion=False), {LINK}),
     "a restart": (lambda run_id: RetabRestartRunOperator(run_id=run_id, **OFF), {LINK, DEFERRAL}),
     "a cancel": (lambda run_id: RetabCancelRunOperator(run_id=run_id, **OFF), {LINK}),
-    "a sensor": (lambda run_id: sensor(run_id, deferrable=True), {LINK, DEFERRAL}),
+    "a sensor": (lambda run_id: sensor(run_id, deferrable=True), {LINK}),
     "a sensor that pokes": (lambda run_id: sensor(run_id, deferrable=False), {LINK}),
 }
 

@@ -23,6 +23,7 @@ ARGUMENTS = {
     "output_nodes": NO_NODES,
     "poll_interval": [*NO_SECONDS, 1e-9],
     "timeout": NO_SECONDS,
+    "backstop": NO_SECONDS,
     "defer_after": NO_SECONDS,
     "deferrable": NO_FLAGS,
     "wait_for_completion": NO_FLAGS,
