@@ -118,6 +118,7 @@ def test_deferral_carries_ids_and_times_only(connect, context, ti):
         "reattached": False,
         "seconds_left": None,
         "failing_since": None,
+        "not_found_until": None,
     }
     assert kwargs["watch"] == "end"
     assert (
