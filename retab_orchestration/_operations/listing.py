@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from retab_orchestration import errors
@@ -83,15 +84,14 @@ class Cursor:
         return place
 
 
-def _ids_of(rows: Iterable[Any]) -> frozenset[Any]:
+def _ids_of(rows: Sequence[Any]) -> frozenset[Any]:
     """Return the ids of rows, of those that have one."""
-    return frozenset(map(_id_of, rows)) - {None}
+    is_pairs = bool(rows) and isinstance(rows[0], tuple)  # of a poll, with the id first
+    return frozenset(map(itemgetter(0) if is_pairs else _id_of, rows)) - {None}
 
 
 def _id_of(row: Any) -> Any:
-    """Return the id of a row, which is a pair with its id, an edge as it came, or a model; None where it has none."""
-    if isinstance(row, tuple):
-        return row[0]
+    """Return the id of a row, which is an edge as it came, or a model; None where it has none."""
     if isinstance(row, dict):
         return row["id"] if isinstance(row.get("id"), str) else None
     return getattr(row, "id", None) or getattr(row, "step_id", None)

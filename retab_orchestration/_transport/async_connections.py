@@ -25,7 +25,8 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         limits: Limits = timeout
         with failing_as(httpcore.ReadTimeout, httpcore.ReadError):
             part = await self._line.read(limits.receiving(_now()))
-        limits.received(len(part))
+        if limits.streams:
+            limits.received(len(part))
         return part
 
     async def write(self, buffer: bytes, timeout: Any = None) -> None:

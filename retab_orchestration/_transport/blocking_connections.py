@@ -43,7 +43,8 @@ class Stream(httpcore.NetworkStream):
         with failing_as(httpcore.ReadTimeout, httpcore.ReadError):
             self._sock.settimeout(_within(limits.receiving(time.monotonic())))
             part = self._sock.recv(max_bytes)
-        limits.received(len(part))
+        if limits.streams:
+            limits.received(len(part))
         return part
 
     def write(self, buffer: bytes, timeout: Any = None) -> None:

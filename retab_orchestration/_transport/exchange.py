@@ -152,15 +152,16 @@ class Limits:
     __slots__ = (
         "_answer_until",
         "_connect_until",
-        "_streams",
         "_taken",
         "_timeout",
         "_within_until",
         "_writing",
+        "streams",
     )
 
     def __init__(self, timeout: float, within: float | None, now: float, *, streams: bool = False) -> None:
-        self._streams = streams
+        self.streams = streams
+        """Whether what came in is to be recorded."""
         self._timeout = timeout if within is None else min(within, timeout)
         self._within_until = math.inf if within is None else now + within
         self._connect_until: float | None = None
@@ -196,11 +197,10 @@ class Limits:
         return min(self._timeout, self._answer_until - now, self._within_until - now)
 
     def received(self, count: int) -> None:
-        """Record that more of the answer came in."""
-        if self._streams:
-            self._taken += count
-            if self._taken >= LEAST_PER_TIMEOUT:
-                self._taken, self._answer_until = 0, None
+        """Record that more of an answer came in that may take as long as it keeps coming."""
+        self._taken += count
+        if self._taken >= LEAST_PER_TIMEOUT:
+            self._taken, self._answer_until = 0, None
 
 
 class Clocks:

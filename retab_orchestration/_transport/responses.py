@@ -48,6 +48,8 @@ class Answer:
     ) -> None:
         self.is_wanted = True
         """Whether more of it is of any use."""
+        self.is_full = False
+        """Whether so much has come in that it should be passed on."""
         self._request = request
         self._status = status
         self._headers = _read_headers(headers)
@@ -84,12 +86,8 @@ class Answer:
                 self._add(part)
             except (ResponseTooLargeError, BadEncodingError) as error:
                 self._drop(error)
+        self.is_full = self._sink is not None and len(self._content) >= _PASSED_ON
         return self.is_wanted
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so much has come in that it should be passed on."""
-        return self._sink is not None and len(self._content) >= _PASSED_ON
 
     def pass_on(self) -> None:
         """Write what has come in to where it goes, if it goes anywhere; this may block."""

@@ -16,7 +16,6 @@ from retab_orchestration.models._reading import (
     is_object,
     mapping,
     node_ids,
-    obj,
     pick,
     places,
     read_places,
@@ -170,7 +169,7 @@ class WorkflowRun(Answer):
             "timing": timing_of(run),
             "error": error_of(run, status),
             "cancellation": read_places(CANCELLATION, run),
-            "usage": obj(run.get("usage")),
+            **({"usage": run["usage"]} if "usage" in run and is_object(run["usage"]) else {}),
         }
 
     @property

@@ -1,15 +1,15 @@
 """What a run cost, from wherever a server says it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from retab_orchestration.models._reading import Value, mapping, number, pick, text
+from retab_orchestration.models._reading import Places, Reading, mapping, number, pick, places, text, whole
 from retab_orchestration.models.step import Step
 
 __all__ = ["Usage", "usage_from_primitives", "usage_from_steps"]
 
 
-class Usage(Value):
+class Usage(Reading):
     """What a run cost; each value is None where the server does not say.
 
     Attributes:
@@ -25,6 +25,8 @@ class Usage(Value):
     pages: int | None = None
     tokens: int | None = None
     model: str | None = None
+
+    _places: ClassVar[Places] = places(cost=number, credits=number, pages=whole, tokens=whole, model=text)
 
 
 def usage_from_steps(cost: Mapping[str, Any], steps: Iterable[Step]) -> Usage:

@@ -94,6 +94,13 @@ def test_what_is_no_flag_is_refused():
             client.wait_for_run("run_1", usage="yes")
 
 
+@pytest.mark.parametrize("said", ["much", 7, [], {"credits": "many", "pages": [1]}])
+def test_what_a_server_says_there_makes_no_run_unreadable(said):
+    run = WorkflowRun.model_validate({"id": "run_1", "status": "completed", "usage": said})
+
+    assert run.usage in {None, NOTHING}
+
+
 def test_it_survives_a_dump():
     usage = Usage(cost=1.0, model="a")
     run = WorkflowRun.model_validate({"id": "run_1", "status": "completed"}).model_copy(
