@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import IO, Any, Protocol, TypedDict
 
 import fsspec  # type: ignore[import-untyped]
+from prefect import unmapped
 
 from retab_orchestration import InvalidInputError, WorkflowRun
 
-__all__ = ["Manifest", "OutputPath", "OutputTarget"]
+__all__ = ["Manifest", "OutputPath", "OutputTarget", "refuse_one_file"]
 
 
 class _OpenPath(Protocol):
@@ -64,6 +65,11 @@ class OutputTarget:
         if isinstance(given, os.PathLike) and isinstance(os.fspath(given), str):
             return cls(Path(given), is_folder=False).checked()
         raise InvalidInputError(f"output_path must be a path or a URI, not of type {type(given).__name__}")
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether each run would write to the same file."""
+        return not self.is_folder and (isinstance(self.path, str) or not self.path.is_dir())
 
     def checked(self) -> "OutputTarget":
         """Return the target, unless it is local and takes no file: opening a pipe would block until there is a reader.
@@ -123,6 +129,22 @@ class OutputTarget:
             stream.write(content)
         # Unlike `as_uri`, without percent signs, which fsspec does not decode.
         return f"file://{path}" if isinstance(path, Path) else str(path)
+
+
+def refuse_one_file(mapped: Any) -> None:
+    """Refuse the `output_path` of mapped tasks where each would overwrite what the others have written.
+
+    Raises:
+        InvalidInputError: It is one file for all of them.
+    """
+    given = mapped.value if isinstance(mapped, unmapped) else mapped
+    is_path = isinstance(given, str | os.PathLike) or callable(getattr(given, "open", None))
+    target = OutputTarget.read(given) if is_path else None
+    if target is not None and target.is_one_file:
+        raise InvalidInputError(
+            "output_path is one file, and mapped tasks would overwrite each other's: end it with a slash, which is a "
+            "folder for a file of each run, or give a list of paths"
+        )
 
 
 def _encoded(outputs: dict[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectDistributedFuture
 
 from prefect_collection._identity import CREATING, full_name
+from prefect_collection._outputs import refuse_one_file
 from prefect_collection._parameters import check_parameters
 from retab_orchestration import RetabError, RunCancelledError, RunFailedError
 
@@ -39,6 +40,15 @@ class RetabTask(Task[P, R]):
         with suppress(TypeError):  # which Prefect tells
             check_parameters(signature(self.fn).bind(*(args or ()), **(kwargs or {})).arguments)
         return super().apply_async(args, kwargs, *given, **options)
+
+    def map(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task for each of many inputs, as `prefect.Task.map` does.
+
+        Raises:
+            InvalidInputError: `output_path` is one file for all of them.
+        """
+        refuse_one_file(kwargs.get("output_path"))
+        return super().map(*args, **kwargs)
 
     def with_options(self, **options: Any) -> "RetabTask[P, R]":
         """Return a copy of this task with other options, as `prefect.Task.with_options` takes them."""

@@ -3,9 +3,11 @@ import json
 
 import fsspec
 import pytest
+from prefect import unmapped
 
-from prefect_collection._outputs import OutputTarget
-from retab_orchestration import WorkflowRun
+from prefect_collection import await_for_run, wait_for_run
+from prefect_collection._outputs import OutputTarget, refuse_one_file
+from retab_orchestration import InvalidInputError, WorkflowRun
 from tests.readme import block_with
 
 
@@ -49,6 +51,28 @@ PLACES = {
     "a URI of a folder": lambda folder: f"memory://{folder.name}/",
     "a path that opens itself": lambda folder: Elsewhere(f"memory://{folder.name}/own.json"),
 }
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if "folder" not in place])
+@pytest.mark.parametrize(
+    "task", [wait_for_run, await_for_run.with_options(retries=2)], ids=["task", "options"]
+)
+def test_mapped_waits_may_not_overwrite_each_others_outputs(tmp_path, place, task):
+    path = PLACES[place](tmp_path)
+
+    for given in (path, unmapped(path)):
+        with pytest.raises(
+            InvalidInputError, match="output_path is one file, and mapped tasks would overwrite"
+        ):
+            task.map(["run_1", "run_2"], output_path=given)
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if "folder" in place])
+def test_mapped_waits_may_share_a_folder(tmp_path, place):
+    path = PLACES[place](tmp_path)
+
+    for given in (None, path, unmapped(path), [str(tmp_path / "a.json"), str(tmp_path / "b.json")]):
+        refuse_one_file(given)
 
 
 @pytest.mark.parametrize("place", PLACES)
