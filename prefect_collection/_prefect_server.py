@@ -9,10 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.settings import get_current_settings
 
-__all__ = ["api_address", "hurried", "prefect_client", "retrying_at_once"]
+__all__ = ["aopen_client_of_prefect", "api_address", "hurried", "prefect_client", "retrying_at_once"]
 
 _AT_ONCE = 2
 _REFUSALS = "retab.refusals"
@@ -46,6 +47,14 @@ def prefect_client() -> SyncPrefectClient:
             setattr(opened._client, "_has_connected", True)  # noqa: B010, SLF001  Prefect has no setting for it
             _clients[settings] = opened
         return _clients[settings]
+
+
+def aopen_client_of_prefect() -> PrefectClient:
+    """Return an async client, to be entered, that waits as well; outside of runs nothing has reached the server yet."""
+    client = get_client()
+    is_reached = bool(FlowRunContext.get() or TaskRunContext.get())
+    setattr(client._client, "_has_connected", is_reached)  # noqa: B010, SLF001  as above
+    return client
 
 
 def hurried(act: Callable[[], T]) -> T:

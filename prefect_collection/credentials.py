@@ -9,6 +9,7 @@ from prefect.settings import get_current_settings
 from prefect.utilities.asyncutils import run_coro_as_sync
 from pydantic import ConfigDict, Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, model_validator
 
+from prefect_collection._prefect_server import aopen_client_of_prefect
 from retab_orchestration import (
     AsyncRetabClient,
     ConfigurationError,
@@ -173,7 +174,8 @@ async def aload_credentials(credentials: Credentials) -> RetabCredentials | None
         return credentials
     check_credentials(credentials)
     try:
-        return await RetabCredentials.aload(credentials)
+        async with aopen_client_of_prefect() as client:
+            return await RetabCredentials.aload(credentials, client=client)
     except ValueError as error:
         raise ConfigurationError(
             f"the Retab Credentials block {credentials!r} cannot be loaded ({error}); "

@@ -16,7 +16,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from dev.hosts.processes import free_port, wait_until
-from prefect_collection import acreate_run, cancel_retab_runs, cancel_runs_of_flow_run, create_run
+from prefect_collection import (
+    RetabCredentials,
+    acreate_run,
+    cancel_retab_runs,
+    cancel_runs_of_flow_run,
+    create_run,
+)
 from prefect_collection._create_once.claims import RENEWAL_INTERVAL
 from retab_orchestration import RetabClient, RunIdentity
 from retab_orchestration.emulator import Emulator
@@ -346,3 +352,14 @@ def test_a_create_waits_for_a_server_of_prefect_that_restarts(emulator, prefect_
             return await acreate_run("wf_echo")
 
     assert [asyncio.run(caller())] == emulator.run_ids()
+
+
+def test_a_block_is_loaded_from_a_server_of_prefect_that_restarts(emulator, prefect_host):
+    RetabCredentials(api_key=API_KEY, base_url=emulator.url).save("restarts", overwrite=True)
+
+    @flow
+    def caller():
+        with away_for(1, prefect_host.api_url) as url, temporary_settings({PREFECT_API_URL: url}):
+            return create_run("wf_echo", credentials="restarts")
+
+    assert [caller()] == emulator.run_ids()
