@@ -12,7 +12,7 @@ from prefect_collection._documents import DocumentFacts
 from retab_orchestration import RunStatus, WorkflowRun
 from retab_orchestration.identity import NOTE
 
-__all__ = ["FAILED", "Family", "FilteredAccounts", "Note", "family_of", "short_id"]
+__all__ = ["FAILED", "Family", "FilteredAccounts", "Note", "family_of", "noted", "short_id"]
 
 FAILED = frozenset({RunStatus.ERROR, RunStatus.CANCELLED})
 
@@ -183,3 +183,10 @@ class FilteredAccounts:
         with self._lock:
             if is_filtered or account in self._answered:
                 self._known[account] = is_filtered
+
+
+def noted(flow_run_id: UUID, found: Iterable[WorkflowRun]) -> set[str]:
+    """Return those of the runs of an outermost flow run that a flow run has started and that have not ended."""
+    notes = {run.id: Note.read(run.metadata.get(NOTE)) for run in found if not run.is_terminal}
+    own = short_id(flow_run_id)
+    return {run_id for run_id, note in notes.items() if note is not None and own in note.flow_runs}

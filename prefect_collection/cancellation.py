@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect_collection._create_once.creates import Creates, read_creates
 from prefect_collection._identity import is_stopped
 from prefect_collection._state import CLOCKS_DIFFER, Started, runs_in
-from prefect_collection._tags import Note, short_id
+from prefect_collection._tags import Note, noted, short_id
 from prefect_collection._waiting import run_logger
 from prefect_collection.credentials import Credentials, aload_credentials, aopen_client, namespace_of
 from retab_orchestration import (
@@ -30,13 +30,15 @@ from retab_orchestration import (
     RunIdentity,
     WorkflowRun,
 )
-from retab_orchestration.identity import NOTE
 
 __all__ = ["cancel_retab_runs", "cancel_runs_of_flow_run", "cancellation_automation"]
 
 _AT_ONCE = 10
 # Seconds between two tries during an outage: ten minutes in all, as long as a wait would go on.
 _PAUSES = (5.0, 10.0, 20.0, 40.0, 75.0, 150.0, 300.0)
+_OUTAGE = sum(_PAUSES)
+# Seconds for which a run is asked for again that is not found, as by a wait: it may be too new for a replica.
+_NOT_FOUND = 60.0
 # How long a create is taken to be in flight whose run nothing but its answer can tell.
 _ANSWERED = timedelta(seconds=10)
 # Seconds between two questions whether a process is still creating, and after which its create is taken for lost.
@@ -133,12 +135,14 @@ def _id(name: str, given: UUID | str) -> UUID:
 
 async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]:
     cancelled: dict[str, None] = {}  # in order, and each once
+    passed = 0.0
     for pause in (*_PAUSES, None):
         problems = await _cancel_recorded(flow_run_id, fallback, cancelled)
-        if pause is None or not any(problem.may_pass for problem in problems):
+        if pause is None or all(problem.may_pass_for <= passed for problem in problems):
             break
         run_logger().warning("Not everything could be cancelled yet; asking again in %g s", pause)
         await asyncio.sleep(pause)  # noqa: TID251  nothing is being waited for meanwhile
+        passed += pause
     if problems:
         raise RetabError(
             f"not everything that flow run {flow_run_id} has started could be cancelled: "
@@ -161,7 +165,7 @@ async def _cancel_recorded(
             raise
         except Exception as error:  # noqa: BLE001  whatever Prefect's client raises in an outage of its server
             told = f"the labels of the flow run cannot be read ({type(error).__name__})"
-            return [*problems, _Problem(told, may_pass=True)]
+            return [*problems, _Problem(told, may_pass_for=_OUTAGE)]
         recorded = runs_in(flow_run.labels)
         if recorded == done:
             return problems
@@ -176,42 +180,55 @@ class _Problem:
     """A run that could not be cancelled."""
 
     text: str
-    may_pass: bool = False
-    """Whether another request may succeed."""
+    may_pass_for: float = 0.0
+    """Seconds from the first request on for which another one may succeed."""
+
+    @classmethod
+    def of(cls, run: str, error: RetabError) -> "_Problem":
+        """Return what an error means for a run."""
+        passes = _NOT_FOUND if isinstance(error, NotFoundError) else _OUTAGE if error.retryable else 0.0
+        return cls(f"{run}: {error}", passes)
 
 
 async def _cancel_started(
     flow_run: FlowRun, name: str | None, fallback: Credentials, started: Started, problems: list[_Problem]
 ) -> list[str]:
     """Cancel the runs that a flow run has started with one account, also those of creates that were cut off."""
-    since = flow_run.created - CLOCKS_DIFFER if flow_run.created else None
+    requested: list[str] = []
     try:
         block = await aload_credentials(name or fallback)
-        names = (namespace_of(block), "prefect")
-        # The tags of a child flow run name the outermost flow run, of whose runs it may cancel only its own.
-        all_of_it = RunIdentity.of(*names, str(flow_run.id), since=since)
+        creates = {family: await _creates_of(family[1]) for family in started.families}
+        recorded = started.run_ids.union(*(_reported(flow_run, name, each) for each in creates.values()))
         async with await aopen_client(block) as client:
-            tagged = await _tagged(client, all_of_it, any_generation=True)
-            for owner, outermost in started.families:
-                creates = await _creates_of(outermost)
-                family = RunIdentity.of(
-                    *names, owner, on_mismatch="create", since=since, begun=creates.cut_off
-                )
-                tagged |= _noted(flow_run, await client.find_runs(family, any_generation=True))
-                tagged |= _reported(flow_run, name, creates)
-            requested = await _cancel(client, started.run_ids | tagged, problems)
-            for begun in started.begun:
-                one = RunIdentity.of(
-                    *names, begun.owner, generation=begun.content, since=since, begun=begun.at
-                )
-                requested += await _cancel(client, await _tagged(client, one) - set(requested), problems)
-                if not await client.can_find_runs():
-                    problems.append(_unknown(begun.at))
-            return requested
+            # The recorded ones first: they can be cancelled also where the list is out of order.
+            requested += await _cancel(client, recorded, problems)
+            async for found in _searched(client, namespace_of(block), flow_run, started, creates):
+                requested += await _cancel(client, found - recorded - {*requested}, problems)
+            if started.begun and not await client.can_find_runs():
+                problems += [_unknown(begun.at) for begun in started.begun]
     except RetabError as error:
-        of = ", ".join(sorted(started.run_ids)) or "its runs"
-        problems.append(_Problem(f"{of}: {error}", may_pass=error.retryable))
-        return []
+        what = "what else it has started" if requested else ", ".join(sorted(started.run_ids)) or "its runs"
+        problems.append(_Problem.of(what, error))
+    return requested
+
+
+async def _searched(
+    client: AsyncRetabClient,
+    namespace: str,
+    flow_run: FlowRun,
+    started: Started,
+    creates: Mapping[tuple[str, UUID], Creates],
+) -> AsyncIterator[set[str]]:
+    """Yield the runs that have the tags of a flow run, and those of its creates that were cut off."""
+    names, since = (namespace, "prefect"), flow_run.created - CLOCKS_DIFFER if flow_run.created else None
+    # The tags of a child flow run name the outermost flow run, of whose runs it may cancel only its own.
+    yield await _tagged(client, RunIdentity.of(*names, str(flow_run.id), since=since), any_generation=True)
+    for (owner, _), each in creates.items():
+        family = RunIdentity.of(*names, owner, on_mismatch="create", since=since, begun=each.cut_off)
+        yield noted(flow_run.id, await client.find_runs(family, any_generation=True))
+    for begun in started.begun:
+        one = RunIdentity.of(*names, begun.owner, generation=begun.content, since=since, begun=begun.at)
+        yield await _tagged(client, one)
 
 
 async def _creates_of(flow_run_id: UUID) -> Creates:
@@ -227,13 +244,6 @@ async def _creates_of(flow_run_id: UUID) -> Creates:
         if time.monotonic() > longest:
             return replace(creates, cut_off=datetime.now(UTC))
         await asyncio.sleep(_BETWEEN_QUESTIONS)  # noqa: TID251  nothing is being waited for at Retab
-
-
-def _noted(flow_run: FlowRun, found: list[WorkflowRun]) -> set[str]:
-    """Return those of the runs of an outermost flow run that a flow run has started, by their notes."""
-    notes = {run.id: Note.read(run.metadata.get(NOTE)) for run in found if not run.is_terminal}
-    own = short_id(flow_run.id)
-    return {run_id for run_id, note in notes.items() if note is not None and own in note.flow_runs}
 
 
 def _reported(flow_run: FlowRun, account: str | None, creates: Creates) -> set[str]:
@@ -256,27 +266,33 @@ async def _tagged(
 
 def _unknown(begun: datetime) -> _Problem:
     # Its thread may still be there to hear the answer.
-    may_pass = datetime.now(UTC) - begun < _ANSWERED
+    is_answered = datetime.now(UTC) - begun >= _ANSWERED
     return _Problem(
         f"a create was cut off at {begun.isoformat(timespec='seconds')}, and this server has nothing to find its run "
         f"by: look for it with list_runs(from_date='{begun.date()}'), and cancel it",
-        may_pass,
+        0.0 if is_answered else _OUTAGE,
     )
 
 
 async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_Problem]) -> list[str]:
     turns = asyncio.Semaphore(_AT_ONCE)
+    answered: list[bool] = []  # for each run so far, whether Retab has answered
 
     async def cancel(run_id: str) -> WorkflowRun | None:
         async with turns:
+            if len(answered) >= _AT_ONCE and not any(answered):
+                problems.append(_Problem(f"{run_id}: Retab does not answer", _OUTAGE))
+                return None
             try:
                 run = await client.get_run(run_id, outputs=False)
-                return None if run.is_terminal else await client.cancel_run(run_id)
-            except NotFoundError:
-                return None  # the run does not exist any more
+                last = None if run.is_terminal else await client.cancel_run(run_id)
             except RetabError as error:
-                problems.append(_Problem(f"{run_id}: {error}", may_pass=error.retryable))
+                problem = _Problem.of(run_id, error)
+                problems.append(problem)
+                answered.append(problem.may_pass_for < _OUTAGE)
                 return None
+            answered.append(True)
+            return last
 
     requested = [run.id for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
     for run_id in requested:

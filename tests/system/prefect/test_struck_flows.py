@@ -280,18 +280,41 @@ def test_a_run_whose_create_was_cut_off_is_told_where_nothing_finds_it(server, t
         asyncio.run(cancel_runs_of_flow_run(flow_run_id))
 
 
-def test_an_outage_while_a_run_is_cancelled_is_waited_through(server):
-    emulator = server(api="current")
-    ids = []
+def starting(count):
+    """Start runs in a flow; return the flow run's id."""
 
     @flow
     def starts():
-        ids.append(runtime.flow_run.id)
-        create_run("wf_echo", json_inputs=LONG)
+        for number in range(count):
+            create_run("wf_echo", json_inputs=LONG, dedupe_key=str(number))
+        return runtime.flow_run.id
 
-    starts()
-    # More than the client itself would send again.
-    emulator.post_faults([{"match": "GET /v1/workflows/runs*", "kind": "http_503", "times": 8}])
+    return starts()
 
-    assert asyncio.run(cancel_runs_of_flow_run(ids[0])) == emulator.run_ids()
+
+def test_an_outage_while_runs_are_cancelled_is_waited_through_and_one_that_is_not_found_is_asked_for_again(
+    server,
+):
+    emulator = server(api="current")
+    flow_run_id = starting(2)
+    late = emulator.run_ids()[1]
+    emulator.post_faults(
+        [
+            {"match": f"GET /v1/workflows/runs/{late}", "kind": "http_404", "times": 1},
+            # More than the client itself would send again.
+            {"match": "GET /v1/workflows/runs*", "kind": "http_503", "times": 8},
+        ]
+    )
+
+    assert sorted(asyncio.run(cancel_runs_of_flow_run(flow_run_id))) == sorted(emulator.run_ids())
+    assert statuses(emulator) == ["cancelled", "cancelled"]
+
+
+def test_a_recorded_run_is_cancelled_where_the_list_is_refused(server):
+    emulator = server(api="current")
+    flow_run_id = starting(1)
+    emulator.post_faults([{"match": "GET /v1/workflows/runs", "kind": "http_403", "times": 1000}])
+
+    with pytest.raises(RetabError, match=r"what else it has started: .*403"):
+        asyncio.run(cancel_runs_of_flow_run(flow_run_id))
     assert statuses(emulator) == ["cancelled"]
