@@ -31,7 +31,7 @@ _MOST_PAGES = 1000
 _MOST_ANSWERS = 4
 # Rows on a page for which no limit is given.
 _USUAL_ROWS = 20
-# Repeated rows in a row after which two listings that are read as one are taken to be at their end.
+# Repeated rows in a row after which a list of runs, or two that are read as one, are taken to be at their end.
 _MOST_REPEATED = 2000
 # Pages without a new row after which a list is taken to be at its end. One page may have none: a run that was created
 # meanwhile moves all others by one.
@@ -201,8 +201,12 @@ async def _each(
         refusal: errors.RequestRejectedError | None = None
         cursor = cursor or Cursor(is_backward=filters.before is not None)
         try:
+            repeated = 0
             async for last in _pages(session, filters, cursor):
-                if last.id not in seen:
+                repeated = repeated + 1 if last.id in seen else 0
+                if repeated == _MOST_REPEATED:
+                    return
+                if not repeated:
                     yield last
                 if may_leave:
                     seen.add(last.id)

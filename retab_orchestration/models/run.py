@@ -169,7 +169,7 @@ class WorkflowRun(Answer):
             "timing": timing_of(run),
             "error": error_of(run, status),
             "cancellation": read_places(CANCELLATION, run),
-            **({"usage": run["usage"]} if "usage" in run and is_object(run["usage"]) else {}),
+            **({"usage": run["usage"]} if run.get("usage") and is_object(run["usage"]) else {}),
         }
 
     @property
