@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from urllib.parse import urlencode, urlsplit
 
+import h11
 import httpx
 import pytest
 
@@ -112,4 +113,6 @@ def test_no_bytes_make_a_server_error(api, caplog):
 
     assert [status for status in statuses if status is not None and status >= 500] == []
     assert lists == [200, 200]
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+    errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    # Older releases of uvicorn raise it where a client has sent garbage behind its request: nothing can be answered then.
+    assert [error for error in errors if not isinstance(error, h11.LocalProtocolError)] == []

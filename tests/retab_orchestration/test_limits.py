@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from weakref import ref
 
 import pytest
@@ -21,10 +21,9 @@ RUN = b'{"id": "run_1", "status": "running"}'
 
 
 class Crowd:
-    """A server that answers once it has as many requests as it should, and counts how many it has at once."""
+    """A server that answers after a while, and counts how many requests it has at once."""
 
     def __init__(self):
-        self.is_full = asyncio.Event()
         self.present = {"GET": 0, "POST": 0}
         self.most = {"GET": 0, "POST": 0, "all": 0}
 
@@ -38,11 +37,7 @@ class Crowd:
                 self.present[method] += 1
                 self.most[method] = max(self.most[method], self.present[method])
                 self.most["all"] = max(self.most["all"], sum(self.present.values()))
-                if self.most["POST"] >= 16 and self.most["all"] >= 32:
-                    self.is_full.set()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self.is_full.wait(), 2.0)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.3)  # in which they come together, also on a machine that is busy
                 self.present[method] -= 1
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(RUN), RUN))
                 await writer.drain()
