@@ -114,5 +114,5 @@ def test_no_bytes_make_a_server_error(api, caplog):
     assert [status for status in statuses if status is not None and status >= 500] == []
     assert lists == [200, 200]
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
-    # Older releases of uvicorn raise it where a client has sent garbage behind its request: nothing can be answered then.
+    # Older releases of uvicorn raise it where a client has sent garbage behind its request, and is not answered.
     assert [error for error in errors if not isinstance(error, h11.LocalProtocolError)] == []
