@@ -13,6 +13,7 @@ from anyio import CancelScope
 from fsspec.implementations.memory import MemoryFileSystem
 from prefect import flow, runtime, task
 from prefect.client.orchestration import get_client
+from prefect.futures import wait
 
 from dev.hosts.processes import wait_until
 from prefect_collection import (
@@ -95,7 +96,9 @@ def test_a_ready_flow_in_a_task_meets_its_run_when_the_task_or_the_flow_is_retri
 
     @flow(retries=1 if retried == "flow" else 0)
     def caller():
-        for future in [process.submit(document) for document in documents]:
+        futures = [process.submit(document) for document in documents]
+        wait(futures)  # or the attempt ends with the first that fails, before the other had its own
+        for future in futures:
             future.result()
 
     caller()
