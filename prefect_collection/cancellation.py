@@ -194,11 +194,11 @@ async def _cancel_started(
     flow_run: FlowRun, name: str | None, fallback: Credentials, started: Started, problems: list[_Problem]
 ) -> list[str]:
     """Cancel the runs that a flow run has started with one account, also those of creates that were cut off."""
-    requested: list[str] = []
+    requested, recorded = list[str](), set(started.run_ids)
     try:
-        block = await aload_credentials(name or fallback)
         creates = {family: await _creates_of(family[1]) for family in started.families}
-        recorded = started.run_ids.union(*(_reported(flow_run, name, each) for each in creates.values()))
+        recorded.update(*(_reported(flow_run, name, each) for each in creates.values()))
+        block = await aload_credentials(name or fallback)
         async with await aopen_client(block) as client:
             # The recorded ones first: they can be cancelled also where the list is out of order.
             requested += await _cancel(client, recorded, problems)
@@ -207,7 +207,7 @@ async def _cancel_started(
             if started.begun and not await client.can_find_runs():
                 problems += [_unknown(begun.at) for begun in started.begun]
     except RetabError as error:
-        what = "what else it has started" if requested else ", ".join(sorted(started.run_ids)) or "its runs"
+        what = "what else it has started" if requested else ", ".join(sorted(recorded)) or "its runs"
         problems.append(_Problem.of(what, error))
     return requested
 
