@@ -1,19 +1,27 @@
 """The client of Prefect's server with which calls read and write their records."""
 
 import atexit
+import logging
 import os
 import random
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.settings import get_current_settings
 
-__all__ = ["aopen_client_of_prefect", "api_address", "hurried", "prefect_client", "retrying_at_once"]
+__all__ = [
+    "aopen_client_of_prefect",
+    "api_address",
+    "hurried",
+    "prefect_client",
+    "retrying_at_once",
+    "unlogged",
+]
 
 _AT_ONCE = 2
 _REFUSALS = "retab.refusals"
@@ -78,10 +86,22 @@ class _BusyError(Exception):
     """The server is busy, and whoever has sent the request sends it again."""
 
 
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Let requests at the end of the process log nothing: Prefect would start to send such records, and never end."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _close_all() -> None:
-    while _clients:
-        _, client = _clients.popitem()
-        client.__exit__(None, None, None)
+    with unlogged():
+        while _clients:
+            _, client = _clients.popitem()
+            client.__exit__(None, None, None)
 
 
 def _forget_all() -> None:

@@ -21,7 +21,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect_collection._create_once.claims import Claim, write_input
 from prefect_collection._create_once.creates import ALL, RUNS, Creates, read_creates
 from prefect_collection._create_once.turns import TURNS
-from prefect_collection._prefect_server import api_address, prefect_client
+from prefect_collection._prefect_server import api_address, prefect_client, unlogged
 from prefect_collection._waiting import run_logger
 
 __all__ = ["Entry", "FlowRunClaim", "claim_on"]
@@ -252,7 +252,8 @@ def _forget_all() -> None:
 
 
 def _exit() -> None:
-    _TICKER.exit()
+    with unlogged():
+        _TICKER.exit()
 
 
 atexit.register(_exit)
