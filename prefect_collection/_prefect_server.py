@@ -1,26 +1,26 @@
 """The client of Prefect's server with which calls read and write their records."""
 
 import atexit
-import logging
+import contextvars
 import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
-from prefect.context import FlowRunContext, TaskRunContext
-from prefect.settings import get_current_settings
+from prefect.context import FlowRunContext, SettingsContext, TaskRunContext, get_settings_context
+from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, get_current_settings
 
 __all__ = [
     "aopen_client_of_prefect",
     "api_address",
+    "context_of_thread",
     "hurried",
     "prefect_client",
     "retrying_at_once",
-    "unlogged",
 ]
 
 _AT_ONCE = 2
@@ -65,6 +65,19 @@ def aopen_client_of_prefect() -> PrefectClient:
     return client
 
 
+def context_of_thread() -> contextvars.Context:
+    """Return the present context for a thread of ours, whose requests then send no log records to Prefect.
+
+    Once a flow run has ended, its next record starts another sender of records, while the handler is locked; where the
+    requests of senders are logged as well, that one waits for the handler, and the process for ever.
+    """
+    known = get_settings_context()
+    settings = known.settings.copy_with_update(updates={PREFECT_LOGGING_TO_API_ENABLED: False})
+    context = contextvars.copy_context()
+    context.run(SettingsContext(profile=known.profile, settings=settings).__enter__)
+    return context
+
+
 def hurried(act: Callable[[], T]) -> T:
     """Make a request again and again while the server is busy, a few times a second; then wait as Prefect does.
 
@@ -86,22 +99,10 @@ class _BusyError(Exception):
     """The server is busy, and whoever has sent the request sends it again."""
 
 
-@contextmanager
-def unlogged() -> Iterator[None]:
-    """Let requests at the end of the process log nothing: Prefect would start to send such records, and never end."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
 def _close_all() -> None:
-    with unlogged():
-        while _clients:
-            _, client = _clients.popitem()
-            client.__exit__(None, None, None)
+    while _clients:
+        _, client = _clients.popitem()
+        client.__exit__(None, None, None)
 
 
 def _forget_all() -> None:

@@ -7,7 +7,6 @@ by writing the next number, and finally writes the outcome beside the last. A cl
 outcome after the lease may be taken by writing the next number.
 """
 
-import contextvars
 import json
 import threading
 import time
@@ -22,7 +21,7 @@ from uuid import UUID, uuid4
 from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_collection._create_once.turns import LONGEST_TURN
-from prefect_collection._prefect_server import prefect_client
+from prefect_collection._prefect_server import context_of_thread, prefect_client
 from prefect_collection._waiting import run_logger
 from retab_orchestration import RetabError
 
@@ -118,7 +117,7 @@ class Claim:
         self._renewed = _NEVER
         self._lock = threading.Lock()
         # Prefect's settings are in the context.
-        self._context = contextvars.copy_context()
+        self._context = context_of_thread()
 
     @property
     def is_held(self) -> bool:

@@ -21,7 +21,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect_collection._create_once.claims import Claim, write_input
 from prefect_collection._create_once.creates import ALL, RUNS, Creates, read_creates
 from prefect_collection._create_once.turns import TURNS
-from prefect_collection._prefect_server import api_address, prefect_client, unlogged
+from prefect_collection._prefect_server import api_address, context_of_thread, prefect_client
 from prefect_collection._waiting import run_logger
 
 __all__ = ["Entry", "FlowRunClaim", "claim_on"]
@@ -109,7 +109,7 @@ class FlowRunClaim:
             self._claim.leave(None)  # it has run out, and is renewed no more
         self._claim, self._wanting = self._wanting, None
         # Prefect's settings are in the context.
-        self._context = contextvars.copy_context()
+        self._context = context_of_thread()
         self._epoch, self._ended = self._epoch + 1, time.monotonic()
         self._is_shared = bool(before.left.get(_SHARED))
         if before.left or before.has_died:
@@ -252,8 +252,7 @@ def _forget_all() -> None:
 
 
 def _exit() -> None:
-    with unlogged():
-        _TICKER.exit()
+    _TICKER.exit()
 
 
 atexit.register(_exit)
