@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextvars import copy_context
 from functools import partial
 from signal import SIGTERM
 from uuid import UUID
@@ -15,7 +14,7 @@ from prefect.exceptions import Pause, TerminationSignal
 from prefect.logging import get_logger
 
 from prefect_collection._identity import around, is_stopped
-from prefect_collection._prefect_server import prefect_client
+from prefect_collection._prefect_server import context_of_thread, prefect_client
 
 __all__ = ["READ_INTERVAL", "Check", "StateReader", "interruption_here"]
 
@@ -47,7 +46,7 @@ class StateReader:
                 self._due = None
         if is_due:
             # Prefect's settings are in the context.
-            read = partial(copy_context().run, self._read_again)
+            read = partial(context_of_thread().run, self._read_again)
             threading.Thread(target=read, name="retab-state", daemon=True).start()
         return self._state
 

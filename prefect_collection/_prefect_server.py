@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.context import FlowRunContext, SettingsContext, TaskRunContext, get_settings_context
-from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, get_current_settings
+from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, Settings, get_current_settings
 
 __all__ = [
     "aopen_client_of_prefect",
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _opening = threading.Lock()
 _clients: dict[Any, SyncPrefectClient] = {}
+# The last settings for which they were turned into those of a thread, and these.
+_quiet: tuple[Settings, Settings] | None = None
 
 
 def api_address() -> str:
@@ -71,10 +73,17 @@ def context_of_thread() -> contextvars.Context:
     Once a flow run has ended, its next record starts another sender of records, while the handler is locked; where the
     requests of senders are logged as well, that one waits for the handler, and the process for ever.
     """
-    known = get_settings_context()
-    settings = known.settings.copy_with_update(updates={PREFECT_LOGGING_TO_API_ENABLED: False})
+    global _quiet  # noqa: PLW0603
+    known, quiet = get_settings_context(), _quiet
+    if quiet is None or quiet[0] is not known.settings:
+        # Kept, since it takes many milliseconds, perhaps of an event loop.
+        quiet = (
+            known.settings,
+            known.settings.copy_with_update(updates={PREFECT_LOGGING_TO_API_ENABLED: False}),
+        )
+        _quiet = quiet
     context = contextvars.copy_context()
-    context.run(SettingsContext(profile=known.profile, settings=settings).__enter__)
+    context.run(SettingsContext(profile=known.profile, settings=quiet[1]).__enter__)
     return context
 
 

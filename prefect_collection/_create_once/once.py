@@ -29,7 +29,7 @@ from prefect_collection._create_once.effects import (
 from prefect_collection._create_once.turns import LONGEST_TURN, TURNS
 from prefect_collection._documents import contents_of
 from prefect_collection._identity import READS, Owner, flow_run_of_this_call
-from prefect_collection._prefect_server import api_address
+from prefect_collection._prefect_server import api_address, context_of_thread
 from prefect_collection._state import CallRecords, Given
 from prefect_collection.credentials import account_of, name_of
 from retab_orchestration import RetabError
@@ -125,9 +125,8 @@ async def _await(effect: Effect) -> Any:
 
 
 async def _shared(effect: Share) -> Any:
-    context = contextvars.copy_context()
     done = effect.batches.submit(
-        effect.key, effect.item, lambda work: _sharing_threads().submit(context.run, work)
+        effect.key, effect.item, lambda work: _sharing_threads().submit(context_of_thread().run, work)
     )
     # Cancelling one call must not cancel the others.
     return await asyncio.shield(asyncio.wrap_future(done))

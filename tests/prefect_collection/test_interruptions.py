@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from prefect.states import Running, Suspended
 
 from prefect_collection._interruptions import READ_INTERVAL, StateReader, interruption_here
@@ -67,6 +68,21 @@ def test_a_read_that_hangs_is_the_only_one_and_holds_up_nobody():
 
     assert prefect.after(0).is_running()
     assert begun == [1]
+
+
+def test_the_thread_that_reads_sends_no_log_records_to_prefect():
+    prefect = Prefect()
+    sends = []
+
+    def read():
+        sends.append(PREFECT_LOGGING_TO_API_ENABLED.value())
+        return Running()
+
+    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: True}):
+        prefect.reader = StateReader(read, lambda: prefect.time)
+        prefect.after(READ_INTERVAL)
+
+    assert sends == [False]
 
 
 @pytest.mark.parametrize("where", ["here", "a thread"])
