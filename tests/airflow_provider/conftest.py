@@ -198,6 +198,23 @@ def execute(context, resume):
 
 
 @pytest.fixture
+def review(invoice):
+    """A task whose run waits for a human, who never answers."""
+    from airflow_provider.operators import RetabRunWorkflowOperator
+
+    def build(**settings):
+        return RetabRunWorkflowOperator(
+            task_id="run",
+            workflow_id="wf_invoice_review",
+            documents={"start-node-1": invoice},
+            on_review="wait",
+            **settings,
+        )
+
+    return build
+
+
+@pytest.fixture
 def invoice(tmp_path):
     """A PDF that the emulator's wf_invoice reads."""
     lines = [

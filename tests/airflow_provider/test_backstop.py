@@ -21,20 +21,6 @@ def echo(seconds=3600, **settings):
     return RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", json_inputs=json_inputs, **settings)
 
 
-@pytest.fixture
-def review(invoice):
-    def build(**settings):
-        return RetabRunWorkflowOperator(
-            task_id="run",
-            workflow_id="wf_invoice_review",
-            documents={"start-node-1": invoice},
-            on_review="wait",
-            **settings,
-        )
-
-    return build
-
-
 def deferred_by(act):
     with pytest.raises(TaskDeferred) as deferred:
         act()

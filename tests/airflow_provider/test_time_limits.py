@@ -24,20 +24,6 @@ def echo(seconds=3600, **settings):
     return RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", json_inputs=json_inputs, **settings)
 
 
-@pytest.fixture
-def review(invoice):
-    def build(**settings):
-        return RetabRunWorkflowOperator(
-            task_id="run",
-            workflow_id="wf_invoice_review",
-            documents={"start-node-1": invoice},
-            on_review="wait",
-            **settings,
-        )
-
-    return build
-
-
 @pytest.fixture(params=[True, False], ids=["deferrable", "on the worker"])
 def deferrable(request):
     return request.param

@@ -28,28 +28,13 @@ from prefect_collection.credentials import aload_credentials
 from retab_orchestration import RetabClient, RunIdentity
 from retab_orchestration.emulator import Emulator
 from tests.prefect_collection.conftest import API_KEY
+from tests.system.prefect.outcomes import created, safely, statuses
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("prefect_api")]
 
 OWN = "something of the user's own"
 LONG = {"json-node-1": {"seconds": 6000}}
 CREATES = "POST /v1/workflows/*"
-
-
-def created(emulator):
-    return emulator.stats()["runs_created"]
-
-
-def statuses(emulator):
-    with RetabClient() as client:
-        return [client.get_run(run_id).status_name for run_id in emulator.run_ids()]
-
-
-def safely(call):
-    try:
-        return call()
-    except Exception as error:  # noqa: BLE001
-        return error
 
 
 def take_long():

@@ -25,6 +25,7 @@ from prefect_collection import (
 from retab_orchestration import CreateOutcomeUnknownError, RetabClient, RetabError
 from retab_orchestration.emulator import Emulator
 from tests.prefect_collection.conftest import API_KEY
+from tests.system.prefect.outcomes import created, safely, statuses
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("prefect_api")]
 
@@ -37,24 +38,8 @@ LONG = {"json-node-1": {"seconds": 6000}}
 CREATES = "POST /v1/workflows/*"
 
 
-def created(emulator):
-    return emulator.stats()["runs_created"]
-
-
-def statuses(emulator):
-    with RetabClient() as client:
-        return [client.get_run(run_id).status_name for run_id in emulator.run_ids()]
-
-
 def until(condition, what):
     wait_until(condition, timeout=60, what=what)
-
-
-def safely(call):
-    try:
-        return call()
-    except Exception as error:  # noqa: BLE001
-        return error
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from prefect_collection._tags import _families
 from retab_orchestration import InvalidInputError, RetabClient, RunIdentity
 from retab_orchestration.emulator import Emulator
 from tests.prefect_collection.conftest import API_KEY
+from tests.system.prefect.outcomes import created, statuses
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("prefect_api")]
 
@@ -67,15 +68,6 @@ def server(monkeypatch):
 @pytest.fixture
 def filtered(server):
     return server()
-
-
-def created(emulator):
-    return emulator.stats()["runs_created"]
-
-
-def statuses(emulator):
-    with RetabClient() as client:
-        return [client.get_run(run_id).status_name for run_id in emulator.run_ids()]
 
 
 def ours(flow_run_id):
