@@ -4,7 +4,7 @@ import logging
 
 from prefect.context import get_settings_context
 from prefect.logging.handlers import APILogHandler
-from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from prefect_collection._prefect_server import context_of_thread
 
@@ -38,3 +38,15 @@ def test_a_thread_of_ours_sends_no_log_records_and_its_flow_run_still_does():
 
     assert handler.records == ["in the flow run"]
     assert context.run(lambda: get_settings_context().settings.api.url) == api_url
+
+
+def test_the_settings_of_threads_are_made_once_for_all_of_them_and_again_when_the_users_change():
+    def in_thread():
+        return context_of_thread().run(get_settings_context).settings
+
+    first = in_thread()
+    assert in_thread() is first
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        changed = in_thread()
+    assert (changed.api.url, changed.logging.to_api.enabled) == ("http://127.0.0.1:9/api", False)
