@@ -8,7 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.context import FlowRunContext, SettingsContext, TaskRunContext, get_settings_context
@@ -19,12 +22,16 @@ __all__ = [
     "api_address",
     "context_of_thread",
     "hurried",
+    "inputs_of",
     "prefect_client",
     "retrying_at_once",
+    "write_input",
 ]
 
 _AT_ONCE = 2
 _REFUSALS = "retab.refusals"
+
+_PAGE = 200
 
 _HURRIED, _PAUSES = 3.0, (0.005, 0.03)
 _hurry = threading.local()
@@ -102,6 +109,39 @@ def hurried(act: Callable[[], T]) -> T:
     finally:
         _hurry.is_on = False
     return act()
+
+
+def write_input(flow_run_id: UUID, key: str, value: str) -> None:
+    """Write an input of a flow run.
+
+    Raises:
+        PrefectHTTPStatusError: The server refuses it; 409 if there is one of this key.
+    """
+    # The client's method for it fails in Prefect 3.4.0.
+    prefect_client().request(
+        "POST",
+        "/flow_runs/{id}/input",
+        path_params={"id": flow_run_id},
+        json={"key": key, "value": value, "sender": None},
+    ).raise_for_status()
+
+
+def inputs_of(flow_run_id: UUID, prefix: str) -> tuple[list[dict[str, Any]], datetime]:
+    """Return the inputs of a flow run whose keys begin so, and the time of Prefect's server."""
+    found: dict[str, dict[str, Any]] = {}
+    while True:
+        answer = prefect_client().request(
+            "POST",
+            "/flow_runs/{id}/input/filter",
+            path_params={"id": flow_run_id},
+            json={"prefix": prefix, "limit": _PAGE, "exclude_keys": [*found]},
+        )
+        page = {str(each["key"]): each for each in answer.json()}
+        is_last = len(page) < _PAGE or page.keys() <= found.keys()
+        found |= page
+        if is_last:
+            date = answer.headers.get("Date")
+            return [*found.values()], parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
 class _BusyError(Exception):

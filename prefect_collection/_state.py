@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +12,7 @@ from prefect.results import ResultStore, get_result_store
 from pydantic import StrictBool, StrictFloat, StrictInt
 
 from prefect_collection._batches import Batches
+from prefect_collection._create_once.announcements import Announced, announce
 from prefect_collection._create_once.decide import Start
 from prefect_collection._documents import DocumentFacts
 from prefect_collection._identity import Owner, read_labels
@@ -37,7 +37,6 @@ _ACCOUNT = "retab.account."
 _ATTEMPT = "retab.attempt."
 _OWNER = "retab.owner."
 _FACTS = "retab.looked."
-_FAMILY = "retab.family."
 
 Labels = dict[str, StrictBool | StrictInt | StrictFloat | str]
 
@@ -72,6 +71,7 @@ class CallRecords:
 
     Attributes:
         is_tagged: Whether the run of this call remembers it, so that nothing is written down.
+        is_announced: Whether the flow run says that there are runs of this account that only their tags tell.
     """
 
     def __init__(self, owner: Owner, given: Given, account: str | None, key: str) -> None:
@@ -79,21 +79,20 @@ class CallRecords:
         self.account = account
         self.key = key
         self.family: Family = family_of(api_address(), owner.id)
-        self.is_tagged = False
+        self.is_tagged = self.is_announced = False
         self._given = given
         self._place = given.digest(owner, {"places": dict(given.places or {})})
         self._prefix = _TEST_RUN if given.operation == "create_test_run" else _RUN
 
     @property
-    def may_be_incomplete(self) -> bool:
-        """Whether runs of an earlier process of the flow run may be known by their tags only."""
-        is_begun = self.owner.start is not Start.FIRST or self.is_announced
-        return is_begun and bool(self.owner.flow_runs) and self.key not in self.family.complete
+    def is_complete(self) -> bool:
+        """Whether this process knows all runs of this account that earlier ones have started."""
+        return not self.owner.flow_runs or self.key in self.family.complete
 
     @property
-    def is_announced(self) -> bool:
-        """Whether the flow run says that there are runs of this account that only their tags tell."""
-        return f"{_FAMILY}{self.account or ''}" in (self.owner.labels or {})
+    def may_be_incomplete(self) -> bool:
+        """Whether runs of an earlier process of the flow run may be known by their tags only."""
+        return not self.is_complete and (self.owner.start is not Start.FIRST or self.is_announced)
 
     def refresh(self) -> None:
         """Read the labels again, because another call has written to them."""
@@ -140,21 +139,28 @@ class CallRecords:
         record = self._record(known, facts, since=now, after=known.run_id or known.after)
         if not self.may_be_incomplete:
             self.family.complete.add(self.key)
-        if self.is_tagged:
-            self._announce()
-            return record
-        self._write_labels(record)
-        self._write_results(record)
+        if not self.is_tagged:
+            self._write_labels(record)
+            self._write_results(record)
         return record
 
-    def _announce(self) -> None:
-        """Write with the flow runs, once in a process, that there are runs of this account that their tags tell."""
-        name = f"{_FAMILY}{self.account or ''}"
-        for flow_run_id in self.owner.flow_runs:
-            if (name, flow_run_id) not in self.family.announced:
-                text = f"{self.owner.id} {self.owner.flow_runs[-1]}"
-                _WRITES.join((api_address(), flow_run_id), {name: text})
-                self.family.announced.add((name, flow_run_id))
+    @property
+    def has_announced(self) -> bool:
+        """Whether this process has written with the flow runs that there are runs that only their tags tell."""
+        return self.family.announced >= {(self.account, flow_run_id) for flow_run_id in self.owner.flow_runs}
+
+    def announce(self) -> bool:
+        """Write that with the flow runs, for this account.
+
+        Returns:
+            Whether it is written; Prefect's server may take no inputs of flow runs.
+        """
+        with self.family.announcing:
+            for flow_run_id in self.owner.flow_runs if not self.has_announced else ():
+                if not announce(flow_run_id, self.account, (self.owner.id, self.owner.flow_runs[-1])):
+                    return False
+                self.family.announced.add((self.account, flow_run_id))
+        return True
 
     def restore(self, known: Record) -> None:
         """Record that nothing was created, by writing the record from before again."""
@@ -260,15 +266,15 @@ class Started:
     """The owners of runs that are known by their tags, with the outermost flow run of each."""
 
 
-def runs_in(labels: Mapping[str, Any]) -> dict[str | None, Started]:
-    """Return the runs in a flow run's labels, by the block of their account, None for the environment's."""
-    found: dict[str | None, Started] = {}
+def runs_in(labels: Mapping[str, Any], announced: Announced) -> dict[str | None, Started]:
+    """Return the runs of a flow run by the block of their account, None for the environment's.
+
+    Args:
+        labels: Its labels.
+        announced: What is announced with it.
+    """
+    found = {account: Started(families={*families}) for account, families in announced.items()}
     for label, text in labels.items():
-        if label.startswith(_FAMILY):
-            owner, _, outermost = str(text).partition(" ")
-            with suppress(ValueError):  # not written by this package
-                family = owner, UUID(outermost)
-                found.setdefault(label.removeprefix(_FAMILY) or None, Started()).families.add(family)
         record = Record.read(text)
         if not label.startswith(_RUN) or not record.is_known:
             continue

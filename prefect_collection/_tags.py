@@ -73,7 +73,8 @@ class Family:
     Attributes:
         complete: The accounts of which all runs of earlier processes are among them, listed, or known not to be.
         listed_until: Account -> until when a process that has died may have created, whose runs were waited for.
-        announced: The labels that say that there are such runs, with their flow runs, as this process has written them.
+        announced: The accounts and the flow runs with which this process has written that there are such runs.
+        announcing: Held by the call that writes it.
         news: When what other processes have created was added, as `TURNS` counts.
     """
 
@@ -83,7 +84,8 @@ class Family:
         self._places: dict[str, dict[str, DocumentFacts]] = {}
         self.complete: set[str] = set()
         self.listed_until: dict[str, datetime] = {}
-        self.announced: set[tuple[str, UUID]] = set()
+        self.announced: set[tuple[str | None, UUID]] = set()
+        self.announcing = threading.Lock()
         self.news = 0
 
     def add(self, note: Note, run_id: str) -> None:

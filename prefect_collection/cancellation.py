@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.actions import RunDeployment
 from prefect.exceptions import ObjectNotFound
 
+from prefect_collection._create_once.announcements import read_announced
 from prefect_collection._create_once.creates import Creates, read_creates
 from prefect_collection._identity import is_stopped
 from prefect_collection._state import CLOCKS_DIFFER, Started, runs_in
@@ -161,18 +162,17 @@ async def _cancel_recorded(
         try:
             async with get_client() as prefect:
                 flow_run = await prefect.read_flow_run(flow_run_id)
+            announced = await asyncio.to_thread(read_announced, flow_run_id)
         except ObjectNotFound:
             raise
         except Exception as error:  # noqa: BLE001  whatever Prefect's client raises in an outage of its server
-            told = f"the labels of the flow run cannot be read ({type(error).__name__})"
-            return [*problems, _Problem(told, may_pass_for=_OUTAGE)]
-        recorded = runs_in(flow_run.labels)
+            return [*problems, _Problem(f"its records cannot be read ({type(error).__name__})", _OUTAGE)]
+        recorded = runs_in(flow_run.labels, announced)
         if recorded == done:
             return problems
         problems, done = [], recorded
         for account, started in recorded.items():
-            requested = await _cancel_started(flow_run, account, fallback, started, problems)
-            cancelled |= dict.fromkeys(requested)
+            cancelled |= dict.fromkeys(await _cancel_started(flow_run, account, fallback, started, problems))
 
 
 @dataclass(frozen=True)

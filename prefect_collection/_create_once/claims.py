@@ -12,8 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,7 +20,7 @@ from uuid import UUID, uuid4
 from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_collection._create_once.turns import LONGEST_TURN
-from prefect_collection._prefect_server import context_of_thread, prefect_client
+from prefect_collection._prefect_server import context_of_thread, inputs_of, write_input
 from prefect_collection._waiting import run_logger
 from retab_orchestration import RetabError
 
@@ -34,7 +33,6 @@ RENEWAL_INTERVAL = 8.0
 """Seconds between two renewals."""
 
 _LEFT = "left"
-_PAGE = 200
 _NEVER = float("-inf")
 
 
@@ -202,38 +200,6 @@ class Claim:
 def prefix_of(call: str) -> str:
     """Return what the keys of the claims of a call begin with."""
     return f"retab-claim-{call}-"
-
-
-def write_input(flow_run_id: UUID, key: str, value: str) -> None:
-    """Write an input of a flow run.
-
-    Raises:
-        PrefectHTTPStatusError: The server refuses it; 409 if there is one of this key.
-    """
-    # The client's method for it fails in Prefect 3.4.0.
-    prefect_client().request(
-        "POST",
-        "/flow_runs/{id}/input",
-        path_params={"id": flow_run_id},
-        json={"key": key, "value": value, "sender": None},
-    ).raise_for_status()
-
-
-def inputs_of(flow_run_id: UUID, prefix: str) -> tuple[list[dict[str, Any]], datetime]:
-    """Return the inputs of a flow run whose keys begin so, and the time of Prefect's server."""
-    found: list[dict[str, Any]] = []
-    while True:
-        answer = prefect_client().request(
-            "POST",
-            "/flow_runs/{id}/input/filter",
-            path_params={"id": flow_run_id},
-            json={"prefix": prefix, "limit": _PAGE, "exclude_keys": [each["key"] for each in found]},
-        )
-        page = answer.json()
-        found += page
-        if len(page) < _PAGE:
-            date = answer.headers.get("Date")
-            return found, parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
 @cache

@@ -74,10 +74,13 @@ class Create:
         )
         send = partial(self._creation.send, documents, identity=identity, adopt=adopt)
         is_free = note is not None and claiming.is_of_process and not call_records.is_labelled(known.content)
-        call_records.is_tagged = claiming.is_tagged = is_free and (yield from self._tagging.is_enough())
+        is_tagged = is_free and (yield from self._tagging.is_enough())
+        if is_tagged and not call_records.has_announced:
+            is_tagged = yield InThread(call_records.announce)
+        call_records.is_tagged = claiming.is_tagged = is_tagged
         begun = yield from self._begin(known, facts)
         if self._in_turn and (made := TURNS.overtaken_by(known.content)) is not None:
-            claiming.outcome = yield InThreadShielded(partial(call_records.keep, made, known, facts))
+            claiming.outcome = yield from self._kept(made, known, facts)
             return found(made)
         try:
             run = yield Request(send)
@@ -92,10 +95,17 @@ class Create:
             run = yield Request(partial(send, adopt=True))
         remembers = self._creation.can_filter is not None and self._tagging.answered(run, identity)
         call_records.is_tagged = claiming.is_tagged = call_records.is_tagged and remembers
-        claiming.outcome = yield InThreadShielded(partial(call_records.keep, run.id, known, facts))
+        claiming.outcome = yield from self._kept(run.id, known, facts)
         if not self._in_turn:
             TURNS.overtake(known.content, run.id)
         return created(run.id)
+
+    def _kept(self, run_id: str, known: Record, facts: DocumentFacts) -> Generator[Any, Any, Record]:
+        """Record the run; without a thread where it is only remembered."""
+        if self._call_records.is_tagged:
+            return self._call_records.keep(run_id, known, facts)
+        kept: Record = yield InThreadShielded(partial(self._call_records.keep, run_id, known, facts))
+        return kept
 
     def _failed(self, record: Record, *, is_unknown: bool) -> Effects:
         """Record that nothing was created, or that nobody knows."""
@@ -111,7 +121,8 @@ class Create:
         """Record that a create is about to be sent, unless nobody would cancel its run."""
         _refuse_if_stopped(self._call_records.owner)
         try:
-            begun: Record = yield InThread(partial(self._call_records.begin, known, facts))
+            begin = partial(self._call_records.begin, known, facts)
+            begun: Record = begin() if self._call_records.is_tagged else (yield InThread(begin))
             # What is not written down is known once the create is answered.
             self._claiming.outcome = None if self._claiming.is_tagged else begun
             # The hook reads the records after the flow run has stopped: either it sees this one, or this is refused.

@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from prefect_collection._create_once.claims import RENEWAL_INTERVAL, claim_state_of, inputs_of, prefix_of
+from prefect_collection._create_once.claims import RENEWAL_INTERVAL, claim_state_of, prefix_of
+from prefect_collection._prefect_server import inputs_of
 
 __all__ = ["ALL", "RUNS", "Creates", "creates_of", "read_creates"]
 

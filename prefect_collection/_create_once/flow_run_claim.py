@@ -18,10 +18,15 @@ from uuid import UUID, uuid4
 
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from prefect_collection._create_once.claims import Claim, write_input
+from prefect_collection._create_once.claims import Claim
 from prefect_collection._create_once.creates import ALL, RUNS, Creates, read_creates
 from prefect_collection._create_once.turns import TURNS
-from prefect_collection._prefect_server import api_address, context_of_thread, prefect_client
+from prefect_collection._prefect_server import (
+    api_address,
+    context_of_thread,
+    prefect_client,
+    write_input,
+)
 from prefect_collection._waiting import run_logger
 
 __all__ = ["Entry", "FlowRunClaim", "claim_on"]

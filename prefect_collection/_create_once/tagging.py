@@ -5,10 +5,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from prefect_collection._create_once.announcements import ANNOUNCED
 from prefect_collection._create_once.creates import Creates
 from prefect_collection._create_once.creation import Creation
-from prefect_collection._create_once.effects import AwaitCall, Effects, Request, Sleep
+from prefect_collection._create_once.effects import AwaitCall, Effects, Request, Share, Sleep
 from prefect_collection._create_once.turns import TURNS
+from prefect_collection._prefect_server import api_address
 from prefect_collection._state import CLOCKS_DIFFER, CallRecords
 from prefect_collection._tags import FilteredAccounts
 from prefect_collection.credentials import namespace_of
@@ -75,7 +77,11 @@ class Tagging:
 
     def add_earlier(self) -> Effects:
         """Read the runs that earlier processes have started, if there may be any: one list, once in a process."""
-        while self._call_records.may_be_incomplete:
+        records = self._call_records
+        if not records.is_complete:
+            announced = yield Share(ANNOUNCED, (api_address(), records.owner.flow_runs[-1]))
+            records.is_announced = records.account in announced
+        while records.may_be_incomplete:
             if (yield from self._list(None)):
                 return
 

@@ -129,7 +129,7 @@ def test_the_runs_of_a_flow_run_are_told_from_its_labels():
         "retab.test-run.e": "wftestrun_1",
     }
 
-    found = {account: (started.run_ids, started.begun) for account, started in runs_in(labels).items()}
+    found = {account: (started.run_ids, started.begun) for account, started in runs_in(labels, {}).items()}
     begun = Begun("outermost", "c", datetime(2026, 1, 1, tzinfo=UTC))
     assert found == {None: ({"run_1"}, []), "other": ({"run_2"}, []), "third": (set(), [begun])}
 

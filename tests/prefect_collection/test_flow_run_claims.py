@@ -11,9 +11,12 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from prefect_collection._create_once import claims, flow_run_claim
+from prefect_collection._create_once.announcements import announce, read_announced
 from prefect_collection._create_once.claims import LEASE, RENEWAL_INTERVAL
 from prefect_collection._create_once.creates import Creates, creates_of
 from prefect_collection._create_once.flow_run_claim import Entry, FlowRunClaim
+from prefect_collection._prefect_server import inputs_of, write_input
+from prefect_collection._state import runs_in
 
 PREFIX = "retab-claim-all-"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -208,3 +211,53 @@ def test_a_create_notices_that_the_claim_was_lost_since_although_it_was_taken_ag
 
     assert one.has_lost(entry)
     assert not one.has_lost(again)
+
+
+# ---- what is announced beside the claims
+
+
+def test_what_is_announced_is_read_again_for_each_account(inputs):
+    flow_run_id, outermost = uuid4(), uuid4()
+
+    assert all(announce(flow_run_id, account, ("owner", outermost)) for account in (None, "other", None))
+
+    assert read_announced(flow_run_id) == {None: {("owner", outermost)}, "other": {("owner", outermost)}}
+    assert runs_in({}, read_announced(flow_run_id))["other"].families == {("owner", outermost)}
+    assert len(inputs) == 2
+
+
+@pytest.mark.parametrize("value", ["", "null", "[]", '{"account": null, "owner": "o", "outermost": "none"}'])
+def test_an_input_of_somebody_else_announces_nothing(inputs, value):
+    write_input(uuid4(), "retab-tagged-by-hand", value)
+
+    assert read_announced(uuid4()) == {}
+
+
+@pytest.mark.parametrize(("status", "is_written"), [(409, True), (403, False), (404, False), (422, False)])
+def test_a_server_that_takes_no_inputs_announces_nothing(monkeypatch, status, is_written):
+    refused = httpx.Response(status, request=httpx.Request("POST", "http://prefect.test"))
+
+    def refuse(*_, **__):
+        raise PrefectHTTPStatusError("refused", request=refused.request, response=refused)
+
+    monkeypatch.setattr(SyncPrefectClient, "request", refuse)
+    with temporary_settings({PREFECT_API_URL: "http://prefect.test/api"}):
+        assert announce(uuid4(), None, ("owner", uuid4())) is is_written
+
+
+def test_inputs_are_read_to_the_last_also_where_a_server_repeats_them(monkeypatch):
+    pages = [[{"key": f"a-{number}"} for number in range(200)], [{"key": "a-200"}]]
+    asked = []
+
+    def request(_, method, path, *, path_params, json):
+        asked.append(len(json["exclude_keys"]))
+        page = pages[0 if is_repeating else len(asked) - 1]
+        return httpx.Response(200, json=page, request=httpx.Request(method, "http://prefect.test"))
+
+    monkeypatch.setattr(SyncPrefectClient, "request", request)
+    with temporary_settings({PREFECT_API_URL: "http://prefect.test/api"}):
+        is_repeating = False
+        assert len(inputs_of(uuid4(), "a-")[0]) == 201
+        is_repeating = True
+        assert len(inputs_of(uuid4(), "a-")[0]) == 200
+    assert asked == [0, 200, 0, 200]

@@ -5,6 +5,7 @@ import contextvars
 import os
 import threading
 import time
+from uuid import UUID
 
 import pytest
 from prefect import flow, runtime, task
@@ -22,6 +23,7 @@ from prefect_collection import (
     create_run,
 )
 from prefect_collection._create_once import flow_run_claim
+from prefect_collection._create_once.announcements import read_announced
 from prefect_collection._create_once.claims import RENEWAL_INTERVAL
 from prefect_collection._identity import Owner
 from prefect_collection._state import Given
@@ -110,7 +112,7 @@ def write(path, vendor):
 # ---- what is written down
 
 
-def test_many_creates_leave_one_label_and_no_results(filtered, tmp_path):
+def test_many_creates_leave_one_input_beside_the_claim_and_no_labels_or_results(filtered, tmp_path):
     @flow(result_storage=None)
     async def caller():
         starts = [write(tmp_path / f"{number}.txt", number) for number in range(30)]
@@ -120,7 +122,8 @@ def test_many_creates_leave_one_label_and_no_results(filtered, tmp_path):
     count, flow_run_id = asyncio.run(caller())
 
     assert count == created(filtered) == 30
-    assert ours(flow_run_id) == ["retab.family."]
+    assert ours(flow_run_id) == []
+    assert read_announced(flow_run_id) == {None: {(flow_run_id, UUID(flow_run_id))}}
 
 
 def test_creates_at_once_ask_prefect_a_few_times_in_all(filtered, monkeypatch):
@@ -137,9 +140,10 @@ def test_creates_at_once_ask_prefect_a_few_times_in_all(filtered, monkeypatch):
         return await asyncio.gather(*(acreate_run("wf_echo", dedupe_key=str(number)) for number in range(60)))
 
     assert len(set(asyncio.run(caller()))) == 60
-    # Besides, one label is written, again and again while the server is busy, and it is asked once a second who waits.
-    assert asked.count("/flow_runs/{id}") <= 10
-    assert asked.count("/flow_runs/{id}/input") <= 10
+    # Besides, it is asked once a second who waits.
+    # How many calls come while one is answered depends on the machine.
+    assert asked.count("/flow_runs/{id}") <= 20
+    assert asked.count("/flow_runs/{id}/input") <= 5
 
 
 @pytest.mark.parametrize(
