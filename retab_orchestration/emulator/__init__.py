@@ -5,7 +5,7 @@ with Emulator(workflows="workflows.yaml") as emulator:
     client = RetabClient("any key", emulator.url)
 ```
 
-Four workflows are built in, and a YAML file adds others:
+Some workflows are built in, and a YAML file adds others:
 
 ```yaml
 workflows:
@@ -14,8 +14,10 @@ workflows:
     seconds: 30
 
   - id: wf_order                 # one of your own
-    name: Orders                 # optional, as are the next four
-    seconds: 2                   # from the creation of a run to its end
+    name: Orders                 # optional, as are the next six
+    seconds: 2                   # from the start of a run to its end
+    pending_seconds: 0           # from its creation until it is queued
+    queued_seconds: 0            # from there to its start
     published: true
     cancel_seconds: 0            # how long a cancellation is only requested
     on_reject: cancelled         # or completed

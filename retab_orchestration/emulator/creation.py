@@ -53,7 +53,7 @@ def _read_inputs(
     given = {node_id: _read(state, document, node_id, read) for node_id, document in documents.items()}
     files = {node_id: file for node_id, (file, _) in given.items()}
     contents = tuple((file, content) for file, content in given.values() if content is not None)
-    run = Run("", workflow, shape, 0.0, 0.0, 0, files, json_inputs, text_inputs)
+    run = Run("", workflow, shape, documents=files, json_inputs=json_inputs, text_inputs=text_inputs)
     run.has_metadata = shape.has_metadata and state.traits.metadata != "dropped"
     return _NewRun(run, contents)
 
@@ -62,7 +62,10 @@ def start_run(state: State, run: Run) -> Run:
     """Start a run that has its inputs, giving it an id and its times."""
     run.id = new_id("run")
     run.created_at = state.clock()
-    run.seconds = _seconds(run) / state.speed
+    workflow, speed = run.workflow, state.speed
+    run.seconds = _seconds(run, "seconds", workflow.seconds) / speed
+    run.pending = _seconds(run, "pending_seconds", workflow.pending_seconds) / speed
+    run.queued = _seconds(run, "queued_seconds", workflow.queued_seconds) / speed
     create_files(state, run)
     return state.add_run(run)
 
@@ -145,12 +148,13 @@ def _read(state: State, document: Any, node_id: str, read: _DocumentReader) -> t
     return read(state, document, loc)
 
 
-def _seconds(run: Run) -> float:
+def _seconds(run: Run, name: str, usual: float) -> float:
+    """Return for how long a JSON input asks under a name, else the usual seconds of the workflow."""
     for value in run.json_inputs.values():
-        asked = value.get("seconds") if isinstance(value, dict) else None
+        asked = value.get(name) if isinstance(value, dict) else None
         if isinstance(asked, int | float) and not isinstance(asked, bool) and math.isfinite(asked):
             return max(0.0, float(asked))
-    return run.workflow.seconds
+    return usual
 
 
 def create_classic_run(state: State, request: Request, workflow_id: str) -> Response:

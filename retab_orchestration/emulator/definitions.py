@@ -12,7 +12,8 @@ from retab_orchestration.emulator.workflows import BUILT_IN, NODE_TYPES, Field, 
 
 __all__ = ["read_workflows"]
 
-_KEYS = {"id", "like", "name", "seconds", "published", "cancel_seconds", "on_reject", "nodes", "tests"}
+_SECONDS = ("seconds", "pending_seconds", "queued_seconds", "cancel_seconds")
+_KEYS = {"id", "like", "name", *_SECONDS, "published", "on_reject", "nodes", "tests"}
 _NODE_KEYS = {"id", "type", "label", "after", "fields", "parts", "error"}
 
 
@@ -60,10 +61,10 @@ def _workflow(entry: Any, known: Mapping[str, Workflow]) -> Workflow:
         entry.get("on_reject", workflow.on_reject),
         entry.get("published", workflow.published),
     )
+    seconds: dict[str, Any] = {name: _number(entry, name, getattr(workflow, name)) for name in _SECONDS}
     return replace(
         workflow,
-        seconds=_number(entry, "seconds", workflow.seconds),
-        cancel_seconds=_number(entry, "cancel_seconds", workflow.cancel_seconds),
+        **seconds,
         on_reject=on_reject,
         published=bool(published),
         tests=tests,

@@ -18,6 +18,8 @@ from retab_orchestration.emulator.wire import moment
 
 __all__ = ["run_body", "step_body"]
 
+_PHASES = {"pending": "created", "queued": "dispatching"}
+
 
 def run_body(run: Run, view: View) -> dict[str, Any]:
     """Return the flat body of a run."""
@@ -29,7 +31,7 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
         "config_snapshot_id": run.workflow.version_id.replace("ver_", "snap_"),
         "dataset_id": None,
         "status": view.status,
-        "execution_phase": "running" if view.is_active else None,
+        **({"execution_phase": _phase(view)} if run.shape.has_phases else {}),
         "trigger_type": run.trigger_type,
         "trigger_email": None,
         **_times(run, view),
@@ -84,13 +86,23 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
     }
 
 
+def _phase(view: View) -> str | None:
+    """Return how far the execution of a run is, None once it has ended."""
+    if view.status in _PHASES:
+        return _PHASES[view.status]
+    if not view.is_active:
+        return None
+    return "started" if all(step.node.is_start for step in view.steps) else "running"
+
+
 def _times(run: Run, view: View) -> dict[str, Any]:
     return {
         "created_at": moment(run.created_at),
-        "started_at": moment(run.created_at),
+        # Here it is never null.
+        "started_at": moment(run.created_at if view.started_at is None else view.started_at),
         "completed_at": moment(view.completed_at),
         "updated_at": moment(view.updated_at),
-        "duration_ms": _milliseconds(run.created_at, view.completed_at),
+        "duration_ms": view.milliseconds,
         "human_waiting_started_at": moment(view.waiting_since),
         "human_waiting_duration_ms": round(view.waited * 1000),
     }

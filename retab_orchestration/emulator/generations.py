@@ -26,6 +26,10 @@ class Generation:
     workflow_keys: str = "flat"
     """How a run names its workflow: `flat`, as an object with a `snapshot`, one with a `version`, a `short` one, or by
     `ids`."""
+    has_queued: bool = True
+    """Whether a run that is dispatched, and has not started, is `queued`; otherwise it is `pending` until it starts."""
+    has_phases: bool = True
+    """Whether a run says how far its execution is, as `execution_phase`."""
     timing: tuple[str, ...] = ()
     """The keys of a run's `timing` beside its three moments."""
     has_trigger_facts: bool = True
@@ -85,6 +89,8 @@ _G2A = replace(
     _G1B,
     name="g2a",
     is_flat=False,
+    has_queued=False,
+    has_phases=False,
     lifecycle_key="kind",
     workflow_keys="snapshot",
     timing=("human_waiting_started_at", "accumulated_human_waiting_ms", "duration_ms", "active_duration_ms"),

@@ -29,9 +29,9 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
         "lifecycle": _run_lifecycle(run, view),
         "timing": {
             "created_at": moment(run.created_at),
-            "started_at": moment(run.created_at),
+            "started_at": moment(view.started_at),
             "completed_at": moment(view.completed_at),
-            **{key: value for key, value in _timing(run, view).items() if key in shape.timing},
+            **{key: value for key, value in _timing(view).items() if key in shape.timing},
         },
         "inputs": {
             "documents": {node_id: reference(shape, file) for node_id, file in run.documents.items()},
@@ -100,10 +100,9 @@ def _trigger(run: Run) -> dict[str, Any]:
     return {"type": run.trigger_type, **(facts if run.shape.has_trigger_facts else {})}
 
 
-def _timing(run: Run, view: View) -> dict[str, Any]:
+def _timing(view: View) -> dict[str, Any]:
     """Return what the `timing` of some generations says beside the moments of a run."""
-    waited = round(view.waited * 1000)
-    lasted = None if view.completed_at is None else round((view.completed_at - run.created_at) * 1000)
+    waited, lasted = round(view.waited * 1000), view.milliseconds
     return {
         "human_waiting_started_at": moment(view.waiting_since),
         "accumulated_human_waiting_ms": waited,

@@ -27,7 +27,7 @@ table {{ border-collapse: collapse; width: 100%; }}
 th, td {{ border-bottom: 1px solid var(--line); padding: .4rem .6rem .4rem 0; text-align: left; }}
 .status {{ border-radius: 99px; color: #fff; font-size: 13px; padding: .1rem .6rem; white-space: nowrap; }}
 .completed {{ background: #2a7d46; }} .running {{ background: #2563b5; }} .waiting_for_human {{ background: #a15c00; }}
-.error {{ background: #b3261e; }} .cancelled {{ background: #666; }}
+.error {{ background: #b3261e; }} .cancelled {{ background: #666; }} .pending, .queued {{ background: #5f6b7a; }}
 form {{ display: flex; gap: .5rem; margin: .6rem 0; }} input {{ flex: 1; padding: .4rem; }}
 button {{ padding: .4rem 1rem; }}
 </style></head><body>{body}</body></html>"""
@@ -75,7 +75,7 @@ def _run(run: Run, view: View) -> str:
     ids = f"<code>{escape(run.id)}</code> of <code>{escape(run.workflow.id)}</code>"
     parts = [
         f"<h1>{escape(run.workflow.name)} {_status(view.status)}</h1>",
-        f'<p class="dim">{ids}, created {moment(run.created_at)}{_took(run, view)}</p>',
+        f'<p class="dim">{ids}, created {moment(run.created_at)}{_took(view)}</p>',
         *(_review(step) for step in view.steps if step.node.id in view.waiting),
     ]
     if view.failed and view.failed.error:
@@ -109,8 +109,8 @@ def _step(step: Step) -> str:
     )
 
 
-def _took(run: Run, view: View) -> str:
-    return f", took {view.completed_at - run.created_at:.2f} s" if view.completed_at is not None else ""
+def _took(view: View) -> str:
+    return f", took {view.milliseconds / 1000:.2f} s" if view.milliseconds is not None else ""
 
 
 def _status(status: str) -> str:

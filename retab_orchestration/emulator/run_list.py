@@ -74,14 +74,10 @@ def _durations(state: State, request: Request) -> list[Test]:
     least = max(integer(request, f"min_duration{unit}", 0) or 0 for unit in units)
     most = max(integer(request, f"max_duration{unit}", 0) or 0 for unit in units)
     if least:
-        tests.append(lambda run, view: least <= _milliseconds(run, view, float("-inf")))
+        tests.append(lambda _, view: view.milliseconds is not None and least <= view.milliseconds)
     if most:
-        tests.append(lambda run, view: _milliseconds(run, view, float("inf")) <= most)
+        tests.append(lambda _, view: view.milliseconds is not None and view.milliseconds <= most)
     return tests
-
-
-def _milliseconds(run: Run, view: View, unfinished: float) -> float:
-    return unfinished if view.completed_at is None else round((view.completed_at - run.created_at) * 1000)
 
 
 def _metadata(request: Request) -> dict[str, Any]:

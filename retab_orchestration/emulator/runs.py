@@ -58,8 +58,9 @@ def restart_run(state: State, request: Request, run_id: str) -> Response:
     if again is None:
         if state.view_of(run).is_active:
             raise Refusal(409, "Only a completed, failed or cancelled run can be restarted")
-        inputs = (run.documents, run.json_inputs, run.text_inputs)
-        again = Run("", run.workflow, state.shape("classic"), 0.0, 0.0, 0, *inputs, trigger_type="restart")
+        again = Run("", run.workflow, state.shape("classic"), trigger_type="restart")
+        again.documents, again.json_inputs = run.documents, run.json_inputs
+        again.text_inputs = run.text_inputs
         again.source_id, again.has_metadata = run_id, False
         start_run(state, again)
         if command is not None:

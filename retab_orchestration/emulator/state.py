@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from retab_orchestration.emulator.engine import Run, View, review_id, view_of
+from retab_orchestration.emulator.engine import Run, View, review_id
 from retab_orchestration.emulator.file_store import FileStore
 from retab_orchestration.emulator.generations import BY_NAME, Generation
 from retab_orchestration.emulator.node_tests import TestRun
+from retab_orchestration.emulator.timeline import view_of
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
 

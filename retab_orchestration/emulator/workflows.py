@@ -1,4 +1,4 @@
-"""Workflows of the emulator, and the six built-in ones; values only, no time and no runs."""
+"""Workflows of the emulator, and the built-in ones; values only, no time and no runs."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,11 @@ class Workflow:
     name: str
     nodes: tuple[Node, ...]
     seconds: float = 1.5
-    """From the creation of a run to its end, without the time humans take."""
+    """From the start of a run to its end, without the time humans take."""
+    pending_seconds: float = 0.0
+    """From the creation of a run until it is queued."""
+    queued_seconds: float = 0.0
+    """From there to its start."""
     published: bool = True
     cancel_seconds: float = 0.0
     """How long a cancellation stays `cancellation_requested` before it takes effect."""
@@ -216,5 +220,16 @@ BUILT_IN: tuple[Workflow, ...] = (
         seconds=0.5,
         tests=_tests("fail", ["failed"], "fail-node-1"),
     ),
+    Workflow(
+        "wf_queued",
+        "Queued before it runs",
+        (
+            Node("json-node-1", "start_json", "JSON Input"),
+            Node("end-node-1", "end", "Output", ("json-node-1",)),
+        ),
+        seconds=0.5,
+        pending_seconds=0.5,
+        queued_seconds=0.5,
+    ),
 )
-"""`wf_invoice`, `wf_invoice_review`, `wf_split`, `wf_edit`, `wf_echo`, `wf_fail`."""
+"""The workflows that every emulator has; `docs/emulator.md` says what each shows."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration.emulator import Request, Service
+from retab_orchestration.emulator.generations import GENERATIONS, span
 
 DOCUMENTS = Path(__file__).parents[1] / "samples" / "documents"
 VALUES = {
@@ -17,6 +18,7 @@ VALUES = {
     "currency": "EUR",
     "total_amount": 1234.56,
 }
+OLD, NEW = span("g1a", "g2c"), span("g3a", "g3c")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 
 
@@ -83,6 +85,45 @@ def call(clock):
 @pytest.fixture
 def invoice():
     return (DOCUMENTS / "invoice.pdf").read_bytes()
+
+
+class Server(Caller):
+    """A server of one generation, and how its clients start a run."""
+
+    def __init__(self, clock, api, **settings):
+        super().__init__(clock, api=api, **settings)
+        self.api = api
+
+    def __call__(self, method, path, body=None, **query):
+        headers = {"authorization": "Bearer k"} if self.api == "g3c" else {"api-key": "k"}
+        return super().__call__(method, path, body, headers={"host": "retab.test", **headers}, **query)
+
+    def run(self, workflow_id, **more):
+        return self.start(workflow_id, family="classic" if self.api in OLD else "current", **more)
+
+    def read(self, run):
+        return self.get(f"/v1/workflows/runs/{run['id']}")
+
+    def steps(self, run):
+        if self.api in OLD:
+            return self.get(f"/v1/workflows/runs/{run['id']}/steps")
+        return self.get("/v1/workflows/steps", run_id=run["id"])
+
+    def listed(self, run):
+        """The steps of a run, in either form of their list."""
+        answer = self.steps(run)
+        return answer if isinstance(answer, list) else answer["data"]
+
+
+@pytest.fixture(params=GENERATIONS)
+def server(request, clock):
+    return Server(clock, request.param)
+
+
+def status_of(body, api):
+    if api in span("g1a", "g1b"):
+        return body["status"]
+    return body["lifecycle"]["kind" if api == "g2a" else "status"]
 
 
 def seen(body):

@@ -6,9 +6,8 @@ import pytest
 
 from retab_orchestration.emulator.__main__ import Api
 from retab_orchestration.emulator.generations import BY_NAME, GENERATIONS, span
-from tests.emulator.conftest import VALUES, Caller
+from tests.emulator.conftest import NEW, OLD, VALUES, Caller, Server, status_of
 
-OLD, NEW = span("g1a", "g2c"), span("g3a", "g3c")
 RUN, STEP = "/v1/workflows/runs/run_none", "/v1/workflows/runs/run_none/steps/none"
 OVERLAY = "/v1/workflows/reviews/run_none/none"
 
@@ -58,34 +57,6 @@ ROUTES = {
 }
 
 
-class Server(Caller):
-    """A server of one generation, and how its clients start a run."""
-
-    def __init__(self, clock, api, **settings):
-        super().__init__(clock, api=api, **settings)
-        self.api = api
-
-    def __call__(self, method, path, body=None, **query):
-        headers = {"authorization": "Bearer k"} if self.api == "g3c" else {"api-key": "k"}
-        return super().__call__(method, path, body, headers={"host": "retab.test", **headers}, **query)
-
-    def run(self, workflow_id, **more):
-        return self.start(workflow_id, family="classic" if self.api in OLD else "current", **more)
-
-    def read(self, run):
-        return self.get(f"/v1/workflows/runs/{run['id']}")
-
-    def steps(self, run):
-        if self.api in OLD:
-            return self.get(f"/v1/workflows/runs/{run['id']}/steps")
-        return self.get("/v1/workflows/steps", run_id=run["id"])
-
-
-@pytest.fixture(params=GENERATIONS)
-def server(request, clock):
-    return Server(clock, request.param)
-
-
 def is_absent(answer):
     return answer.status == 405 or (answer.status == 404 and answer.json() == {"detail": "Not Found"})
 
@@ -127,12 +98,6 @@ def test_both_headers_may_be_allowed(clock):
     call = Caller(clock, api="g1a", auth="both")
 
     assert call("GET", "/v1/workflows/runs", headers={"authorization": "Bearer k"}).status == 200
-
-
-def status_of(body, api):
-    if api in span("g1a", "g1b"):
-        return body["status"]
-    return body["lifecycle"]["kind" if api == "g2a" else "status"]
 
 
 def test_a_run_says_where_it_stands(server, clock, invoice):

@@ -13,6 +13,7 @@ def test_the_built_in_workflows_are_listed(call):
         "wf_edit",
         "wf_echo",
         "wf_fail",
+        "wf_queued",
     ]
     assert call.get("/v1/workflows/wf_echo") == listed[4]
     assert call("GET", "/v1/workflows/wf_unknown").status == 404

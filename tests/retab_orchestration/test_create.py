@@ -254,7 +254,7 @@ def test_a_run_that_is_not_among_the_rows_that_are_read_is_not_created_again(con
 
 def stranger(runtime, number):
     state = runtime.service.state
-    made = Run(f"run_{number}", state.workflows["wf_echo"], CURRENT, runtime.clock(), 1.0, 0, {}, {}, {})
+    made = Run(f"run_{number}", state.workflows["wf_echo"], CURRENT, runtime.clock(), 1.0)
     return replace(made, metadata={})
 
 

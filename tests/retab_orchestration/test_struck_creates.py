@@ -680,7 +680,7 @@ def test_a_run_of_somebody_else_without_metadata_does_not_mean_that_none_is_kept
 
 def stranger(runtime, metadata=None):
     state = runtime.service.state
-    run = Run("run_0", state.workflows["wf_echo"], CURRENT, runtime.clock(), 1.0, 0, {}, {}, {})
+    run = Run("run_0", state.workflows["wf_echo"], CURRENT, runtime.clock(), 1.0)
     return replace(run, metadata=metadata)
 
 
