@@ -74,7 +74,7 @@ def list_primitives(state: State, request: Request) -> Response:
 
 def _primitive(run: Run, step: Step, cost: Cost) -> dict[str, Any]:
     return {
-        "id": f"use_{run.id}_{step.node.id}",
+        "id": f"use_{run.id}_{step.id}",
         "run_id": run.id,
         "block_id": step.node.id,
         "operation": step.node.type,

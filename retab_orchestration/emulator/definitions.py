@@ -1,6 +1,7 @@
 """Reading users' workflows from a YAML file; the package's docstring shows one."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Any
 
 import yaml
 
-from retab_orchestration.emulator.workflows import BUILT_IN, NODE_TYPES, Field, Node, NodeTest, Workflow
+from retab_orchestration.emulator.built_in import BUILT_IN
+from retab_orchestration.emulator.workflows import LOOPS, NODE_TYPES, Field, Node, NodeTest, Workflow
 
 __all__ = ["read_workflows"]
 
 _SECONDS = ("seconds", "pending_seconds", "queued_seconds", "cancel_seconds")
 _KEYS = {"id", "like", "name", *_SECONDS, "published", "on_reject", "nodes", "tests"}
-_NODE_KEYS = {"id", "type", "label", "after", "fields", "parts", "error"}
+_NODE_KEYS = {"id", "type", "label", "after", "fields", "parts", "error", "body"}
 
 
 def read_workflows(path: Path) -> tuple[Workflow, ...]:
@@ -56,6 +58,9 @@ def _workflow(entry: Any, known: Mapping[str, Workflow]) -> Workflow:
         workflow = replace(workflow, name=_text(entry, "name"))
     if entry.get("on_reject", "cancelled") not in {"cancelled", "completed"}:
         raise ValueError("on_reject has to be cancelled or completed")
+    ids = Counter(node.id for node, _ in workflow.placed)
+    if twice := [node_id for node_id, times in ids.items() if times > 1]:
+        raise ValueError(f"node {', '.join(twice)} is there twice")
     tests = tuple(_test(test, workflow) for test in entry["tests"]) if "tests" in entry else workflow.tests
     on_reject, published = (
         entry.get("on_reject", workflow.on_reject),
@@ -76,10 +81,7 @@ def _nodes(entries: Any) -> tuple[Node, ...]:
         raise ValueError("nodes has to be a list of nodes, or write `like: wf_invoice` to copy a workflow")
     nodes: list[Node] = []
     for entry in entries:
-        node = _node(entry, nodes)
-        if node.id in {other.id for other in nodes}:
-            raise ValueError(f"node {node.id} is there twice")
-        nodes.append(node)
+        nodes.append(_node(entry, nodes))
     return tuple(nodes)
 
 
@@ -95,10 +97,24 @@ def _node(entry: Any, before: list[Node]) -> Node:
         )
     fields = {name: _field(value) for name, value in (entry.get("fields") or {}).items()}
     parts = {name: _pages(value) for name, value in (entry.get("parts") or {}).items()}
+    if kind in LOOPS:
+        return Node.loop(node_id, kind, str(entry.get("label", node_id)), after, _body(entry, node_id))
     error = entry.get("error")
     if error is not None:
         error = {"message": "The workflow failed", "stage": "execution", "category": None, **error}
     return Node(node_id, kind, str(entry.get("label", node_id)), tuple(after), fields, parts, error)
+
+
+def _body(entry: Any, node_id: str) -> tuple[Node, ...]:
+    try:
+        body = _nodes(entry.get("body"))
+    except ValueError as error:
+        raise ValueError(f"node {node_id}: body: {error}") from error
+    if wrong := [node.id for node in body if node.is_start or node.is_gate]:
+        raise ValueError(
+            f"node {node_id}: {', '.join(wrong)} may not be in a loop: there are no starts and no reviews"
+        )
+    return body
 
 
 def _pages(value: Any) -> tuple[int, int | None]:

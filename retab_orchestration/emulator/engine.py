@@ -9,7 +9,7 @@ from retab_orchestration.emulator.documents import File
 from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.workflows import Node, Workflow
 
-__all__ = ["Decision", "Run", "Step", "Version", "View", "is_split", "plain", "review_id"]
+__all__ = ["Decision", "Pass", "Run", "Step", "Version", "View", "is_split", "plain", "review_id"]
 
 ACTIVE = frozenset({"pending", "queued", "running", "waiting_for_human"})
 """The statuses from which a run can still go on."""
@@ -69,7 +69,7 @@ class Run:
     source_id: str | None = None
     """The id of the run that it repeats."""
     created: dict[str, Any] = field(default_factory=dict)
-    """Node id -> the file that it makes, or the files of a split by their names."""
+    """Step id -> the file that it makes, or the files of a split, or of a loop, by their names."""
     decisions: dict[str, Decision] = field(default_factory=dict)
     """Gate id -> decision."""
     versions: dict[str, list[Version]] = field(default_factory=dict)
@@ -95,6 +95,20 @@ class Run:
         return node_id in self.documents or node_id in self.json_inputs or node_id in self.text_inputs
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A pass through a loop."""
+
+    loop: Node
+    number: int
+    """From 0."""
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the passes of this loop go on at the same time."""
+        return self.loop.type == "for_each"
+
+
 @dataclass
 class Step:
     """One node of a run that has begun."""
@@ -110,6 +124,13 @@ class Step:
     error: Mapping[str, Any] | None = None
     """`message`, `stage`, `category`, `code`."""
     decision: Decision | None = None
+    passes: tuple[Pass, ...] = ()
+    """Where it is in the loops around its node, outermost first."""
+
+    @property
+    def id(self) -> str:
+        """The id of its node, with the passes through the loops around that."""
+        return "".join(f"{each.loop.id}_iter_{each.number}_" for each in self.passes) + self.node.id
 
 
 @dataclass
@@ -151,7 +172,9 @@ def review_id(run_id: str, node_id: str) -> str:
 def plain(value: Any) -> Any:
     """Return a value as JSON: a file as its reference."""
     if is_split(value):
-        return {name: file.reference() for name, file in value.items()}
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
     return value.reference() if isinstance(value, File) else value
 
 

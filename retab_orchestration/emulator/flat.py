@@ -8,6 +8,7 @@ from retab_orchestration.emulator.engine import Run, Step, View, is_split, plain
 from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.handles import (
     input_handles,
+    loop_facts,
     node_facts,
     node_type,
     output_handles,
@@ -61,7 +62,7 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
     return {
         "run_id": run.id,
         "organization_id": ORGANIZATION_ID,
-        "step_id": step.node.id,
+        "step_id": step.id,
         **_head(shape, step),
         "duration_ms": _milliseconds(step.started_at, step.completed_at),
         "error": error.get("message"),
@@ -78,9 +79,7 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         **_documents(shape, step),
         **_reviewed(step),
         "retry_count": 0,
-        "loop_id": None,
-        "iteration": None,
-        "iteration_context": None,
+        **loop_facts(shape, step),
         "created_at": moment(step.started_at),
         "updated_at": moment(step.completed_at or step.started_at),
     }

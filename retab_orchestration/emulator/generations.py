@@ -40,6 +40,8 @@ class Generation:
     """The keys of the id in a reference to a file."""
     has_owner: bool = True
     """Whether runs, steps, files and blocks say whose they are."""
+    loop_keys: tuple[str, ...] = ("loop_id", "iteration", "iteration_context")
+    """The keys under which a step says where it is in loops."""
     has_texts: bool = True
     """Whether there are text inputs and text handles."""
     steps_page: int | None = None
@@ -103,6 +105,7 @@ _G2B = replace(
     lifecycle_key="status",
     workflow_keys="version",
     timing=("human_waiting_started_at", "accumulated_human_waiting_ms"),
+    loop_keys=("loop_containers",),
     steps_page=20,
     has_versions=True,
 )

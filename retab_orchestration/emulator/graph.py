@@ -96,11 +96,11 @@ def _workflow(workflow: Workflow) -> dict[str, Any]:
 
 
 def _blocks(workflow: Workflow, shape: Generation) -> list[dict[str, Any]]:
-    nodes = [node for node in workflow.nodes if shape.has_texts or node.type != "start_text"]
-    return [_block(workflow, node, shape) for node in nodes]
+    placed = [each for each in workflow.placed if shape.has_texts or each[0].type != "start_text"]
+    return [_block(workflow, node, loop_id, shape) for node, loop_id in placed]
 
 
-def _block(workflow: Workflow, node: Node, shape: Generation) -> dict[str, Any]:
+def _block(workflow: Workflow, node: Node, loop_id: str | None, shape: Generation) -> dict[str, Any]:
     return {
         "id": node.id,
         "workflow_id": workflow.id,
@@ -110,7 +110,7 @@ def _block(workflow: Workflow, node: Node, shape: Generation) -> dict[str, Any]:
         "position_x": 0,
         "position_y": 0,
         "config": None,
-        "parent_id": None,
+        "parent_id": loop_id,
         "updated_at": _CREATED_AT,
     }
 

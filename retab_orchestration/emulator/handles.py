@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from retab_orchestration.emulator.documents import File
-from retab_orchestration.emulator.engine import Step, is_split
+from retab_orchestration.emulator.engine import Step, is_split, plain
 from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.workflows import CURRENT_TYPES, Node
 
@@ -16,12 +16,35 @@ _TYPES = {
     "blocks": CURRENT_TYPES,
 }
 
-__all__ = ["input_handles", "node_facts", "node_type", "output_handles", "reference"]
+__all__ = ["input_handles", "loop_facts", "node_facts", "node_type", "output_handles", "reference"]
 
 
 def node_facts(shape: Generation, **facts: Any) -> dict[str, Any]:
     """Return facts of a node under the names that a generation has for them, such as `node_id` or `block_id`."""
     return {f"{word}_{name}": value for word in shape.words for name, value in facts.items()}
+
+
+def loop_facts(shape: Generation, step: Step) -> dict[str, Any]:
+    """Return where a step is in loops, under the keys that a generation has for it."""
+    containers = [
+        {
+            "container_id": each.loop.id,
+            "iteration": each.number,
+            "is_parallel": each.is_parallel,
+            "parallel_item_index": each.number if each.is_parallel else None,
+        }
+        for each in step.passes
+    ]
+    # The oldest names know `while_loop` alone; the pass of a `for_each` is told where nothing else is.
+    repeated = next((each for each in reversed(step.passes) if not each.is_parallel), None)
+    place = repeated or (step.passes[-1] if step.passes else None)
+    facts = {
+        "loop_id": repeated.loop.id if repeated else None,
+        "iteration": place.number if place else None,
+        "iteration_context": {"containers": containers} if containers else None,
+        "loop_containers": containers,
+    }
+    return {key: facts[key] for key in shape.loop_keys}
 
 
 def node_type(shape: Generation, node: Node) -> str:
@@ -71,4 +94,4 @@ def _payload(shape: Generation, value: Any) -> tuple[str, dict[str, Any]]:
         return "file", {"type": "file", "document": reference(shape, value)}
     if isinstance(value, str) and shape.has_texts:
         return "text", {"type": "text", "text": value}
-    return "json", {"type": "json", "data": value}
+    return "json", {"type": "json", "data": plain(value)}

@@ -7,6 +7,7 @@ from retab_orchestration.emulator.engine import Run, Step, View
 from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.handles import (
     input_handles,
+    loop_facts,
     node_facts,
     node_type,
     output_handles,
@@ -48,12 +49,12 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         "run_id": run.id,
         **_owner(shape),
         **node_facts(shape, id=step.node.id, type=node_type(shape, step.node), label=step.node.label),
-        "step_id": step_id(run, step.node.id),
+        "step_id": step_id(run, step),
         "lifecycle": _step_lifecycle(shape, step),
         "started_at": moment(step.started_at),
         "completed_at": moment(step.completed_at),
         "model": MODEL if cost_of(step) else None,
-        "loop_containers": [],
+        **loop_facts(shape, step),
         "created_at": moment(step.started_at),
         "handle_inputs": input_handles(shape, step),
         "handle_outputs": output_handles(shape, step),
@@ -62,9 +63,9 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
     }
 
 
-def step_id(run: Run, node_id: str) -> str:
-    """Return the id of a step, which older generations make of the node's alone."""
-    return f"{run.id}_{node_id}" if run.shape.is_current else node_id
+def step_id(run: Run, step: Step) -> str:
+    """Return the id of a step, which older generations make without the run's."""
+    return f"{run.id}_{step.id}" if run.shape.is_current else step.id
 
 
 def _owner(shape: Generation) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def _run_lifecycle(run: Run, view: View) -> dict[str, Any]:
     if view.waiting:
         lifecycle["waiting_for_block_ids"] = list(view.waiting)
     elif view.status == "error" and view.failed is not None:
-        lifecycle.update(_failure(view.failed), failing_step_id=step_id(run, view.failed.node.id))
+        lifecycle.update(_failure(view.failed), failing_step_id=step_id(run, view.failed))
     elif view.status == "cancelled":
         lifecycle["reason"] = next((d.reason for d in run.decisions.values() if not d.approved), None)
     return lifecycle

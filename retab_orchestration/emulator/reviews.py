@@ -143,7 +143,7 @@ def _matches(gate: ReviewGate, request: Request) -> bool:
         "workflow_id": gate.run.workflow.id,
         "run_id": gate.run.id,
         "block_id": gate.step.node.id,
-        "step_id": step_id(gate.run, gate.step.node.id),
+        "step_id": step_id(gate.run, gate.step),
         "iteration_key": None,
     }
     return all(request.param(name) in {None, value} for name, value in values.items())
@@ -207,7 +207,7 @@ def _review(state: State, gate: ReviewGate) -> dict[str, Any]:
         "workflow_version_id": run.workflow.version_id,
         run.shape.review_keys[0]: run.id,
         "block_id": gate.step.node.id,
-        "step_id": step_id(run, gate.step.node.id),
+        "step_id": step_id(run, gate.step),
         "parent_step_id": None,
         "iteration_key": None,
         "block_type": "extract",

@@ -21,12 +21,13 @@ from retab_orchestration.emulator import (
     test_runs,
 )
 from retab_orchestration.emulator.allowed_hosts import AllowedHosts
+from retab_orchestration.emulator.built_in import BUILT_IN
 from retab_orchestration.emulator.faults import Faults
 from retab_orchestration.emulator.generations import BY_NAME
 from retab_orchestration.emulator.routing import Router
 from retab_orchestration.emulator.state import State, Traits
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id, read_json
-from retab_orchestration.emulator.workflows import BUILT_IN, Workflow
+from retab_orchestration.emulator.workflows import Workflow
 
 __all__ = ["BODY_LIMIT", "OnUpload", "Service"]
 

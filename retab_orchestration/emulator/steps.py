@@ -38,20 +38,25 @@ def get_run_step(state: State, _request: Request, run_id: str, node_id: str) -> 
     """Answer `GET /v1/workflows/runs/{run_id}/steps/{node_id}`."""
     run = state.run(run_id)
     for step in state.view_of(run).steps:
-        if node_id in {step.node.id, step_id(run, step.node.id)}:
+        if node_id in {step.node.id, step_id(run, step)}:
             return answer(step_body(run, step))
     raise Refusal(404, "Step not found")
 
 
 def get_step_outputs(state: State, request: Request, run_id: str) -> Response:
-    """Answer `POST /v1/workflows/runs/{run_id}/steps/batch`: `{"outputs": {node id: step}}`."""
+    """Answer `POST /v1/workflows/runs/{run_id}/steps/batch`: `{"outputs": {step id: step}}`.
+
+    A step outside loops has the id of its node.
+    """
     run = state.run(run_id)
     body = request.json_object()
     wanted = body.get("node_ids", body.get("block_ids"))
     if not isinstance(wanted, list):
         raise Refusal.invalid(["body", "node_ids"], "Input should be a valid list", "list_type")
     found = {
-        step.node.id: step_body(run, step) for step in state.view_of(run).steps if step.node.id in wanted
+        step.id: step_body(run, step)
+        for step in state.view_of(run).steps
+        if step.id in wanted or step.node.id in wanted
     }
     return answer({"outputs": found})
 
@@ -96,7 +101,7 @@ def _wanted(row: Row, request: Request) -> bool:
 
 
 def _key(row: Row) -> str:
-    return step_id(row[0], row[1].node.id)
+    return step_id(*row)
 
 
 def _body(row: Row) -> dict[str, Any]:

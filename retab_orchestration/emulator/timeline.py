@@ -1,9 +1,13 @@
 """The state of a run at a given time: a pure function of its inputs, the decisions, and the clock."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from retab_orchestration.emulator.documents import File, extract
-from retab_orchestration.emulator.engine import Run, Step, View, plain
+from retab_orchestration.emulator.engine import Pass, Run, Step, View, plain
+from retab_orchestration.emulator.loops import MOST_PASSES, counted, gathered, items_of
+from retab_orchestration.emulator.workflows import Node
 
 __all__ = ["view_of"]
 
@@ -26,29 +30,79 @@ def view_of(run: Run, now: float) -> View:
     return view
 
 
-def _advance(run: Run, horizon: float) -> tuple[dict[str, Step], float | None]:
+@dataclass(frozen=True)
+class _Section:
+    """Nodes that are worked on from a time on: those of a workflow, or those of one pass through a loop."""
+
+    nodes: tuple[Node, ...]
+    shares: Mapping[str, float]
+    begins_at: float
+    seconds: float
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """What its first nodes take."""
+    passes: tuple[Pass, ...] = ()
+
+
+def _advance(run: Run, horizon: float) -> tuple[list[Step], float | None]:
     """Compute the steps up to the horizon; return them, and when one of them stopped the run, if one did."""
+    workflow = run.workflow
+    section = _Section(workflow.nodes, workflow.shares, run.starts_at, run.seconds)
+    steps = _steps_of(run, section, horizon)
+    stops = [step.completed_at for step in steps if step.status in {"error", "cancelled"}]
+    return steps, min((stop for stop in stops if stop is not None), default=None)
+
+
+def _steps_of(run: Run, section: _Section, horizon: float) -> list[Step]:
+    """Compute the steps of a section, after each loop those of its passes."""
     steps: dict[str, Step] = {}
-    stops: list[float] = []
-    for node in run.workflow.nodes:
+    found: list[Step] = []
+    for node in section.nodes:
         if any(source not in steps or steps[source].status != "completed" for source in node.after):
             continue
-        ready = max((steps[source].completed_at or 0.0 for source in node.after), default=run.starts_at)
+        ready = max((steps[source].completed_at or 0.0 for source in node.after), default=section.begins_at)
         if ready > horizon + _ROUNDING:
             continue
-        step = Step(node, "running", ready, None, {source: steps[source].output for source in node.after})
+        taken = {source: steps[source].output for source in node.after} if node.after else section.given
+        step = Step(node, "running", ready, None, dict(taken), passes=section.passes)
+        steps[node.id] = step
+        found.append(step)
+        seconds = section.seconds * section.shares[node.id]
         if node.is_gate:
             _pass_gate(run, step, horizon)
+        elif node.is_loop and 0 < len(items := items_of(run, step)) <= MOST_PASSES:
+            found += _repeat(run, step, items, seconds, horizon)
         else:
-            _work(run, step, horizon)
-        if step.status in {"error", "cancelled"} and step.completed_at is not None:
-            stops.append(step.completed_at)
-        steps[node.id] = step
-    return steps, min(stops, default=None)
+            _work(run, step, seconds, horizon)
+    return found
 
 
-def _work(run: Run, step: Step, horizon: float) -> None:
-    end = step.started_at + run.seconds * run.workflow.shares[step.node.id]
+def _repeat(run: Run, step: Step, items: list[Any], seconds: float, horizon: float) -> list[Step]:
+    """Compute the steps of the passes through a loop, which ends with the last of them."""
+    loop, begins_at = step.node, step.started_at
+    is_parallel = Pass(loop, 0).is_parallel
+    found: list[Step] = []
+    ends: list[Step] = []
+    for number, item in enumerate(items):
+        passes = (*step.passes, Pass(loop, number))
+        given = {loop.id: item if is_parallel else counted(ends[-1].output if ends else item, number)}
+        each = seconds if is_parallel else seconds / len(items)
+        passed = _steps_of(run, _Section(loop.body, loop.shares, begins_at, each, given, passes), horizon)
+        found += passed
+        end = next((one for one in passed if one.node is loop.body[-1] and one.passes == passes), None)
+        if end is not None and end.completed_at is not None:
+            ends.append(end)
+            begins_at = begins_at if is_parallel else end.completed_at
+        elif not is_parallel:
+            break
+    if len(ends) == len(items):
+        step.completed_at = max(end.completed_at or 0.0 for end in ends)
+        step.status = "completed"
+        step.output = gathered([end.output for end in ends]) if is_parallel else ends[-1].output
+    return found
+
+
+def _work(run: Run, step: Step, seconds: float, horizon: float) -> None:
+    end = step.started_at + seconds
     if end > horizon + _ROUNDING:
         return
     step.completed_at = end
@@ -79,7 +133,9 @@ def _output(run: Run, step: Step) -> Any:
         "edit": run.created,
     }.get(node.type)
     if known is not None:
-        return known.get(node.id)
+        return known.get(step.id)
+    if node.is_loop:
+        return []  # there was nothing to go through
     if node.type == "extract":
         file = _document(step)
         return extract(file.text if file else "", node.fields)
@@ -90,9 +146,13 @@ def _output(run: Run, step: Step) -> Any:
 
 def _error(run: Run, step: Step) -> dict[str, Any] | None:
     node = step.node
-    if node.type in {"split", "edit"} and node.id not in run.created:
+    needs_pages = node.type in {"split", "edit"} or (node.is_loop and _document(step) is not None)
+    if needs_pages and step.id not in run.created:
         message = f"{node.label} has no PDF that it could read"
         return {"message": message, "stage": "document_fetch", "category": "permanent"}
+    if node.is_loop and len(items_of(run, step)) > MOST_PASSES:
+        message = f"{node.label} would go through more than {MOST_PASSES} passes"
+        return {"message": message, "stage": "execution", "category": "permanent"}
     if node.error is not None:
         asked: dict[str, Any] = next((value for value in step.inputs.values() if isinstance(value, dict)), {})
         asked = {key: value for key, value in asked.items() if value is None or isinstance(value, str)}
@@ -108,19 +168,19 @@ def _document(step: Step) -> File | None:
     return next((value for value in step.inputs.values() if isinstance(value, File)), None)
 
 
-def _view(run: Run, steps: dict[str, Step], horizon: float, stop: float | None, now: float) -> View:
-    begun = [step for step in steps.values() if not step.node.is_start or run.given(step.node.id)]
+def _view(run: Run, steps: list[Step], horizon: float, stop: float | None, now: float) -> View:
+    begun = [step for step in steps if not step.node.is_start or run.given(step.node.id)]
     begun.sort(key=lambda step: step.started_at)
-    open_steps = [step for step in steps.values() if step.completed_at is None]
+    open_steps = [step for step in steps if step.completed_at is None]
     view = View(_begin(run, horizon), begun, _updated(run, begun, horizon), waited=_waited(steps, horizon))
     view.started_at = run.starts_at if view.status == "running" else None
     view.failed = next((step for step in begun if step.status == "error"), None)
     if stop is not None:
         view.status = "error" if view.failed else run.workflow.on_reject
         _close(open_steps, view, stop)
-    elif not open_steps and len(steps) == len(run.workflow.nodes):
+    elif not open_steps and sum(not step.passes for step in steps) == len(run.workflow.nodes):
         view.status = "completed"
-        view.completed_at = max(step.completed_at or 0.0 for step in steps.values())
+        view.completed_at = max(step.completed_at or 0.0 for step in steps)
     elif run.cancelled_at is not None and run.cancelled_at <= now:
         view.status = "cancelled"
         _close(open_steps, view, run.cancelled_at)
@@ -152,8 +212,8 @@ def _updated(run: Run, steps: list[Step], horizon: float) -> float:
     return max(times, default=run.created_at)
 
 
-def _waited(steps: dict[str, Step], horizon: float) -> float:
-    gates = [step for step in steps.values() if step.node.is_gate]
+def _waited(steps: list[Step], horizon: float) -> float:
+    gates = [step for step in steps if step.node.is_gate]
     return sum(
         (step.completed_at if step.completed_at is not None else horizon) - step.started_at for step in gates
     )

@@ -1,18 +1,22 @@
-"""Workflows of the emulator, and the built-in ones; values only, no time and no runs."""
+"""Workflows of the emulator; values only, no time and no runs."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["BUILT_IN", "CURRENT_TYPES", "NODE_TYPES", "Field", "Node", "NodeTest", "Workflow"]
+__all__ = ["CURRENT_TYPES", "LOOPS", "NODE_TYPES", "Field", "Node", "NodeTest", "Workflow"]
 
-_WEIGHTS = {"start": 1, "start_json": 1, "start_text": 1, "end": 1, "hil": 0}
+LOOPS = frozenset({"for_each", "while_loop"})
+"""The types of nodes that repeat others: `for_each` all at once, `while_loop` one after another."""
+
+_SENTINELS = {f"{loop}_sentinel_{end}": 0 for loop in sorted(LOOPS) for end in ("start", "end")}
+_WEIGHTS = {"start": 1, "start_json": 1, "start_text": 1, "end": 1, "hil": 0, **_SENTINELS}
 """The shares of a run's time by type of node; a working node counts 8, so starts and ends are short."""
 
 NODE_TYPES = frozenset(
-    {"start", "start_json", "start_text", "extract", "split", "edit", "hil", "functions", "end"}
+    {"start", "start_json", "start_text", "extract", "split", "edit", "hil", "functions", "end", *LOOPS}
 )
 """The types of nodes, by their classic names."""
 
@@ -53,6 +57,31 @@ class Node:
     """What a split node makes of a PDF: name -> its first and its last page, counted from 1; None for the last one."""
     error: Mapping[str, Any] | None = None
     """For a node that always fails: `message`, `stage`, `category`; a JSON input may override each."""
+    body: tuple["Node", ...] = ()
+    """What a loop repeats: a sentinel that gives what a pass takes, nodes, and a sentinel that takes what it gives."""
+
+    @classmethod
+    def loop(cls, node_id: str, kind: str, label: str, after: Sequence[str], body: Sequence["Node"]) -> Self:
+        """Build a loop around nodes; those that come after none take what a pass takes."""
+        start, end = f"{node_id}-start", f"{node_id}-end"
+        inner = [replace(node, after=node.after or (start,)) for node in body]
+        taken = {source for node in inner for source in node.after}
+        last = tuple(node.id for node in inner if node.id not in taken)
+        sentinels = (
+            cls(start, f"{kind}_sentinel_start", f"{label}: start of a pass"),
+            cls(end, f"{kind}_sentinel_end", f"{label}: end of a pass", last or (start,)),
+        )
+        return cls(node_id, kind, label, tuple(after), body=(sentinels[0], *inner, sentinels[1]))
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """The share of a pass that each node in a loop takes."""
+        return _shares(self.body)
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether it repeats other nodes."""
+        return self.type in LOOPS
 
     @property
     def is_start(self) -> bool:
@@ -100,9 +129,14 @@ class Workflow:
         return "ver_" + hashlib.sha256(repr((self.id, self.nodes)).encode()).hexdigest()[:32]
 
     @cached_property
+    def placed(self) -> tuple[tuple[Node, str | None], ...]:
+        """Every node, also those in loops, with the id of the loop around it."""
+        return tuple(_placed(self.nodes, None))
+
+    @cached_property
     def edges(self) -> tuple[tuple[str, str], ...]:
         """Pairs of source and target node ids."""
-        return tuple((source, node.id) for node in self.nodes for source in node.after)
+        return tuple((source, node.id) for node, _ in self.placed for source in node.after)
 
     @cached_property
     def sinks(self) -> tuple[Node, ...]:
@@ -113,123 +147,27 @@ class Workflow:
     @cached_property
     def shares(self) -> dict[str, float]:
         """The share of a run's seconds that each node takes; the longest path adds up to 1."""
-        reach: dict[str, int] = {}
-        for node in self.nodes:
-            before = max((reach[source] for source in node.after), default=0)
-            reach[node.id] = before + _WEIGHTS.get(node.type, 8)
-        total = max(reach.values(), default=0) or 1
-        return {node.id: _WEIGHTS.get(node.type, 8) / total for node in self.nodes}
+        return _shares(self.nodes)
 
     def node(self, node_id: str) -> Node | None:
         """Return a node by its id, None when there is none."""
-        return next((node for node in self.nodes if node.id == node_id), None)
+        return next((node for node, _ in self.placed if node.id == node_id), None)
 
     def starts(self, kind: str) -> list[str]:
         """Return the ids of the start nodes of one type."""
         return [node.id for node in self.nodes if node.type == kind]
 
 
-_INVOICE = {
-    "invoice_number": Field("Invoice number"),
-    "invoice_date": Field("Invoice date"),
-    "vendor_name": Field("Vendor"),
-    "currency": Field("Currency"),
-    "total_amount": Field("Total amount", is_number=True),
-}
-_INVOICE_STARTS = (
-    Node("start-node-1", "start", "Invoice Input"),
-    Node("json-node-1", "start_json", "Options"),
-)
-_EXTRACT = Node("extract-node-1", "extract", "Extract Data", ("start-node-1", "json-node-1"), _INVOICE)
-_REVIEW = Node("hil-node-1", "hil", "Human Review", ("extract-node-1",))
+def _placed(nodes: Iterable[Node], loop_id: str | None) -> Iterable[tuple[Node, str | None]]:
+    for node in nodes:
+        yield node, loop_id
+        yield from _placed(node.body, node.id)
 
 
-def _tests(prefix: str, verdicts: Sequence[str], node_id: str = "extract-node-1") -> tuple[NodeTest, ...]:
-    return tuple(
-        NodeTest(f"wfnodetest_{prefix}_{n}", node_id, verdict) for n, verdict in enumerate(verdicts, 1)
-    )
-
-
-BUILT_IN: tuple[Workflow, ...] = (
-    Workflow(
-        "wf_invoice",
-        "Invoice Processing",
-        (*_INVOICE_STARTS, _EXTRACT, Node("end-node-1", "end", "Output", ("extract-node-1",))),
-        tests=_tests("invoice", ["passed", "passed"]),
-    ),
-    Workflow(
-        "wf_invoice_review",
-        "Invoice Processing with Review",
-        (*_INVOICE_STARTS, _EXTRACT, _REVIEW, Node("end-node-1", "end", "Output", ("hil-node-1",))),
-        tests=_tests("review", ["passed"]),
-    ),
-    Workflow(
-        "wf_split",
-        "Split a PDF",
-        (
-            *_INVOICE_STARTS,
-            Node(
-                "split-node-1",
-                "split",
-                "Split",
-                ("start-node-1",),
-                parts={"Invoice": (1, 1), "Attachments": (2, None)},
-            ),
-            Node("end-node-1", "end", "Output", ("split-node-1",)),
-        ),
-        seconds=0.5,
-    ),
-    Workflow(
-        "wf_edit",
-        "Edit a PDF",
-        (
-            *_INVOICE_STARTS,
-            Node("edit-node-1", "edit", "Edit", ("start-node-1",)),
-            Node("end-node-1", "end", "Output", ("edit-node-1",)),
-        ),
-        seconds=0.5,
-    ),
-    Workflow(
-        "wf_echo",
-        "Echo",
-        (
-            Node("json-node-1", "start_json", "JSON Input"),
-            Node("text-node-1", "start_text", "Text Input"),
-            Node("end-node-1", "end", "Output", ("json-node-1", "text-node-1")),
-        ),
-        seconds=0.5,
-    ),
-    Workflow(
-        "wf_fail",
-        "Always Fails",
-        (
-            Node("json-node-1", "start_json", "Error to fail with"),
-            Node(
-                "fail-node-1",
-                "functions",
-                "Fail",
-                ("json-node-1",),
-                error={
-                    "message": "The workflow failed as it was asked to",
-                    "stage": "execution",
-                    "category": "permanent",
-                },
-            ),
-            Node("end-node-1", "end", "Output", ("fail-node-1",)),
-        ),
-        seconds=0.5,
-        tests=_tests("fail", ["failed"], "fail-node-1"),
-    ),
-    Workflow(
-        "wf_queued",
-        "Queued before it runs",
-        (
-            Node("json-node-1", "start_json", "JSON Input"),
-            Node("end-node-1", "end", "Output", ("json-node-1",)),
-        ),
-        seconds=0.5,
-        pending_seconds=0.5,
-        queued_seconds=0.5,
-    ),
-)
-"""The workflows that every emulator has; `docs/emulator.md` says what each shows."""
+def _shares(nodes: Sequence[Node]) -> dict[str, float]:
+    reach: dict[str, int] = {}
+    weights = {node.id: _WEIGHTS.get(node.type, 8) for node in nodes}
+    for node in nodes:
+        reach[node.id] = weights[node.id] + max((reach[source] for source in node.after), default=0)
+    total = max(reach.values(), default=0) or 1
+    return {node_id: weight / total for node_id, weight in weights.items()}

@@ -43,25 +43,30 @@ def documents_from_steps(steps: Iterable[Step], inputs: Iterable[DocumentRef]) -
         inputs: The documents that the run was given, which it has not made.
     """
     known = {document.id for document in inputs}
-    found: list[RunDocument] = []
-    for step in sorted(_completed(steps), key=lambda step: step.started_at or _EPOCH):
+    found: list[tuple[Step, RunDocument]] = []
+    for step in sorted(_completed(steps), key=_makers_first):
         if _is_scaffolding(step.node_type):
             continue
         for handle, document in _documents_of(step):
             if document.id is None or document.id in known:
                 continue
-            known.add(document.id)  # nodes after this one only pass it on
-            found.append(
-                RunDocument(
-                    node_id=step.node_id,
-                    node_label=step.node_label,
-                    step_id=step.step_id,
-                    iteration=step.place,
-                    handle=handle,
-                    document=document,
-                )
+            known.add(document.id)  # nodes after this one, and the loops around it, only pass it on
+            made = RunDocument(
+                node_id=step.node_id,
+                node_label=step.node_label,
+                step_id=step.step_id,
+                iteration=step.place,
+                handle=handle,
+                document=document,
             )
-    return found
+            found.append((step, made))
+    return [made for _, made in sorted(found, key=lambda each: each[0].started_at or _EPOCH)]
+
+
+def _makers_first(step: Step) -> tuple[datetime, int, datetime]:
+    """Order steps so that one that makes a document comes before those that pass it on: a loop begins before it."""
+    began = step.started_at or _EPOCH
+    return step.completed_at or began, -len(step.place), began
 
 
 def _documents_of(step: Step) -> Iterator[tuple[str, DocumentRef]]:

@@ -76,6 +76,12 @@ class LoopContainer(Reading):
         container_id=text, iteration=whole, is_parallel=flag, parallel_item_index=whole
     )
 
+    @property
+    def number(self) -> int:
+        """Which pass this is, from 0: of those that run at the same time, that of its item."""
+        item = self.parallel_item_index if self.is_parallel else None
+        return (self.iteration if item is None else item) or 0
+
 
 class StepSummary(Answer):
     """A step as a run lists it.
@@ -208,7 +214,7 @@ class Step(StepSummary):
     @property
     def place(self) -> tuple[int, ...]:
         """Which pass through the loops around it this step is, outermost first; () outside loops."""
-        passes = tuple(container.iteration or 0 for container in self.loop_containers)
+        passes = tuple(container.number for container in self.loop_containers)
         return passes or (() if self.iteration is None else (self.iteration,))
 
 

@@ -1,10 +1,12 @@
 """A service under a clock that only tests move, and a caller that speaks HTTP to it without a socket."""
 
 import base64
+import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pypdf
 import pytest
 
 from retab_orchestration.emulator import Request, Service
@@ -85,6 +87,16 @@ def call(clock):
 @pytest.fixture
 def invoice():
     return (DOCUMENTS / "invoice.pdf").read_bytes()
+
+
+def pages(count):
+    """A PDF that has the invoice on each of its pages."""
+    writer = pypdf.PdfWriter()
+    for _ in range(count):
+        writer.append(str(DOCUMENTS / "invoice.pdf"))
+    content = io.BytesIO()
+    writer.write(content)
+    return content.getvalue()
 
 
 class Server(Caller):

@@ -1,6 +1,6 @@
 """Workflows, blocks and edges."""
 
-from retab_orchestration.emulator.workflows import BUILT_IN
+from retab_orchestration.emulator.built_in import BUILT_IN
 
 
 def test_the_built_in_workflows_are_listed(call):
@@ -14,6 +14,9 @@ def test_the_built_in_workflows_are_listed(call):
         "wf_echo",
         "wf_fail",
         "wf_queued",
+        "wf_for_each",
+        "wf_while",
+        "wf_nested_loops",
     ]
     assert call.get("/v1/workflows/wf_echo") == listed[4]
     assert call("GET", "/v1/workflows/wf_unknown").status == 404

@@ -1,0 +1,269 @@
+"""Workflows with loops: their passes, what each step says of where it is, and what comes out of them."""
+
+import pytest
+
+from retab_orchestration.emulator import Node, Workflow
+from retab_orchestration.emulator.definitions import read_workflows
+from retab_orchestration.emulator.generations import span
+from tests.emulator.conftest import NEW, VALUES, Server, pages, status_of
+
+JSON = Node("json-node-1", "start_json", "JSON Input")
+END = Node("end-node-1", "end", "Output", ("loop-1",))
+
+
+def all_steps(server, run):
+    """Every step of a run, by its id without the run's."""
+    if server.api in NEW:
+        steps = server.get("/v1/workflows/steps", run_id=run["id"], limit="1000")["data"]
+    else:
+        steps = server.listed(run)
+    by_id = {step["step_id"].removeprefix(f"{run['id']}_"): step for step in steps}
+    assert len(by_id) == len(steps)  # no step has the id of another
+    return by_id
+
+
+def looped(kind, *body, end=END):
+    return Workflow("wf_own", "Own", (JSON, Node.loop("loop-1", kind, "Loop", ("json-node-1",), body), end))
+
+
+def test_every_page_of_a_document_has_a_pass_of_its_own(server, clock):
+    run = server.run("wf_for_each", content=pages(3))
+    clock.tick(10)
+
+    steps = all_steps(server, run)
+
+    loop = "for-each-node-1"
+    for number in range(3):
+        inside = f"{loop}_iter_{number}_"
+        assert steps[f"{inside}extract-node-1"]["handle_outputs"]["output-json-0"]["data"] == VALUES
+        [made] = steps[f"{inside}edit-node-1"]["handle_outputs"].values()
+        assert made["document"]["filename"] == f"invoice page {number + 1} edited.pdf"
+        for end in ("start", "end"):
+            word = "node" if server.api == "g1a" else "block"
+            sentinel = steps[f"{inside}{loop}-{end}"]
+            assert sentinel[f"{word}_type"] == f"for_each_sentinel_{end}"
+    assert list(steps[loop]["handle_outputs"]) == ["output-file-0", "output-file-1", "output-file-2"]
+    assert status_of(server.read(run), server.api) == "completed"
+
+
+def test_a_step_says_where_it_is_in_the_loops_around_it(server, clock):
+    run = server.run("wf_nested_loops", json_input={"items": [{}, {}]})
+    clock.tick(10)
+
+    steps = all_steps(server, run)
+
+    outer = {
+        "container_id": "for-each-node-1",
+        "iteration": 1,
+        "is_parallel": True,
+        "parallel_item_index": 1,
+    }
+    inner = {
+        "container_id": "while-node-1",
+        "iteration": 2,
+        "is_parallel": False,
+        "parallel_item_index": None,
+    }
+    step = steps["for-each-node-1_iter_1_while-node-1_iter_2_step-node-1"]
+    once = steps["for-each-node-1_iter_1_while-node-1"]
+    if server.api in span("g1a", "g2a"):
+        assert step["iteration_context"] == {"containers": [outer, inner]}
+        assert (step["loop_id"], step["iteration"]) == ("while-node-1", 2)
+        assert once["iteration_context"] == {"containers": [outer]}
+        assert (once["loop_id"], once["iteration"]) == (None, 1)
+        assert steps["end-node-1"]["iteration_context"] is None
+        assert "loop_containers" not in step
+    else:
+        assert step["loop_containers"] == [outer, inner]
+        assert once["loop_containers"] == [outer]
+        assert steps["end-node-1"]["loop_containers"] == []
+        assert not {"loop_id", "iteration", "iteration_context"} & set(step)
+
+
+def test_a_while_loop_passes_its_value_on_and_a_for_each_gathers_them(clock):
+    server = Server(clock, "g1a")
+    again = server.run("wf_while", json_input={"a": 1, "passes": 4})
+    each = server.run("wf_nested_loops", json_input={"items": [{"a": 1}, {"a": 2, "passes": 1}, "text"]})
+    nothing = server.run("wf_nested_loops", json_input={})
+    clock.tick(10)
+
+    def output(run):
+        return server.read(run)["final_outputs"]["end-node-1"]["json_data"]
+
+    assert output(again) == {"a": 1, "passes": 4, "count": 3}
+    assert output(each) == [{"a": 1, "count": 2}, {"a": 2, "passes": 1, "count": 0}, {"count": 2}]
+    assert output(nothing) == []
+
+
+def test_the_passes_of_a_while_loop_come_one_after_another_and_those_of_a_for_each_at_once(clock):
+    server = Server(clock, "g1a")
+    again = server.run("wf_while", json_input={"seconds": 10})
+    each = server.run("wf_nested_loops", json_input={"items": [{}, {}], "seconds": 10})
+    seen = {again["id"]: [], each["id"]: []}
+    clock.tick(0.5)
+    for _ in range(7):
+        clock.tick(1)
+        for run in (again, each):
+            running = [step for step in server.listed(run) if step["status"] == "running"]
+            seen[run["id"]].append(sum(step["node_id"] == "step-node-1" for step in running))
+
+    assert set(seen[again["id"]]) == {1}
+    assert set(seen[each["id"]]) == {2}
+    clock.tick(3)
+    assert server.read(again)["completed_at"] == server.read(each)["completed_at"]
+
+
+def test_a_step_is_read_by_its_own_id(server, clock):
+    run = server.run("wf_while", json_input={})
+    clock.tick(10)
+    wanted = "while-node-1_iter_1_step-node-1"
+
+    if server.api in NEW:
+        step = server.get(f"/v1/workflows/steps/{run['id']}_{wanted}", run_id=run["id"])
+        rows = server.get("/v1/workflows/steps", run_id=run["id"], block_id="step-node-1")["data"]
+        assert len(rows) == 3
+    else:
+        step = server.get(f"/v1/workflows/runs/{run['id']}/steps/{wanted}")
+
+    assert step["handle_outputs"]["output-json-0"]["data"] == {"count": 1}
+
+
+def test_a_batch_of_steps_has_every_pass(clock):
+    server = Server(clock, "g1a")
+    run = server.run("wf_while", json_input={"passes": 2})
+    clock.tick(10)
+
+    path = f"/v1/workflows/runs/{run['id']}/steps/batch"
+    found = server.post(path, {"node_ids": ["step-node-1", "end-node-1"]})["outputs"]
+
+    assert set(found) == {
+        "while-node-1_iter_0_step-node-1",
+        "while-node-1_iter_1_step-node-1",
+        "end-node-1",
+    }
+
+
+@pytest.mark.parametrize("kind", ["for_each", "while_loop"])
+def test_a_failure_in_a_loop_ends_the_run_and_names_the_pass(clock, kind):
+    fails = Node("fail-1", "functions", "Fail", error={"message": "torn", "stage": "execution"})
+    server = Server(clock, "g3c", workflows=[looped(kind, fails)])
+    run = server.run("wf_own", json_input={"items": [1, 2]})
+    clock.tick(10)
+
+    lifecycle = server.read(run)["lifecycle"]
+
+    assert (lifecycle["status"], lifecycle["message"]) == ("error", "torn")
+    assert lifecycle["failing_step_id"] == f"{run['id']}_loop-1_iter_0_fail-1"
+    steps = all_steps(server, run)
+    assert steps["loop-1"]["lifecycle"]["status"] == "cancelled"
+    assert "end-node-1" not in steps
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("for_each", {"items": list(range(101))}), ("while_loop", {"passes": 10**9})]
+)
+def test_a_loop_with_too_many_passes_fails(clock, kind, given):
+    server = Server(clock, "g1a", workflows=[looped(kind, Node("a", "functions", "A"))])
+    run = server.run("wf_own", json_input=given)
+    clock.tick(10)
+
+    assert "more than 100 passes" in server.read(run)["error"]
+
+
+def test_a_document_without_pages_fails(clock):
+    server = Server(clock, "g1a")
+    run = server.run("wf_for_each", content=b"no PDF")
+    clock.tick(10)
+
+    failed = server.read(run)
+
+    assert (failed["status"], failed["error_stage"]) == ("error", "document_fetch")
+
+
+def test_a_run_is_cancelled_within_a_loop(server, clock):
+    run = server.run("wf_nested_loops", json_input={"items": [{}, {}], "seconds": 60})
+    clock.tick(30)
+
+    server.post(f"/v1/workflows/runs/{run['id']}/cancel")
+
+    statuses = {status_of(step, server.api) for step in all_steps(server, run).values()}
+    assert statuses == {"completed", "cancelled"}
+
+
+def test_blocks_name_the_loop_around_them(server):
+    if server.api in NEW:
+        blocks = server.get("/v1/workflows/blocks", workflow_id="wf_while")["data"]
+        edges = server.get("/v1/workflows/edges", workflow_id="wf_while")["data"]
+    else:
+        blocks = server.get("/v1/workflows/wf_while/blocks")
+        edges = server.get("/v1/workflows/wf_while/edges")
+
+    parents = {block["id"]: block["parent_id"] for block in blocks}
+    assert parents == {
+        "json-node-1": None,
+        "while-node-1": None,
+        "while-node-1-start": "while-node-1",
+        "step-node-1": "while-node-1",
+        "while-node-1-end": "while-node-1",
+        "end-node-1": None,
+    }
+    assert {(edge["source_block"], edge["target_block"]) for edge in edges} == {
+        ("json-node-1", "while-node-1"),
+        ("while-node-1-start", "step-node-1"),
+        ("step-node-1", "while-node-1-end"),
+        ("while-node-1", "end-node-1"),
+    }
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(text):
+        path = tmp_path / "workflows.yaml"
+        path.write_text(text)
+        return read_workflows(path)
+
+    return read
+
+
+def test_a_loop_of_ones_own_is_read_from_a_file(read, clock):
+    (workflow,) = read(
+        """
+        workflows:
+          - id: wf_own
+            nodes:
+              - {id: json-node-1, type: start_json}
+              - id: loop-1
+                type: for_each
+                body:
+                  - {id: a, type: functions}
+                  - {id: b, type: functions}
+              - {id: end-node-1, type: end}
+        """
+    )
+    server = Server(clock, "g1a", workflows=[workflow])
+    run = server.run("wf_own", json_input={"items": ["x", "y"]})
+    clock.tick(10)
+
+    assert server.read(run)["final_outputs"]["end-node-1"]["json_data"] == ["x", "y"]
+    inside = {
+        f"loop-1_iter_{number}_{node}"
+        for node in ("loop-1-start", "a", "b", "loop-1-end")
+        for number in (0, 1)
+    }
+    assert set(all_steps(server, run)) == {"json-node-1", "loop-1", "end-node-1", *inside}
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("[]", "node l: body: nodes has to be a list"),
+        ("[{id: h, type: hil}]", "h may not be in a loop"),
+        ("[{id: s, type: start}]", "s may not be in a loop"),
+        ("[{id: j, type: functions}]", "j is there twice"),
+    ],
+)
+def test_a_loop_that_cannot_be_is_refused(read, body, complaint):
+    nodes = f"[{{id: j, type: start_json}}, {{id: l, type: for_each, body: {body}}}]"
+
+    with pytest.raises(ValueError, match=complaint):
+        read(f"workflows: [{{id: a, nodes: {nodes}}}]")
