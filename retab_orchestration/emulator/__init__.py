@@ -20,7 +20,7 @@ workflows:
     queued_seconds: 0            # from there to its start
     published: true
     cancel_seconds: 0            # how long a cancellation is only requested
-    on_reject: cancelled         # or completed
+    on_reject: cancelled         # or completed, or error
     nodes:                       # each takes the output of the node above it, or of all the starts above it
       - {id: start-node-1, type: start, label: Order}
       - id: extract-node-1

@@ -44,6 +44,12 @@ BUILT_IN: tuple[Workflow, ...] = (
         tests=_tests("review", ["passed"]),
     ),
     Workflow(
+        "wf_invoice_review_error",
+        "Invoice Processing that a Rejection fails",
+        (*_INVOICE_STARTS, _EXTRACT, _REVIEW, Node("end-node-1", "end", "Output", ("hil-node-1",))),
+        on_reject="error",
+    ),
+    Workflow(
         "wf_split",
         "Split a PDF",
         (

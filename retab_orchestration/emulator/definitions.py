@@ -56,8 +56,8 @@ def _workflow(entry: Any, known: Mapping[str, Workflow]) -> Workflow:
         workflow = Workflow(workflow_id, workflow_id, _nodes(entry.get("nodes")))
     if "name" in entry:
         workflow = replace(workflow, name=_text(entry, "name"))
-    if entry.get("on_reject", "cancelled") not in {"cancelled", "completed"}:
-        raise ValueError("on_reject has to be cancelled or completed")
+    if entry.get("on_reject", "cancelled") not in {"cancelled", "completed", "error"}:
+        raise ValueError("on_reject has to be cancelled, completed or error")
     ids = Counter(node.id for node, _ in workflow.placed)
     if twice := [node_id for node_id, times in ids.items() if times > 1]:
         raise ValueError(f"node {', '.join(twice)} is there twice")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retab_orchestration.emulator.documents import File, extract
-from retab_orchestration.emulator.engine import Pass, Run, Step, View, plain
+from retab_orchestration.emulator.engine import Decision, Pass, Run, Step, View, plain
 from retab_orchestration.emulator.loops import MOST_PASSES, counted, gathered, items_of
 from retab_orchestration.emulator.workflows import Node
 
@@ -118,9 +118,19 @@ def _pass_gate(run: Run, step: Step, horizon: float) -> None:
         step.status = "waiting_for_human"
         return
     step.completed_at = decision.at
-    step.status = "completed" if decision.approved else "cancelled"
-    if decision.approved and decision.modified_data is not None:
+    if not decision.approved:
+        _reject(step, decision, fails=run.workflow.on_reject == "error")
+        return
+    step.status = "completed"
+    if decision.modified_data is not None:
         step.output = decision.modified_data
+
+
+def _reject(step: Step, decision: Decision, *, fails: bool) -> None:
+    step.status = "error" if fails else "cancelled"
+    if fails:
+        message = f"{step.node.label} was rejected" + (f": {decision.reason}" if decision.reason else "")
+        step.error = {"message": message, "stage": "execution", "category": "permanent"}
 
 
 def _output(run: Run, step: Step) -> Any:

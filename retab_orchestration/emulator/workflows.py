@@ -120,7 +120,7 @@ class Workflow:
     cancel_seconds: float = 0.0
     """How long a cancellation stays `cancellation_requested` before it takes effect."""
     on_reject: str = "cancelled"
-    """The status of a run whose review was rejected: `cancelled` or `completed`."""
+    """The status of a run whose review was rejected: `cancelled`, `completed` or `error`."""
     tests: tuple[NodeTest, ...] = ()
 
     @cached_property

@@ -1,10 +1,12 @@
 """Servers of one generation: their routes, and how they write runs, steps, reviews, test runs and files."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 
 from retab_orchestration.emulator.__main__ import Api
+from retab_orchestration.emulator.built_in import BUILT_IN
 from retab_orchestration.emulator.generations import BY_NAME, GENERATIONS, span
 from tests.emulator.conftest import NEW, OLD, VALUES, Caller, Server, status_of
 
@@ -283,6 +285,11 @@ def test_a_reference_to_a_file_has_the_id_of_its_time(server, invoice):
     assert documents["start-node-1"]["id"].startswith("file_")
 
 
+@pytest.fixture(params=GENERATIONS)
+def api(request):
+    return request.param
+
+
 def waiting(server, clock, invoice):
     run = server.run("wf_invoice_review", content=invoice)
     clock.tick(60)
@@ -327,6 +334,41 @@ def decide(server, run_id, edited):
         assert ("decided_at" in decision, "created_at" in decision) == (
             (True, False) if server.api == "g3a" else (False, True)
         )
+
+
+def reject(server, run_id, reason):
+    """Reject with a reason, where the server's routes have room for one, the way of its clients."""
+    asked = {"approved": False}
+    if server.api == "g1a":
+        server.post(f"/v1/workflows/runs/{run_id}/resume", {"node_id": "hil-node-1", **asked})
+    elif server.api in span("g1b", "g2b"):
+        server.post(f"/v1/workflows/runs/{run_id}/hil-decisions", {"block_id": "hil-node-1", **asked})
+    elif server.api == "g2c":
+        path = f"/v1/workflows/reviews/{run_id}/hil-node-1"
+        asked = {"verdict": "rejected", "reason": reason, "version_stamp": server.get(path)["rev"]}
+        server.post(f"{path}/decision", asked)
+    else:
+        [review] = server.get("/v1/workflows/reviews")["data"]
+        [seed] = server.get("/v1/workflows/reviews/versions", review_id=review["id"])["data"]
+        path = f"/v1/workflows/reviews/{review['id']}/reject"
+        assert server.post(path, {"version_id": seed["id"], "reason": reason})["resume_status"] == "resumed"
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "completed", "error"])
+def test_a_rejection_ends_a_run_as_its_workflow_says(clock, invoice, api, ends):
+    server = Server(clock, api, workflows=[replace(BUILT_IN[1], on_reject=ends)])
+    run_id = waiting(server, clock, invoice)
+
+    reject(server, run_id, "unreadable")
+
+    run = server.get(f"/v1/workflows/runs/{run_id}")
+    assert status_of(run, api) == ends
+    if ends == "error":
+        failure = run if api in span("g1a", "g1b") else run["lifecycle"]
+        message = "Human Review was rejected" + (": unreadable" if api in span("g2c", "g3c") else "")
+        assert failure.get("message", failure.get("error")) == message
+        [failed] = [step for step in server.listed(run) if status_of(step, api) == "error"]
+        assert failed["step_id"].endswith("hil-node-1")
 
 
 @pytest.fixture

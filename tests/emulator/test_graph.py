@@ -4,11 +4,12 @@ from retab_orchestration.emulator.built_in import BUILT_IN
 
 
 def test_the_built_in_workflows_are_listed(call):
-    listed = call.get("/v1/workflows")["data"]
+    listed = call.get("/v1/workflows", limit="100")["data"]
 
     assert [workflow["id"] for workflow in listed] == [
         "wf_invoice",
         "wf_invoice_review",
+        "wf_invoice_review_error",
         "wf_split",
         "wf_edit",
         "wf_echo",
@@ -18,7 +19,7 @@ def test_the_built_in_workflows_are_listed(call):
         "wf_while",
         "wf_nested_loops",
     ]
-    assert call.get("/v1/workflows/wf_echo") == listed[4]
+    assert call.get("/v1/workflows/wf_echo") == listed[5]
     assert call("GET", "/v1/workflows/wf_unknown").status == 404
 
 

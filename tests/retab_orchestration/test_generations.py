@@ -9,6 +9,7 @@ from retab_orchestration import (
     NotFoundError,
     PollPolicy,
     RetabClient,
+    RunFailedError,
     RunStatus,
     UnsupportedRouteError,
 )
@@ -115,6 +116,22 @@ def test_a_review_is_rejected(client):
     client.decide_review(run.id, "hil-node-1", approved=False, reason="unreadable")
 
     assert client.wait_for_run(run.id, poll=SOON, on_review="wait").status is RunStatus.CANCELLED
+
+
+def test_a_rejection_may_fail_the_run(client, api):
+    run = finished(client, "wf_invoice_review_error", documents={"start-node-1": INVOICE})
+    assert run.waiting_for_node_ids == ("hil-node-1",)
+
+    client.decide_review(run.id, "hil-node-1", approved=False, reason="unreadable")
+
+    done = client.wait_for_run(run.id, poll=SOON, on_review="wait")
+    # Routes up to `hil-decisions` have no room for a reason.
+    message = "Human Review was rejected" + ("" if api in span("g1a", "g2b") else ": unreadable")
+    assert (done.status, done.error.message, done.error.stage) == (RunStatus.ERROR, message, "execution")
+    assert done.error.category == "permanent"
+    assert done.error.failing_step_id.endswith("hil-node-1")
+    with pytest.raises(RunFailedError, match=message):
+        done.raise_for_status()
 
 
 def test_tests_are_run_where_the_server_has_test_runs(client, api):
