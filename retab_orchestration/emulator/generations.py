@@ -21,6 +21,8 @@ class Generation:
     """What a node is called in the names of keys: `node_id`, `block_id`, or both."""
     lifecycle_key: str = "status"
     """The key of the status in a `lifecycle`."""
+    has_step_lifecycles: bool = True
+    """Whether a step has a `lifecycle` like a run; otherwise its `status`, and `terminal` if it ended badly."""
     waiting: str = "waiting_for_human"
     """The status of a run, or a step, that waits for a human."""
     workflow_keys: str = "flat"
@@ -94,6 +96,8 @@ _G2A = replace(
     has_queued=False,
     has_phases=False,
     lifecycle_key="kind",
+    has_step_lifecycles=False,
+    loop_keys=("loop_containers",),
     workflow_keys="snapshot",
     timing=("human_waiting_started_at", "accumulated_human_waiting_ms", "duration_ms", "active_duration_ms"),
     durations=("_ms",),
@@ -105,7 +109,7 @@ _G2B = replace(
     lifecycle_key="status",
     workflow_keys="version",
     timing=("human_waiting_started_at", "accumulated_human_waiting_ms"),
-    loop_keys=("loop_containers",),
+    has_step_lifecycles=True,
     steps_page=20,
     has_versions=True,
 )

@@ -50,7 +50,7 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         **_owner(shape),
         **node_facts(shape, id=step.node.id, type=node_type(shape, step.node), label=step.node.label),
         "step_id": step_id(run, step),
-        "lifecycle": _step_lifecycle(shape, step),
+        **_step_state(shape, step),
         "started_at": moment(step.started_at),
         "completed_at": moment(step.completed_at),
         "model": MODEL if cost_of(step) else None,
@@ -129,13 +129,15 @@ def _run_lifecycle(run: Run, view: View) -> dict[str, Any]:
     return lifecycle
 
 
-def _step_lifecycle(shape: Generation, step: Step) -> dict[str, Any]:
+def _step_state(shape: Generation, step: Step) -> dict[str, Any]:
     lifecycle = _lifecycle(shape, step.status)
     if step.status == "error":
         lifecycle.update(_failure(step))
     elif step.status == "cancelled":
         lifecycle["reason"] = (step.decision and step.decision.reason) or "The run was cancelled"
-    return lifecycle
+    if shape.has_step_lifecycles:
+        return {"lifecycle": lifecycle}
+    return {"status": step.status, "terminal": lifecycle if step.status in {"error", "cancelled"} else None}
 
 
 def _failure(step: Step) -> dict[str, Any]:

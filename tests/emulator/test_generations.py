@@ -169,6 +169,20 @@ def test_steps_come_as_an_array_or_in_an_envelope(server, clock, invoice):
     assert not [key for step in steps for key in step if key.startswith(f"{other}_")]
 
 
+def test_a_step_that_ended_badly_says_so_as_in_its_time(server, clock):
+    run = server.run("wf_fail", json_input={"message": "No toner"})
+    clock.tick(60)
+    failed = server.listed(run)[-1]
+
+    assert status_of(failed, server.api) == "error"
+    key = "error" if server.api in span("g1a", "g1b") else "terminal" if server.api == "g2a" else "lifecycle"
+    said = failed if key == "error" else failed[key]
+    assert said.get("error", said.get("message")) == "No toner"
+    assert {"error", "terminal", "lifecycle"} & set(failed) == {key}
+    if server.api == "g2a":
+        assert server.listed(run)[0]["terminal"] is None
+
+
 def test_a_page_of_steps_is_as_long_as_it_was(clock):
     pages = {}
     for api in NEW:

@@ -11,6 +11,7 @@ from retab_orchestration import (
     RetabClient,
     RunFailedError,
     RunStatus,
+    StepStatus,
     UnsupportedRouteError,
 )
 from retab_orchestration.emulator import Emulator
@@ -79,6 +80,16 @@ def test_runs_and_steps_are_listed(client):
         "extract-node-1",
         "end-node-1",
     ]
+
+
+def test_a_failed_run_and_its_step_say_why(client):
+    why = {"message": "No toner", "stage": "output_storage", "category": "quota"}
+    run = finished(client, "wf_fail", json_inputs={"json-node-1": why})
+
+    [failed] = [step for step in client.list_steps(run.id) if step.status is StepStatus.ERROR]
+    assert (run.error.message, run.error.stage, run.error.category) == tuple(why.values())
+    assert (failed.error, failed.error_stage, failed.error_category) == tuple(why.values())
+    assert failed.error_details["message"] == "No toner"
 
 
 def test_a_run_is_cancelled(client):
