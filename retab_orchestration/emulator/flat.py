@@ -19,8 +19,6 @@ from retab_orchestration.emulator.wire import moment
 
 __all__ = ["run_body", "step_body"]
 
-_PHASES = {"pending": "created", "queued": "dispatching"}
-
 
 def run_body(run: Run, view: View) -> dict[str, Any]:
     """Return the flat body of a run."""
@@ -32,7 +30,7 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
         "config_snapshot_id": run.workflow.version_id.replace("ver_", "snap_"),
         "dataset_id": None,
         "status": view.status,
-        **({"execution_phase": _phase(view)} if run.shape.has_phases else {}),
+        **({"execution_phase": _phase(run, view)} if run.shape.has_phases else {}),
         "trigger_type": run.trigger_type,
         "trigger_email": None,
         **_times(run, view),
@@ -85,12 +83,12 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
     }
 
 
-def _phase(view: View) -> str | None:
+def _phase(run: Run, view: View) -> str | None:
     """Return how far the execution of a run is, None once it has ended."""
-    if view.status in _PHASES:
-        return _PHASES[view.status]
     if not view.is_active:
         return None
+    if view.started_at is None:
+        return "created" if view.updated_at < run.queued_at else "dispatching"
     return "started" if all(step.node.is_start for step in view.steps) else "running"
 
 

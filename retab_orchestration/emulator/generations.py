@@ -83,6 +83,7 @@ _G1A = Generation("g1a")
 _G1B = replace(
     _G1A,
     name="g1b",
+    has_queued=False,
     words=("block",),
     types="functions",
     file_keys=("id",),
@@ -93,7 +94,6 @@ _G2A = replace(
     _G1B,
     name="g2a",
     is_flat=False,
-    has_queued=False,
     has_phases=False,
     lifecycle_key="kind",
     has_step_lifecycles=False,

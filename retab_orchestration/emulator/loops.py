@@ -24,7 +24,7 @@ def items_of(run: Run, step: Step) -> list[Any]:
     given = next((value for value in step.inputs.values() if isinstance(value, dict)), {})
     if step.node.type == "for_each":
         items = given.get("items")
-        return items if isinstance(items, list) else []
+        return [_as_object(item) for item in items] if isinstance(items, list) else []
     passes = given.get("passes", _USUAL_PASSES)
     is_number = isinstance(passes, int) and not isinstance(passes, bool)
     # One more than allowed is enough to fail.
@@ -33,11 +33,16 @@ def items_of(run: Run, step: Step) -> list[Any]:
 
 def counted(value: Any, number: int) -> dict[str, Any]:
     """Return what a pass of a `while_loop` takes: what the pass before it gave, and its own number."""
-    return {**(value if isinstance(value, dict) else {"value": plain(value)}), "count": number}
+    return {**_as_object(value), "count": number}
 
 
 def gathered(outputs: list[Any]) -> Any:
-    """Return the output of a `for_each`: files by their numbers, or a list of what its passes gave."""
-    if all(isinstance(output, File) for output in outputs):
+    """Return the output of a `for_each`: files by their numbers, or what its passes gave as `items`."""
+    if outputs and all(isinstance(output, File) for output in outputs):
         return {str(number): file for number, file in enumerate(outputs)}
-    return [plain(output) for output in outputs]
+    return {"items": [plain(output) for output in outputs]}
+
+
+def _as_object(value: Any) -> dict[str, Any]:
+    """Return a value as an object, which alone the JSON handles of the oldest servers take."""
+    return value if isinstance(value, dict) else {"value": plain(value)}

@@ -145,7 +145,7 @@ def _output(run: Run, step: Step) -> Any:
     if known is not None:
         return known.get(step.id)
     if node.is_loop:
-        return []  # there was nothing to go through
+        return gathered([])  # there was nothing to go through
     if node.type == "extract":
         file = _document(step)
         return extract(file.text if file else "", node.fields)

@@ -91,8 +91,12 @@ def test_a_while_loop_passes_its_value_on_and_a_for_each_gathers_them(clock):
         return server.read(run)["final_outputs"]["end-node-1"]["json_data"]
 
     assert output(again) == {"a": 1, "passes": 4, "count": 3}
-    assert output(each) == [{"a": 1, "count": 2}, {"a": 2, "passes": 1, "count": 0}, {"count": 2}]
-    assert output(nothing) == []
+    assert output(each)["items"] == [
+        {"a": 1, "count": 2},
+        {"a": 2, "passes": 1, "count": 0},
+        {"value": "text", "count": 2},
+    ]
+    assert output(nothing) == {"items": []}
 
 
 def test_the_passes_of_a_while_loop_come_one_after_another_and_those_of_a_for_each_at_once(clock):
@@ -244,7 +248,9 @@ def test_a_loop_of_ones_own_is_read_from_a_file(read, clock):
     run = server.run("wf_own", json_input={"items": ["x", "y"]})
     clock.tick(10)
 
-    assert server.read(run)["final_outputs"]["end-node-1"]["json_data"] == ["x", "y"]
+    assert server.read(run)["final_outputs"]["end-node-1"]["json_data"] == {
+        "items": [{"value": "x"}, {"value": "y"}]
+    }
     inside = {
         f"loop-1_iter_{number}_{node}"
         for node in ("loop-1-start", "a", "b", "loop-1-end")

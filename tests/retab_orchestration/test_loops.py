@@ -62,7 +62,7 @@ def test_outputs_of_loops_in_loops_keep_their_order(client):
     steps = client.list_steps(run.id)
     named = client.get_run(run.id, output_nodes=["step-node-1"]).outputs["step-node-1"]
 
-    assert run.outputs["end-node-1"] == [{**items[0], "count": 1}, {**items[1], "count": 2}]
+    assert run.outputs["end-node-1"]["items"] == [{**items[0], "count": 1}, {**items[1], "count": 2}]
     assert sorted(step.place for step in steps if step.node_id == "step-node-1") == [
         (0, 0),
         (0, 1),
@@ -87,7 +87,7 @@ def test_a_run_of_more_steps_than_a_page_has_them_all(connect, server):
     steps = client.list_steps(run.id)
 
     assert len(steps) == 3 + 30 * (3 + 3 * 3)
-    assert [each["n"] for each in run.outputs["end-node-1"]] == list(range(30))
+    assert [each["n"] for each in run.outputs["end-node-1"]["items"]] == list(range(30))
 
 
 def test_a_wait_goes_through_a_loop_and_a_cancel_ends_it(client):
