@@ -14,12 +14,14 @@ workflows:
     seconds: 30
 
   - id: wf_order                 # one of your own
-    name: Orders                 # optional, as are the next six
+    name: Orders                 # optional, as are the next seven
     seconds: 2                   # from the start of a run to its end
     pending_seconds: 0           # from its creation until it is queued
     queued_seconds: 0            # from there to its start
     published: true
     cancel_seconds: 0            # how long a cancellation is only requested
+    # cancel_error: No signal    # why every cancellation is refused
+    trigger_type: api            # or manual, schedule, webhook, email
     on_reject: cancelled         # or completed, or error
     nodes:                       # each takes the output of the node above it, or of all the starts above it
       - {id: start-node-1, type: start, label: Order}

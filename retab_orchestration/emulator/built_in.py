@@ -21,6 +21,7 @@ _INVOICE_STARTS = (
 _EXTRACT = Node("extract-node-1", "extract", "Extract Data", ("start-node-1", "json-node-1"), _INVOICE)
 _JSON = Node("json-node-1", "start_json", "JSON Input")
 _STEP = Node("step-node-1", "functions", "Step")
+_PASSING_ON = (_JSON, Node("end-node-1", "end", "Output", ("json-node-1",)))
 _REVIEW = Node("hil-node-1", "hil", "Human Review", ("extract-node-1",))
 
 
@@ -99,6 +100,9 @@ BUILT_IN: tuple[Workflow, ...] = (
                     "message": "The workflow failed as it was asked to",
                     "stage": "execution",
                     "category": "permanent",
+                    "error_code": "asked_to_fail",
+                    "stack_trace": "in fail-node-1: asked to fail",
+                    "context": {"attempt": 1},
                 },
             ),
             Node("end-node-1", "end", "Output", ("fail-node-1",)),
@@ -109,13 +113,18 @@ BUILT_IN: tuple[Workflow, ...] = (
     Workflow(
         "wf_queued",
         "Queued before it runs",
-        (
-            _JSON,
-            Node("end-node-1", "end", "Output", ("json-node-1",)),
-        ),
+        _PASSING_ON,
         seconds=0.5,
         pending_seconds=0.5,
         queued_seconds=0.5,
+    ),
+    Workflow("wf_by_email", "Started by an Email", _PASSING_ON, seconds=0.5, trigger_type="email"),
+    Workflow("wf_by_hand", "Started by Hand", _PASSING_ON, seconds=0.5, trigger_type="manual"),
+    Workflow(
+        "wf_uncancellable",
+        "Never Cancelled",
+        _PASSING_ON,
+        cancel_error="The engine took no signal",
     ),
     Workflow(
         "wf_for_each",

@@ -5,12 +5,14 @@ from typing import Any
 
 from retab_orchestration.emulator.documents import File
 from retab_orchestration.emulator.engine import Run, Step, View
+from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.paging import page
 from retab_orchestration.emulator.routing import CURRENT, Route
 from retab_orchestration.emulator.state import State
+from retab_orchestration.emulator.traces import run_spans, step_spans
 from retab_orchestration.emulator.wire import Request, Response, answer, moment
 
-__all__ = ["MODEL", "ROUTES", "Cost", "cost_of", "cost_summary"]
+__all__ = ["MODEL", "ROUTES", "Cost", "cost_of", "run_costs", "step_costs"]
 
 MODEL = "retab-emulator-1"
 """The model of every step that has one."""
@@ -53,10 +55,23 @@ def cost_of(step: Step) -> Cost | None:
     return Cost((given.page_count or 1) if given else 1)
 
 
-def cost_summary(view: View) -> dict[str, float] | None:
-    """Return what a run has cost so far, None where nothing has."""
+def step_costs(shape: Generation, step: Step) -> dict[str, Any]:
+    """Return what the body of a step says of its cost, and of what it did."""
+    cost = cost_of(step)
+    model = {"model": MODEL if cost else None}
+    if not shape.has_costs:
+        return model
+    money, tokens = (cost.money, cost.tokens) if cost else (None, None)
+    return {**model, "cost": money, "tokens": tokens, "trace_spans": step_spans(step) if cost else None}
+
+
+def run_costs(run: Run, view: View) -> dict[str, Any]:
+    """Return what the body of a run says of its cost so far, and of what it did."""
+    if not run.shape.has_costs:
+        return {}
     costs = [cost for step in view.steps if (cost := cost_of(step)) is not None]
-    return Cost(sum(cost.pages for cost in costs)).money if costs else None
+    summary = Cost(sum(cost.pages for cost in costs)).money if costs else None
+    return {"cost_summary": summary, "trace_spans": run_spans(run, view)}
 
 
 def list_primitives(state: State, request: Request) -> Response:

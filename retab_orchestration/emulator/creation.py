@@ -54,6 +54,7 @@ def _read_inputs(
     files = {node_id: file for node_id, (file, _) in given.items()}
     contents = tuple((file, content) for file, content in given.values() if content is not None)
     run = Run("", workflow, shape, documents=files, json_inputs=json_inputs, text_inputs=text_inputs)
+    run.trigger_type = workflow.trigger_type
     run.has_metadata = shape.has_metadata and state.traits.metadata != "dropped"
     return _NewRun(run, contents)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,33 @@ from typing import Any
 import yaml
 
 from retab_orchestration.emulator.built_in import BUILT_IN
-from retab_orchestration.emulator.workflows import LOOPS, NODE_TYPES, Field, Node, NodeTest, Workflow
+from retab_orchestration.emulator.workflows import (
+    LOOPS,
+    NODE_TYPES,
+    TRIGGERS,
+    Field,
+    Node,
+    NodeTest,
+    Workflow,
+)
 
 __all__ = ["read_workflows"]
 
 _SECONDS = ("seconds", "pending_seconds", "queued_seconds", "cancel_seconds")
-_KEYS = {"id", "like", "name", *_SECONDS, "published", "on_reject", "nodes", "tests"}
+_KEYS = {
+    *(
+        "id",
+        "like",
+        "name",
+        *_SECONDS,
+        "published",
+        "on_reject",
+        "cancel_error",
+        "trigger_type",
+        "nodes",
+        "tests",
+    )
+}
 _NODE_KEYS = {"id", "type", "label", "after", "fields", "parts", "error", "body"}
 
 
@@ -56,22 +77,19 @@ def _workflow(entry: Any, known: Mapping[str, Workflow]) -> Workflow:
         workflow = Workflow(workflow_id, workflow_id, _nodes(entry.get("nodes")))
     if "name" in entry:
         workflow = replace(workflow, name=_text(entry, "name"))
-    if entry.get("on_reject", "cancelled") not in {"cancelled", "completed", "error"}:
-        raise ValueError("on_reject has to be cancelled, completed or error")
+    if "cancel_error" in entry:
+        workflow = replace(workflow, cancel_error=_text(entry, "cancel_error"))
     ids = Counter(node.id for node, _ in workflow.placed)
     if twice := [node_id for node_id, times in ids.items() if times > 1]:
         raise ValueError(f"node {', '.join(twice)} is there twice")
     tests = tuple(_test(test, workflow) for test in entry["tests"]) if "tests" in entry else workflow.tests
-    on_reject, published = (
-        entry.get("on_reject", workflow.on_reject),
-        entry.get("published", workflow.published),
-    )
     seconds: dict[str, Any] = {name: _number(entry, name, getattr(workflow, name)) for name in _SECONDS}
     return replace(
         workflow,
         **seconds,
-        on_reject=on_reject,
-        published=bool(published),
+        trigger_type=_choice(entry, "trigger_type", workflow.trigger_type, TRIGGERS),
+        on_reject=_choice(entry, "on_reject", workflow.on_reject, ("cancelled", "completed", "error")),
+        published=bool(entry.get("published", workflow.published)),
         tests=tests,
     )
 
@@ -161,6 +179,13 @@ def _text(entry: Mapping[str, Any], name: str) -> str:
     value = entry.get(name)
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} has to be a text")
+    return value
+
+
+def _choice(entry: Mapping[str, Any], name: str, default: str, allowed: Collection[str]) -> str:
+    value = entry.get(name, default)
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} has to be one of {', '.join(allowed)}")
     return value
 
 

@@ -75,6 +75,8 @@ class Run:
     versions: dict[str, list[Version]] = field(default_factory=dict)
     """Gate id -> versions of what is reviewed there, oldest first; filled on first use."""
     cancel_requested_at: float | None = None
+    cancel_failed_at: float | None = None
+    """When the engine last refused a cancellation; the run goes on."""
     cancelled_at: float | None = None
     """When a cancellation takes effect; the run may have ended before."""
     settled: "View | None" = None
@@ -122,7 +124,7 @@ class Step:
     output: Any = None
     """A JSON value, a `File`, or files by their names."""
     error: Mapping[str, Any] | None = None
-    """`message`, `stage`, `category`, `code`."""
+    """`message`, `stage`, `category`, `error_code`, `stack_trace`, `context`."""
     decision: Decision | None = None
     passes: tuple[Pass, ...] = ()
     """Where it is in the loops around its node, outermost first."""
@@ -130,7 +132,12 @@ class Step:
     @property
     def id(self) -> str:
         """The id of its node, with the passes through the loops around that."""
-        return "".join(f"{each.loop.id}_iter_{each.number}_" for each in self.passes) + self.node.id
+        return _placed(self.passes, self.node)
+
+    @property
+    def loop_id(self) -> str | None:
+        """The id of the step of the loop around it, None outside loops."""
+        return _placed(self.passes[:-1], self.passes[-1].loop) if self.passes else None
 
 
 @dataclass
@@ -162,6 +169,10 @@ class View:
         if self.started_at is None or self.completed_at is None:
             return None
         return round((self.completed_at - self.started_at) * 1000)
+
+
+def _placed(passes: tuple[Pass, ...], node: Node) -> str:
+    return "".join(f"{each.loop.id}_iter_{each.number}_" for each in passes) + node.id
 
 
 def review_id(run_id: str, node_id: str) -> str:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from retab_orchestration.emulator.costs import MODEL, cost_of, cost_summary
+from retab_orchestration.emulator.costs import run_costs, step_costs
 from retab_orchestration.emulator.documents import File
 from retab_orchestration.emulator.engine import Run, Step, View, is_split, plain
 from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.handles import (
+    error_details,
     input_handles,
     loop_facts,
     node_facts,
@@ -16,6 +17,7 @@ from retab_orchestration.emulator.handles import (
 )
 from retab_orchestration.emulator.state import ORGANIZATION_ID
 from retab_orchestration.emulator.wire import moment
+from retab_orchestration.emulator.workflows import TRIGGERS
 
 __all__ = ["run_body", "step_body"]
 
@@ -28,35 +30,30 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
         "workflow_name": run.workflow.name,
         "organization_id": ORGANIZATION_ID,
         "config_snapshot_id": run.workflow.version_id.replace("ver_", "snap_"),
-        "dataset_id": None,
+        **({"dataset_id": _dataset(run)} if run.shape.has_datasets else {}),
         "status": view.status,
         **({"execution_phase": _phase(run, view)} if run.shape.has_phases else {}),
         "trigger_type": run.trigger_type,
-        "trigger_email": None,
+        "trigger_email": TRIGGERS.get(run.trigger_type, {}).get("sender"),
         **_times(run, view),
         "steps": [_summary(run.shape, step) for step in view.steps],
         "input_documents": {node_id: reference(run.shape, file) for node_id, file in run.documents.items()},
         "input_json_data": run.json_inputs,
-        "input_text_data": run.text_inputs,
+        **({"input_text_data": run.text_inputs} if run.shape.has_texts else {}),
         "final_outputs": _final_outputs(run, view),
         **_error(run.shape, view.failed),
-        "cost_summary": cost_summary(view),
-        "trace_spans": None,
-        "cancel_signal_error": None,
-        "cancel_signal_failed_at": None,
-        "cancel_native_error": None,
-        "cancel_confirmation_error": None,
-        "cancel_requested_at": moment(run.cancel_requested_at),
-        "cancel_confirmation_pending": run.cancel_requested_at is not None and view.is_active,
+        **run_costs(run, view),
+        **_cancellation(run, view),
         **{f"waiting_for_{word}_ids": list(view.waiting) for word in run.shape.words},
-        **{f"pending_{word}_outputs": None for word in run.shape.words},
+        **{f"pending_{word}_outputs": _pending(run.shape, view) for word in run.shape.words},
         "run_resume_status": _resume_status(run, view),
+        **(_engine_state(run, view) if run.shape.has_engine_state else {}),
     }
 
 
 def step_body(run: Run, step: Step) -> dict[str, Any]:
     """Return the full body of a step."""
-    error, shape, cost = step.error or {}, run.shape, cost_of(step)
+    error, shape = step.error or {}, run.shape
     return {
         "run_id": run.id,
         "organization_id": ORGANIZATION_ID,
@@ -66,11 +63,8 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         "error": error.get("message"),
         "error_stage": error.get("stage"),
         "error_category": error.get("category"),
-        "error_details": _details(shape, step),
-        "model": MODEL if cost else None,
-        "cost": cost.money if cost else None,
-        "tokens": cost.tokens if cost else None,
-        "trace_spans": None,
+        "error_details": error_details(shape, step),
+        **step_costs(shape, step),
         "output": _output(step),
         "handle_outputs": output_handles(shape, step) or None,
         "handle_inputs": input_handles(shape, step),
@@ -159,26 +153,56 @@ def _error(shape: Generation, failed: Step | None) -> dict[str, Any]:
     return {
         "error": error.get("message"),
         "error_stage": error.get("stage"),
-        "error_details": _details(shape, failed) if failed else None,
+        "error_details": error_details(shape, failed) if failed else None,
     }
 
 
-def _details(shape: Generation, step: Step) -> dict[str, Any] | None:
-    if not step.error:
-        return None
+def _dataset(run: Run) -> str | None:
+    """Return the dataset of a run, which only those that somebody has started by hand belong to."""
+    return "dataset_emulator" if run.trigger_type == "manual" else None
+
+
+def _cancellation(run: Run, view: View) -> dict[str, Any]:
+    has_failed = run.cancel_failed_at is not None
+    why = run.workflow.cancel_error if has_failed else None
     return {
-        "message": step.error["message"],
-        "stack_trace": None,
-        **node_facts(shape, id=step.node.id, name=step.node.label),
-        "error_code": None,
-        "context": None,
+        "cancel_signal_error": why,
+        "cancel_signal_failed_at": moment(run.cancel_failed_at),
+        "cancel_native_error": why,
+        "cancel_confirmation_error": why,
+        "cancel_requested_at": moment(run.cancel_requested_at),
+        "cancel_confirmation_pending": run.cancel_requested_at is not None
+        and view.is_active
+        and not has_failed,
     }
+
+
+def _pending(shape: Generation, view: View) -> dict[str, Any] | None:
+    """Return what a run that waits for a human resumes from."""
+    return {step.id: output_handles(shape, step) for step in view.steps} if view.waiting else None
 
 
 def _resume_status(run: Run, view: View) -> str:
     if view.waiting:
-        return "waiting_for_human"
-    return "fully_resumed" if run.decisions else "idle"
+        return "partially_resumed" if run.decisions else "waiting_for_human"
+    if not run.decisions:
+        return "idle"
+    return "resuming" if view.is_active else "fully_resumed"
+
+
+def _engine_state(run: Run, view: View) -> dict[str, Any]:
+    """Return what the engine of the oldest servers keeps with a run, and no client reads."""
+    return {
+        "dag_snapshot": {"nodes": [node.id for node in run.workflow.nodes]},
+        **{
+            f"executed_{word}_ids": [step.id for step in view.steps if step.status == "completed"]
+            for word in run.shape.words
+        },
+        "parallel_completion_counters": {},
+        "resume_queue": [],
+        "active_resume": None,
+        "hil_signal_states": {},
+    }
 
 
 def _documents(shape: Generation, step: Step) -> dict[str, Any]:

@@ -32,6 +32,12 @@ class Generation:
     """Whether a run that is dispatched, and has not started, is `queued`; otherwise it is `pending` until it starts."""
     has_phases: bool = True
     """Whether a run says how far its execution is, as `execution_phase`."""
+    has_costs: bool = True
+    """Whether runs, and their steps, say their cost and their trace; steps say their model in any case."""
+    has_datasets: bool = True
+    """Whether a run says which dataset it belongs to."""
+    has_engine_state: bool = True
+    """Whether a run shows what the engine keeps of it: what it has executed, and what it resumes."""
     timing: tuple[str, ...] = ()
     """The keys of a run's `timing` beside its three moments."""
     has_trigger_facts: bool = True
@@ -84,6 +90,8 @@ _G1B = replace(
     _G1A,
     name="g1b",
     has_queued=False,
+    has_datasets=False,
+    has_engine_state=False,
     words=("block",),
     types="functions",
     file_keys=("id",),
@@ -95,6 +103,7 @@ _G2A = replace(
     name="g2a",
     is_flat=False,
     has_phases=False,
+    has_costs=False,
     lifecycle_key="kind",
     has_step_lifecycles=False,
     loop_keys=("loop_containers",),

@@ -16,12 +16,31 @@ _TYPES = {
     "blocks": CURRENT_TYPES,
 }
 
-__all__ = ["input_handles", "loop_facts", "node_facts", "node_type", "output_handles", "reference"]
+__all__ = [
+    "error_details",
+    "input_handles",
+    "loop_facts",
+    "node_facts",
+    "node_type",
+    "output_handles",
+    "reference",
+]
 
 
 def node_facts(shape: Generation, **facts: Any) -> dict[str, Any]:
     """Return facts of a node under the names that a generation has for them, such as `node_id` or `block_id`."""
     return {f"{word}_{name}": value for word in shape.words for name, value in facts.items()}
+
+
+def error_details(shape: Generation, step: Step) -> dict[str, Any] | None:
+    """Return the details of the error of a step, None where it has none."""
+    if not step.error:
+        return None
+    return {
+        "message": step.error["message"],
+        **node_facts(shape, id=step.node.id, name=step.node.label),
+        **{key: step.error.get(key) for key in ("stack_trace", "error_code", "context")},
+    }
 
 
 def loop_facts(shape: Generation, step: Step) -> dict[str, Any]:

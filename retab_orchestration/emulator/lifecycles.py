@@ -1,11 +1,13 @@
 """The bodies of runs and steps with a `lifecycle`, which all but the oldest generations have."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from retab_orchestration.emulator.costs import MODEL, cost_of
+from retab_orchestration.emulator.costs import run_costs, step_costs
 from retab_orchestration.emulator.engine import Run, Step, View
 from retab_orchestration.emulator.generations import Generation
 from retab_orchestration.emulator.handles import (
+    error_details,
     input_handles,
     loop_facts,
     node_facts,
@@ -15,8 +17,14 @@ from retab_orchestration.emulator.handles import (
 )
 from retab_orchestration.emulator.state import ORGANIZATION_ID
 from retab_orchestration.emulator.wire import moment
+from retab_orchestration.emulator.workflows import TRIGGERS
 
 __all__ = ["run_body", "step_body", "step_id"]
+
+_REASONS = {"cancelled": "The run was cancelled", "skipped": "The run ended before"}
+"""Why a step ended without being done, where nobody gave a reason."""
+
+_TERMINAL = frozenset({"error", *_REASONS})
 
 
 def run_body(run: Run, view: View) -> dict[str, Any]:
@@ -38,6 +46,7 @@ def run_body(run: Run, view: View) -> dict[str, Any]:
             "documents": {node_id: reference(shape, file) for node_id, file in run.documents.items()},
             "json_data": run.json_inputs,
         },
+        **run_costs(run, view),
         **({"metadata": run.metadata} if run.has_metadata else {}),
     }
 
@@ -53,7 +62,7 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         **_step_state(shape, step),
         "started_at": moment(step.started_at),
         "completed_at": moment(step.completed_at),
-        "model": MODEL if cost_of(step) else None,
+        **step_costs(shape, step),
         **loop_facts(shape, step),
         "created_at": moment(step.started_at),
         "handle_inputs": input_handles(shape, step),
@@ -95,7 +104,7 @@ def _workflow(run: Run) -> dict[str, Any]:
 
 def _trigger(run: Run) -> dict[str, Any]:
     """Return what began a run; a restart names its source, whose id keeps no other place here."""
-    facts: dict[str, Any] = {"api": {"api_key_id": None}}.get(run.trigger_type, {})
+    facts: Mapping[str, Any] = TRIGGERS.get(run.trigger_type, {})
     if run.source_id is not None:
         facts = {"source_run_id" if run.shape.lifecycle_key == "kind" else "parent_run_id": run.source_id}
     return {"type": run.trigger_type, **(facts if run.shape.has_trigger_facts else {})}
@@ -123,7 +132,7 @@ def _run_lifecycle(run: Run, view: View) -> dict[str, Any]:
     if view.waiting:
         lifecycle["waiting_for_block_ids"] = list(view.waiting)
     elif view.status == "error" and view.failed is not None:
-        lifecycle.update(_failure(view.failed), failing_step_id=step_id(run, view.failed))
+        lifecycle.update(_failure(run.shape, view.failed), failing_step_id=step_id(run, view.failed))
     elif view.status == "cancelled":
         lifecycle["reason"] = next((d.reason for d in run.decisions.values() if not d.approved), None)
     return lifecycle
@@ -132,26 +141,19 @@ def _run_lifecycle(run: Run, view: View) -> dict[str, Any]:
 def _step_state(shape: Generation, step: Step) -> dict[str, Any]:
     lifecycle = _lifecycle(shape, step.status)
     if step.status == "error":
-        lifecycle.update(_failure(step))
-    elif step.status == "cancelled":
-        lifecycle["reason"] = (step.decision and step.decision.reason) or "The run was cancelled"
+        lifecycle.update(_failure(shape, step))
+    elif step.status in _REASONS:
+        lifecycle["reason"] = (step.decision and step.decision.reason) or _REASONS[step.status]
     if shape.has_step_lifecycles:
         return {"lifecycle": lifecycle}
-    return {"status": step.status, "terminal": lifecycle if step.status in {"error", "cancelled"} else None}
+    return {"status": step.status, "terminal": lifecycle if step.status in _TERMINAL else None}
 
 
-def _failure(step: Step) -> dict[str, Any]:
+def _failure(shape: Generation, step: Step) -> dict[str, Any]:
     error = step.error or {}
     return {
         "message": error.get("message"),
         "stage": error.get("stage"),
         "category": error.get("category"),
-        "details": {
-            "message": error.get("message"),
-            "stack_trace": None,
-            "block_id": step.node.id,
-            "block_name": step.node.label,
-            "error_code": None,
-            "context": None,
-        },
+        "details": error_details(shape, step),
     }

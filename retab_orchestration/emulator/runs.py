@@ -72,6 +72,9 @@ def _cancel(state: State, run: Run) -> str:
     view = state.view_of(run)
     if not view.is_active:
         return "cancelled" if view.status == "cancelled" else "cancellation_failed"
+    if run.workflow.cancel_error is not None:
+        run.cancel_requested_at = run.cancel_failed_at = state.clock()
+        return "cancellation_failed"
     if run.cancelled_at is None:
         run.cancel_requested_at = state.clock()
         run.cancelled_at = run.cancel_requested_at + run.workflow.cancel_seconds / state.speed

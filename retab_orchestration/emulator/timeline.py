@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 from retab_orchestration.emulator.documents import File, extract
@@ -13,6 +14,13 @@ __all__ = ["view_of"]
 
 _ROUNDING = 1e-6
 """Seconds by which sums of times may be off."""
+
+_TEXT = (str, NoneType)
+_ERROR = {
+    **dict.fromkeys(("message", "stage", "category", "error_code", "stack_trace"), _TEXT),
+    "context": (dict, NoneType),
+}
+"""What a JSON input may say of an error, by key."""
 
 
 def view_of(run: Run, now: float) -> View:
@@ -130,7 +138,7 @@ def _reject(step: Step, decision: Decision, *, fails: bool) -> None:
     step.status = "error" if fails else "cancelled"
     if fails:
         message = f"{step.node.label} was rejected" + (f": {decision.reason}" if decision.reason else "")
-        step.error = {"message": message, "stage": "execution", "category": "permanent"}
+        step.error = _failure(message, "execution", "rejected")
 
 
 def _output(run: Run, step: Step) -> Any:
@@ -159,19 +167,29 @@ def _error(run: Run, step: Step) -> dict[str, Any] | None:
     needs_pages = node.type in {"split", "edit"} or (node.is_loop and _document(step) is not None)
     if needs_pages and step.id not in run.created:
         message = f"{node.label} has no PDF that it could read"
-        return {"message": message, "stage": "document_fetch", "category": "permanent"}
+        return _failure(message, "document_fetch", "unreadable_document")
     if node.is_loop and len(items_of(run, step)) > MOST_PASSES:
         message = f"{node.label} would go through more than {MOST_PASSES} passes"
-        return {"message": message, "stage": "execution", "category": "permanent"}
+        return _failure(message, "execution", "too_many_passes")
     if node.error is not None:
         asked: dict[str, Any] = next((value for value in step.inputs.values() if isinstance(value, dict)), {})
-        asked = {key: value for key, value in asked.items() if value is None or isinstance(value, str)}
-        return {key: asked.get(key, node.error.get(key)) for key in ("message", "stage", "category")}
+        asked = {key: value for key, value in asked.items() if isinstance(value, _ERROR.get(key, ()))}
+        return {key: asked.get(key, node.error.get(key)) for key in _ERROR}
     file = _document(step) if node.type == "extract" else None
     if file is not None and file.problem:
         message = f"{node.label} could not read {file.filename}: {file.problem}"
-        return {"message": message, "stage": "document_fetch", "category": "permanent"}
+        return _failure(message, "document_fetch", "unreadable_document", {"filename": file.filename})
     return None
+
+
+def _failure(message: str, stage: str, code: str, context: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "message": message,
+        "stage": stage,
+        "category": "permanent",
+        "error_code": code,
+        "context": context,
+    }
 
 
 def _document(step: Step) -> File | None:
@@ -188,6 +206,8 @@ def _view(run: Run, steps: list[Step], horizon: float, stop: float | None, now: 
     if stop is not None:
         view.status = "error" if view.failed else run.workflow.on_reject
         _close(open_steps, view, stop)
+        if view.status == "completed":
+            view.steps += _passed_over(run, steps, stop)
     elif not open_steps and sum(not step.passes for step in steps) == len(run.workflow.nodes):
         view.status = "completed"
         view.completed_at = max(step.completed_at or 0.0 for step in steps)
@@ -199,6 +219,12 @@ def _view(run: Run, steps: list[Step], horizon: float, stop: float | None, now: 
         view.waiting = tuple(step.node.id for step in open_steps)
         view.waiting_since = min(step.started_at for step in open_steps)
     return view
+
+
+def _passed_over(run: Run, steps: list[Step], at: float) -> list[Step]:
+    """Return a step for each node that a completed run did not come to."""
+    known = {step.node.id for step in steps if not step.passes}
+    return [Step(node, "skipped", at, at) for node in run.workflow.nodes if node.id not in known]
 
 
 def _begin(run: Run, horizon: float) -> str:

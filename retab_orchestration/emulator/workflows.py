@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
-__all__ = ["CURRENT_TYPES", "LOOPS", "NODE_TYPES", "Field", "Node", "NodeTest", "Workflow"]
+__all__ = ["CURRENT_TYPES", "LOOPS", "NODE_TYPES", "TRIGGERS", "Field", "Node", "NodeTest", "Workflow"]
 
 LOOPS = frozenset({"for_each", "while_loop"})
 """The types of nodes that repeat others: `for_each` all at once, `while_loop` one after another."""
@@ -32,6 +32,16 @@ CURRENT_TYPES = {
     "end": "function",
 }
 """Their current names; current routes have no end and no text input, and reviews on extract blocks."""
+
+
+TRIGGERS: Mapping[str, Mapping[str, str | None]] = {
+    "api": {"api_key_id": None},
+    "manual": {"user_id": "user_emulator"},
+    "schedule": {"schedule_id": "schedule_emulator"},
+    "webhook": {"webhook_id": "webhook_emulator"},
+    "email": {"sender": "invoices@example.com", "subject": "Invoice"},
+}
+"""The types of triggers of new runs, and what each says of itself."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,10 @@ class Workflow:
     published: bool = True
     cancel_seconds: float = 0.0
     """How long a cancellation stays `cancellation_requested` before it takes effect."""
+    cancel_error: str | None = None
+    """Why the engine refuses every cancellation; None where it does not."""
+    trigger_type: str = "api"
+    """What started its runs, as they say."""
     on_reject: str = "cancelled"
     """The status of a run whose review was rejected: `cancelled`, `completed` or `error`."""
     tests: tuple[NodeTest, ...] = ()

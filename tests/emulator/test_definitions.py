@@ -60,6 +60,30 @@ def test_several_starts_feed_the_node_below_them(read, clock):
     }
 
 
+def test_what_runs_of_ones_own_workflow_say_is_read_from_a_file(read, clock):
+    (workflow,) = read(
+        """
+        workflows:
+          - id: wf_a
+            like: wf_echo
+            pending_seconds: 1
+            queued_seconds: 2
+            trigger_type: schedule
+            cancel_error: No signal
+        """
+    )
+    call = Caller(clock, workflows=[workflow])
+    run = call.start("wf_a")
+    assert (run["status"], run["trigger_type"]) == ("pending", "schedule")
+
+    refused = call.post(f"/v1/workflows/runs/{run['id']}/cancel")
+
+    clock.tick(2)
+    assert refused["cancellation_status"] == "cancellation_failed"
+    assert refused["run"]["cancel_signal_error"] == "No signal"
+    assert call.get(f"/v1/workflows/runs/{run['id']}")["status"] == "queued"
+
+
 def test_a_document_can_be_an_output(read, clock):
     (workflow,) = read(
         "workflows: [{id: wf_a, nodes: [{id: start-node-1, type: start}, {id: c, type: end}]}]"
@@ -121,6 +145,10 @@ def test_a_workflow_of_ones_own_takes_the_place_of_a_built_in_one(read, clock):
         ("workflows: [{id: a, like: wf_echo, speed: 3}]", "unknown key speed"),
         ("workflows: [{id: a, like: wf_echo, seconds: -1}]", "seconds has to be a number"),
         ("workflows: [{id: a, like: wf_echo, on_reject: cry}]", "on_reject has to be"),
+        ("workflows: [{id: a, like: wf_echo, on_reject: [error]}]", "on_reject has to be"),
+        ("workflows: [{id: a, like: wf_echo, trigger_type: bell}]", "trigger_type has to be"),
+        ("workflows: [{id: a, like: wf_echo, cancel_error: 5}]", "cancel_error has to be a text"),
+        ("workflows: [{id: a, like: wf_echo, queued_seconds: late}]", "queued_seconds has to be a number"),
         ("workflows: [{id: a, nodes: [{id: n, type: magic}]}]", "type has to be one of"),
         ("workflows: [{id: a, nodes: [{id: n, type: end, after: [m]}]}]", "m is not above it"),
         ("workflows: [{id: a, nodes: [{id: n, type: end}, {id: n, type: end}]}]", "n is there twice"),
