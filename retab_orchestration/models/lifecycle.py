@@ -82,7 +82,8 @@ class Cancellation(Value):
 
     Attributes:
         status: The answer to a cancel request: `cancelled`, `cancellation_requested` (look again later) or
-            `cancellation_failed` (the run had ended); None if this is no such answer.
+            `cancellation_failed` (the run had ended, or the engine refused and it goes on); None if this is no such
+            answer.
         reason: Why the run was cancelled.
         requested_at: When it was last asked for.
         confirmation_pending: Whether it was asked for and not confirmed; trust the run's status.

@@ -139,7 +139,7 @@ class AsyncRunOperations:
 
         Returns:
             The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (read it again), or
-            `cancellation_failed` (it had ended already).
+            `cancellation_failed` (it had ended already, or goes on: see its status).
         """
         return await runs.cancel_run(self._session, checked_id("run_id", run_id))
 

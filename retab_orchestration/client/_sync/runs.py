@@ -143,7 +143,7 @@ class RunOperations:
 
         Returns:
             The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (read it again), or
-            `cancellation_failed` (it had ended already).
+            `cancellation_failed` (it had ended already, or goes on: see its status).
         """
         return run_blocking(runs.cancel_run(self._session, checked_id("run_id", run_id)))
 
