@@ -234,7 +234,7 @@ class RetabCancelRunOperator(BaseOperator):
     """Cancels a run; one that has ended already stays as it is, and the task succeeds.
 
     It returns `{"run_id", "status", "cancellation"}`, the last being what Retab said: `cancelled`,
-    `cancellation_requested`, or `cancellation_failed` for a run that had ended.
+    `cancellation_requested`, or `cancellation_failed` for a run that had ended, or that Retab refused to cancel.
 
     Args:
         run_id: The run.

@@ -21,7 +21,7 @@ from prefect_collection._create_once.creates import Creates, read_creates
 from prefect_collection._identity import is_stopped
 from prefect_collection._state import CLOCKS_DIFFER, Started, runs_in
 from prefect_collection._tags import Note, noted, short_id
-from prefect_collection._waiting import run_logger
+from prefect_collection._waiting import is_refused, run_logger
 from prefect_collection.credentials import Credentials, aload_credentials, aopen_client, namespace_of
 from retab_orchestration import (
     AsyncRetabClient,
@@ -275,8 +275,7 @@ def _unknown(begun: datetime) -> _Problem:
 
 
 async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_Problem]) -> list[str]:
-    turns = asyncio.Semaphore(_AT_ONCE)
-    answered: list[bool] = []  # for each run so far, whether Retab has answered
+    turns, answered = asyncio.Semaphore(_AT_ONCE), list[bool]()  # for each run, whether Retab has answered
 
     async def cancel(run_id: str) -> WorkflowRun | None:
         async with turns:
@@ -287,14 +286,15 @@ async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_P
                 run = await client.get_run(run_id, outputs=False)
                 last = None if run.is_terminal else await client.cancel_run(run_id)
             except RetabError as error:
-                problem = _Problem.of(run_id, error)
-                problems.append(problem)
+                problems.append(problem := _Problem.of(run_id, error))
                 answered.append(problem.may_pass_for < _OUTAGE)
                 return None
             answered.append(True)
             return last
 
-    requested = [run.id for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
+    answers = [run for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
+    problems += [_Problem(f"{run.id}: Retab refused to cancel it") for run in answers if is_refused(run)]
+    requested = [run.id for run in answers if not is_refused(run)]
     for run_id in requested:
         run_logger().info("Cancelled run %s", run_id)
     return requested

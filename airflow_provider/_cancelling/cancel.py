@@ -144,14 +144,25 @@ def _attempt_until(until: float, hook: RetabHook, attempt: "Callable[[], None]")
         time.sleep(_PAUSE)  # noqa: TID251  in a thread of its own
 
 
-def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> bool:
-    """Cancel a run and return True; return False if it waits for a human and is spared."""
+def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> "WorkflowRun | None":
+    """Cancel a run and return it as it is then; return None if it waits for a human and is spared."""
     if spare_review and client.get_run(run_id, outputs=False).is_waiting:
         _log.info("Run %s waits for a human, and goes on", run_id)
-        return False
+        return None
     _log.info("Run %s: cancelling it", run_id)
-    client.cancel_run(run_id)
-    return True
+    return warn_if_refused(client.cancel_run(run_id))
+
+
+def warn_if_refused(run: "WorkflowRun") -> "WorkflowRun":
+    """Return the answer to a cancel, with a warning where Retab refused."""
+    if is_refused(run):
+        _log.warning("Run %s goes on, Retab refused to cancel it: look for it in Retab", run.id)
+    return run
+
+
+def is_refused(run: "WorkflowRun") -> bool:
+    """Return whether Retab refused to cancel a run, which goes on."""
+    return not run.is_terminal and run.cancellation.status == "cancellation_failed"
 
 
 def _cancel_living(client: "RetabClient", runs: "list[WorkflowRun]", *, spare_review: bool) -> None:
@@ -228,8 +239,9 @@ async def _cancel_once(
             if is_waiting or await _has_ended_at_review(task_instance):
                 _log.info("Run %s was left to a human, and goes on; its task is %s", run_id, state)
                 return
-        await client.cancel_run(run_id)
+        run = await client.cancel_run(run_id)
     _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
+    warn_if_refused(run)
 
 
 async def _has_ended_at_review(task_instance: Any) -> bool:

@@ -254,7 +254,7 @@ def cancel_run(run_id: str, *, credentials: Credentials = None) -> WorkflowRun:
 
     Returns:
         The run as it was then. `cancellation.status` is `cancelled`, `cancellation_requested` (read it again), or
-        `cancellation_failed` (it had ended already).
+        `cancellation_failed` (it had ended already, or goes on: see its status).
     """
     return call_with_account(credentials, lambda client: client.cancel_run(run_id))
 

@@ -102,6 +102,23 @@ def test_cancel_that_fails_is_told(connect, execute, emulator, status):
     assert status() == "running"
 
 
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_cancel_that_retab_refuses_is_told(connect, execute, client, ti, caplog, deferrable):
+    task = RetabRunWorkflowOperator(
+        task_id="run",
+        workflow_id="wf_uncancellable",
+        json_inputs={"json-node-1": {"seconds": 600}},
+        timeout=1,
+        deferrable=deferrable,
+    )
+
+    with pytest.raises(WaitTimeoutError, match="it goes on, for Retab refused to cancel it"):
+        execute(task)
+
+    assert client.get_run(ti.xcoms["run_id"]).status.value == "running"
+    assert "refused to cancel it" in caplog.text
+
+
 def test_run_that_ends_in_time_is_never_late(connect, execute):
     assert "end-node-1" in execute(echo(10, timeout=5, execution_timeout=timedelta(seconds=5)))
 

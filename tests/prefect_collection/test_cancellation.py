@@ -1,3 +1,4 @@
+import asyncio
 import time
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -19,8 +20,9 @@ from prefect_collection import (
 from prefect_collection._identity import is_stopped
 from prefect_collection._prefect_server import retrying_at_once
 from prefect_collection._state import Begun, Record, runs_in
+from prefect_collection.cancellation import _cancel
 from prefect_collection.credentials import namespace_of
-from retab_orchestration import RetabClient, WaitTimeoutError
+from retab_orchestration import AsyncRetabClient, RetabClient, WaitTimeoutError
 
 LONG = {"json-node-1": {"seconds": 60_000}}
 
@@ -90,6 +92,35 @@ def test_a_cancel_that_is_refused_says_so(call, emulator):
 
     with pytest.raises(WaitTimeoutError, match=r"it goes on.*could not be cancelled.*403"):
         call("wait_for_run", run_id, timeout_seconds=0.3)
+
+
+def test_a_cancel_that_retab_refuses_is_none(call, emulator):
+    run_id = call("create_run", "wf_uncancellable", json_inputs=LONG)
+
+    with pytest.raises(WaitTimeoutError, match=r"it goes on.*could not be cancelled: Retab refused") as error:
+        call("wait_for_run", run_id, timeout_seconds=0.3)
+
+    assert error.value.run.id == run_id
+    assert call("get_run", run_id).status_name == "running"
+
+
+@pytest.mark.parametrize("workflow_id", ["wf_echo", "wf_uncancellable"])
+def test_a_run_that_retab_refuses_to_cancel_is_a_problem_of_the_cleanup(emulator, workflow_id):
+    problems = []
+
+    async def clean_up():
+        async with AsyncRetabClient() as client:
+            run = await client.create_run(workflow_id, json_inputs=LONG)
+            return run.id, await _cancel(client, {run.id}, problems)
+
+    run_id, cancelled = asyncio.run(clean_up())
+
+    if workflow_id == "wf_echo":
+        assert (cancelled, problems) == ([run_id], [])
+    else:
+        [problem] = problems
+        assert cancelled == []
+        assert problem.text == f"{run_id}: Retab refused to cancel it"
 
 
 def test_a_run_that_ends_while_it_is_being_cancelled_is_a_success(call, emulator):
