@@ -145,6 +145,21 @@ BUILT_IN: tuple[Workflow, ...] = (
         ),
     ),
     Workflow(
+        "wf_for_each_review",
+        "Every Item with Review",
+        (
+            _JSON,
+            Node.loop(
+                "for-each-node-1",
+                "for_each",
+                "Items",
+                ("json-node-1",),
+                (_STEP, replace(_REVIEW, after=(_STEP.id,))),
+            ),
+            Node("end-node-1", "end", "Output", ("for-each-node-1",)),
+        ),
+    ),
+    Workflow(
         "wf_while",
         "Again and Again",
         (

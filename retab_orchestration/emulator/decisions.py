@@ -28,7 +28,7 @@ def resume_run(state: State, request: Request, run_id: str) -> Response:
     """Answer `POST /v1/workflows/runs/{run_id}/resume`."""
     run = state.run(run_id)
     asked = _asked(request, ("node",))
-    is_new = _submit(state, run, asked)
+    is_new, _ = _submit(state, run, asked)
     body = {"run": run_body(state, run), "resume_status": "processing" if is_new else "already_processed"}
     return answer({**body, "queue_position": None, "queue_item_id": new_id("queue")})
 
@@ -37,8 +37,9 @@ def submit_decision(state: State, request: Request, run_id: str) -> Response:
     """Answer `POST /v1/workflows/runs/{run_id}/hil-decisions`: a receipt."""
     run = state.run(run_id)
     asked = _asked(request, ("block", "node"))
-    status = "accepted" if _submit(state, run, asked) else "already_applied"
-    return answer({"submission_status": status, "decision": _receipt(state, run, asked.node_id, asked.word)})
+    is_new, gate = _submit(state, run, asked)
+    receipt = _receipt(state, run, gate.step.id, asked.word)
+    return answer({"submission_status": "accepted" if is_new else "already_applied", "decision": receipt})
 
 
 def get_decision(state: State, _request: Request, run_id: str, node_id: str) -> Response:
@@ -59,19 +60,19 @@ def _asked(request: Request, words: tuple[str, ...]) -> _Asked:
     return _Asked(node_id, approved, modified, word)
 
 
-def _submit(state: State, run: Run, asked: _Asked) -> bool:
-    """Record the decision; return False when the same one was recorded already."""
+def _submit(state: State, run: Run, asked: _Asked) -> tuple[bool, ReviewGate]:
+    """Record the decision; return whether it is new, or was recorded already, and where."""
     gate = find_gate(state, run, asked.node_id)
     if gate is not None and gate.decision is not None:
         if _hash(gate.decision.approved, gate.decision.version_id) == _hash(
             asked.approved, _wanted(gate, asked)
         ):
-            return False
+            return False, gate
         raise Refusal(409, f"Another decision for {asked.node_id} stands already; it was not changed")
     if gate is None or asked.node_id not in state.view_of(run).waiting:
         raise Refusal(409, f"{asked.node_id} takes no decision now: the run is {state.view_of(run).status}")
     decide(state, gate, approved=asked.approved, version=_version(state, gate, asked))
-    return True
+    return True, gate
 
 
 def _wanted(gate: ReviewGate, asked: _Asked) -> str:
@@ -98,7 +99,7 @@ def _receipt(state: State, run: Run, node_id: str, word: str) -> dict[str, Any]:
     statuses = {"waiting_for_human": "waiting_for_hil"}
     return {
         "run_id": run.id,
-        f"{word}_id": node_id,
+        f"{word}_id": gate.step.node.id if gate else node_id,
         f"{word}_status": statuses.get(gate.step.status, gate.step.status) if gate else None,
         "decision_received": decision is not None,
         "decision_applied": decision is not None,

@@ -128,10 +128,8 @@ def _body(entry: Any, node_id: str) -> tuple[Node, ...]:
         body = _nodes(entry.get("body"))
     except ValueError as error:
         raise ValueError(f"node {node_id}: body: {error}") from error
-    if wrong := [node.id for node in body if node.is_start or node.is_gate]:
-        raise ValueError(
-            f"node {node_id}: {', '.join(wrong)} may not be in a loop: there are no starts and no reviews"
-        )
+    if starts := [node.id for node in body if node.is_start]:
+        raise ValueError(f"node {node_id}: {', '.join(starts)} may not be in a loop, which has no starts")
     return body
 
 

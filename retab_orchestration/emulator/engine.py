@@ -71,9 +71,9 @@ class Run:
     created: dict[str, Any] = field(default_factory=dict)
     """Step id -> the file that it makes, or the files of a split, or of a loop, by their names."""
     decisions: dict[str, Decision] = field(default_factory=dict)
-    """Gate id -> decision."""
+    """Step id of a gate -> decision."""
     versions: dict[str, list[Version]] = field(default_factory=dict)
-    """Gate id -> versions of what is reviewed there, oldest first; filled on first use."""
+    """Step id of a gate -> versions of what is reviewed there, oldest first; filled on first use."""
     cancel_requested_at: float | None = None
     cancel_failed_at: float | None = None
     """When the engine last refused a cancellation; the run goes on."""
@@ -175,9 +175,9 @@ def _placed(passes: tuple[Pass, ...], node: Node) -> str:
     return "".join(f"{each.loop.id}_iter_{each.number}_" for each in passes) + node.id
 
 
-def review_id(run_id: str, node_id: str) -> str:
-    """Return the id of the review at a gate, which depends on run and node only."""
-    return "rev_" + hashlib.sha256(f"{run_id}/{node_id}".encode()).hexdigest()[:26]
+def review_id(run_id: str, step_id: str) -> str:
+    """Return the id of the review at a gate, which depends on run and step only."""
+    return "rev_" + hashlib.sha256(f"{run_id}/{step_id}".encode()).hexdigest()[:26]
 
 
 def plain(value: Any) -> Any:

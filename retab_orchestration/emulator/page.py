@@ -76,7 +76,7 @@ def _run(run: Run, view: View) -> str:
     parts = [
         f"<h1>{escape(run.workflow.name)} {_status(view.status)}</h1>",
         f'<p class="dim">{ids}, created {moment(run.created_at)}{_took(view)}</p>',
-        *(_review(step) for step in view.steps if step.node.id in view.waiting),
+        *(_review(step) for step in view.steps if view.waiting and step.status == "waiting_for_human"),
     ]
     if view.failed and view.failed.error:
         parts.append(f"<h2>Error</h2><pre>{escape(str(view.failed.error['message']))}</pre>")
@@ -91,10 +91,10 @@ def _run(run: Run, view: View) -> str:
 
 
 def _review(step: Step) -> str:
-    node_id = escape(step.node.id)
+    step_id = escape(step.id)
     return (
         f"<h2>{escape(step.node.label)} waits for you</h2>{_json(step.output)}"
-        f'<form method="post"><input type="hidden" name="node_id" value="{node_id}">'
+        f'<form method="post"><input type="hidden" name="node_id" value="{step_id}">'
         '<button name="verdict" value="approve">Approve</button><input name="reason" placeholder="Why not?">'
         '<button name="verdict" value="reject">Reject</button></form>'
     )
@@ -104,7 +104,7 @@ def _step(step: Step) -> str:
     end = step.completed_at
     took = f"{end - step.started_at:.2f} s" if end is not None else ""
     return (
-        f"<tr><td>{escape(step.node.label)}</td><td><code>{escape(step.node.id)}</code></td>"
+        f"<tr><td>{escape(step.node.label)}</td><td><code>{escape(step.id)}</code></td>"
         f'<td>{_status(step.status)}</td><td class="dim">{took}</td></tr>'
     )
 

@@ -23,17 +23,17 @@ class ReviewGate:
     @property
     def review_id(self) -> str:
         """The id of its review."""
-        return review_id(self.run.id, self.step.node.id)
+        return review_id(self.run.id, self.step.id)
 
     @property
     def decision(self) -> Decision | None:
         """The decision, None before there is one."""
-        return self.run.decisions.get(self.step.node.id)
+        return self.run.decisions.get(self.step.id)
 
     @property
     def versions(self) -> list[Version]:
         """The versions of what is under review, the workflow's own first."""
-        known = self.run.versions.setdefault(self.step.node.id, [])
+        known = self.run.versions.setdefault(self.step.id, [])
         if not known:
             value = plain(next(iter(self.step.inputs.values()), None))
             snapshot = value if isinstance(value, dict) else {"output": value}
@@ -60,19 +60,31 @@ def version_id(gate: ReviewGate, snapshot: dict[str, Any]) -> str:
 
 def gates_of(state: State, run: Run) -> list[ReviewGate]:
     """Return the gates that a run has reached."""
-    return [ReviewGate(run, step) for step in state.view_of(run).steps if step.node.is_gate]
+    gates = [ReviewGate(run, step) for step in state.view_of(run).steps if step.node.is_gate]
+    state.gates.update({gate.review_id: (run.id, gate.step.id) for gate in gates})
+    return gates
 
 
-def find_gate(state: State, run: Run, node_id: str) -> ReviewGate | None:
+def find_gate(state: State, run: Run, wanted: str) -> ReviewGate | None:
     """Return a gate of a run, None when the run has not reached it.
+
+    Args:
+        state: The emulator's memory.
+        run: The run.
+        wanted: The id of its step, or of its node: in a loop that is the pass that has waited longest, else the last.
 
     Raises:
         Refusal: 404 when the workflow has no such gate.
     """
-    node = run.workflow.node(node_id)
+    gates = gates_of(state, run)
+    for gate in gates:
+        if gate.step.id == wanted:
+            return gate
+    node = run.workflow.node(wanted)
     if node is None or not node.is_gate:
-        raise Refusal(404, f"Node {node_id} of workflow {run.workflow.id} takes no human decision")
-    return next((gate for gate in gates_of(state, run) if gate.step.node.id == node_id), None)
+        raise Refusal(404, f"Node {wanted} of workflow {run.workflow.id} takes no human decision")
+    passed = [gate for gate in gates if gate.step.node.id == wanted]
+    return next((gate for gate in passed if gate.decision is None), passed[-1] if passed else None)
 
 
 def decide(
@@ -98,4 +110,4 @@ def decide(
     meant = version or seed
     changed = meant.snapshot if approved and meant is not seed else None
     decision = Decision(state.clock(), approved, changed, reason, meant.id, resumes)
-    gate.run.decisions[gate.step.node.id] = decision
+    gate.run.decisions[gate.step.id] = decision

@@ -124,9 +124,9 @@ def create_version(state: State, request: Request) -> Response:
 
 
 def _gate(state: State, review_id: str) -> ReviewGate:
-    run_id, node_id = state.gates.get(review_id, ("", ""))
+    run_id, step_id = state.gates.get(review_id, ("", ""))
     run = state.runs.get(run_id)
-    gate = find_gate(state, run, node_id) if run else None
+    gate = find_gate(state, run, step_id) if run else None
     if gate is None:
         raise Refusal(404, "review overlay not found")
     return gate
@@ -144,7 +144,7 @@ def _matches(gate: ReviewGate, request: Request) -> bool:
         "run_id": gate.run.id,
         "block_id": gate.step.node.id,
         "step_id": step_id(gate.run, gate.step),
-        "iteration_key": None,
+        "iteration_key": _iteration_key(gate),
     }
     return all(request.param(name) in {None, value} for name, value in values.items())
 
@@ -208,14 +208,19 @@ def _review(state: State, gate: ReviewGate) -> dict[str, Any]:
         run.shape.review_keys[0]: run.id,
         "block_id": gate.step.node.id,
         "step_id": step_id(run, gate.step),
-        "parent_step_id": None,
-        "iteration_key": None,
+        "parent_step_id": gate.step.loop_id and f"{run.id}_{gate.step.loop_id}",
+        "iteration_key": _iteration_key(gate),
         "block_type": "extract",
         "triggered_by": {"kind": "always"},
         "created_at": moment(gate.step.started_at),
         "decision": _decision(run.shape, decision) if decision else None,
         "cancelled_at": moment(state.view_of(run).completed_at) if cancelled else None,
     }
+
+
+def _iteration_key(gate: ReviewGate) -> str | None:
+    """Return which pass through the loops around it a review is of, outermost first; None outside loops."""
+    return "/".join(str(each.number) for each in gate.step.passes) or None
 
 
 def _decision(shape: Generation, decision: Decision) -> dict[str, Any]:

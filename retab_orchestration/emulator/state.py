@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from retab_orchestration.emulator.engine import Run, View, review_id
+from retab_orchestration.emulator.engine import Run, View
 from retab_orchestration.emulator.file_store import FileStore
 from retab_orchestration.emulator.generations import BY_NAME, Generation
 from retab_orchestration.emulator.node_tests import TestRun
@@ -64,7 +64,7 @@ class State:
     commands: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Idempotency key or command id -> (fingerprint of its request, id of what was created)."""
     gates: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Review id -> (run id, node id), for every gate of every run, whether reached or not."""
+    """Review id -> (run id, step id), for every gate that somebody was told of."""
     leases: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Review id -> since when, and until when, somebody has it in hand."""
     test_runs: dict[str, TestRun] = field(default_factory=dict)
@@ -115,8 +115,6 @@ class State:
             self.runs_created += 1
             run.number = self.runs_created
             self.runs[run.id] = run
-            gates = [node.id for node in run.workflow.nodes if node.is_gate]
-            self.gates.update({review_id(run.id, node_id): (run.id, node_id) for node_id in gates})
             return run
 
     def recall(self, key: str | None, fingerprint: str) -> str | None:

@@ -121,7 +121,7 @@ def _work(run: Run, step: Step, seconds: float, horizon: float) -> None:
 
 def _pass_gate(run: Run, step: Step, horizon: float) -> None:
     step.output = next(iter(step.inputs.values()), None)
-    step.decision = decision = run.decisions.get(step.node.id)
+    step.decision = decision = run.decisions.get(step.id)
     if decision is None or decision.at > horizon or not decision.resumes:
         step.status = "waiting_for_human"
         return
@@ -214,10 +214,11 @@ def _view(run: Run, steps: list[Step], horizon: float, stop: float | None, now: 
     elif run.cancelled_at is not None and run.cancelled_at <= now:
         view.status = "cancelled"
         _close(open_steps, view, run.cancelled_at)
-    elif open_steps and all(step.status == "waiting_for_human" for step in open_steps):
+    elif open_steps and all(step.node.is_loop or step.status == "waiting_for_human" for step in open_steps):
+        gates = [step for step in open_steps if step.node.is_gate]
         view.status = "waiting_for_human"
-        view.waiting = tuple(step.node.id for step in open_steps)
-        view.waiting_since = min(step.started_at for step in open_steps)
+        view.waiting = tuple(dict.fromkeys(step.node.id for step in gates))
+        view.waiting_since = min(step.started_at for step in gates)
     return view
 
 
@@ -249,7 +250,14 @@ def _updated(run: Run, steps: list[Step], horizon: float) -> float:
 
 
 def _waited(steps: list[Step], horizon: float) -> float:
-    gates = [step for step in steps if step.node.is_gate]
-    return sum(
-        (step.completed_at if step.completed_at is not None else horizon) - step.started_at for step in gates
+    """Return how long humans have taken, times in which several were asked counted once."""
+    waits = sorted(
+        (step.started_at, horizon if step.completed_at is None else step.completed_at)
+        for step in steps
+        if step.node.is_gate
     )
+    waited, until = 0.0, float("-inf")
+    for began, ended in waits:
+        waited += max(0.0, ended - max(began, until))
+        until = max(until, ended)
+    return waited

@@ -19,6 +19,7 @@ def test_the_built_in_workflows_are_listed(call):
         "wf_by_hand",
         "wf_uncancellable",
         "wf_for_each",
+        "wf_for_each_review",
         "wf_while",
         "wf_nested_loops",
     ]

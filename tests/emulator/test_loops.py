@@ -1,5 +1,7 @@
 """Workflows with loops: their passes, what each step says of where it is, and what comes out of them."""
 
+import re
+
 import pytest
 
 from retab_orchestration.emulator import Node, Workflow
@@ -194,6 +196,106 @@ def test_a_run_is_cancelled_within_a_loop(server, clock):
     assert statuses == {"completed", "cancelled"}
 
 
+ITEMS = [{"item": name} for name in "abc"]
+
+
+def reviewed(server, clock):
+    """A run of which every pass waits for a human."""
+    run = server.run("wf_for_each_review", json_input={"items": ITEMS})
+    clock.tick(10)
+    waiting = server.read(run)
+    place = waiting if server.api in span("g1a", "g1b") else waiting["lifecycle"]
+    word = "node" if server.api == "g1a" else "block"
+    assert place[f"waiting_for_{word}_ids"] == ["hil-node-1"]
+    return run
+
+
+def decide(server, run_id, edited):
+    """Approve the review that has waited longest with an edit, as clients of these routes do."""
+    node = {"node_id" if server.api == "g1a" else "block_id": "hil-node-1"}
+    asked = {**node, "approved": True, "modified_data": edited}
+    if server.api == "g1a":
+        server.post(f"/v1/workflows/runs/{run_id}/resume", asked)
+    elif server.api in span("g1b", "g2b"):
+        receipt = server.post(f"/v1/workflows/runs/{run_id}/hil-decisions", asked)["decision"]
+        assert (receipt["block_id"], receipt["approved"]) == ("hil-node-1", True)
+    elif server.api == "g2c":
+        path = f"/v1/workflows/reviews/{run_id}/hil-node-1"
+        stamp = server.get(path)["rev"]
+        asked = {"verdict": "approved", "edited_output": edited, "version_stamp": stamp}
+        assert server.post(f"{path}/decision", asked)["submission_status"] == "accepted"
+    else:
+        review = server.get("/v1/workflows/reviews")["data"][0]
+        [seed] = server.get("/v1/workflows/reviews/versions", review_id=review["id"])["data"]
+        new = {"review_id": review["id"], "parent_id": seed["id"], "snapshot": edited}
+        version = server.post("/v1/workflows/reviews/versions", new, status=201)
+        server.post(f"/v1/workflows/reviews/{review['id']}/approve", {"version_id": version["id"]})
+
+
+def test_every_pass_through_a_loop_has_a_review_of_its_own(server, clock):
+    run = reviewed(server, clock)
+
+    for number in range(3):
+        assert status_of(server.read(run), server.api) != "completed"
+        decide(server, run["id"], {"edited": number})
+        clock.tick(1)
+    clock.tick(10)
+
+    assert status_of(server.read(run), server.api) == "completed"
+    steps = all_steps(server, run)
+    [output] = steps["end-node-1"]["handle_outputs"].values()
+    assert output["data"] == {"items": [{"edited": number} for number in range(3)]}
+
+
+def test_reviews_in_a_loop_are_told_apart(clock):
+    server = Server(clock, "g3c")
+    run = reviewed(server, clock)
+
+    reviews = server.get("/v1/workflows/reviews", run_id=run["id"], block_id="hil-node-1")["data"]
+
+    assert [review["iteration_key"] for review in reviews] == ["0", "1", "2"]
+    assert len({review["id"] for review in reviews}) == len({review["step_id"] for review in reviews}) == 3
+    assert {review["parent_step_id"] for review in reviews} == {f"{run['id']}_for-each-node-1"}
+    for key, value in (("iteration_key", "1"), ("step_id", reviews[1]["step_id"])):
+        assert server.get("/v1/workflows/reviews", **{key: value})["data"] == [reviews[1]]
+
+
+def test_a_rejection_in_a_loop_ends_the_run(clock):
+    server = Server(clock, "g1b")
+    run = reviewed(server, clock)
+
+    rejection = {"block_id": "hil-node-1", "approved": False}
+    server.post(f"/v1/workflows/runs/{run['id']}/hil-decisions", rejection)
+
+    assert server.read(run)["status"] == "cancelled"
+    assert {step["status"] for step in all_steps(server, run).values()} == {"completed", "cancelled"}
+
+
+def test_times_in_which_several_humans_are_asked_count_once(clock):
+    server = Server(clock, "g1a")
+    run = reviewed(server, clock)
+    clock.tick(90)
+
+    waited = server.read(run)["human_waiting_duration_ms"]
+
+    assert 95_000 < waited < 100_000
+
+
+def test_the_page_of_a_run_takes_the_decision_of_each_pass(clock):
+    server = Server(clock, "g3c")
+    run = reviewed(server, clock)
+    html = server("GET", f"/runs/{run['id']}").body.decode()
+    names = re.findall(r'name="node_id" value="([^"]*)"', html)
+    assert len(set(names)) == 3
+
+    for name in reversed(names):
+        body = f"node_id={name}&verdict=approve".encode()
+        assert server("POST", f"/runs/{run['id']}", body).status == 303
+    clock.tick(10)
+
+    assert server.read(run)["lifecycle"] == {"status": "completed"}
+
+
 def test_blocks_name_the_loop_around_them(server):
     if server.api in NEW:
         blocks = server.get("/v1/workflows/blocks", workflow_id="wf_while")["data"]
@@ -263,7 +365,6 @@ def test_a_loop_of_ones_own_is_read_from_a_file(read, clock):
     ("body", "complaint"),
     [
         ("[]", "node l: body: nodes has to be a list"),
-        ("[{id: h, type: hil}]", "h may not be in a loop"),
         ("[{id: s, type: start}]", "s may not be in a loop"),
         ("[{id: j, type: functions}]", "j is there twice"),
     ],

@@ -90,6 +90,21 @@ def test_a_run_of_more_steps_than_a_page_has_them_all(connect, server):
     assert [each["n"] for each in run.outputs["end-node-1"]["items"]] == list(range(30))
 
 
+def test_each_decision_is_about_one_pass_the_one_that_has_waited_longest(client):
+    items = [{"item": name} for name in "abc"]
+    run = finished(client, "wf_for_each_review", {"items": items})
+    assert run.waiting_for_node_ids == ("hil-node-1",)
+    assert len([step for step in client.list_steps(run.id) if step.node_id == "hil-node-1"]) == 3
+
+    for number in range(3):
+        edited = {"edited": number}
+        decision = client.decide_review(run.id, "hil-node-1", approved=True, modified_data=edited)
+        assert (decision.outcome, decision.node_id, decision.approved) == ("accepted", "hil-node-1", True)
+
+    done = client.wait_for_run(run.id)
+    assert done.outputs["end-node-1"]["items"] == [{"edited": number} for number in range(3)]
+
+
 def test_a_wait_goes_through_a_loop_and_a_cancel_ends_it(client):
     run = client.create_run("wf_while", json_inputs={"json-node-1": {"passes": 9, "seconds": 600}})
     with pytest.raises(WaitTimeoutError):
