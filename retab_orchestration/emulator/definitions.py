@@ -37,7 +37,7 @@ _KEYS = {
         "tests",
     )
 }
-_NODE_KEYS = {"id", "type", "label", "after", "fields", "parts", "error", "body"}
+_NODE_KEYS = {"id", "type", "label", "after", "fields", "parts", "error", "retries", "body"}
 
 
 def read_workflows(path: Path) -> tuple[Workflow, ...]:
@@ -120,7 +120,10 @@ def _node(entry: Any, before: list[Node]) -> Node:
     error = entry.get("error")
     if error is not None:
         error = {"message": "The workflow failed", "stage": "execution", "category": None, **error}
-    return Node(node_id, kind, str(entry.get("label", node_id)), tuple(after), fields, parts, error)
+    retries = entry.get("retries", 0)
+    if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+        raise ValueError(f"node {node_id}: retries has to be a number, 0 or more")
+    return Node(node_id, kind, str(entry.get("label", node_id)), tuple(after), fields, parts, error, retries)
 
 
 def _body(entry: Any, node_id: str) -> tuple[Node, ...]:

@@ -135,6 +135,11 @@ class Step:
         return _placed(self.passes, self.node)
 
     @property
+    def retry_count(self) -> int:
+        """How many times it has been tried again."""
+        return 0 if self.completed_at is None else self.node.retries
+
+    @property
     def loop_id(self) -> str | None:
         """The id of the step of the loop around it, None outside loops."""
         return _placed(self.passes[:-1], self.passes[-1].loop) if self.passes else None

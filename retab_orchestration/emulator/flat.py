@@ -70,7 +70,7 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         "handle_inputs": input_handles(shape, step),
         **_documents(shape, step),
         **_reviewed(step),
-        "retry_count": 0,
+        "retry_count": step.retry_count,
         **loop_facts(shape, step),
         "created_at": moment(step.started_at),
         "updated_at": moment(step.completed_at or step.started_at),

@@ -68,7 +68,7 @@ def step_body(run: Run, step: Step) -> dict[str, Any]:
         "handle_inputs": input_handles(shape, step),
         "handle_outputs": output_handles(shape, step),
         "artifact": None,
-        "retry_count": 0,
+        "retry_count": step.retry_count,
     }
 
 

@@ -67,6 +67,8 @@ class Node:
     """What a split node makes of a PDF: name -> its first and its last page, counted from 1; None for the last one."""
     error: Mapping[str, Any] | None = None
     """For a node that always fails: `message`, `stage`, `category`; a JSON input may override each."""
+    retries: int = 0
+    """How many times the server tries again before it says how the node ended."""
     body: tuple["Node", ...] = ()
     """What a loop repeats: a sentinel that gives what a pass takes, nodes, and a sentinel that takes what it gives."""
 

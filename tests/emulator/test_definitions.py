@@ -146,6 +146,7 @@ def test_a_workflow_of_ones_own_takes_the_place_of_a_built_in_one(read, clock):
         ("workflows: [{id: a, like: wf_echo, seconds: -1}]", "seconds has to be a number"),
         ("workflows: [{id: a, like: wf_echo, on_reject: cry}]", "on_reject has to be"),
         ("workflows: [{id: a, like: wf_echo, on_reject: [error]}]", "on_reject has to be"),
+        ("workflows: [{id: a, nodes: [{id: n, type: end, retries: -1}]}]", "retries has to be a number"),
         ("workflows: [{id: a, like: wf_echo, trigger_type: bell}]", "trigger_type has to be"),
         ("workflows: [{id: a, like: wf_echo, cancel_error: 5}]", "cancel_error has to be a text"),
         ("workflows: [{id: a, like: wf_echo, queued_seconds: late}]", "queued_seconds has to be a number"),

@@ -114,8 +114,19 @@ def test_an_error_has_details(server, clock):
 
     word = "node" if server.api == "g1a" else "block"
     assert told[0] == {**asked, f"{word}_id": "fail-node-1", f"{word}_name": "Fail"}
-    assert (told[1]["error_code"], told[1]["context"]) == ("asked_to_fail", {"attempt": 1})
+    assert (told[1]["error_code"], told[1]["context"]) == ("asked_to_fail", {"tried": 3})
     assert told[2]["error_code"] == "unreadable_document"
+
+
+def test_a_step_says_how_many_times_it_was_tried_again(server, clock):
+    run = server.run("wf_fail", json_input={"seconds": 60})
+    clock.tick(30)
+    tried = [server.listed(run)[-1]["retry_count"]]
+    clock.tick(60)
+    tried.append(server.listed(run)[-1]["retry_count"])
+
+    assert tried == [0, 2]
+    assert server.listed(run)[0]["retry_count"] == 0
 
 
 @pytest.mark.parametrize("said", [5, [], "text", {"message": 5, "context": "none", "error_code": []}])

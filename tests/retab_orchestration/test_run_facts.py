@@ -74,6 +74,7 @@ def test_details_of_an_error_are_read(client):
 
     for read in (run.error.details, failed.error_details):
         assert {key: read[key] for key in details} == details
+    assert failed.retry_count == 2
     assert "line 1" not in str(run.error.message)
 
 
