@@ -15,6 +15,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.context import FlowRunContext, SettingsContext, TaskRunContext, get_settings_context
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, Settings, get_current_settings
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "context_of_thread",
     "hurried",
     "inputs_of",
+    "is_refused",
+    "kept_inputs",
     "prefect_client",
     "retrying_at_once",
     "write_input",
@@ -142,6 +145,21 @@ def inputs_of(flow_run_id: UUID, prefix: str) -> tuple[list[dict[str, Any]], dat
         if is_last:
             date = answer.headers.get("Date")
             return [*found.values()], parsedate_to_datetime(date) if date else datetime.now(UTC)
+
+
+def kept_inputs(flow_run_id: UUID, prefix: str) -> list[dict[str, Any]]:
+    """Return the inputs of a flow run whose keys begin so, none where the server takes none."""
+    try:
+        return inputs_of(flow_run_id, prefix)[0]
+    except PrefectHTTPStatusError as error:
+        if not is_refused(error):
+            raise
+        return []
+
+
+def is_refused(error: PrefectHTTPStatusError) -> bool:
+    """Return whether the server refuses a request, and would do so again."""
+    return 400 <= error.response.status_code < 429
 
 
 class _BusyError(Exception):

@@ -9,14 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from prefect.results import ResultStore, get_result_store
-from pydantic import StrictBool, StrictFloat, StrictInt
 
-from prefect_collection._batches import Batches
 from prefect_collection._create_once.announcements import Announced, announce
 from prefect_collection._create_once.decide import Start
 from prefect_collection._documents import DocumentFacts
 from prefect_collection._identity import Owner, read_labels
-from prefect_collection._prefect_server import api_address, hurried, prefect_client
+from prefect_collection._labels import Labels, read_shared, write_labels, write_shared
+from prefect_collection._prefect_server import api_address
 from prefect_collection._record import Given, Record
 from prefect_collection._tags import Family, Note, family_of, short_id
 from prefect_collection._waiting import run_logger
@@ -38,18 +37,6 @@ _ATTEMPT = "retab.attempt."
 _OWNER = "retab.owner."
 _FACTS = "retab.looked."
 
-Labels = dict[str, StrictBool | StrictInt | StrictFloat | str]
-
-
-def _write_together(key: tuple[str, UUID], written: list[Labels]) -> None:
-    merged: Labels = {}
-    for labels in written:
-        merged |= labels
-    hurried(lambda: prefect_client().update_flow_run_labels(key[1], merged))
-
-
-# Prefect's server reads, merges and writes labels, so one of two concurrent writes could be lost.
-_WRITES: Batches[tuple[str, UUID], Labels, None] = Batches(_write_together)
 _one_writer = threading.Lock()
 
 CLOCKS_DIFFER = timedelta(minutes=10)
@@ -72,6 +59,7 @@ class CallRecords:
     Attributes:
         is_tagged: Whether the run of this call remembers it, so that nothing is written down.
         is_announced: Whether the flow run says that there are runs of this account that only their tags tell.
+        is_shared: Whether another process may write labels of the flow run at the same time.
     """
 
     def __init__(self, owner: Owner, given: Given, account: str | None, key: str) -> None:
@@ -80,6 +68,7 @@ class CallRecords:
         self.key = key
         self.family: Family = family_of(api_address(), owner.id)
         self.is_tagged = self.is_announced = False
+        self.is_shared = not owner.is_alone
         self._given = given
         self._place = given.digest(owner, {"places": dict(given.places or {})})
         self._prefix = _TEST_RUN if given.operation == "create_test_run" else _RUN
@@ -94,9 +83,24 @@ class CallRecords:
         """Whether runs of an earlier process of the flow run may be known by their tags only."""
         return not self.is_complete and (self.owner.start is not Start.FIRST or self.is_announced)
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether earlier attempts may have written labels as inputs, which this process has not read in this one."""
+        is_begun = self.owner.start is not Start.FIRST and bool(self.owner.flow_runs)
+        return is_begun and self.family.read_in != self.owner.attempt
+
     def refresh(self) -> None:
         """Read the labels again, because another call has written to them."""
         self.owner = replace(self.owner, labels=read_labels(self.owner))
+
+    def refresh_shared(self, content: str) -> None:
+        """Read the labels of a call again whose process has died, those that are inputs as well."""
+        self.refresh()
+        self.family.add_shared(read_shared(self.owner.flow_runs[-1], content))
+
+    @property
+    def _labels(self) -> Mapping[str, Any]:
+        return {**(self.owner.labels or {}), **self.family.shared}
 
     def content_of(self, contents: Mapping[str, Any]) -> str:
         """Return the key of this call and of the contents of its documents."""
@@ -109,7 +113,7 @@ class CallRecords:
 
     def by_place(self) -> list[Record]:
         """Return a record for each content that these places had, wherever it is recorded."""
-        labels, start = self.owner.labels or {}, f"{_FACTS}{self._place}."
+        labels, start = self._labels, f"{_FACTS}{self._place}."
         facts_of = {label.removeprefix(start): labels[label] for label in labels if label.startswith(start)}
         tagged = {content: " ".join(facts) for content, facts in self.family.by_place(self._place).items()}
         records = [
@@ -120,7 +124,7 @@ class CallRecords:
 
     def by_content(self, content: str) -> Record:
         """Return the record of a content, wherever its documents were."""
-        labels = self.owner.labels or {}
+        labels = self._labels
         record = Record.read(labels.get(self._prefix + content), labels.get(_ATTEMPT + content), content)
         if record.run_id is not None:
             return record
@@ -131,7 +135,7 @@ class CallRecords:
 
     def is_labelled(self, content: str) -> bool:
         """Return whether there is a label of this content, which has to be written again when anything changes."""
-        return self._prefix + content in (self.owner.labels or {})
+        return self._prefix + content in self._labels
 
     def begin(self, known: Record, facts: DocumentFacts) -> Record:
         """Record that a create is about to be sent; raise if that cannot be recorded."""
@@ -213,8 +217,12 @@ class CallRecords:
             labels[f"{_FACTS}{self._place}.{record.content}"] = " ".join(record.facts)
         if self.account:
             labels[_ACCOUNT + record.content] = self.account
+        if self.is_shared or self._prefix + record.content in self.family.shared:
+            self.family.add_shared(labels)
+            for flow_run_id in self.owner.flow_runs:
+                write_shared(flow_run_id, record.content, labels)
         for flow_run_id in self.owner.flow_runs:
-            _WRITES.join((api_address(), flow_run_id), labels)
+            write_labels(flow_run_id, labels)
 
     def _write_results(self, record: Record) -> None:
         store = _store()

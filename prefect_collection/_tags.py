@@ -76,6 +76,8 @@ class Family:
         announced: The accounts and the flow runs with which this process has written that there are such runs.
         announcing: Held by the call that writes it.
         news: When what other processes have created was added, as `TURNS` counts.
+        shared: The labels that are inputs of the flow run, as far as this process has read or written them.
+        read_in: The attempt in which all of them were read.
     """
 
     def __init__(self) -> None:
@@ -87,6 +89,8 @@ class Family:
         self.announced: set[tuple[str | None, UUID]] = set()
         self.announcing = threading.Lock()
         self.news = 0
+        self.shared: Mapping[str, Any] = {}
+        self.read_in = ""
 
     def add(self, note: Note, run_id: str) -> None:
         """Add the run of a call, in the place of the one before it."""
@@ -115,6 +119,11 @@ class Family:
             note = Note.read(each.get("note"))
             if note is not None and self.by_content(content) is None:
                 self.add(note, str(each.get("id")))
+
+    def add_shared(self, labels: Mapping[str, Any]) -> None:
+        """Add labels that are inputs of the flow run."""
+        with self._lock:
+            self.shared = {**self.shared, **labels}
 
     def by_content(self, content: str) -> tuple[str, Note] | None:
         """Return the run of a call and its note."""

@@ -19,6 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect_collection._create_once.announcements import read_announced
 from prefect_collection._create_once.creates import Creates, read_creates
 from prefect_collection._identity import is_stopped
+from prefect_collection._labels import read_shared
 from prefect_collection._state import CLOCKS_DIFFER, Started, runs_in
 from prefect_collection._tags import Note, noted, short_id
 from prefect_collection._waiting import is_refused, run_logger
@@ -163,11 +164,11 @@ async def _cancel_recorded(
             async with get_client() as prefect:
                 flow_run = await prefect.read_flow_run(flow_run_id)
             announced = await asyncio.to_thread(read_announced, flow_run_id)
+            recorded = runs_in(flow_run.labels | await asyncio.to_thread(read_shared, flow_run_id), announced)
         except ObjectNotFound:
             raise
         except Exception as error:  # noqa: BLE001  whatever Prefect's client raises in an outage of its server
             return [*problems, _Problem(f"its records cannot be read ({type(error).__name__})", _OUTAGE)]
-        recorded = runs_in(flow_run.labels, announced)
         if recorded == done:
             return problems
         problems, done = [], recorded
@@ -265,7 +266,6 @@ async def _tagged(
 
 
 def _unknown(begun: datetime) -> _Problem:
-    # Its thread may still be there to hear the answer.
     is_answered = datetime.now(UTC) - begun >= _ANSWERED
     return _Problem(
         f"a create was cut off at {begun.isoformat(timespec='seconds')}, and this server has nothing to find its run "

@@ -12,7 +12,7 @@ from uuid import UUID
 from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_collection._batches import Batches
-from prefect_collection._prefect_server import inputs_of, write_input
+from prefect_collection._prefect_server import is_refused, kept_inputs, write_input
 from retab_orchestration.identity import digest_of
 
 __all__ = ["ANNOUNCED", "Announced", "Family", "announce", "read_announced"]
@@ -36,7 +36,7 @@ def announce(flow_run_id: UUID, account: str | None, family: Family) -> bool:
     except PrefectHTTPStatusError as error:
         if error.response.status_code == 409:
             return True  # written by another process, or an earlier one
-        if not 400 <= error.response.status_code < 429:
+        if not is_refused(error):
             raise
         return False
     return True
@@ -45,7 +45,7 @@ def announce(flow_run_id: UUID, account: str | None, family: Family) -> bool:
 def read_announced(flow_run_id: UUID) -> Announced:
     """Read what is announced with a flow run."""
     found: dict[str | None, frozenset[Family]] = {}
-    for each in inputs_of(flow_run_id, _PREFIX)[0]:
+    for each in kept_inputs(flow_run_id, _PREFIX):
         try:
             read = json.loads(each["value"])
             account, family = read["account"], (str(read["owner"]), UUID(read["outermost"]))

@@ -79,12 +79,13 @@ class Claiming:
         if not self.is_needed or self.is_of_process:
             return record
         self.outcome = None
+        self._call_records.is_shared = True
         self._claim = Claim(self._call_records.owner.flow_runs[-1], record.content)
         before: Before | None = None
         while (before := (yield InThread(self._claim.take))) is None:
             yield Sleep(_BETWEEN_TRIES)
         if before.has_died:
-            yield InThread(self._call_records.refresh)
+            yield InThread(partial(self._call_records.refresh_shared, record.content))
             left = yield InThread(partial(self._call_records.by_content, record.content))
         else:
             left = Record.read(before.left.get("text"), before.left.get("attempt"), record.content)

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from prefect.exceptions import PrefectHTTPStatusError
 
 from prefect_collection._create_once.turns import LONGEST_TURN
-from prefect_collection._prefect_server import context_of_thread, inputs_of, write_input
+from prefect_collection._prefect_server import context_of_thread, inputs_of, is_refused, write_input
 from prefect_collection._waiting import run_logger
 from retab_orchestration import RetabError
 
@@ -187,7 +187,7 @@ class Claim:
         except PrefectHTTPStatusError as error:
             if error.response.status_code == 409:
                 return False
-            if not 400 <= error.response.status_code < 429:
+            if not is_refused(error):
                 raise
             _without_claims(error.response.status_code)
         return True

@@ -10,6 +10,7 @@ from prefect_collection._create_once.creates import Creates
 from prefect_collection._create_once.creation import Creation
 from prefect_collection._create_once.effects import AwaitCall, Effects, Request, Share, Sleep
 from prefect_collection._create_once.turns import TURNS
+from prefect_collection._labels import SHARED
 from prefect_collection._prefect_server import api_address
 from prefect_collection._state import CLOCKS_DIFFER, CallRecords
 from prefect_collection._tags import FilteredAccounts
@@ -78,6 +79,9 @@ class Tagging:
     def add_earlier(self) -> Effects:
         """Read the runs that earlier processes have started, if there may be any: one list, once in a process."""
         records = self._call_records
+        if records.has_unread:
+            records.family.add_shared((yield Share(SHARED, (api_address(), records.owner.flow_runs[-1]))))
+            records.family.read_in = records.owner.attempt
         if not records.is_complete:
             announced = yield Share(ANNOUNCED, (api_address(), records.owner.flow_runs[-1]))
             records.is_announced = records.account in announced

@@ -2,6 +2,7 @@ import asyncio
 import importlib.util
 import os
 import tempfile
+from datetime import UTC, datetime
 
 import pytest
 
@@ -42,6 +43,41 @@ def invoice(tmp_path):
     path = tmp_path / "invoice.pdf"
     path.write_bytes(invoice_pdf())
     return path
+
+
+@pytest.fixture
+def inputs(monkeypatch):
+    """Prefect's server, as far as it keeps the inputs of a flow run: a key can be written only once."""
+    import httpx
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    kept = {}
+
+    def answer(status, content):
+        return httpx.Response(status, json=content, request=httpx.Request("POST", "http://prefect.test"))
+
+    def request(_, method, path, *, path_params, json):
+        if path.endswith("/filter"):
+            found = [each for key, each in kept.items() if key.startswith(json["prefix"])]
+            return answer(200, [each for each in found if each["key"] not in json["exclude_keys"]])
+        if json["key"] in kept:
+            error = answer(409, {})
+            raise PrefectHTTPStatusError("taken", request=error.request, response=error)
+        kept[json["key"]] = {**json, "created": datetime.now(UTC).isoformat()}
+        return answer(201, {})
+
+    def read(_, flow_run_id, key):
+        if key not in kept:
+            error = answer(404, {})
+            raise PrefectHTTPStatusError("none", request=error.request, response=error)
+        return kept[key]["value"]
+
+    monkeypatch.setattr(SyncPrefectClient, "read_flow_run_input", read)
+    monkeypatch.setattr(SyncPrefectClient, "request", request)
+    with temporary_settings({PREFECT_API_URL: "http://prefect.test/api"}):
+        yield kept
 
 
 @pytest.fixture(params=["blocking", "async"])

@@ -64,36 +64,6 @@ def test_what_the_claims_tell_of_other_processes(inputs, creates):
 
 
 @pytest.fixture
-def inputs(monkeypatch):
-    """Prefect's server, as far as it keeps the inputs of a flow run: a key can be written only once."""
-    kept = {}
-
-    def answer(status, content):
-        return httpx.Response(status, json=content, request=httpx.Request("POST", "http://prefect.test"))
-
-    def request(_, method, path, *, path_params, json):
-        if path.endswith("/filter"):
-            found = [each for key, each in kept.items() if key.startswith(json["prefix"])]
-            return answer(200, [each for each in found if each["key"] not in json["exclude_keys"]])
-        if json["key"] in kept:
-            error = answer(409, {})
-            raise PrefectHTTPStatusError("taken", request=error.request, response=error)
-        kept[json["key"]] = {**json, "created": datetime.now(UTC).isoformat()}
-        return answer(201, {})
-
-    def read(_, flow_run_id, key):
-        if key not in kept:
-            error = answer(404, {})
-            raise PrefectHTTPStatusError("none", request=error.request, response=error)
-        return kept[key]["value"]
-
-    monkeypatch.setattr(SyncPrefectClient, "read_flow_run_input", read)
-    monkeypatch.setattr(SyncPrefectClient, "request", request)
-    with temporary_settings({PREFECT_API_URL: "http://prefect.test/api"}):
-        yield kept
-
-
-@pytest.fixture
 def processes(inputs):
     """Two processes of one flow run."""
     flow_run_id = uuid4()
@@ -243,6 +213,7 @@ def test_a_server_that_takes_no_inputs_announces_nothing(monkeypatch, status, is
     monkeypatch.setattr(SyncPrefectClient, "request", refuse)
     with temporary_settings({PREFECT_API_URL: "http://prefect.test/api"}):
         assert announce(uuid4(), None, ("owner", uuid4())) is is_written
+        assert read_announced(uuid4()) == {}
 
 
 def test_inputs_are_read_to_the_last_also_where_a_server_repeats_them(monkeypatch):
