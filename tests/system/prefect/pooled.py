@@ -1,13 +1,15 @@
 """A user's program whose tasks run in processes: `python pooled.py <which>`; it prints the runs that it has."""
 
+import asyncio
 import json
 import os
 import sys
+from uuid import UUID
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.task_runners import ProcessPoolTaskRunner
 
-from prefect_collection import RetabCredentials, create_run, wait_for_run
+from prefect_collection import RetabCredentials, cancel_runs_of_flow_run, create_run, wait_for_run
 
 MADE = []
 POOL = ProcessPoolTaskRunner(max_workers=1)
@@ -36,6 +38,24 @@ def handed():
     MADE.append(create_run.submit("wf_echo", credentials=account).result())
 
 
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=4))
+def crowded():
+    long = {"json-node-1": {"seconds": 60_000}}
+    started = [create_run.submit("wf_echo", json_inputs=long, dedupe_key=str(number)) for number in range(40)]
+    MADE.extend([runtime.flow_run.id, *(run.result() for run in started)])
+
+
+def cancelled(flow_run_id):
+    MADE.extend(asyncio.run(cancel_runs_of_flow_run(UUID(flow_run_id))))
+
+
 if __name__ == "__main__":
-    {"beside": beside, "retried": retried, "handed": handed}[sys.argv[1]]()
+    does = {
+        "beside": beside,
+        "retried": retried,
+        "handed": handed,
+        "crowded": crowded,
+        "cancelled": cancelled,
+    }
+    does[sys.argv[1]](*sys.argv[2:])
     print(json.dumps(MADE), flush=True)  # noqa: T201
