@@ -120,10 +120,14 @@ class RetabRunTrigger(BaseTrigger):
         The status is the run's; or `timeout` or `out_of_time`, as either deadline passed; or `wait_failed`, with a
         `message`, and `is_final` where another attempt would fail as well.
         """
+        held_until = time.monotonic() + self._held_for()
         try:
-            outcome = await self._outcome()
-        except _ReviewMovedError as moved:
-            outcome = _seen(moved.run, self._visibility.news_since)
+            try:
+                outcome = await self._outcome()
+            except _ReviewMovedError as moved:
+                outcome = _seen(moved.run, self._visibility.news_since)
+            # The polls of others, or a connection that is wrong, may have told sooner.
+            await asyncio.sleep(held_until - time.monotonic())  # noqa: TID251  the event is there
         except asyncio.CancelledError:
             if not TRIGGERS_ARE_KILLED:  # Airflow does not call it
                 await self.on_kill()
@@ -137,6 +141,10 @@ class RetabRunTrigger(BaseTrigger):
                 self.task_instance, self.retab_conn_id, self.run_id, spare_review=self.on_review != "wait"
             )
 
+    def _held_for(self) -> float:
+        """Return the seconds in which no event fires; a clock that is far off makes them no more than usual."""
+        return min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
+
     async def _outcome(self) -> dict[str, Any]:
         # A thousand of these wait in one process, so there are as few coroutines, timers and loggers as possible.
         await import_core()
@@ -146,7 +154,7 @@ class RetabRunTrigger(BaseTrigger):
         while True:
             try:
                 async with await hook.aget_conn_through_outages() as client:
-                    first = min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL)
+                    first = self._held_for()
                     left = await self._seconds_left(client)
                     strict = None if self.strict_deadline is None else self.strict_deadline - time.time()
                     nearest = min((each for each in (left, strict) if each is not None), default=None)

@@ -227,6 +227,41 @@ def test_no_event_fires_too_soon_after_the_deferral(connect, start):
     assert fired >= not_before
 
 
+def test_no_event_fires_too_soon_because_others_poll_the_same_account(connect, start):
+    """One page of the list shows the runs of all."""
+    mine, others = start(10), [start(600) for _ in range(4)]
+    not_before = time.time() + 4
+
+    async def collect():
+        polling = [
+            asyncio.ensure_future(anext(RetabRunTrigger(run_id, poll_interval=0.2).run()))
+            for run_id in others
+        ]
+        fired = [time.time() async for _ in RetabRunTrigger(mine, not_before=not_before).run()]
+        for each in polling:
+            each.cancel()
+        await asyncio.gather(*polling, return_exceptions=True)
+        return fired
+
+    [fired] = asyncio.run(collect())
+
+    assert fired >= not_before
+
+
+def test_no_failure_fires_too_soon_after_the_deferral(connect):
+    connect(extra={"api": "nothing"})
+    not_before = time.time() + 1.5
+
+    async def collect():
+        trigger = RetabRunTrigger("run_1", not_before=not_before)
+        return [(event.payload["status"], time.time()) async for event in trigger.run()]
+
+    [(status, fired)] = asyncio.run(collect())
+
+    assert status == "wait_failed"
+    assert fired >= not_before
+
+
 def test_clock_that_is_far_off_does_not_hold_the_event_back(connect, start, monkeypatch):
     monkeypatch.setattr("airflow_provider.triggers.SHORTEST_DEFERRAL", 0.5)
     run_id = start(0)
