@@ -119,7 +119,7 @@ class RunOwner(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the run or take it up, wait for it here as long as asked to, then defer until it has settled."""
         wait = Wait.begin(self.timeout, self.execution_timeout)
-        with failing_well(self.retab_conn_id):
+        with failing_well(self.retab_conn_id), self._stopper.heeding_interrupts(context):
             _check_own_file(_shared_path(self, self._given_path) if _is_mapped(context) else None)
             self._check_rendered(wait)
             with self.hook.get_conn() as client:
@@ -142,7 +142,7 @@ class RunOwner(BaseOperator):
         Raises:
             AirflowFailException: Another attempt would end as this one did.
         """
-        with failing_well(self.retab_conn_id):
+        with failing_well(self.retab_conn_id), self._stopper.heeding_interrupts(context):
             known, wait = waited_for(context, run_id, clocks)
             outcome = RunEvent.read(event, run_id=known)
             self._stopper.resume(outcome.run_id)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider._arguments import OnReview
-from airflow_provider._cancelling.cancel import TRIGGERS_ARE_KILLED, cancel_if_stopped
+from airflow_provider._cancelling.cancel import (
+    TRIGGERS_ARE_KILLED,
+    cancel_if_stopped,
+    cancel_interrupted,
+    is_inline,
+)
 from airflow_provider._core import core, import_core
 from airflow_provider._waiting.deadlines import Visibility, Watch
 from airflow_provider._waiting.events import (
@@ -129,7 +134,10 @@ class RetabRunTrigger(BaseTrigger):
             # The polls of others, or a connection that is wrong, may have told sooner.
             await asyncio.sleep(held_until - time.monotonic())  # noqa: TID251  the event is there
         except asyncio.CancelledError:
-            if not TRIGGERS_ARE_KILLED:  # Airflow does not call it
+            if is_inline():
+                if self.cancel_on_kill:
+                    await cancel_interrupted(self.retab_conn_id, self.run_id)
+            elif not TRIGGERS_ARE_KILLED:  # Airflow does not call it
                 await self.on_kill()
             raise
         yield TriggerEvent({"run_id": self.run_id, **outcome})

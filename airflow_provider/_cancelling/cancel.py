@@ -36,8 +36,7 @@ _ASKED = 12
 # triggerer, to which the trigger moved (deferred), or by an attempt after a clear (none, scheduled, queued, running).
 _STOPPED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed"})
 
-# The states that a task reaches without being stopped as well.
-_ENDED = frozenset({"failed", "success", "skipped"})
+_ENDED = frozenset({"failed", "success", "skipped"})  # which a task reaches without being stopped as well
 
 _NAMES = ("dag_id", "run_id", "task_id", "map_index")
 
@@ -189,6 +188,22 @@ async def cancel_if_stopped(
     _cancelling.add(work)
     work.add_done_callback(_cancelling.discard)
     await asyncio.shield(work)
+
+
+def is_inline() -> bool:
+    """Return whether this is a trigger inside `dag.test()`, whose own task Ctrl-C cancels."""
+    task: Any = asyncio.current_task()
+    return getattr(task.get_coro(), "__name__", "") in {"_run_inline_trigger_main", "_run_trigger"}
+
+
+async def cancel_interrupted(retab_conn_id: str, run_id: str) -> None:
+    """Cancel the run of a trigger whose `dag.test()` is ended by Ctrl-C; never raise."""
+    _log.info("Run %s: cancelling it, as its task was interrupted", run_id)
+    try:
+        async with asyncio.timeout(_TIME_LIMIT), await RetabHook(retab_conn_id).aget_conn() as client:
+            await client.cancel_run(run_id)
+    except Exception as error:  # noqa: BLE001  the process ends anyway
+        _log.warning("Run %s may go on, cancelling it failed: %s", run_id, _redacted(error))
 
 
 async def _cancel_if_stopped(task_instance: Any, retab_conn_id: str, run_id: str, spare_review: bool) -> None:

@@ -38,6 +38,10 @@ CancelOnTimeout = bool | Literal["always"]
 """Whether a run is cancelled when its time is over; `always` even while it waits for a human."""
 
 
+# The states of a task that is being executed; Airflow 2's `dag.test()` leaves it at the second or third.
+_NOT_ENDED = frozenset({None, "scheduled", "queued", "running"})
+
+
 class RunStopper:
     """Ends a task's run together with the task: at a kill, at a time limit, at a deferral that Airflow gave up.
 
@@ -95,6 +99,15 @@ class RunStopper:
                 self._hook, run_id, spare_review=is_late and wanted != "always", is_killed=not is_late
             )
 
+    @contextmanager
+    def heeding_interrupts(self, context: Context) -> Iterator[None]:
+        """Cancel the run where Ctrl-C ends the task, as in `airflow dags test`: Airflow does not call `on_kill` then."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.kill(context)
+            raise
+
     def resume(self, run_id: str) -> None:
         """Note the run of a task that resumes.
 
@@ -134,6 +147,7 @@ class RunStopper:
             raise self._changed(client, ownership, error) from error
         except BaseException as error:
             is_late = isinstance(error, AirflowTaskTimeout)
+            self.is_killed |= isinstance(error, KeyboardInterrupt)
             wanted = self._cancel_on_timeout if is_late else self.is_killed and self._cancel_on_kill
             if wanted and (is_late or not ownership.has_successor()):
                 cancel_unheard_of(
@@ -251,7 +265,7 @@ def _has_reported(context: Context | None) -> bool:
     """
     ti: Any = context["ti"] if context else None
     own = _text_of(getattr(ti, "state", None))
-    if own in {None, "running"}:
+    if own in _NOT_ENDED:
         return False
     if not hasattr(ti, "current_state"):
         return True

@@ -4,6 +4,9 @@ import asyncio
 import importlib.util
 import json
 import os
+import signal
+import threading
+from contextlib import suppress
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider.hooks import aget_connection
+from dev.hosts.processes import wait_until
 
 DAGS = Path(__file__).with_name("dags") / "waits.py"
 KEYS = ("return_value", "run_id", "status", "run_url", "waiting_for_node_ids")
@@ -184,6 +188,24 @@ def test_retry_takes_the_run_up(run, dags, connect, emulator, extra):
 
     assert states == {("run", -1): "success"}
     assert emulator.stats()["runs_created"] == 1
+
+
+@pytest.mark.parametrize("dag_id", ["endless", "endless_here"])
+def test_ctrl_c_cancels_the_run(run, client, emulator, dag_id):
+    """Airflow calls no `on_kill` then, neither the operator's nor the trigger's."""
+
+    def interrupt():
+        polls = "GET /v1/workflows/runs/{run_id}"
+        wait_until(lambda: emulator.stats()["requests"].get(polls), timeout=60, what="a poll of the run")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    user = threading.Thread(target=interrupt)
+    user.start()
+    with suppress(KeyboardInterrupt):  # which Airflow 3 keeps to itself where the task waits here
+        run(dag_id)
+    user.join()
+
+    assert [run.status.value for run in client.iter_runs()] == ["cancelled"]
 
 
 def test_clear_changes_the_number_of_tries_and_a_retry_does_not(run, dags):

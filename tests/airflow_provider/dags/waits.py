@@ -9,6 +9,7 @@ from airflow_provider.sensors import RetabRunSensor
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DOCUMENTS = {"start-node-1": "{{ dag_run.conf.document }}"}
+ENDLESS = {"json-node-1": {"seconds": 1_000_000}}
 
 with DAG("every_way", schedule=None, start_date=START) as every_way:
     run = RetabRunWorkflowOperator(
@@ -79,3 +80,11 @@ with DAG("bad_ends", schedule=None, start_date=START) as bad_ends:
         deferrable=False,
     )
     RetabRunWorkflowOperator(task_id="fails", workflow_id="wf_fail", deferrable=False)
+
+with DAG("endless", schedule=None, start_date=START) as endless:
+    RetabRunWorkflowOperator(task_id="run", workflow_id="wf_echo", json_inputs=ENDLESS, poll_interval=1)
+
+with DAG("endless_here", schedule=None, start_date=START) as endless_here:
+    RetabRunWorkflowOperator(
+        task_id="run", workflow_id="wf_echo", json_inputs=ENDLESS, poll_interval=1, deferrable=False
+    )
