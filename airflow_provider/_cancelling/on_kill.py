@@ -101,7 +101,7 @@ class RunStopper:
 
     @contextmanager
     def heeding_interrupts(self, context: Context) -> Iterator[None]:
-        """Cancel the run where Ctrl-C ends the task, as in `airflow dags test`: Airflow does not call `on_kill` then."""
+        """Cancel the run where Ctrl-C ends the task, as in `airflow dags test`: Airflow calls no `on_kill` then."""
         try:
             yield
         except KeyboardInterrupt:
