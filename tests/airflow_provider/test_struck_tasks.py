@@ -441,7 +441,7 @@ def raising(task, error):
     """Return what a signal's handler does: Airflow 2 tells a task that it is killed before it ends it."""
 
     def act():
-        if not isinstance(error, AirflowTaskTimeout):
+        if isinstance(error, AirflowException) and not isinstance(error, AirflowTaskTimeout):
             task.on_kill()
         raise error
 
@@ -460,6 +460,7 @@ LATE, STOPPED = AirflowTaskTimeout("too late"), AirflowException("Task received 
         ({"cancel_on_timeout": False}, LATE, "running"),
         ({}, STOPPED, "cancelled"),
         ({"cancel_on_kill": False}, STOPPED, "running"),
+        ({}, KeyboardInterrupt(), "cancelled"),
     ],
 )
 def test_a_task_that_ends_while_it_creates_cancels_what_it_created(
