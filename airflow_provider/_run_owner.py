@@ -19,7 +19,7 @@ from airflow_provider._arguments import (
     checked_partial,
     given,
 )
-from airflow_provider._cancelling.on_kill import CancelOnTimeout, RunStopper
+from airflow_provider._cancelling.on_kill import CancelOnTimeout, RunStopper, heeding_interrupts
 from airflow_provider._core import core
 from airflow_provider._create_once.ownership import OnClear, Owned, Ownership
 from airflow_provider._documents import check_documents
@@ -119,7 +119,7 @@ class RunOwner(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the run or take it up, wait for it here as long as asked to, then defer until it has settled."""
         wait = Wait.begin(self.timeout, self.execution_timeout)
-        with failing_well(self.retab_conn_id), self._stopper.heeding_interrupts(context):
+        with failing_well(self.retab_conn_id), heeding_interrupts(self._stopper, context):
             _check_own_file(_shared_path(self, self._given_path) if _is_mapped(context) else None)
             self._check_rendered(wait)
             with self.hook.get_conn() as client:
@@ -142,7 +142,7 @@ class RunOwner(BaseOperator):
         Raises:
             AirflowFailException: Another attempt would end as this one did.
         """
-        with failing_well(self.retab_conn_id), self._stopper.heeding_interrupts(context):
+        with failing_well(self.retab_conn_id), heeding_interrupts(self._stopper, context):
             known, wait = waited_for(context, run_id, clocks)
             outcome = RunEvent.read(event, run_id=known)
             self._stopper.resume(outcome.run_id)

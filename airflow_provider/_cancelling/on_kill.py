@@ -99,15 +99,6 @@ class RunStopper:
                 self._hook, run_id, spare_review=is_late and wanted != "always", is_killed=not is_late
             )
 
-    @contextmanager
-    def heeding_interrupts(self, context: Context) -> Iterator[None]:
-        """Cancel the run where Ctrl-C ends the task, as in `airflow dags test`: Airflow calls no `on_kill` then."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.kill(context)
-            raise
-
     def resume(self, run_id: str) -> None:
         """Note the run of a task that resumes.
 
@@ -277,3 +268,13 @@ def _has_reported(context: Context | None) -> bool:
 
 def _text_of(state: Any) -> str | None:
     return None if state is None else str(getattr(state, "value", state))
+
+
+@contextmanager
+def heeding_interrupts(stopper: RunStopper, context: Context) -> Iterator[None]:
+    """Cancel the run where Ctrl-C ends the task, as in `airflow dags test`: Airflow calls no `on_kill` then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stopper.kill(context)
+        raise
