@@ -27,7 +27,6 @@ __all__ = [
     "cancelled_error",
     "check_wait",
     "ended_before",
-    "is_refused",
     "outage_log",
     "outcome_of",
     "run_logger",
@@ -184,14 +183,9 @@ def ended_before(run: WorkflowRun) -> bool:
     return run.is_terminal and status == "cancellation_failed"
 
 
-def is_refused(run: WorkflowRun) -> bool:
-    """Return whether Retab refused to cancel a run, which goes on."""
-    return not run.is_terminal and run.cancellation.status == "cancellation_failed"
-
-
 def cancelled_error(expired: WaitTimeoutError, run: WorkflowRun) -> WaitTimeoutError:
     """Return the error of a wait whose run was to be cancelled at its deadline."""
-    if is_refused(run):
+    if run.is_cancel_refused:
         return WaitTimeoutError(f"{expired} It could not be cancelled: Retab refused", run=run, run_id=run.id)
     state = expired.run.status_name if expired.run is not None else "not to be seen"
     return WaitTimeoutError(

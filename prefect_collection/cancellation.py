@@ -22,7 +22,7 @@ from prefect_collection._identity import is_stopped
 from prefect_collection._labels import read_shared
 from prefect_collection._state import CLOCKS_DIFFER, Started, runs_in
 from prefect_collection._tags import Note, noted, short_id
-from prefect_collection._waiting import is_refused, run_logger
+from prefect_collection._waiting import run_logger
 from prefect_collection.credentials import Credentials, aload_credentials, aopen_client, namespace_of
 from retab_orchestration import (
     AsyncRetabClient,
@@ -293,8 +293,8 @@ async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_P
             return last
 
     answers = [run for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
-    problems += [_Problem(f"{run.id}: Retab refused to cancel it") for run in answers if is_refused(run)]
-    requested = [run.id for run in answers if not is_refused(run)]
+    problems += [_Problem(f"{run.id}: Retab refused") for run in answers if run.is_cancel_refused]
+    requested = [run.id for run in answers if not run.is_cancel_refused]
     for run_id in requested:
         run_logger().info("Cancelled run %s", run_id)
     return requested

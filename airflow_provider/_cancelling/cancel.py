@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider._core import core, import_core
-from airflow_provider._create_once.earlier_attempts import existing
+from airflow_provider._create_once.earlier_attempts import existing, what_became_of
 from airflow_provider.hooks import RetabHook
 
 if TYPE_CHECKING:
@@ -143,25 +143,13 @@ def _attempt_until(until: float, hook: RetabHook, attempt: "Callable[[], None]")
         time.sleep(_PAUSE)  # noqa: TID251  in a thread of its own
 
 
-def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> "WorkflowRun | None":
-    """Cancel a run and return it as it is then; return None if it waits for a human and is spared."""
+def cancel_unless_reviewed(client: "RetabClient", run_id: str, *, spare_review: bool) -> str:
+    """Cancel a run, unless it waits for a human and is spared; return what became of it."""
     if spare_review and client.get_run(run_id, outputs=False).is_waiting:
         _log.info("Run %s waits for a human, and goes on", run_id)
-        return None
+        return "it goes on, for it waits for a human"
     _log.info("Run %s: cancelling it", run_id)
-    return warn_if_refused(client.cancel_run(run_id))
-
-
-def warn_if_refused(run: "WorkflowRun") -> "WorkflowRun":
-    """Return the answer to a cancel, with a warning where Retab refused."""
-    if is_refused(run):
-        _log.warning("Run %s goes on, Retab refused to cancel it: look for it in Retab", run.id)
-    return run
-
-
-def is_refused(run: "WorkflowRun") -> bool:
-    """Return whether Retab refused to cancel a run, which goes on."""
-    return not run.is_terminal and run.cancellation.status == "cancellation_failed"
+    return what_became_of(client.cancel_run(run_id))
 
 
 def _cancel_living(client: "RetabClient", runs: "list[WorkflowRun]", *, spare_review: bool) -> None:
@@ -256,7 +244,7 @@ async def _cancel_once(
                 return
         run = await client.cancel_run(run_id)
     _log.info("Run %s: cancelling it, as its task is %s", run_id, state)
-    warn_if_refused(run)
+    what_became_of(run)
 
 
 async def _has_ended_at_review(task_instance: Any) -> bool:

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Context
 
-from airflow_provider._cancelling.cancel import (
-    cancel_in_time,
-    cancel_unheard_of,
-    cancel_unless_reviewed,
-    is_refused,
-)
+from airflow_provider._cancelling.cancel import cancel_in_time, cancel_unheard_of, cancel_unless_reviewed
 from airflow_provider._connection import through_key_changes, through_outages
 from airflow_provider._core import core
 from airflow_provider._create_once.earlier_attempts import StoppedError
@@ -240,12 +235,9 @@ class RunStopper:
             return "it goes on: wait for it with RetabRunSensor, or cancel it"
         spare_review = self._cancel_on_timeout != "always"
         try:
-            last = through_outages(lambda: cancel_unless_reviewed(client, run.id, spare_review=spare_review))
+            return through_outages(lambda: cancel_unless_reviewed(client, run.id, spare_review=spare_review))
         except core.RetabError as error:
             return f"it may go on, for cancelling it failed: {error}"
-        if last is None:
-            return "it goes on, for it waits for a human"
-        return "it goes on, for Retab refused to cancel it" if is_refused(last) else "it was cancelled"
 
 
 def _has_reported(context: Context | None) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "text_of",
     "unknown",
     "unread",
+    "what_became_of",
 ]
 
 
@@ -70,9 +71,17 @@ def cancel_all(client: "RetabClient", runs: list["WorkflowRun"]) -> None:
             continue
         _log.info("Cancelling run %s, which was started before the task was cleared", run.id)
         try:
-            client.cancel_run(run.id)
+            what_became_of(client.cancel_run(run.id))
         except (core.ConflictError, core.NotFoundError) as error:
             _log.info("Run %s had ended: %s", run.id, error)
+
+
+def what_became_of(run: "WorkflowRun") -> str:
+    """Return what a run has become that was to be cancelled, with a warning where Retab refused."""
+    if not run.is_cancel_refused:
+        return "it was cancelled"
+    _log.warning("Run %s goes on, Retab refused to cancel it: look for it in Retab", run.id)
+    return "it goes on, for Retab refused to cancel it"
 
 
 def text_of(moment: datetime) -> str:

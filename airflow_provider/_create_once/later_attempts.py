@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider._core import core
-from airflow_provider._create_once.earlier_attempts import has_failed
+from airflow_provider._create_once.earlier_attempts import has_failed, what_became_of
 from airflow_provider._state.attempts import TaskRecords
 
 if TYPE_CHECKING:
@@ -111,6 +111,6 @@ def _oldest(client: "RetabClient", run: "WorkflowRun", identity: "RunIdentity") 
 
 def _cancel(client: "RetabClient", run: "WorkflowRun") -> None:
     try:
-        client.cancel_run(run.id)
+        what_became_of(client.cancel_run(run.id))
     except core.RetabError as error:
         _log.warning("Run %s may go on, cancelling it failed: %s", run.id, error)

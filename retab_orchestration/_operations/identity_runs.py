@@ -130,7 +130,7 @@ class Siblings:
             except errors.ApiError as error:
                 self._warn(f"run {run.id} is another one, and cancelling it may have failed ({error})", kept)
                 continue
-            if answer.cancellation.status == "cancellation_failed" and not answer.is_terminal:
+            if answer.is_cancel_refused:
                 self._warn(f"run {run.id} is another one, and Retab could not cancel it", kept)
 
     def _warn(self, what: str, run: WorkflowRun) -> None:

@@ -183,6 +183,11 @@ class WorkflowRun(Answer):
         return self.status.is_waiting
 
     @property
+    def is_cancel_refused(self) -> bool:
+        """Whether this answers a cancel request that the server refused: the run has not ended, and goes on."""
+        return not self.is_terminal and self.cancellation.status == "cancellation_failed"
+
+    @property
     def has_inputs(self) -> bool:
         """Whether the server told what the run was started with, be it nothing."""
         run = _unwrapped(self.raw)

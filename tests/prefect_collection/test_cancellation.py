@@ -120,7 +120,7 @@ def test_a_run_that_retab_refuses_to_cancel_is_a_problem_of_the_cleanup(emulator
     else:
         [problem] = problems
         assert cancelled == []
-        assert problem.text == f"{run_id}: Retab refused to cancel it"
+        assert problem.text == f"{run_id}: Retab refused"
 
 
 def test_a_run_that_ends_while_it_is_being_cancelled_is_a_success(call, emulator):

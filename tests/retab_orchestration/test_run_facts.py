@@ -97,6 +97,7 @@ def test_a_refused_cancellation_says_so_and_the_run_goes_on(client, api):
     refused = client.cancel_run(run.id)
 
     assert (refused.cancellation.status, refused.status) == ("cancellation_failed", RunStatus.RUNNING)
+    assert refused.is_cancel_refused
     if api in FLAT:
         told = client.get_run(run.id).cancellation
         assert {told.signal_error, told.native_error, told.confirmation_error} == {
@@ -105,6 +106,8 @@ def test_a_refused_cancellation_says_so_and_the_run_goes_on(client, api):
         assert told.signal_failed_at == told.requested_at is not None
         assert not told.confirmation_pending
     assert client.wait_for_run(run.id).status is RunStatus.COMPLETED
+    late = client.cancel_run(run.id)
+    assert (late.cancellation.status, late.is_cancel_refused) == ("cancellation_failed", False)
 
 
 def test_the_parts_of_a_split_are_read_from_its_handles(client, api):
