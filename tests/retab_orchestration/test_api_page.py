@@ -1,0 +1,200 @@
+"""docs/api.md names everything that five pages of Retab document, and the client and the emulator have it there."""
+
+import base64
+
+import pytest
+
+from retab_orchestration import Document
+from retab_orchestration.models import RunPage, Step, WorkflowRun, WorkflowTestRun
+from tests.retab_orchestration import api_emulated
+from tests.retab_orchestration.api_emulated import INVOICE, example
+from tests.retab_orchestration.api_tables import (
+    PAGE,
+    carries,
+    documented,
+    resolve,
+    rows_of,
+    same_parts,
+    steps_of,
+    values_at,
+)
+
+ROWS = rows_of(PAGE.read_text())
+TAKEN = [row for row in ROWS if row.place != "answer"]
+ANSWERED = [row for row in ROWS if row.place == "answer"]
+FIELDS = {(row.page, row.name): row.client for row in ANSWERED if row.value is None}
+
+# What a parameter becomes on the wire, where that is not what was given.
+SENT = {
+    "documents": {
+        "start-node-1": {
+            "filename": "invoice.pdf",
+            "mime_type": "application/pdf",
+            "content": base64.b64encode(INVOICE).decode(),
+        }
+    },
+    "documents[].content": base64.b64encode(INVOICE).decode(),
+    "target": {"type": "block", "block_id": "extract-node-1"},
+    "target.type": "block",
+}
+# What an operation cannot be called without.
+BASE = {
+    "create_run": ("workflow_id",),
+    "create_test_run": ("workflow_id",),
+    "get_run": ("run_id",),
+    "list_steps": ("run_id",),
+}
+MODELS = {
+    "create_run": WorkflowRun,
+    "get_run": WorkflowRun,
+    "create_test_run": WorkflowTestRun,
+    "list_runs": RunPage,
+    "list_steps": Step,
+}
+LEAST = {
+    WorkflowRun: {"id": "run_1", "status": "error"},
+    WorkflowTestRun: {"id": "wftestrun_1", "lifecycle": {"status": "pending"}},
+    Step: {"node_id": "node-1", "status": "completed"},
+}
+
+
+@pytest.fixture(scope="module")
+def driven():
+    return api_emulated.drive()
+
+
+def test_tables_have_a_row_for_everything_that_is_documented_and_no_other():
+    assert [row.key for row in ROWS] == documented()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_name_in_the_client_exists_or_its_absence_has_a_reason(row):
+    if row.client is None:
+        assert row.columns["remark"]
+    else:
+        resolve(row.client)
+    assert row.columns["emulator"] == "yes" or row.columns["emulator"].startswith("no: ")
+
+
+@pytest.mark.parametrize("row", [row for row in TAKEN if row.client], ids=str)
+def test_what_the_client_is_given_is_what_the_emulator_takes(driven, row):
+    reference = resolve(row.client)
+    taken = []
+    for each in driven[row.page]:
+        given = example(each, reference.parameter) if reference.given is None else reference.given
+        taken += [(given, exchange) for exchange in exchanges(each, row, reference, given)]
+
+    assert any(is_sent(row, given, exchange) for given, exchange in taken) == row.is_emulated
+
+
+def exchanges(driven, row, reference, given):
+    """Call the operation with one parameter, and return what was said at the endpoint of the page."""
+    operation = reference.steps[-1] if reference.steps else row.page
+    arguments = {name: example(driven, name) for name in BASE.get(operation, ())}
+    if reference.root is Document:
+        document = {"source": INVOICE, "filename": "a.pdf", reference.parameter: given}
+        arguments["documents"] = {"start-node-1": Document(**document)}
+    elif reference.steps and reference.parameter:
+        arguments[reference.parameter] = given
+    before = len(driven.runtime.exchanges)
+    driven.call(operation, **arguments)
+    return [exchange for exchange in driven.runtime.exchanges[before:] if exchange.page == row.page]
+
+
+def is_sent(row, given, exchange):
+    """Return whether a request has what its caller gave, in the place and under the name that the page has for it."""
+    if row.place == "operation":
+        return True
+    if row.place == "path":
+        return given in exchange.path
+    sent = exchange.taken(row.place)
+    if row.place == "header":
+        return sent.get(row.name.lower()) == given
+    wanted = row.value or SENT.get(row.name, given)
+    found = [sent.get(row.name)] if row.place == "query" else values_at(sent, steps_of("." + row.name))
+    return any(each == wanted or str(each) == str(wanted) for each in found)
+
+
+@pytest.mark.parametrize("row", [row for row in TAKEN if row.client is None], ids=str)
+def test_what_the_client_leaves_out_is_never_sent(driven, row):
+    queries = [exchange.taken("query") for each in driven[row.page] for exchange in each.runtime.exchanges]
+
+    assert queries
+    assert row.place == "query"
+    assert [query for query in queries if row.name in query] == []
+    assert not row.is_emulated
+
+
+def named(row):
+    """The parts of a body that a row is about, as steps of the body and of the client's model."""
+    client = FIELDS[row.page, row.name]
+    return steps_of("." + row.name), resolve(client).steps
+
+
+def is_shown(sent):
+    """Whether a value says more than the client would take for granted."""
+    return sent not in (None, "", 0, False, [], {})
+
+
+def has_parts(row):
+    """Whether the tables have rows for the parts of a value."""
+    return any(name.startswith((row.name + "[", row.name + ".")) for page, name in FIELDS if page == row.page)
+
+
+def sent_and_read(driven, row):
+    """Yield each value of a row that was sent, with what the client read for it."""
+    in_body, in_model = named(row)
+    page = api_emulated.SAME_OBJECT.get(row.page, row.page)
+    for body, read in driven[row.page][0].pairs[page]:
+        yield from zip(values_at(body, in_body), values_at(read, in_model), strict=True)
+
+
+@pytest.mark.parametrize("row", [row for row in ANSWERED if FIELDS[row.page, row.name]], ids=str)
+def test_what_the_emulator_sends_is_what_the_client_has(driven, row):
+    found = [(sent, read) for sent, read in sent_and_read(driven, row) if sent is not None]
+
+    if row.value is not None:
+        found = [(sent, read) for sent, read in found if str(sent) == row.value]
+        assert {read for _, read in found} <= {resolve(row.client).leaf}
+    same = same_parts if has_parts(row) else carries
+    assert [(sent, read) for sent, read in found if not same(sent, read)] == []
+    assert any(is_shown(sent) for sent, _ in found) == row.is_emulated
+
+
+# Values of fields that the emulator does not send.
+EXAMPLES = {
+    "dataset_id": "ds_9",
+    "trigger_email": "a@example.org",
+    "trace_spans": [{"name": "extract", "children": []}],
+    "cancel_signal_error": "no worker",
+    "cancel_signal_failed_at": "2026-03-01T12:00:00Z",
+    "cancel_native_error": "gone",
+    "cancel_confirmation_error": "late",
+    "pending_node_outputs": {"node-1": {"a": 1}},
+    "dag_snapshot": {"nodes": ["node-1"]},
+    "executed_node_ids": ["node-1"],
+    "parallel_completion_counters": {"node-1": 2},
+    "resume_queue": [{"item": 1}],
+    "active_resume": {"item": 2},
+    "hil_signal_states": {"node-1": "sent"},
+    "counts.error": 3,
+    "retry_count": 2,
+    "loop_id": "loop-1",
+    "iteration": 4,
+    "iteration_context": {"depth": 1},
+}
+
+
+@pytest.mark.parametrize("row", [row for row in ANSWERED if row.client and not row.is_emulated], ids=str)
+def test_client_has_what_the_emulator_does_not_send(row):
+    sent = EXAMPLES[row.name] if row.value is None else row.value
+    in_body, in_model = named(row)
+    model = MODELS[row.page]
+    body = sent
+    for name in reversed(in_body):
+        body = {name: body}
+
+    [read] = values_at(model.model_validate(LEAST[model] | body), in_model)
+
+    assert carries(sent, read)
+    assert row.value is None or read == resolve(row.client).leaf
