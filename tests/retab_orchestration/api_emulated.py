@@ -93,7 +93,11 @@ class Driven:
         read = read if hasattr(read, "raw") or hasattr(read, "data") else list(read)
         for exchange in self.runtime.exchanges[before:]:
             if exchange.page == operation:
-                pairs = zip(exchange.body, read, strict=True) if operation == "list_steps" else [(exchange.body, read)]
+                pairs = (
+                    zip(exchange.body, read, strict=True)
+                    if operation == "list_steps"
+                    else [(exchange.body, read)]
+                )
                 self.pairs[SAME_OBJECT.get(operation, operation)] += pairs
         return read
 

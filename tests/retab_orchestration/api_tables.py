@@ -49,7 +49,7 @@ class Row:
     def client(self) -> str | None:
         """The name in the client, None where there is none."""
         cell = self.columns["client"].strip("`")
-        return None if cell == "–" else cell
+        return None if cell == "-" else cell
 
     @property
     def is_emulated(self) -> bool:
@@ -117,7 +117,9 @@ def resolve(cell: str) -> Reference:
     """
     found = _REFERENCE.fullmatch(cell)
     if found is None:
-        raise LookupError(f"{cell} is no name: write Class.attribute, Class.method(parameter=) or Enum.MEMBER")
+        raise LookupError(
+            f"{cell} is no name: write Class.attribute, Class.method(parameter=) or Enum.MEMBER"
+        )
     root = getattr(retab_orchestration, found["root"], None) or getattr(models, found["root"], None)
     steps, given = steps_of(found["path"]), found["given"]
     if root is None:
@@ -198,17 +200,14 @@ def same_parts(sent: Any, read: Any) -> bool:
 
 def carries(sent: Any, read: Any) -> bool:
     """Return whether a value of the client is what was sent."""
-    if sent == read:
-        return not isinstance(read, Enum) or read.value != "unknown"
-    if isinstance(read, BaseModel):
-        return all(carries(value, getattr(read, _OURS.get(name, name), None)) for name, value in sent.items())
     if isinstance(read, Enum):
         return read.value != "unknown" and type(read)(sent) is read
     if isinstance(read, datetime):
-        return bool(datetime.fromisoformat(sent) == read)
+        return datetime.fromisoformat(sent) == read
     if isinstance(read, tuple):
         return len(sent) == len(read) and all(map(carries, sent, read))
-    if isinstance(read, dict):
+    if sent != read and isinstance(read, dict | BaseModel):
         named = {_OURS.get(name, name): value for name, value in sent.items()}
-        return named.keys() == read.keys() and all(carries(named[name], read[name]) for name in named)
-    return False
+        parts = read if isinstance(read, dict) else {name: getattr(read, name, None) for name in named}
+        return named.keys() == parts.keys() and all(carries(named[name], parts[name]) for name in named)
+    return bool(sent == read)

@@ -1,8 +1,12 @@
 """docs/api.md names everything that five pages of Retab document, and the client and the emulator have it there."""
 
 import base64
+import copy
+from datetime import datetime
+from enum import Enum
 
 import pytest
+from pydantic import BaseModel
 
 from retab_orchestration import Document
 from retab_orchestration.models import RunPage, Step, WorkflowRun, WorkflowTestRun
@@ -125,15 +129,21 @@ def test_what_the_client_leaves_out_is_never_sent(driven, row):
     assert not row.is_emulated
 
 
-def named(row):
-    """The parts of a body that a row is about, as steps of the body and of the client's model."""
-    client = FIELDS[row.page, row.name]
-    return steps_of("." + row.name), resolve(client).steps
+def page_of(row):
+    """The page whose object a row's page answers with."""
+    return api_emulated.SAME_OBJECT.get(row.page, row.page)
 
 
-def is_shown(sent):
-    """Whether a value says more than the client would take for granted."""
-    return sent not in (None, "", 0, False, [], {})
+def bodies_and_reads(driven, row):
+    return driven[row.page][0].pairs[page_of(row)]
+
+
+def in_body(row):
+    return steps_of("." + row.name)
+
+
+def in_model(row):
+    return resolve(FIELDS[row.page, row.name]).steps
 
 
 def has_parts(row):
@@ -141,17 +151,21 @@ def has_parts(row):
     return any(name.startswith((row.name + "[", row.name + ".")) for page, name in FIELDS if page == row.page)
 
 
+def is_shown(sent):
+    """Whether a value says more than the client would take for granted."""
+    return sent not in (None, "", 0, False, [], {})
+
+
 def sent_and_read(driven, row):
     """Yield each value of a row that was sent, with what the client read for it."""
-    in_body, in_model = named(row)
-    page = api_emulated.SAME_OBJECT.get(row.page, row.page)
-    for body, read in driven[row.page][0].pairs[page]:
-        yield from zip(values_at(body, in_body), values_at(read, in_model), strict=True)
+    for body, read in bodies_and_reads(driven, row):
+        pairs = zip(values_at(body, in_body(row)), values_at(read, in_model(row)), strict=True)
+        yield from ((sent, each) for sent, each in pairs if sent is not None)
 
 
-@pytest.mark.parametrize("row", [row for row in ANSWERED if FIELDS[row.page, row.name]], ids=str)
+@pytest.mark.parametrize("row", [row for row in ANSWERED if row.client], ids=str)
 def test_what_the_emulator_sends_is_what_the_client_has(driven, row):
-    found = [(sent, read) for sent, read in sent_and_read(driven, row) if sent is not None]
+    found = list(sent_and_read(driven, row))
 
     if row.value is not None:
         found = [(sent, read) for sent, read in found if str(sent) == row.value]
@@ -159,6 +173,14 @@ def test_what_the_emulator_sends_is_what_the_client_has(driven, row):
     same = same_parts if has_parts(row) else carries
     assert [(sent, read) for sent, read in found if not same(sent, read)] == []
     assert any(is_shown(sent) for sent, _ in found) == row.is_emulated
+
+
+@pytest.mark.parametrize("row", [row for row in ANSWERED if row.client is None], ids=str)
+def test_what_the_client_has_only_in_parts_is_sent(driven, row):
+    sent = [value for body, _ in bodies_and_reads(driven, row) for value in values_at(body, in_body(row))]
+
+    assert has_parts(row)
+    assert any(map(is_shown, sent)) == row.is_emulated
 
 
 # Values of fields that the emulator does not send.
@@ -185,16 +207,80 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("row", [row for row in ANSWERED if row.client and not row.is_emulated], ids=str)
-def test_client_has_what_the_emulator_does_not_send(row):
-    sent = EXAMPLES[row.name] if row.value is None else row.value
-    in_body, in_model = named(row)
+def bodies_to_change(driven, row):
+    """Yield bodies in which a field is, the longest first; if the emulator does not send it, one that has only that."""
+    if row.is_emulated:
+        bodies = [body for body, _ in bodies_and_reads(driven, row)]
+        yield from (body for body in bodies if any(map(is_shown, values_at(body, in_body(row)))))
+    else:
+        body = EXAMPLES[row.name]
+        for name in reversed(in_body(row)):
+            body = {name: body}
+        yield LEAST[MODELS[row.page]] | body
+
+
+def changed(sent, read):
+    """Return another value of the same kind."""
+    if isinstance(read, Enum):
+        return next(each.value for each in type(read) if each not in {read, type(read).UNKNOWN})
+    if isinstance(read, datetime):
+        return "2031-05-07T01:02:03Z"
+    if isinstance(sent, dict) and isinstance(read, BaseModel):
+        return {name: f"{value}x" for name, value in sent.items()}
+    if isinstance(sent, dict):
+        first, *others = sent
+        return {"other": sent[first], **{name: sent[name] for name in others}}
+    if isinstance(sent, list):
+        return [*sent, *sent]
+    return not sent if isinstance(sent, bool) else sent + 1 if isinstance(sent, int | float) else f"{sent}x"
+
+
+def place_of(body, steps):
+    """Return what holds the first value at a path that is shown, and the key under which it does."""
+    *above, last = steps
+    holders = [holder for holder in values_at(body, tuple(above)) if isinstance(holder, dict)]
+    return next(holder for holder in holders if is_shown(holder.get(last))), last
+
+
+@pytest.mark.parametrize("row", [row for row in ANSWERED if row.client and row.value is None], ids=str)
+def test_attribute_follows_its_field_and_no_other(driven, row):
+    if has_parts(row):
+        return
+    body = copy.deepcopy(next(bodies_to_change(driven, row)))
     model = MODELS[row.page]
-    body = sent
-    for name in reversed(in_body):
+    holder, name = place_of(body, in_body(row))
+    if name == "file_id":
+        del holder["id"]  # which the emulator sends as well
+    before = [*values_at(model.model_validate(body), in_model(row))]
+    read = next(
+        each for each, sent in zip(before, values_at(body, in_body(row)), strict=True) if is_shown(sent)
+    )
+    holder[name] = another = changed(holder[name], read)
+
+    after = [*values_at(model.model_validate(body), in_model(row))]
+
+    [different] = [new for new, old in zip(after, before, strict=True) if new != old]
+    assert carries(another, different)
+
+
+@pytest.mark.parametrize("row", [row for row in ANSWERED if row.value and not row.is_emulated], ids=str)
+def test_value_that_the_emulator_does_not_send_is_known(row):
+    body = row.value
+    for name in reversed(in_body(row)):
         body = {name: body}
+    model = MODELS[row.page]
 
-    [read] = values_at(model.model_validate(LEAST[model] | body), in_model)
+    assert [*values_at(model.model_validate(LEAST[model] | body), in_model(row))] == [
+        resolve(row.client).leaf
+    ]
 
-    assert carries(sent, read)
-    assert row.value is None or read == resolve(row.client).leaf
+
+@pytest.mark.parametrize(
+    "name", sorted({row.name for row in ANSWERED if (row.client or "").startswith("WorkflowRun.raw")})
+)
+def test_engine_state_stays_in_the_raw_body(name):
+    least = LEAST[WorkflowRun]
+    run, without = (WorkflowRun.model_validate(body) for body in ({**least, name: EXAMPLES[name]}, least))
+
+    assert run.model_dump() == without.model_dump()
+    assert repr(run) == repr(without)
