@@ -211,3 +211,31 @@ def carries(sent: Any, read: Any) -> bool:
         parts = read if isinstance(read, dict) else {name: getattr(read, name, None) for name in named}
         return named.keys() == parts.keys() and all(carries(named[name], parts[name]) for name in named)
     return bool(sent == read)
+
+
+def is_shown(sent: Any) -> bool:
+    """Return whether a value says more than the client would take for granted."""
+    return sent not in (None, "", 0, False, [], {})
+
+
+def changed(sent: Any, read: Any) -> Any:
+    """Return another value of the same kind."""
+    if isinstance(read, Enum):
+        return next(each.value for each in type(read) if each not in {read, type(read).UNKNOWN})
+    if isinstance(read, datetime):
+        return "2031-05-07T01:02:03Z"
+    if isinstance(sent, dict) and isinstance(read, BaseModel):
+        return {name: f"{value}x" for name, value in sent.items()}
+    if isinstance(sent, dict):
+        first, *others = sent
+        return {"other": sent[first], **{name: sent[name] for name in others}}
+    if isinstance(sent, list):
+        return [*sent, *sent]
+    return not sent if isinstance(sent, bool) else sent + 1 if isinstance(sent, int | float) else f"{sent}x"
+
+
+def place_of(body: Any, steps: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    """Return what holds the first value at a path that is shown, and the key under which it does."""
+    *above, last = steps
+    holders = [holder for holder in values_at(body, tuple(above)) if isinstance(holder, dict)]
+    return next(holder for holder in holders if is_shown(holder.get(last))), last
