@@ -121,6 +121,7 @@ def drive_classic() -> Driven:
     for workflow_id in ("wf_invoice", "wf_split", "wf_edit"):
         driven.follow(driven.start(workflow_id, {"seconds": 5}, **document), 7)
     driven.follow(driven.start("wf_echo", {"k": 1}, text_inputs={"text-node-1": "hello"}), 1)
+    driven.follow(driven.start("wf_queued", {"seconds": 5}), 8, polls=40)
     for stage in DOCUMENTED["list_steps"]["values"]["answer"]["error_stage"]:
         for category in DOCUMENTED["list_steps"]["values"]["answer"]["error_category"]:
             driven.follow(driven.start("wf_fail", {"stage": stage, "category": category}), 2, polls=2)

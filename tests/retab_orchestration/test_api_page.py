@@ -90,7 +90,8 @@ def test_what_the_client_is_given_is_what_the_emulator_takes(driven, row):
         given = example(each, reference.parameter) if reference.given is None else reference.given
         taken += [(given, exchange) for exchange in exchanges(each, row, reference, given)]
 
-    assert any(is_sent(row, given, exchange) for given, exchange in taken) == row.is_emulated
+    is_taken = any(is_sent(row, given, exchange) for given, exchange in taken)
+    assert is_taken == row.is_emulated, f"the emulator {'took' if is_taken else 'did not take'} {row}"
 
 
 def exchanges(driven, row, reference, given):
@@ -181,7 +182,8 @@ def test_what_the_emulator_sends_is_what_the_client_has(driven, row):
         assert {read for _, read in found} <= {resolve(row.client).leaf}
     same = same_parts if has_parts(row) else carries
     assert [(sent, read) for sent, read in found if not same(sent, read)] == []
-    assert any(is_shown(sent) for sent, _ in found) == row.is_emulated
+    shown = any(is_shown(sent) for sent, _ in found)
+    assert shown == row.is_emulated, f"the emulator {'sends' if shown else 'does not send'} {row}"
 
 
 @pytest.mark.parametrize("row", [row for row in ANSWERED if row.client is None], ids=str)
