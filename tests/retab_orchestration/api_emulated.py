@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from retab_orchestration.emulator import Node, NodeTest, Service, Workflow
-from retab_orchestration.emulator.workflows import BUILT_IN
 from tests.retab_orchestration.api_tables import DOCUMENTED
 from tests.retab_orchestration.conftest import make_client
 from tests.retab_orchestration.fake_runtime import Clock, FakeRuntime
@@ -23,17 +22,18 @@ TEMPLATES = {
 # Operations that answer with the same object as that of a page.
 SAME_OBJECT = {"create_run": "get_run", "get_test_run": "create_test_run"}
 
-STARTS = (
+NODES = (
     Node("start-node-1", "start", "Document"),
     Node("json-node-1", "start_json", "Options"),
     Node("text-node-1", "start_text", "Text"),
+    Node("extract-node-1", "extract", "Extract", ("start-node-1",)),
 )
 WORKFLOWS = (
-    Workflow("wf_slow_cancel", "Slow to Cancel", BUILT_IN[0].nodes, seconds=60, cancel_seconds=5),
+    Workflow("wf_slow_cancel", "Slow to Cancel", NODES, seconds=60, cancel_seconds=5),
     Workflow(
         "wf_all_inputs",
         "All Inputs, and Tests of All Verdicts",
-        (*STARTS, Node("extract-node-1", "extract", "Extract", ("start-node-1",))),
+        NODES,
         tests=tuple(
             NodeTest(f"wfnodetest_{verdict}", "extract-node-1", verdict)
             for verdict in ("passed", "failed", "blocked")
@@ -121,6 +121,9 @@ def drive_classic() -> Driven:
     for workflow_id in ("wf_invoice", "wf_split", "wf_edit"):
         driven.follow(driven.start(workflow_id, {"seconds": 5}, **document), 7)
     driven.follow(driven.start("wf_echo", {"k": 1}, text_inputs={"text-node-1": "hello"}), 1)
+    driven.follow(driven.start("wf_for_each", **document), 2)
+    driven.follow(driven.start("wf_while", {"passes": 2}), 2)
+    driven.follow(driven.start("wf_nested_loops", {"items": [{"passes": 2}, {"passes": 1}]}), 2)
     driven.follow(driven.start("wf_queued", {"seconds": 5}), 8, polls=40)
     for stage in DOCUMENTED["list_steps"]["values"]["answer"]["error_stage"]:
         for category in DOCUMENTED["list_steps"]["values"]["answer"]["error_category"]:

@@ -194,7 +194,9 @@ def test_what_the_client_has_only_in_parts_is_sent(driven, row):
     assert any(map(is_shown, sent)) == row.is_emulated
 
 
-# Values of fields that the emulator does not send.
+ENGINE_STATE = sorted({row.name for row in ANSWERED if (row.client or "").startswith("WorkflowRun.raw")})
+
+# Values of fields that the emulator does not send, or the client does not read.
 EXAMPLES = {
     "dataset_id": "ds_9",
     "trigger_email": "a@example.org",
@@ -212,10 +214,13 @@ EXAMPLES = {
     "hil_signal_states": {"node-1": "sent"},
     "counts.error": 3,
     "retry_count": 2,
-    "loop_id": "loop-1",
-    "iteration": 4,
-    "iteration_context": {"depth": 1},
 }
+
+
+def test_there_is_an_example_of_each_such_field_and_no_other():
+    fields = {row.name for row in ANSWERED if row.client and row.value is None and not row.is_emulated}
+
+    assert EXAMPLES.keys() == fields | set(ENGINE_STATE)
 
 
 def bodies_to_change(driven, row):
