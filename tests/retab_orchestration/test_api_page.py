@@ -46,6 +46,7 @@ BASE = {
     "create_run": ("workflow_id",),
     "create_test_run": ("workflow_id",),
     "get_run": ("run_id",),
+    "list_runs": (),
     "list_steps": ("run_id",),
 }
 MODELS = {
@@ -120,6 +121,19 @@ def is_sent(row, given, exchange):
     wanted = row.value or SENT.get(row.name, given)
     found = [sent.get(row.name)] if row.place == "query" else values_at(sent, steps_of("." + row.name))
     return any(each == wanted or str(each) == str(wanted) for each in found)
+
+
+@pytest.mark.parametrize("page", BASE)
+def test_nothing_is_sent_that_the_page_does_not_name(driven, page):
+    requests = [each for each in driven[page][0].runtime.exchanges if each.page == page]
+    names = {
+        place: {row.name for row in TAKEN if (row.page, row.place) == (page, place)}
+        for place in ("query", "body")
+    }
+
+    assert requests
+    assert {name for each in requests for name in each.taken("query")} <= names["query"]
+    assert {name for each in requests for name in each.taken("body")} <= names["body"]
 
 
 @pytest.mark.parametrize("page", api_emulated.SAME_OBJECT.items(), ids=" and ".join)
