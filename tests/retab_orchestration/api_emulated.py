@@ -30,6 +30,18 @@ NODES = (
 )
 WORKFLOWS = (
     Workflow("wf_slow_cancel", "Slow to Cancel", NODES, seconds=60, cancel_seconds=5),
+    Workflow("wf_by_schedule", "By Schedule", NODES, trigger_type="schedule"),
+    Workflow("wf_by_webhook", "By Webhook", NODES, trigger_type="webhook"),
+    Workflow(
+        "wf_skip",
+        "Skip the Rest",
+        (
+            *NODES,
+            Node("hil-node-1", "hil", "Review", ("extract-node-1",)),
+            Node("end-node-1", "end", "Output", ("hil-node-1",)),
+        ),
+        on_reject="completed",
+    ),
     Workflow(
         "wf_all_inputs",
         "All Inputs, and Tests of All Verdicts",
@@ -128,11 +140,24 @@ def drive_classic() -> Driven:
     for stage in DOCUMENTED["list_steps"]["values"]["answer"]["error_stage"]:
         for category in DOCUMENTED["list_steps"]["values"]["answer"]["error_category"]:
             driven.follow(driven.start("wf_fail", {"stage": stage, "category": category}), 2, polls=2)
-    for approved in (True, False):
-        run_id = driven.start("wf_invoice_review", **document)
+    for workflow_id in ("wf_by_email", "wf_by_hand", "wf_by_schedule", "wf_by_webhook"):
+        driven.follow(driven.start(workflow_id, {"k": 1}), 2, polls=2)
+    for workflow_id, approved in (
+        ("wf_invoice_review", True),
+        ("wf_invoice_review", False),
+        ("wf_skip", False),
+    ):
+        run_id = driven.start(workflow_id, **document)
         driven.follow(run_id, 10)
         driven.client.decide_review(run_id, "hil-node-1", approved=approved)
         driven.follow(run_id, 10)
+    run_id = driven.start("wf_for_each_review", {"items": [1, 2]})
+    driven.follow(run_id, 10)
+    driven.client.decide_review(run_id, "hil-node-1", approved=True)
+    driven.follow(run_id, 10)
+    run_id = driven.start("wf_uncancellable", {"k": 1})
+    driven.client.cancel_run(run_id)
+    driven.follow(run_id, 2)
     run_id = driven.start("wf_slow_cancel", **document)
     driven.follow(run_id, 1, polls=2)
     driven.client.cancel_run(run_id)

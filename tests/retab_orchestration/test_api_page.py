@@ -212,13 +212,6 @@ ENGINE_STATE = sorted({row.name for row in ANSWERED if (row.client or "").starts
 
 # Values of fields that the emulator does not send, or the client does not read.
 EXAMPLES = {
-    "dataset_id": "ds_9",
-    "trigger_email": "a@example.org",
-    "trace_spans": [{"name": "extract", "children": []}],
-    "cancel_signal_error": "no worker",
-    "cancel_signal_failed_at": "2026-03-01T12:00:00Z",
-    "cancel_native_error": "gone",
-    "cancel_confirmation_error": "late",
     "pending_node_outputs": {"node-1": {"a": 1}},
     "dag_snapshot": {"nodes": ["node-1"]},
     "executed_node_ids": ["node-1"],
@@ -227,7 +220,6 @@ EXAMPLES = {
     "active_resume": {"item": 2},
     "hil_signal_states": {"node-1": "sent"},
     "counts.error": 3,
-    "retry_count": 2,
 }
 
 
