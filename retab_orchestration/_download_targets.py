@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EAGAIN
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias, cast
@@ -134,7 +135,12 @@ class _OpenFile(_Copied):
         self._stream = stream
 
     def _copy(self, content: BinaryIO) -> None:
-        shutil.copyfileobj(content, cast("BinaryIO", self._stream), 1024 * 1024)
+        while piece := content.read(1024 * 1024):
+            # What has no buffer may take a part of what it is given.
+            while (taken := self._stream.write(piece)) != len(piece) and isinstance(self._stream, io.RawIOBase):
+                if not taken:
+                    raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
+                piece = piece[taken:]  # noqa: PLW2901
 
 
 class _Uri(_Copied):

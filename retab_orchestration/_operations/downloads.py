@@ -167,14 +167,15 @@ async def download_document(
 
 
 async def _fetch(session: Session, file_id: str, link: downloads.Link, download: _Download) -> None:
-    in_vain = 0
+    in_vain, most = 0, 0
     while True:
-        before = download.size
         upload_rules.check_address(link.url, session.settings, "download")
         try:
             await session.exchange(downloads.fetch(link.url, download, download.headers))
         except errors.DownloadRefusedError as refusal:
-            in_vain = 0 if download.size > before else in_vain + 1
+            # What was fetched before, and dropped for a new beginning, is no more of the document.
+            in_vain = 0 if download.size > most else in_vain + 1
+            most = max(most, download.size)
             if refusal.status not in _STALE or in_vain == _MOST_LINKS:
                 raise
             if refusal.status in {412, 416}:

@@ -255,6 +255,15 @@ def test_a_storage_that_goes_on_refusing_is_believed(client_of, tmp_path):
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("status", [412, 416])
+def test_a_storage_that_never_gives_the_rest_is_given_up(client_of, tmp_path, status):
+    broken = [cut_at(1_100_000), refusing(status)] * 20
+    with storage(*broken, whole) as server, pytest.raises(DownloadRefusedError):
+        client_of(server.url).download_document("file_1", tmp_path / "a")
+
+    assert names_in(tmp_path) == []
+
+
 def test_a_connection_that_breaks_again_and_again_leaves_nothing(client_of, tmp_path):
     with storage(cut_at(0)) as server, pytest.raises(ApiConnectionError):
         client_of(server.url).download_document("file_1", tmp_path / "a")
@@ -393,6 +402,33 @@ def test_a_document_goes_into_an_open_file_once_it_is_whole(client_of):
     with storage(whole) as server:
         client_of(server.url).download_document("file_1", stream)
     assert stream.getvalue() == b"before" + CONTENT
+
+
+class Unbuffered(io.RawIOBase):
+    """Takes 64 KiB at a time, or nothing at all."""
+
+    def __init__(self, most):
+        self.taken = bytearray()
+        self._most = most
+
+    def write(self, piece):
+        if len(self.taken) >= self._most:
+            return None
+        self.taken += piece[: 64 * 1024]
+        return min(len(piece), 64 * 1024)
+
+
+def test_a_file_that_takes_a_part_at_a_time_gets_all_of_it(client_of):
+    stream = Unbuffered(2 * len(CONTENT))
+    with storage(whole) as server:
+        client_of(server.url).download_document("file_1", stream)
+
+    assert stream.taken == CONTENT
+
+
+def test_a_file_that_takes_no_more_is_said(client_of):
+    with storage(whole) as server, pytest.raises(DocumentWriteError, match="temporarily unavailable"):
+        client_of(server.url).download_document("file_1", Unbuffered(1024 * 1024))
 
 
 @pytest.mark.parametrize("to", [None, 7, "", "a\0b", io.StringIO(), b"bytes", object()])
