@@ -32,7 +32,8 @@ class RunFilter(TypedDict, total=False):
         min_duration_ms: Runs that took at least so many milliseconds.
         max_duration_ms: Runs that took at most so many milliseconds.
         search: A run id, or the beginning of one.
-        metadata: Runs that carry all these pairs; current routes only.
+        metadata: Runs that carry all these pairs; current routes only. Not every server filters by it: a page may have
+            fewer runs than `limit` there.
         before: The page before this run id, or `RunPage.before`; with `iter_runs` all before it, the nearest first.
         after: The page after this run id, or `RunPage.after`.
         limit: Runs per page, 1 to 100; the server takes 20 when it is not given.

@@ -1,22 +1,30 @@
-"""Reading, restarting and cancelling runs."""
+"""Reading, listing, restarting and cancelling runs."""
 
+import json
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from retab_orchestration import errors
 from retab_orchestration._arguments import NewRun, checked_flag, checked_identity
 from retab_orchestration._endpoints import classic, shared
+from retab_orchestration._endpoints.filters import RunFilters
+from retab_orchestration._operations import listing
 from retab_orchestration._operations.create import create_once
 from retab_orchestration._operations.identity_runs import always_failed_before, came_before
 from retab_orchestration._operations.outputs import with_details
 from retab_orchestration._operations.process_runs import remember_own
+from retab_orchestration._operations.tags import Tags, existing_run, tags_of
 from retab_orchestration._operations.usage import with_usage
 from retab_orchestration._transport.session import Session
 from retab_orchestration.documents import FileReference
 from retab_orchestration.identity import RESERVED_PREFIX, RunIdentity, digest_of
-from retab_orchestration.models import DocumentRef, WorkflowRun
+from retab_orchestration.models import DocumentRef, RunPage, WorkflowRun
 
-__all__ = ["cancel_run", "get_run", "restart_run"]
+__all__ = ["cancel_run", "get_run", "iter_runs", "list_runs", "restart_run"]
+
+# Runs in a row without the metadata that was asked for, after which a list is read no further.
+_MOST_OTHERS = 100_000
 
 
 async def restart_run(
@@ -101,3 +109,52 @@ async def get_run(
 async def cancel_run(session: Session, run_id: str) -> WorkflowRun:
     """Ask for a run to be cancelled."""
     return shared.checked_run(await session.exchange(shared.cancel_run(run_id, uuid.uuid4().hex)), run_id)
+
+
+async def list_runs(session: Session, filters: RunFilters) -> RunPage:
+    """Read one page of runs.
+
+    Raises:
+        InvalidInputError: It is to be filtered by metadata, and the server keeps none.
+    """
+    page = await listing.list_runs(session, filters)
+    carrying = [run for run in page.data if await _carries_metadata(session, run, filters)]
+    return page.model_copy(update={"data": tuple(carrying)})
+
+
+async def iter_runs(session: Session, filters: RunFilters) -> AsyncIterator[WorkflowRun]:
+    """Yield the runs of all pages, reading each page when it is needed.
+
+    Raises:
+        InvalidInputError: It is to be filtered by metadata, and the server keeps none.
+    """
+    others = 0
+    async for run in listing.iter_runs(session, filters):
+        if await _carries_metadata(session, run, filters):
+            others = 0
+            yield run
+        elif (others := others + 1) == _MOST_OTHERS:
+            raise errors.ResponseTooLargeError(
+                f"the list goes on after {others} runs without that metadata; ask for less of it, by days",
+                method="GET",
+                path="/v1/workflows/runs",
+            )
+
+
+async def _carries_metadata(session: Session, run: WorkflowRun, filters: RunFilters) -> bool:
+    """Return whether a listed run carries the metadata that was asked for: not every server filters by it.
+
+    Raises:
+        InvalidInputError: The server keeps none.
+    """
+    wanted = {} if filters.metadata is None else json.loads(filters.metadata)
+    if wanted.items() <= run.metadata.items():
+        return True
+    tags = await tags_of(session)
+    if tags is Tags.DROPPED:
+        raise errors.InvalidInputError(
+            "this server keeps no run metadata to filter by; filter by workflow_id and from_date"
+        )
+    if tags is Tags.UNFILTERED and "metadata" not in run.raw:  # a row may leave it out
+        run = await existing_run(session, run.id) or run
+    return tags is Tags.FILTERED or wanted.items() <= run.metadata.items()

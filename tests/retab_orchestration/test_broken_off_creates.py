@@ -257,6 +257,15 @@ def test_rows_that_leave_out_the_tags_are_read_anew_where_a_list_is_not_filtered
     assert echo(client, identity=RunIdentity.of("another"), adopt=True).id != run.id
 
 
+def test_rows_that_leave_out_their_metadata_are_read_anew_where_it_is_asked_for(retab):
+    client, runtime = retab(metadata="unfiltered")
+    echo(client, metadata={"batch": "b0"})
+    run = echo(client, metadata={"batch": "b1"})
+    alter(runtime, without_metadata)
+
+    assert [found.id for found in client.iter_runs(metadata={"batch": "b1"})] == [run.id]
+
+
 def test_so_many_rows_without_tags_that_not_all_can_be_looked_at_are_a_doubt(retab):
     client, runtime = retab(metadata="unfiltered")
     for number in range(101):

@@ -219,6 +219,21 @@ def test_runs_are_listed_page_by_page_and_iterated_to_the_end(retab):
     assert [run.id for run in client.iter_runs(limit=2, after=first.after)] == created[2::-1]
 
 
+@pytest.mark.parametrize("metadata", ["kept", "unfiltered", "dropped"])
+def test_no_run_is_listed_without_the_metadata_that_was_asked_for(connect, metadata):
+    client, _ = connect(server="current", traits={"metadata": metadata})
+    created = [client.create_run("wf_echo", metadata={"batch": f"b{n % 2}"}).id for n in range(6)]
+    of_batch = {"metadata": {"batch": "b1"}, "limit": 2}
+
+    if metadata == "dropped":
+        for call in (lambda: client.list_runs(**of_batch), lambda: list(client.iter_runs(**of_batch))):
+            with pytest.raises(InvalidInputError, match="keeps no run metadata"):
+                call()
+    else:
+        assert [run.id for run in client.iter_runs(**of_batch)] == created[5:0:-2]
+        assert {run.id for run in client.list_runs(**of_batch).data} <= set(created[1::2])
+
+
 def test_a_state_in_any_spelling_narrows_the_list(retab):
     client, _ = retab
     waiting = client.create_run("wf_invoice_review", documents={"start-node-1": PDF}).id

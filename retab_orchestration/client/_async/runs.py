@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from retab_orchestration._arguments import JsonValue, NewRun, checked_id, checked_identity
 from retab_orchestration._endpoints.bodies import OnProgress
 from retab_orchestration._endpoints.filters import RunFilter, RunFilters
-from retab_orchestration._operations import create, listing, reviews, runs
+from retab_orchestration._operations import create, reviews, runs
 from retab_orchestration._operations.outputs import checked_nodes, list_steps
 from retab_orchestration._polling import waiting
 from retab_orchestration._polling.wait import OnReview, WaitOptions
@@ -122,13 +122,14 @@ class AsyncRunOperations:
         """Read one page of runs, newest first; `RunFilter` says what to narrow, order and page by.
 
         Raises:
-            InvalidInputError: A filter is unknown or out of range: nothing was sent.
+            InvalidInputError: A filter is unknown or out of range: nothing was sent. Or the server keeps no metadata to
+                filter by.
         """
-        return await listing.list_runs(self._session, RunFilters.read(**filters))
+        return await runs.list_runs(self._session, RunFilters.read(**filters))
 
     def iter_runs(self, **filters: Unpack[RunFilter]) -> AsyncIterator[WorkflowRun]:
         """Iterate over the runs of all pages, reading each page when it is needed; filters as in `list_runs`."""
-        return listing.iter_runs(self._session, RunFilters.read(**filters))
+        return runs.iter_runs(self._session, RunFilters.read(**filters))
 
     async def list_steps(self, run_id: str) -> list[Step]:
         """Read every step of a run, to the last page, oldest first."""

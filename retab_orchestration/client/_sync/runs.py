@@ -9,7 +9,7 @@ from retab_orchestration._arguments import JsonValue, NewRun, checked_id, checke
 from retab_orchestration._blocking import iterate_blocking, run_blocking
 from retab_orchestration._endpoints.bodies import OnProgress
 from retab_orchestration._endpoints.filters import RunFilter, RunFilters
-from retab_orchestration._operations import create, listing, reviews, runs
+from retab_orchestration._operations import create, reviews, runs
 from retab_orchestration._operations.outputs import checked_nodes, list_steps
 from retab_orchestration._polling import waiting
 from retab_orchestration._polling.wait import OnReview, WaitOptions
@@ -126,13 +126,14 @@ class RunOperations:
         """Read one page of runs, newest first; `RunFilter` says what to narrow, order and page by.
 
         Raises:
-            InvalidInputError: A filter is unknown or out of range: nothing was sent.
+            InvalidInputError: A filter is unknown or out of range: nothing was sent. Or the server keeps no metadata to
+                filter by.
         """
-        return run_blocking(listing.list_runs(self._session, RunFilters.read(**filters)))
+        return run_blocking(runs.list_runs(self._session, RunFilters.read(**filters)))
 
     def iter_runs(self, **filters: Unpack[RunFilter]) -> Iterator[WorkflowRun]:
         """Iterate over the runs of all pages, reading each page when it is needed; filters as in `list_runs`."""
-        return iterate_blocking(listing.iter_runs(self._session, RunFilters.read(**filters)))
+        return iterate_blocking(runs.iter_runs(self._session, RunFilters.read(**filters)))
 
     def list_steps(self, run_id: str) -> list[Step]:
         """Read every step of a run, to the last page, oldest first."""
