@@ -137,10 +137,12 @@ class _OpenFile(_Copied):
     def _copy(self, content: BinaryIO) -> None:
         while piece := content.read(1024 * 1024):
             # What has no buffer may take a part of what it is given.
-            while (taken := self._stream.write(piece)) != len(piece) and isinstance(self._stream, io.RawIOBase):
+            while (taken := self._stream.write(piece)) != len(piece) and isinstance(
+                self._stream, io.RawIOBase
+            ):
                 if not taken:
                     raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
-                piece = piece[taken:]  # noqa: PLW2901
+                piece = piece[taken:]
 
 
 class _Uri(_Copied):

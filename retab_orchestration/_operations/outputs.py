@@ -22,6 +22,7 @@ from retab_orchestration.models import (
     outputs_from_steps,
     sink_nodes,
 )
+from retab_orchestration.models.outputs import nodes_of, sinks_shown
 
 __all__ = ["checked_nodes", "list_documents", "list_steps", "with_details"]
 
@@ -64,10 +65,14 @@ async def list_documents(session: Session, run_id: str) -> list[RunDocument]:
     """Return every document that a run has made so far.
 
     Raises:
-        UnreadableAnswerError: There are steps of other runs among its own.
+        UnreadableAnswerError: There are steps of other runs among its own, or it is completed and the list of its steps
+            does not show that yet.
     """
     run = checked_run(await session.exchange(get_run(run_id)), run_id)
-    return documents_from_steps(await list_steps(session, run_id), run.inputs.documents.values())
+    steps = await list_steps(session, run_id)
+    if run.status is RunStatus.COMPLETED and _may_lag(session, run):
+        _check_whole(session, run, steps, await _edges(session, run))
+    return documents_from_steps(steps, run.inputs.documents.values())
 
 
 async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:
@@ -84,9 +89,26 @@ async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...
         return run
     steps = await list_steps(session, run.id)
     _check_ended(run, steps, ())
-    workflow = run.workflow_id or ""
-    edges = await _edges(session, workflow) if is_id(workflow) else None
+    edges = await _edges(session, run)
+    _check_whole(session, run, steps, edges)
     return run.with_outputs(outputs_from_steps(steps, sink_nodes(steps, edges)))
+
+
+def _may_lag(session: Session, run: WorkflowRun) -> bool:
+    """Return whether a run has ended so shortly ago, or at an unknown time, that a list may not show it."""
+    ended = run.timing.completed_at
+    return ended is None or (session.runtime.utc() - ended).total_seconds() < session.retry.find_for
+
+
+def _check_whole(
+    session: Session, run: WorkflowRun, steps: Sequence[Step], edges: Sequence[Mapping[str, Any]] | None
+) -> None:
+    """Raise UnreadableAnswerError if a run has just completed and its steps go on, or show no end of its workflow."""
+    if not _may_lag(session, run):
+        return
+    goes_on = any(step.status in _GOING_ON for step in steps)
+    if goes_on or (edges and not any(step.status.is_terminal for step in sinks_shown(steps, edges))):
+        raise _lagging(run)
 
 
 def _check_ended(run: WorkflowRun, steps: Sequence[Step], nodes: Sequence[str]) -> None:
@@ -97,9 +119,12 @@ def _check_ended(run: WorkflowRun, steps: Sequence[Step], nodes: Sequence[str]) 
     has_ended = any(step.status is StepStatus.COMPLETED for step in steps)
     wanted = [step for step in steps if step.node_type == "end" or step.node_id in nodes]
     if not has_ended or any(step.status in _GOING_ON for step in wanted):
-        raise errors.UnreadableAnswerError(
-            "the run is completed, but the list of its steps does not show it yet", run_id=run.id
-        )
+        raise _lagging(run)
+
+
+def _lagging(run: WorkflowRun) -> errors.UnreadableAnswerError:
+    text = "the run is completed, but the list of its steps does not show it yet"
+    return errors.UnreadableAnswerError(text, run_id=run.id)
 
 
 async def _explained(session: Session, run: WorkflowRun) -> WorkflowRun:
@@ -135,6 +160,8 @@ async def _of_named_nodes(session: Session, run: WorkflowRun, nodes: tuple[str, 
     known = sorted({step.node_id for step in steps} | set(run.final_outputs))
     missing = [node for node in nodes if node not in known]
     if missing and run.status is RunStatus.COMPLETED:
+        if _may_lag(session, run) and not nodes_of(await _edges(session, run) or ()).isdisjoint(missing):
+            raise _lagging(run)
         raise errors.InvalidInputError(
             f"run {run.id} has no node {', '.join(missing)}; output_nodes may name {', '.join(known) or 'nothing yet'}",
             run_id=run.id,
@@ -143,8 +170,11 @@ async def _of_named_nodes(session: Session, run: WorkflowRun, nodes: tuple[str, 
     return run.with_outputs({node: found[node] for node in nodes if node in found})
 
 
-async def _edges(session: Session, workflow_id: str) -> list[Mapping[str, Any]] | None:
+async def _edges(session: Session, run: WorkflowRun) -> list[Mapping[str, Any]] | None:
     """Read the graph's edges; None where the key or the server does not give them, and the steps have to do."""
+    workflow_id = run.workflow_id or ""
+    if not is_id(workflow_id):
+        return None
     calls = classic.list_edges if await session.family() == "classic" else current.list_edges
     try:
         return await everything(session, lambda after: calls(workflow_id, after))

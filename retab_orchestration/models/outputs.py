@@ -1,6 +1,6 @@
 """The outputs of a run in one form, node id -> `{"label", "json_data"[, "document"]}`, from wherever."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +9,14 @@ from retab_orchestration.models.document import DocumentRef, document_fields
 from retab_orchestration.models.status import StepStatus
 from retab_orchestration.models.step import HandlePayload, Step
 
-__all__ = ["RunDocument", "documents_from_steps", "outputs_from_steps", "sink_nodes"]
+__all__ = [
+    "RunDocument",
+    "documents_from_steps",
+    "nodes_of",
+    "outputs_from_steps",
+    "sink_nodes",
+    "sinks_shown",
+]
 
 _DEFAULT_HANDLE = "output-json-0"
 _ENVELOPE = frozenset({"label", "data", "document", "type"})
@@ -105,8 +112,10 @@ def outputs_from_steps(steps: Iterable[Step], nodes: Iterable[str]) -> dict[str,
     return {node: _output_of_passes(passes[node]) for node in nodes if node in passes}
 
 
-def sink_nodes(steps: Iterable[Step], edges: Iterable[Mapping[str, Any]] | None) -> tuple[str, ...]:
+def sink_nodes(steps: Sequence[Step], edges: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...]:
     """Name the nodes whose outputs are the run's: end nodes, else those from which nothing leads on.
+
+    Where the steps show none of those, the workflow was changed after the run, and the last nodes that ran count.
 
     Args:
         steps: Every step of the run; only completed ones count, and no start, note or loop sentinel.
@@ -123,8 +132,28 @@ def sink_nodes(steps: Iterable[Step], edges: Iterable[Mapping[str, Any]] | None)
     if edges is None:
         latest = max((_end_of(step) for step in done), default=_EPOCH)
         return _nodes([step for step in done if _end_of(step) == latest])
-    left = {source for source, target in map(_ends, edges) if source != target}
-    return _nodes([step for step in done if step.node_id not in left])
+    if sinks_shown(steps, edges):
+        return _nodes([step for step in done if step.node_id not in _inner(edges)])
+    # The workflow has other nodes by now, behind those that have run.
+    inner = _inner(edges, {step.node_id for step in done})
+    return _nodes([step for step in done if step.node_id not in inner])
+
+
+def sinks_shown(steps: Iterable[Step], edges: Sequence[Mapping[str, Any]]) -> list[Step]:
+    """Return the steps, in whatever state, of nodes from which nothing leads on."""
+    inner = _inner(edges)
+    return [step for step in steps if step.node_id not in inner and not _is_scaffolding(step.node_type)]
+
+
+def nodes_of(edges: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the nodes that edges connect."""
+    return {node for edge in edges for node in _ends(edge) if node is not None}
+
+
+def _inner(edges: Iterable[Mapping[str, Any]], among: Container[str] | None = None) -> set[str | None]:
+    """Return the nodes from which an edge leads on, to one of some nodes if there are any given."""
+    pairs = [pair for pair in map(_ends, edges) if pair[0] != pair[1]]
+    return {source for source, target in pairs if among is None or target in among}
 
 
 def _completed(steps: Iterable[Step]) -> list[Step]:

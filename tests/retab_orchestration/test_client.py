@@ -1,6 +1,7 @@
 """What a caller sees, in both colours, on both route families, against the emulator's core."""
 
 import json
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -136,6 +137,90 @@ def test_outputs_of_named_nodes_are_read_once_the_list_of_steps_shows_the_end(sc
     client, _ = script(ended, steps(early), whole, api="current")
 
     assert client.wait_for_run("run_1", output_nodes=["a", "b"]).outputs == {"a": "a", "b": "b"}
+
+
+EDGES = ok({"data": [{"source": f, "target": t} for f, t in (("start", "a"), ("a", "b"), ("a", "c"))]})
+
+
+def steps_of(**states):
+    """Return the list of steps of a run, each of which gave its own name, and a file of that name."""
+    rows = [
+        {
+            "block_id": node,
+            "block_type": "start" if node == "start" else "extract",
+            "lifecycle": {"status": status},
+            "handle_outputs": {
+                "output-json-0": {"data": node},
+                "output-file-0": {"type": "file", "document": {"id": f"file_{node}"}},
+            },
+        }
+        for node, status in states.items()
+    ]
+    return ok({"data": rows})
+
+
+def completed(runtime, seconds=0):
+    """Return a run that completed so many seconds ago."""
+    moment = runtime.utc() - timedelta(seconds=seconds)
+    return ok(
+        {"id": "run_1", "workflow_id": "wf_1", "status": "completed", "completed_at": moment.isoformat()}
+    )
+
+
+EARLY = [
+    {},
+    {"start": "completed"},
+    {"start": "completed", "a": "completed"},
+    {"start": "completed", "a": "completed", "b": "pending"},
+    {"start": "completed", "a": "completed", "b": "running"},
+    {"start": "completed", "a": "completed", "b": "completed", "c": "queued"},
+    {"start": "completed", "a": "running", "b": "completed"},
+]
+WHOLE = {"start": "completed", "a": "completed", "b": "completed", "c": "completed"}
+
+
+@pytest.mark.parametrize("early", EARLY)
+def test_outputs_are_read_once_the_list_of_steps_shows_where_the_graph_ends(script, early):
+    client, runtime = script(api="current")
+    runtime.answers += [completed(runtime), steps_of(**early), EDGES, steps_of(**WHOLE), EDGES]
+    if not any(status == "completed" for status in early.values()):
+        runtime.answers.remove(EDGES)
+
+    assert client.wait_for_run("run_1").outputs == {"b": "b", "c": "c"}
+
+
+@pytest.mark.parametrize("early", EARLY[2:4])
+def test_a_named_node_that_the_list_of_steps_does_not_show_yet_is_waited_for(script, early):
+    client, runtime = script(api="current")
+    runtime.answers += [completed(runtime), steps_of(**early), EDGES, steps_of(**WHOLE)]
+
+    assert client.wait_for_run("run_1", output_nodes=["c"]).outputs == {"c": "c"}
+
+
+@pytest.mark.parametrize("early", EARLY)
+def test_documents_are_not_listed_by_half(script, early):
+    client, runtime = script(api="current")
+    runtime.answers += [completed(runtime), steps_of(**early), EDGES]
+    with pytest.raises(UnreadableAnswerError, match="does not show it yet"):
+        client.list_documents("run_1")
+
+    runtime.answers[:] = [completed(runtime), steps_of(**WHOLE), EDGES]
+    assert [made.node_id for made in client.list_documents("run_1")] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("seconds", [60, 10**6])
+def test_a_workflow_that_goes_on_behind_what_has_run_leaves_a_run_its_outputs(script, seconds):
+    client, runtime = script(api="current")
+    runtime.answers += [completed(runtime, seconds), steps_of(start="completed", a="completed"), EDGES]
+
+    assert client.get_run("run_1").outputs == {"a": "a"}
+
+
+def test_an_end_that_was_skipped_has_no_outputs(script):
+    client, runtime = script(api="current")
+    runtime.answers += [completed(runtime), steps_of(start="completed", a="completed", b="skipped"), EDGES]
+
+    assert client.get_run("run_1").outputs == {}
 
 
 def test_a_run_that_goes_on_has_no_outputs_of_named_nodes_yet(retab):

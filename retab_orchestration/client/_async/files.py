@@ -27,6 +27,7 @@ class AsyncFileOperations:
 
         Raises:
             NotFoundError: There is no such run for this key.
+            UnreadableAnswerError: It has just completed, and the list of its steps does not show that yet: try again.
         """
         return await list_documents(self._session, checked_id("run_id", run_id))
 

@@ -29,6 +29,7 @@ class FileOperations:
 
         Raises:
             NotFoundError: There is no such run for this key.
+            UnreadableAnswerError: It has just completed, and the list of its steps does not show that yet: try again.
         """
         return run_blocking(list_documents(self._session, checked_id("run_id", run_id)))
 
