@@ -201,9 +201,11 @@ def whole(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """Return a number."""
+    """Return a number, which has an end."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
     try:
-        return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+        return float(value) if math.isfinite(value) else None
     except OverflowError:
         return None
 

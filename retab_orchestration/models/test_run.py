@@ -151,15 +151,18 @@ class WorkflowTestRun(Answer):
     def passed(self) -> bool | None:
         """Whether every test passed; None as long as that is not known.
 
-        A run that completed has passed if no test failed, was blocked or broke; without counts nobody knows.
-        One that ended in error or was cancelled has not passed.
+        A run that completed has passed if no test failed, was blocked, broke or was cancelled; without counts of all of
+        its tests nobody knows. One that ended in error or was cancelled has not passed.
         """
         if not self.is_terminal:
             return None
         if self.status is not RunStatus.COMPLETED:
             return False
-        bad = self.counts.failed + self.counts.blocked + self.counts.error
-        return bad == 0 if self.has_counts else None
+        counts = self.counts
+        if counts.failed + counts.blocked + counts.error + counts.cancelled:
+            return False
+        are_counted = self.has_counts and not counts.queued + counts.running
+        return True if are_counted and counts.passed >= (self.total_tests or 0) else None
 
 
 class AssertionResult(Reading):

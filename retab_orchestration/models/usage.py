@@ -1,5 +1,6 @@
 """What a run cost, from wherever a server says it."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -66,7 +67,8 @@ def _tokens(said: Mapping[str, Any]) -> float | None:
 
 def _total(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    total = sum(known) if known else None
+    return total if total is not None and math.isfinite(total) else None
 
 
 def _joined(names: Iterable[str | None]) -> str | None:

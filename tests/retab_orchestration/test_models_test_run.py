@@ -50,12 +50,17 @@ def test_counts_are_read_flat_and_nested(counts, read):
         ("completed", {"lifecycle_counts": {"completed": 3}, "outcome": {"passed": 3}}, True),
         ("completed", {"lifecycle_counts": {"completed": 2, "error": 1}, "outcome": {"passed": 2}}, False),
         ("completed", {"lifecycle_counts": {"completed": 3}, "outcome": {"passed": 2, "failed": 1}}, False),
+        ("completed", {"passed": 2, "cancelled": 1}, False),
+        ("completed", {"passed": 2, "queued": 1}, None),
+        ("completed", {"passed": 2, "running": 1}, None),
+        ("completed", {"lifecycle_counts": {"pending": 1}, "outcome": {"passed": 2}}, None),
+        ("completed", {"passed": 2}, None),
         ("error", {"passed": 3}, False),
         ("cancelled", None, False),
     ],
 )
 def test_completed_does_not_mean_passed(state, counts, passed):
-    run = run_with(lifecycle={"status": state}, counts=counts)
+    run = run_with(lifecycle={"status": state}, counts=counts, total_tests=3)
 
     assert run.passed is passed
     assert WorkflowTestRun.model_validate(run.model_dump()).passed is passed

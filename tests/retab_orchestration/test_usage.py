@@ -1,5 +1,6 @@
 """What a run has cost: only where the server says it, and never at the cost of the call."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def step(**more):
         ({"total": "0.5"}, [step()], NOTHING),
         ({}, [step(tokens={"total_tokens": 5}), step(tokens={"total": 2})], Usage(tokens=7)),
         ({}, [step(tokens={"input_tokens": 5, "output_tokens": 2})], Usage(tokens=7)),
+        ({}, [step(tokens={"total": 1e308})] * 2, NOTHING),
+        ({"total": math.inf}, [], NOTHING),
         ({}, [step(model="a"), step(model="b"), step(model="a"), step()], Usage(model="a, b")),
     ],
 )
@@ -44,6 +47,8 @@ def test_a_run_and_its_steps_say_it(cost, steps, usage):
             Usage(credits=2.5, pages=2, model="a"),
         ),
         ([{"credits": True, "page_count": "2"}], NOTHING),
+        ([{"tokens": 1e308, "page_count": 1e308, "credits": 1}] * 2, Usage(credits=2.0)),
+        ([{"tokens": math.inf, "page_count": math.nan, "cost": math.inf, "credits": 1}], Usage(credits=1.0)),
         ([{"tokens": 5, "cost": 0.25}, {"total_tokens": 2}], Usage(tokens=7, cost=0.25)),
     ],
 )
