@@ -10,6 +10,7 @@ from retab_orchestration._endpoints.shared import (
     TEST_RUNS_HINT,
     TEST_RUNS_SINCE,
     created_run,
+    created_test_run,
     decision_on,
     query,
 )
@@ -78,7 +79,8 @@ def create_run(new: NewRun, on_progress: OnProgress | None = None) -> Call[Workf
     }
     body = json_body(payload, on_progress)
     target = path("/v1/workflows/{workflow_id}/run", workflow_id=new.workflow_id)
-    return Call(Request("POST", target, body=body), created_run, creates=new.workflow_id)
+    read = partial(created_run, workflow=new.workflow_id)
+    return Call(Request("POST", target, body=body), read, creates=new.workflow_id)
 
 
 def restart_run(run_id: str, command_id: str, *, is_remembered: bool) -> Call[WorkflowRun]:
@@ -210,7 +212,7 @@ def create_test_run(
     body = json_body({"test_id": test_id, "target": target, "n_consensus": n_consensus})
     return Call(
         Request("POST", path("/v1/workflows/{workflow_id}/tests/runs", workflow_id=workflow_id), body=body),
-        WorkflowTestRun.model_validate,
+        partial(created_test_run, workflow=workflow_id),
         creates=workflow_id,
         search_hint=TEST_RUNS_HINT,
         since=TEST_RUNS_SINCE,

@@ -10,6 +10,7 @@ from retab_orchestration._endpoints.shared import (
     TEST_RUNS_HINT,
     TEST_RUNS_SINCE,
     created_run,
+    created_test_run,
     decision_on,
     query,
 )
@@ -115,7 +116,7 @@ def create_run(
     body = json_body(payload, on_progress)
     key = digest_of(new.identity.key, failed, new.parent_run_id, fingerprint)
     request = Request("POST", "/v1/workflows/runs", body=body, headers={"Idempotency-Key": key})
-    read = partial(created_run, identity=new.identity.key)
+    read = partial(created_run, workflow=new.workflow_id, identity=new.identity.key)
     return Call(request, read, creates=new.workflow_id)
 
 
@@ -209,7 +210,7 @@ def create_test_run(
     body = json_body({"workflow_id": workflow_id, "scope": scope})
     return Call(
         Request("POST", f"/v1/workflows/{word}/runs", body=body),
-        WorkflowTestRun.model_validate,
+        partial(created_test_run, workflow=workflow_id),
         creates=workflow_id,
         search_hint=TEST_RUNS_HINT,
     )

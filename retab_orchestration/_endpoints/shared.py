@@ -8,7 +8,7 @@ from retab_orchestration._endpoints.bodies import json_body
 from retab_orchestration._endpoints.filters import RunFilters
 from retab_orchestration._http import Call, Request, Response, path
 from retab_orchestration.identity import IDENTITY
-from retab_orchestration.models import ReviewDecision, RouteFamily, RunPage, WorkflowRun
+from retab_orchestration.models import ReviewDecision, RouteFamily, RunPage, WorkflowRun, WorkflowTestRun
 from retab_orchestration.models._reading import ident, pick
 from retab_orchestration.models.page import RowPage
 
@@ -19,6 +19,7 @@ __all__ = [
     "check_about",
     "checked_run",
     "created_run",
+    "created_test_run",
     "decision_on",
     "get_run",
     "list_rows",
@@ -34,11 +35,14 @@ TEST_RUNS_HINT = "the test runs of {workflow_id!r} in Retab's dashboard, on {day
 """Where to search for a test run whose create was not answered."""
 
 
-def created_run(body: Any, *, identity: str | None = None, repeats: str | None = None) -> WorkflowRun:
+def created_run(
+    body: Any, *, workflow: str | None = None, identity: str | None = None, repeats: str | None = None
+) -> WorkflowRun:
     """Read the answer to a create, of which only the id is promised: anything else may be missing or unreadable.
 
     Args:
         body: The answer.
+        workflow: The workflow, where it was named: a proxy may answer with a run that another create has made.
         identity: The identity's tag, where the routes have tags: the answer may leave it out or cut it.
         repeats: The run that was restarted.
 
@@ -53,9 +57,23 @@ def created_run(body: Any, *, identity: str | None = None, repeats: str | None =
             raise
         run = WorkflowRun.model_validate({"id": found, "status": "pending"})
     tag = run.metadata.get(IDENTITY, "")
-    if run.id == repeats or (identity is not None and len(tag) == len(identity) and tag != identity):
+    is_tagged = identity is not None and len(tag) == len(identity)
+    is_anothers = tag != identity if is_tagged else workflow not in {None, run.workflow_id or workflow}
+    if run.id == repeats or is_anothers:
         raise ValueError("It is about another run than the one that was to be created")
     return run
+
+
+def created_test_run(body: Any, *, workflow: str) -> WorkflowTestRun:
+    """Read the answer to the create of a test run.
+
+    Raises:
+        ValueError: It is none, or tests another workflow.
+    """
+    test_run = WorkflowTestRun.model_validate(body)
+    if test_run.workflow_id not in {None, workflow}:
+        raise ValueError("It is about another workflow than the one that was to be tested")
+    return test_run
 
 
 def query(**pairs: str | None) -> tuple[tuple[str, str], ...]:

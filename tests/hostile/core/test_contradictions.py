@@ -11,6 +11,7 @@ from retab_orchestration.identity import FINGERPRINT
 from tests.hostile.answers import said
 from tests.hostile.core.clients import (
     CLASSIC,
+    CREATE,
     IDENTITY,
     OR_GOOD,
     SOON,
@@ -28,6 +29,7 @@ from tests.hostile.retab import (
     RUN_ID,
     SIGNED,
     STEP,
+    TEST_RUN,
     VERSION,
     page,
     run,
@@ -35,6 +37,7 @@ from tests.hostile.retab import (
 
 OTHERS = {**STEP, "run_id": "run_2", "handle_outputs": {"output-json-0": {"type": "json", "data": 666}}}
 WITHOUT_OUTPUTS = {**run(), "final_outputs": None}
+OF_ANOTHER = {**run("running"), "workflow_id": "wf_2"}
 NO_RUN = said(404, {"detail": "Run not found"})
 NO_ROUTE = said(404, {"detail": "Not Found"})
 UNKNOWN = (*UNREADABLE, errors.CreateOutcomeUnknownError)
@@ -63,6 +66,8 @@ RESTART_CLASSIC = Operation(
     lambda client: client.restart_run("run_0", identity=IDENTITY),
     settings=CLASSIC,
 )
+TEST = Operation("create_test_run", "test", lambda client: client.create_test_run("wf_1"))
+TEST_CLASSIC = Operation("create_test_run, classic", "test", TEST.call, settings=CLASSIC)
 LINK = Operation(
     "create_run with a file",
     "link",
@@ -190,6 +195,15 @@ ABOUT_OTHERS = [
         },
         UNKNOWN,
     ),
+    (
+        ADOPT,
+        "a run of another workflow",
+        lambda _: {"create": said(200, OF_ANOTHER), "list": said(200, page())},
+        UNKNOWN,
+    ),
+    (CREATE, "a run of another workflow", said(200, OF_ANOTHER), UNKNOWN),
+    (TEST, "a test run of another workflow", said(200, {**TEST_RUN, "workflow_id": "wf_2"}), UNKNOWN),
+    (TEST_CLASSIC, "a test run of another workflow", said(200, {**TEST_RUN, "workflow_id": "wf_2"}), UNKNOWN),
     (RESTART_CLASSIC, "the run that is restarted", said(200, {**run(), "id": "run_0"}), UNKNOWN),
     (UPLOAD, "the completion of another file", decided("complete", {**FILE, "fileId": "file_2"}), UNREADABLE),
 ]
