@@ -74,7 +74,7 @@ async def decide_review(session: Session, verdict: Verdict) -> ReviewDecision:
         raise _conflict(verdict, "the server kept the decision that stood already")
     if decision.outcome not in _RECEIPTS:
         raise errors.UnreadableAnswerError(
-            f"the receipt for {verdict.node_id} says {decision.outcome!r}, not what became of the decision",
+            f"the receipt for {verdict.node_id} does not say what became of the decision",
             run_id=verdict.run_id,
         )
     shared.check_about("run", verdict.run_id, [decision.run_id], run_id=verdict.run_id)

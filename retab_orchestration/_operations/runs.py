@@ -11,9 +11,9 @@ from retab_orchestration._endpoints import classic, shared
 from retab_orchestration._endpoints.filters import RunFilters
 from retab_orchestration._operations import listing
 from retab_orchestration._operations.create import create_once
-from retab_orchestration._operations.identity_runs import always_failed_before, came_before
+from retab_orchestration._operations.identity_runs import FAILED, always_failed_before, came_before
 from retab_orchestration._operations.outputs import with_details
-from retab_orchestration._operations.process_runs import remember_own
+from retab_orchestration._operations.process_runs import own_runs, remember_own
 from retab_orchestration._operations.tags import Tags, existing_run, tags_of
 from retab_orchestration._operations.usage import with_usage
 from retab_orchestration._transport.session import Session
@@ -37,7 +37,7 @@ async def restart_run(
     if await session.family() == "classic":
         if identity is None:
             return await session.exchange(classic.restart_run(run_id, uuid.uuid4().hex, is_remembered=False))
-        return await _restart_of(session, run_id, identity)
+        return await _restart_of(session, run_id, identity, adopt=adopt)
     source = shared.checked_run(await session.exchange(shared.get_run(run_id)), run_id)
     if not source.has_inputs:
         raise errors.UnreadableAnswerError(
@@ -75,14 +75,27 @@ def _inputs_of(source: WorkflowRun, identity: RunIdentity | None) -> NewRun:
     )
 
 
-async def _restart_of(session: Session, run_id: str, identity: RunIdentity) -> WorkflowRun:
-    """Restart a run on classic routes, again if the server answers with a run that had ended badly before."""
+async def _restart_of(session: Session, run_id: str, identity: RunIdentity, *, adopt: bool) -> WorkflowRun:
+    """Restart a run on classic routes, again if the server answers with a run that had ended badly before.
+
+    Raises:
+        InputsChangedError: This process has started another run of the identity, and it may have one only.
+    """
+    what = f"restart of {run_id}"
+    own = await own_runs(session, identity, ()) if adopt and identity.on_mismatch == "error" else {}
+    for known, run in own.items():
+        if known != what and run.id != run_id and run.status not in FAILED:
+            raise errors.InputsChangedError(
+                f"run {run.id} was started for the same task with other inputs than those of run {run_id}; clear the "
+                "task to start a new run",
+                run=run,
+            )
     began, seen = session.runtime.now(), set[str]()
     while True:
         command_id = digest_of(identity.key, len(seen)) if seen else identity.key
         run = await session.exchange(classic.restart_run(run_id, command_id, is_remembered=True))
         if run.id in seen or not came_before(session, identity, run, began):
-            remember_own(session, identity, f"restart of {run_id}", run.id)
+            remember_own(session, identity, what, run.id)
             return run
         seen.add(run.id)
         if (endless := always_failed_before(seen, f"the workflow of {run_id}")) is not None:

@@ -608,6 +608,20 @@ def test_a_restart_of_the_same_identity_is_one_run(connect, family):
     assert created(runtime) == 2
 
 
+def test_restarts_of_several_runs_are_not_one_run_of_an_identity(connect, family):
+    client, runtime = connect(server=family, api=family, auth="bearer", idempotency="ignored")
+    first, second = (client.wait_for_run(echo(client).id) for _ in range(2))
+    again = client.restart_run(first.id, identity=IDENTITY_1, adopt=True)
+
+    with pytest.raises(InputsChangedError, match=again.id):
+        client.restart_run(second.id, identity=IDENTITY_1, adopt=True)
+    assert created(runtime) == 3
+
+    client.cancel_run(again.id)
+    client.restart_run(second.id, identity=IDENTITY_1, adopt=True)
+    assert created(runtime) == 4
+
+
 @pytest.mark.parametrize(("metadata", "filters"), [("kept", True), ("unfiltered", False), ("dropped", False)])
 def test_it_can_be_told_whether_the_list_filters_by_tags(connect, family, metadata, filters):
     client, _ = connect(server=family, api=family, auth="bearer", traits={"metadata": metadata})

@@ -183,6 +183,7 @@ ABOUT_OTHERS = [
         said(200, {"submission_status": "accepted", "decision": {"approved": False}}),
         (errors.ReviewConflictError,),
     ),
+    (DECIDE_CLASSIC, "a receipt with a secret", said(200, {"submission_status": SIGNED}), UNREADABLE),
     (RESULTS, "results of another test run", said(200, page({**RESULT, "run_id": "trun_2"})), UNREADABLE),
     (ONE_RESULT, "of another test run", said(200, {**RESULT, "run_id": "trun_2"}), UNREADABLE),
     (ONE_RESULT, "of another test", said(200, {**RESULT, "test_id": "test_2"}), UNREADABLE),
