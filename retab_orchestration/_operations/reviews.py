@@ -11,7 +11,7 @@ from retab_orchestration._endpoints import classic, current, shared
 from retab_orchestration._operations.listing import everything
 from retab_orchestration._texts import kind_of
 from retab_orchestration._transport.session import Session
-from retab_orchestration.models import Review, ReviewDecision, ReviewOverlay, ReviewVersion
+from retab_orchestration.models import Review, ReviewDecision, ReviewOverlay, ReviewVersion, RouteFamily
 
 __all__ = ["Verdict", "decide_review"]
 
@@ -63,9 +63,12 @@ async def decide_review(session: Session, verdict: Verdict) -> ReviewDecision:
     Raises:
         ReviewConflictError: Another decision stands.
     """
-    classic_routes = await session.family() == "classic"
+
+    async def decide(family: RouteFamily) -> ReviewDecision:
+        return await (_decide_classic if family == "classic" else _decide_current)(session, verdict)
+
     try:
-        decision = await (_decide_classic if classic_routes else _decide_current)(session, verdict)
+        decision = await session.in_routes(decide)
     except errors.ReviewConflictError:
         raise
     except errors.ConflictError as conflict:

@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from retab_orchestration.models._reading import Places, Reading, fields, ident, places, read_places, text
 
 __all__ = ["DocumentRef", "document_fields"]
@@ -20,7 +22,7 @@ class DocumentRef(Reading):
     id: str | None = None
     filename: str | None = None
     mime_type: str | None = None
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)  # it may be signed
 
     _places: ClassVar[Places] = places(id=(ident, "id", "file_id"), filename=text, mime_type=text, url=text)
 

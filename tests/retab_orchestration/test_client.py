@@ -853,6 +853,17 @@ def version(identity, parent=None, snapshot=None, created_at="2026-05-01T14:30:0
     return {"id": identity, "parent_id": parent, "snapshot": snapshot or {"a": 1}, "created_at": created_at}
 
 
+def test_a_review_is_decided_in_the_routes_that_a_server_has_by_now(connect):
+    now, later = connect(server="current", api="current", auth="bearer")
+    waiting = now.create_run("wf_invoice_review", documents={"start-node-1": PDF})
+    now.wait_for_run(waiting.id)
+    client, runtime = connect(server="classic", auth="bearer")
+    client.create_run("wf_echo")  # it has seen the routes before
+    runtime.service = later.service
+
+    assert client.decide_review(waiting.id, "hil-node-1", approved=True).outcome == "accepted"
+
+
 def test_the_newest_version_is_decided_and_an_edit_keeps_its_form(script):
     versions = [version("rvr_1", None, {"output": {"a": 1}}), version("rvr_2", "rvr_1", {"output": {"a": 2}})]
     accepted = {

@@ -29,6 +29,7 @@ from retab_orchestration import (
 )
 from retab_orchestration._file_names import base_name
 from retab_orchestration.emulator import Emulator
+from retab_orchestration.models import DocumentRef
 from tests.retab_orchestration.raw_server import head, raw_server
 
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
@@ -402,6 +403,24 @@ def test_a_document_goes_into_an_open_file_once_it_is_whole(client_of):
     with storage(whole) as server:
         client_of(server.url).download_document("file_1", stream)
     assert stream.getvalue() == b"before" + CONTENT
+
+
+async def awaited(*_): ...
+
+
+@pytest.mark.parametrize("given", [7, "x", awaited])
+def test_progress_that_cannot_be_told_is_refused(client_of, given):
+    with storage(whole) as server, pytest.raises(InvalidInputError, match="on_progress"):
+        client_of(server.url).download_document("file_1", io.BytesIO(), on_progress=given)
+
+    assert server.links == 0
+
+
+def test_a_document_is_shown_without_its_address():
+    made = DocumentRef(id="file_1", filename="a.pdf", url="https://storage.test/a.pdf?sig=secret")
+
+    assert "secret" not in repr(made) + str(made)
+    assert DocumentRef.model_validate(made.model_dump()).url == made.url
 
 
 class Unbuffered(io.RawIOBase):

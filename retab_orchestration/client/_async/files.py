@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retab_orchestration._arguments import checked_id
+from retab_orchestration._arguments import checked_callback, checked_id
 from retab_orchestration._download_targets import DownloadTarget
 from retab_orchestration._operations import downloads
 from retab_orchestration._operations.downloads import DownloadedDocument, OnDownload
@@ -64,4 +64,5 @@ class AsyncFileOperations:
         """
         file_id = downloads.file_id_of(reference)
         most = downloads.checked_bytes(max_bytes)
+        checked_callback("on_progress", on_progress)
         return await downloads.download_document(self._session, file_id, to, most, on_progress)

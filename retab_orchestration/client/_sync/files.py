@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retab_orchestration._arguments import checked_id
+from retab_orchestration._arguments import checked_callback, checked_id
 from retab_orchestration._blocking import run_blocking
 from retab_orchestration._download_targets import DownloadTarget
 from retab_orchestration._operations import downloads
@@ -66,4 +66,5 @@ class FileOperations:
         """
         file_id = downloads.file_id_of(reference)
         most = downloads.checked_bytes(max_bytes)
+        checked_callback("on_progress", on_progress)
         return run_blocking(downloads.download_document(self._session, file_id, to, most, on_progress))
