@@ -126,8 +126,10 @@ def _decided_version(state: State, gate: ReviewGate, body: dict[str, Any]) -> Ve
     if isinstance(edited, dict):
         wanted = version_id(gate, edited)
         known = next((version for version in gate.versions if version.id == wanted), None)
-        if known is not None or gate.decision is not None:
-            return known or gate.versions[0]
+        if known is not None:
+            return known
+        if gate.decision is not None:  # which is on another version than this one
+            return Version(wanted, None, edited, None, state.clock())
         _refuse_if_stale(gate, body)
         version = _add_version(state, gate, edited, None)
         body["version_stamp"] = _revision(gate)

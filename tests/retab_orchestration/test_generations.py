@@ -9,6 +9,7 @@ from retab_orchestration import (
     NotFoundError,
     PollPolicy,
     RetabClient,
+    ReviewConflictError,
     RunFailedError,
     RunStatus,
     StepStatus,
@@ -118,6 +119,14 @@ def test_a_review_is_approved(client, modified):
     assert decision.outcome == "accepted"
     done = client.wait_for_run(run.id, poll=SOON, on_review="wait")
     assert done.outputs["end-node-1"]["vendor_name"] == (modified or {"vendor_name": VENDOR})["vendor_name"]
+
+
+def test_an_approval_with_other_values_than_stand_is_no_success(client):
+    run = finished(client, "wf_invoice_review", documents={"start-node-1": INVOICE})
+    client.decide_review(run.id, "hil-node-1", approved=True)
+
+    with pytest.raises(ReviewConflictError):
+        client.decide_review(run.id, "hil-node-1", approved=True, modified_data={"vendor_name": "Other"})
 
 
 def test_a_review_is_rejected(client):
