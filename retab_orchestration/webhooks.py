@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from retab_orchestration._texts import kind_of
+from retab_orchestration._texts import is_unicode, kind_of
 from retab_orchestration.errors import InvalidInputError, WebhookRejectedError
 
 __all__ = ["SIGNATURE_HEADER", "EndNodeWebhook", "WebhookDocument", "read_webhook"]
@@ -69,7 +69,7 @@ def read_webhook(
     """
     if not isinstance(body, bytes | bytearray | memoryview):
         raise InvalidInputError(f"body must be the raw bytes of the request, not {kind_of(body)}")
-    if not isinstance(secret, str) or not secret:
+    if not isinstance(secret, str) or not secret or not is_unicode(secret):
         raise InvalidInputError("secret must be the webhook secret; without one, nobody's signature is right")
     if len(body) > most_bytes:
         raise WebhookRejectedError(f"the webhook has {len(body)} bytes, more than most_bytes ({most_bytes})")
@@ -83,7 +83,7 @@ def read_webhook(
 
 def _read(body: bytes) -> EndNodeWebhook:
     try:
-        said = json.loads(body)
+        said = json.loads(body, parse_constant=lambda _: None)  # NaN and Infinity are no JSON
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):

@@ -34,6 +34,10 @@ def test_a_signed_webhook_brings_its_document_and_its_values():
     assert "total" not in repr(webhook)
 
 
+def test_what_is_no_number_of_json_is_read_as_null():
+    assert read(b'{"json": {"a": NaN, "b": -Infinity}}').json == {"a": None, "b": None}
+
+
 @pytest.mark.parametrize("said", [{}, {"document": None, "json": None}, {"more": 1}])
 def test_either_may_be_missing(said):
     assert (read(said).document, read(said).json) == (None, None)
@@ -102,7 +106,12 @@ def test_a_webhook_over_the_limit_is_refused_before_it_is_read():
 
 @pytest.mark.parametrize(
     ("body", "secret", "what"),
-    [("{}", SECRET, "raw bytes"), ({}, SECRET, "raw bytes"), (b"{}", "", "secret")],
+    [
+        ("{}", SECRET, "raw bytes"),
+        ({}, SECRET, "raw bytes"),
+        (b"{}", "", "secret"),
+        (b"{}", "\ud800", "secret"),
+    ],
 )
 def test_a_call_that_could_check_nothing_is_refused(body, secret, what):
     with pytest.raises(InvalidInputError, match=what):
