@@ -40,9 +40,11 @@ class Request:
 
 @dataclass(frozen=True)
 class AwaitCall:
-    """Wait for the end of an equal call; the answer is whether that was possible."""
+    """Wait for the end of another call; the answer is whether that was possible."""
 
     running: Running
+    longest: float | None = None
+    """Seconds after which this call does without; None where it cannot."""
 
 
 @dataclass(frozen=True)

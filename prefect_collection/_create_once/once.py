@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_all
 from functools import partial
 from typing import Any
 
@@ -99,14 +100,8 @@ def _block_on(effect: Effect) -> Any:
         return effect.do()
     if effect.running.thread == threading.get_ident():
         return False  # a call on the event loop that this thread would block
-    try:
-        effect.running.ended.result(timeout=LONGEST_TURN)
-    except TimeoutError:
-        raise RetabError(
-            f"an equal call in this flow run has been under way for {LONGEST_TURN:g} s, and this one waits for it: "
-            "await the calls of an async flow, instead of blocking its event loop or the threads of asyncio.to_thread"
-        ) from None
-    return True
+    wait_for_all([effect.running.ended], timeout=effect.longest or LONGEST_TURN)
+    return _has_ended(effect)
 
 
 async def _await(effect: Effect) -> Any:
@@ -119,9 +114,30 @@ async def _await(effect: Effect) -> Any:
     if isinstance(effect, Request):
         answer: Awaitable[Any] = effect.do()
         return await answer
-    # Cancelling one waiting call must not cancel the others.
-    await asyncio.shield(asyncio.wrap_future(effect.running.ended))
-    return True
+    # A call on this loop goes on meanwhile; one on another loop may not, if this call blocks that.
+    is_here = effect.running.thread == threading.get_ident()
+    # Neither the end of the time nor cancelling one waiting call cancels the others.
+    await asyncio.wait(
+        [asyncio.wrap_future(effect.running.ended)],
+        timeout=effect.longest or (None if is_here else LONGEST_TURN),
+    )
+    return _has_ended(effect)
+
+
+def _has_ended(effect: AwaitCall) -> bool:
+    """Return whether the call that was waited for has ended.
+
+    Raises:
+        RetabError: It has not, and this call cannot do without.
+    """
+    if effect.running.ended.done():
+        return True
+    if effect.longest is not None:
+        return False
+    raise RetabError(
+        f"an equal call in this flow run has been under way for {LONGEST_TURN:g} s, and this one waits for it: "
+        "await the calls of an async flow, instead of blocking its event loop or the threads of asyncio.to_thread"
+    )
 
 
 async def _shared(effect: Share) -> Any:

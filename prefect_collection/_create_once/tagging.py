@@ -25,6 +25,9 @@ _FILTERED = FilteredAccounts()
 _BETWEEN_TRIES, _LONGEST_WAIT = 0.02, 2.0
 """Seconds between two questions whether the first create of a process is answered, and for how long others wait."""
 
+_LONGEST_LIST = 10.0
+"""Seconds after which a call reads the list itself: it may block the event loop of the one that reads it."""
+
 
 class Tagging:
     """The tags of the runs of one owner and account."""
@@ -102,7 +105,7 @@ class Tagging:
         records, find = self._call_records, self._creation.find
         turn = f"family {records.owner.id} {records.key}"
         running = TURNS.take(turn)
-        if running is not None and (yield AwaitCall(running)):
+        if running is not None and (yield AwaitCall(running, _LONGEST_LIST)):
             return False
         try:
             if self._creation.can_filter is not None and (yield Request(self._creation.can_filter)):

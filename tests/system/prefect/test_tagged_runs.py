@@ -182,6 +182,33 @@ def test_the_runs_of_an_earlier_process_are_found_by_one_list(filtered):
     assert filtered.stats()["requests"].get(lists, 0) - before[1].get(lists, 0) == 1
 
 
+def test_a_call_that_blocks_the_loop_of_the_one_that_reads_the_list_reads_it_itself(filtered):
+    keys = []
+
+    @flow(retries=1)
+    async def caller():
+        keys.append(await acreate_run("wf_echo"))
+        if len(keys) == 1:
+            raise RuntimeError(OWN)
+        await asyncio.to_thread(forget, runtime.flow_run.id)
+        filtered.post_faults([{"match": "GET /v1/workflows/runs", "kind": "hold_before"}])
+        reading = asyncio.create_task(acreate_run("wf_echo"))
+        await asyncio.to_thread(
+            wait_until, lambda: filtered.stats()["held"] == 1, timeout=60, what="the list"
+        )
+        try:
+            beside = [submit("wf_echo", dedupe_key="1") for submit in (create_run.submit, acreate_run.submit)]
+            found = [future.result(timeout=60) for future in beside]
+        finally:
+            filtered.release()
+        return [*keys, await reading], found
+
+    first, second = asyncio.run(caller())
+
+    assert len({*first}) == len({*second}) == 1
+    assert created(filtered) == 2
+
+
 def test_a_run_whose_document_was_moved_is_found_by_its_tags(filtered, tmp_path):
     path = tmp_path / "invoice.txt"
     start = write(path, "One")
