@@ -68,9 +68,9 @@ def interruption_here() -> Check | None:
     """Return what a wait in the running code calls every second; None where nothing could interrupt it.
 
     It raises Prefect's `Pause` when the flow run is suspended, and `TerminationSignal` in a thread whose flow run is
-    stopped in the main one, which waits for its threads. Both are what Prefect itself raises.
+    stopped in another one, which waits for its threads. Both are what Prefect itself raises.
     """
-    checks = [*_on_suspension(), *_on_closed_pools()]
+    checks = [*_on_suspension(), *_on_closed_pools(), *_on_ended_flows()]
     if not checks:
         return None
 
@@ -126,4 +126,19 @@ def _on_closed_pools() -> Iterator[Check]:
 def _raise_if_stopped(closed: threading.Event, flow_run: FlowRun, before: State | None) -> None:
     # One that has returned, or raised an exception, has another state by now, and Prefect lets its threads go on.
     if closed.is_set() and (flow_run.state is before or is_stopped(flow_run.state)):
+        raise TerminationSignal(signal=SIGTERM)
+
+
+def _on_ended_flows() -> Iterator[Check]:
+    """Yield a check for each flow run around a thread that its flow has started by itself, as `asyncio.to_thread` does."""
+    if threading.current_thread() is threading.main_thread():
+        return  # what stops a flow is raised here
+    for context in around(FlowRunContext):
+        if context.flow_run is not None:
+            yield partial(_raise_if_ended_by_force, context.flow_run)
+
+
+def _raise_if_ended_by_force(flow_run: FlowRun) -> None:
+    state = flow_run.state
+    if state is not None and (state.is_crashed() or is_stopped(state)):
         raise TerminationSignal(signal=SIGTERM)

@@ -1,10 +1,15 @@
 """What a wait hears of its flow run where Prefect does not observe it: the state is read, and nobody waits for that."""
 
 import threading
+from contextvars import copy_context
+from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.exceptions import TerminationSignal
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
-from prefect.states import Running, Suspended
+from prefect.states import Cancelling, Completed, Crashed, Failed, Running, Suspended
 
 from prefect_collection._interruptions import READ_INTERVAL, StateReader, interruption_here
 
@@ -100,3 +105,28 @@ def test_a_wait_outside_of_flows_asks_nobody(where):
         thread.join(10)
 
     assert found == [None]
+
+
+@pytest.mark.parametrize(
+    ("ended", "stops"),
+    [(Running(), False), (Completed(), False), (Failed(), False), (Crashed(), True), (Cancelling(), True)],
+    ids=lambda given: getattr(given, "name", ""),
+)
+def test_a_wait_in_a_thread_of_the_users_ends_where_its_flow_run_was_stopped(ended, stops):
+    flow_run, raised = FlowRun(flow_id=uuid4(), state=Running()), []
+
+    def wait():
+        heard = interruption_here() or bool
+        heard()
+        flow_run.state = ended
+        try:
+            heard()
+        except TerminationSignal:
+            raised.append(True)
+
+    with FlowRunContext.model_construct(flow_run=flow_run, task_runner=None):
+        thread = threading.Thread(target=copy_context().run, args=[wait])
+        thread.start()
+        thread.join(10)
+
+    assert bool(raised) is stops
