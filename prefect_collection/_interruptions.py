@@ -130,7 +130,7 @@ def _raise_if_stopped(closed: threading.Event, flow_run: FlowRun, before: State 
 
 
 def _on_ended_flows() -> Iterator[Check]:
-    """Yield a check for each flow run around a thread that its flow has started by itself, as `asyncio.to_thread` does."""
+    """Yield a check for each flow run around a thread that the user has started, as `asyncio.to_thread` does."""
     if threading.current_thread() is threading.main_thread():
         return  # what stops a flow is raised here
     for context in around(FlowRunContext):

@@ -269,6 +269,7 @@ class Started:
     """What a flow run has started with one account."""
 
     run_ids: set[str] = field(default_factory=set)
+    test_run_ids: set[str] = field(default_factory=set)
     begun: list[Begun] = field(default_factory=list)
     families: set[tuple[str, UUID]] = field(default_factory=set)
     """The owners of runs that are known by their tags, with the outermost flow run of each."""
@@ -284,13 +285,13 @@ def runs_in(labels: Mapping[str, Any], announced: Announced) -> dict[str | None,
     found = {account: Started(families={*families}) for account, families in announced.items()}
     for label, text in labels.items():
         record = Record.read(text)
-        if not label.startswith(_RUN) or not record.is_known:
+        if not label.startswith((_RUN, _TEST_RUN)) or not record.is_known:
             continue
-        content = label.removeprefix(_RUN)
+        is_test, content = label.startswith(_TEST_RUN), label.removeprefix(_TEST_RUN).removeprefix(_RUN)
         started = found.setdefault(labels.get(_ACCOUNT + content), Started())
         if record.run_id is not None:
-            started.run_ids.add(record.run_id)
-        if record.since is not None:
+            (started.test_run_ids if is_test else started.run_ids).add(record.run_id)
+        if record.since is not None and not is_test:
             begun_by = str(labels.get(_OWNER + content, ""))
             started.begun.append(Begun(begun_by, content, datetime.fromisoformat(record.since)))
     return found

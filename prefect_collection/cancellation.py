@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events.actions import RunDeployment
 from prefect.exceptions import ObjectNotFound
 
+from prefect_collection._cancels import OUTAGE, PAUSES, Problem, cancel_runs, cancel_test_runs
 from prefect_collection._create_once.announcements import read_announced
 from prefect_collection._create_once.creates import Creates, read_creates
 from prefect_collection._identity import is_stopped
@@ -27,20 +28,12 @@ from prefect_collection.credentials import Credentials, aload_credentials, aopen
 from retab_orchestration import (
     AsyncRetabClient,
     InvalidInputError,
-    NotFoundError,
     RetabError,
     RunIdentity,
-    WorkflowRun,
 )
 
 __all__ = ["cancel_retab_runs", "cancel_runs_of_flow_run", "cancellation_automation"]
 
-_AT_ONCE = 10
-# Seconds between two tries during an outage: ten minutes in all, as long as a wait would go on.
-_PAUSES = (5.0, 10.0, 20.0, 40.0, 75.0, 150.0, 300.0)
-_OUTAGE = sum(_PAUSES)
-# Seconds for which a run is asked for again that is not found, as by a wait: it may be too new for a replica.
-_NOT_FOUND = 60.0
 # How long a create is taken to be in flight whose run nothing but its answer can tell.
 _ANSWERED = timedelta(seconds=10)
 # Seconds between two questions whether a process is still creating, and after which its create is taken for lost.
@@ -138,7 +131,7 @@ def _id(name: str, given: UUID | str) -> UUID:
 async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]:
     cancelled: dict[str, None] = {}  # in order, and each once
     passed = 0.0
-    for pause in (*_PAUSES, None):
+    for pause in (*PAUSES, None):
         problems = await _cancel_recorded(flow_run_id, fallback, cancelled)
         if pause is None or all(problem.may_pass_for <= passed for problem in problems):
             break
@@ -155,9 +148,9 @@ async def _cancel_runs_of(flow_run_id: UUID, fallback: Credentials) -> list[str]
 
 async def _cancel_recorded(
     flow_run_id: UUID, fallback: Credentials, cancelled: dict[str, None]
-) -> "list[_Problem]":
+) -> "list[Problem]":
     """Cancel the runs in a flow run's records, also those recorded meanwhile; return what could not be cancelled."""
-    problems: list[_Problem] = []
+    problems: list[Problem] = []
     done: dict[str | None, Started] | None = None
     while True:
         try:
@@ -168,7 +161,7 @@ async def _cancel_recorded(
         except ObjectNotFound:
             raise
         except Exception as error:  # noqa: BLE001  whatever Prefect's client raises in an outage of its server
-            return [*problems, _Problem(f"its records cannot be read ({type(error).__name__})", _OUTAGE)]
+            return [*problems, Problem(f"its records cannot be read ({type(error).__name__})", OUTAGE)]
         if recorded == done:
             return problems
         problems, done = [], recorded
@@ -176,23 +169,8 @@ async def _cancel_recorded(
             cancelled |= dict.fromkeys(await _cancel_started(flow_run, account, fallback, started, problems))
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """A run that could not be cancelled."""
-
-    text: str
-    may_pass_for: float = 0.0
-    """Seconds from the first request on for which another one may succeed."""
-
-    @classmethod
-    def of(cls, run: str, error: RetabError) -> "_Problem":
-        """Return what an error means for a run."""
-        passes = _NOT_FOUND if isinstance(error, NotFoundError) else _OUTAGE if error.retryable else 0.0
-        return cls(f"{run}: {error}", passes)
-
-
 async def _cancel_started(
-    flow_run: FlowRun, name: str | None, fallback: Credentials, started: Started, problems: list[_Problem]
+    flow_run: FlowRun, name: str | None, fallback: Credentials, started: Started, problems: list[Problem]
 ) -> list[str]:
     """Cancel the runs that a flow run has started with one account, also those of creates that were cut off."""
     requested, recorded = list[str](), set(started.run_ids)
@@ -202,14 +180,15 @@ async def _cancel_started(
         block = await aload_credentials(name or fallback)
         async with await aopen_client(block) as client:
             # The recorded ones first: they can be cancelled also where the list is out of order.
-            requested += await _cancel(client, recorded, problems)
+            requested += await cancel_runs(client, recorded, problems)
+            requested += await cancel_test_runs(client, started.test_run_ids, problems)
             async for found in _searched(client, namespace_of(block), flow_run, started, creates):
-                requested += await _cancel(client, found - recorded - {*requested}, problems)
+                requested += await cancel_runs(client, found - recorded - {*requested}, problems)
             if started.begun and not await client.can_find_runs():
                 problems += [_unknown(begun.at) for begun in started.begun]
     except RetabError as error:
         what = "what else it has started" if requested else ", ".join(sorted(recorded)) or "its runs"
-        problems.append(_Problem.of(what, error))
+        problems.append(Problem.of(what, error))
     return requested
 
 
@@ -265,36 +244,10 @@ async def _tagged(
     return {run.id for run in found if not run.is_terminal}
 
 
-def _unknown(begun: datetime) -> _Problem:
+def _unknown(begun: datetime) -> Problem:
     is_answered = datetime.now(UTC) - begun >= _ANSWERED
-    return _Problem(
+    return Problem(
         f"a create was cut off at {begun.isoformat(timespec='seconds')}, and this server has nothing to find its run "
         f"by: look for it with list_runs(from_date='{begun.date()}'), and cancel it",
-        0.0 if is_answered else _OUTAGE,
+        0.0 if is_answered else OUTAGE,
     )
-
-
-async def _cancel(client: AsyncRetabClient, run_ids: set[str], problems: list[_Problem]) -> list[str]:
-    turns, answered = asyncio.Semaphore(_AT_ONCE), list[bool]()  # for each run, whether Retab has answered
-
-    async def cancel(run_id: str) -> WorkflowRun | None:
-        async with turns:
-            if len(answered) >= _AT_ONCE and not any(answered):
-                problems.append(_Problem(f"{run_id}: Retab does not answer", _OUTAGE))
-                return None
-            try:
-                run = await client.get_run(run_id, outputs=False)
-                last = None if run.is_terminal else await client.cancel_run(run_id)
-            except RetabError as error:
-                problems.append(problem := _Problem.of(run_id, error))
-                answered.append(problem.may_pass_for < _OUTAGE)
-                return None
-            answered.append(True)
-            return last
-
-    answers = [run for run in await asyncio.gather(*map(cancel, sorted(run_ids))) if run is not None]
-    problems += [_Problem(f"{run.id}: Retab refused") for run in answers if run.is_cancel_refused]
-    requested = [run.id for run in answers if not run.is_cancel_refused]
-    for run_id in requested:
-        run_logger().info("Cancelled run %s", run_id)
-    return requested

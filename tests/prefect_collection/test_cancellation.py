@@ -17,12 +17,13 @@ from prefect_collection import (
     cancellation_automation,
     run_workflow,
 )
+from prefect_collection._cancels import cancel_runs, cancel_test_runs
 from prefect_collection._identity import is_stopped
 from prefect_collection._prefect_server import retrying_at_once
 from prefect_collection._state import Begun, Record, runs_in
-from prefect_collection.cancellation import _cancel
 from prefect_collection.credentials import namespace_of
 from retab_orchestration import AsyncRetabClient, RetabClient, WaitTimeoutError
+from retab_orchestration.emulator import Emulator
 
 LONG = {"json-node-1": {"seconds": 60_000}}
 
@@ -111,7 +112,7 @@ def test_a_run_that_retab_refuses_to_cancel_is_a_problem_of_the_cleanup(emulator
     async def clean_up():
         async with AsyncRetabClient() as client:
             run = await client.create_run(workflow_id, json_inputs=LONG)
-            return run.id, await _cancel(client, {run.id}, problems)
+            return run.id, await cancel_runs(client, {run.id}, problems)
 
     run_id, cancelled = asyncio.run(clean_up())
 
@@ -121,6 +122,24 @@ def test_a_run_that_retab_refuses_to_cancel_is_a_problem_of_the_cleanup(emulator
         [problem] = problems
         assert cancelled == []
         assert problem.text == f"{run_id}: Retab refused"
+
+
+def test_a_test_run_is_cancelled_as_a_run_is_and_one_that_has_ended_is_left():
+    problems = []
+
+    async def clean_up(url):
+        async with AsyncRetabClient("any-key", base_url=url) as client:
+            begun = await client.create_test_run("wf_invoice")
+            given = {begun.id, "wftestrun_none"}
+            cancelled = [await cancel_test_runs(client, given, problems) for _ in range(2)]
+            return begun.id, cancelled, await client.get_test_run(begun.id)
+
+    with Emulator(speed=0.01) as slow:
+        begun, cancelled, now = asyncio.run(clean_up(slow.url))
+
+    assert cancelled == [[begun], []]
+    assert now.status_name == "cancelled"
+    assert [problem.text[:14] for problem in problems] == ["wftestrun_none"] * 2
 
 
 def test_a_run_that_ends_while_it_is_being_cancelled_is_a_success(call, emulator):
@@ -163,6 +182,7 @@ def test_the_runs_of_a_flow_run_are_told_from_its_labels():
     found = {account: (started.run_ids, started.begun) for account, started in runs_in(labels, {}).items()}
     begun = Begun("outermost", "c", datetime(2026, 1, 1, tzinfo=UTC))
     assert found == {None: ({"run_1"}, []), "other": ({"run_2"}, []), "third": (set(), [begun])}
+    assert runs_in(labels, {})[None].test_run_ids == {"wftestrun_1"}
 
 
 @pytest.mark.parametrize("text", [None, "", 5, True])
