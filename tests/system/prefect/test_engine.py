@@ -439,6 +439,21 @@ def test_the_cleanup_flow_cancels_with_the_account_that_a_run_was_started_with(e
     assert [client.get_run(run_id).status_name for run_id in (ended, active)] == ["completed", "cancelled"]
 
 
+def test_the_cleanup_flow_cancels_test_runs_as_well(monkeypatch):
+    @flow
+    def starts():
+        return runtime.flow_run.id, prefect_collection.create_test_run("wf_invoice")
+
+    monkeypatch.setenv("RETAB_API_KEY", API_KEY)
+    with Emulator(speed=0.01) as slow:
+        monkeypatch.setenv("RETAB_API_BASE_URL", slow.url)
+        flow_run_id, test_run_id = starts()
+
+        assert asyncio.run(cancel_runs_of_flow_run(flow_run_id)) == [test_run_id]
+        with RetabClient() as client:
+            assert client.get_test_run(test_run_id).status_name == "cancelled"
+
+
 def test_what_cannot_be_cancelled_is_told(emulator, monkeypatch):
     ids = []
 
