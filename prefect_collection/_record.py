@@ -96,7 +96,8 @@ class Record:
 
 def _plain(inputs: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(inputs, default=str, sort_keys=True)
+        # Keys may be numbers until they are encoded, and numbers and strings cannot be sorted together.
+        return json.dumps(json.loads(json.dumps(inputs, default=str)), sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(
             f"the inputs are not JSON: {error}; give dicts with strings for keys, lists, strings, numbers"
