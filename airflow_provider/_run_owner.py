@@ -177,7 +177,7 @@ class RunOwner(BaseOperator):
         ownership = Ownership(
             context, self, namespace=hook.namespace(), is_shared=hook.has_shared_namespace()
         )
-        with stopper.cancelling_if_cut_off(client, ownership):
+        with stopper.cancelling_if_cut_off(client, ownership), heeding_interrupts(stopper, context):
             start = stopper.unless_killed(partial(self.start, client))
             owned = ownership.acquire(client, start, may_start_again=self.may_start_again)
         stopper.run_id, stopper.is_superseded = owned.run.id, owned.is_successors

@@ -133,7 +133,6 @@ class RunStopper:
             raise self._changed(client, ownership, error) from error
         except BaseException as error:
             is_late = isinstance(error, AirflowTaskTimeout)
-            self.is_killed |= isinstance(error, KeyboardInterrupt)
             wanted = self._cancel_on_timeout if is_late else self.is_killed and self._cancel_on_kill
             if wanted and (is_late or not ownership.has_successor()):
                 cancel_unheard_of(
