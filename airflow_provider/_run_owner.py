@@ -30,6 +30,7 @@ from airflow_provider._waiting.events import (
     KeptWait,
     RunEvent,
     failing_well,
+    failing_well_if_mapped,
     is_settled,
     waited_for,
 )
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 class RunOwner(BaseOperator):
     """An operator that starts one run and waits for it, over its retries, crashes and deferrals.
 
-    Its attributes are arguments of each such operator, which ends its `__init__` with `check_arguments`. It has a wait
-    for the run and what stops the run, made when they are first needed, when templates are rendered.
+    Its attributes are arguments of each such operator, which ends its `__init__` with `check_own_arguments`. It has a
+    wait for the run and what stops the run, made when they are first needed, when templates are rendered.
     """
 
     template_ext: Sequence[str] = ()
@@ -242,6 +243,12 @@ _INPUTS = ("documents", "json_inputs", "text_inputs")
 
 check_arguments = partial(check_each, _CHECKS)
 """Refuse invalid arguments of an operator that starts a run: all of them, or those that are known."""
+
+
+def check_own_arguments(task: RunOwner) -> None:
+    """Refuse invalid arguments of a task; of a mapped one without a retry, which would end alike."""
+    with failing_well_if_mapped(task):
+        check_arguments(vars(task))
 
 
 def _shared_path(task: BaseOperator, output_path: Any) -> Any:

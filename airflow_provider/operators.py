@@ -27,9 +27,9 @@ from airflow_provider._documents import (
     find_documents,
     rendered_later,
 )
-from airflow_provider._run_owner import RunOwner, check_arguments
+from airflow_provider._run_owner import RunOwner, check_own_arguments
 from airflow_provider._waiting.deadlines import Wait
-from airflow_provider._waiting.events import failing_well, push_run
+from airflow_provider._waiting.events import failing_well, failing_well_if_mapped, push_run
 from airflow_provider.hooks import RetabHook
 from airflow_provider.links import RetabRunLink
 
@@ -124,7 +124,7 @@ class RetabRunWorkflowOperator(RunOwner):
         self.json_inputs, self.text_inputs, self.metadata = json_inputs, text_inputs, metadata
         self._later = rendered_later(**self._optional_inputs)
         self._given_path = output_path
-        check_arguments(vars(self))
+        check_own_arguments(self)
 
     @property
     def _optional_inputs(self) -> dict[str, Any]:
@@ -220,7 +220,7 @@ class RetabRestartRunOperator(RunOwner):
         self.cancel_on_timeout, self.cancel_on_kill = cancel_on_timeout, cancel_on_kill
         self.run_id = run_id
         self._given_path = output_path
-        check_arguments(vars(self))
+        check_own_arguments(self)
 
     def start(self, client: "RetabClient", identity: "RunIdentity", adopt: bool) -> "WorkflowRun":
         """Restart the run, or return the one of this identity."""
@@ -252,7 +252,8 @@ class RetabCancelRunOperator(BaseOperator):
         self.run_id = run_id
         self.retab_conn_id = retab_conn_id
         self.run_url = ""
-        check_text(run_id=run_id, retab_conn_id=retab_conn_id)
+        with failing_well_if_mapped(self):
+            check_text(run_id=run_id, retab_conn_id=retab_conn_id)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:

@@ -36,6 +36,7 @@ from airflow_provider._waiting.events import (
     OUT_OF_TIME,
     RunEvent,
     failing_well,
+    failing_well_if_mapped,
     is_settled,
     own_run_id,
     waited_for,
@@ -97,10 +98,11 @@ class RetabRunSensor(BaseSensorOperator):
         self.deferrable = default if deferrable is None else deferrable
         self.not_found_grace: float = as_seconds(not_found_grace)
         self._pushed: tuple[str, tuple[str, ...]] | None = None
-        check_each(_CHECKS, vars(self))
         # Of a sensor that polls, Airflow itself counts the time, which may be without an end.
         timeout = self.timeout if self.deferrable else min(self.timeout, LONGEST)
-        check_seconds(poke_interval=self.poke_interval, timeout=timeout, zero={"timeout"})
+        with failing_well_if_mapped(self):
+            check_each(_CHECKS, vars(self))
+            check_seconds(poke_interval=self.poke_interval, timeout=timeout, zero={"timeout"})
 
     @cached_property
     def hook(self) -> RetabHook:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -171,9 +171,6 @@ class failing_well(AbstractContextManager[None]):  # noqa: N801  it reads as wha
     Args:
         conn_id: The connection of the client.
         level: That of the line.
-
-    Raises:
-        AirflowFailException: For an error that another attempt would have as well.
     """
 
     # No generator: contextlib would restore the frames that are dropped.
@@ -187,6 +184,12 @@ class failing_well(AbstractContextManager[None]):  # noqa: N801  it reads as wha
             from airflow_provider._errors import fail
 
             fail(error, self._conn_id, self._level)
+
+
+def failing_well_if_mapped(task: Any) -> AbstractContextManager[None]:
+    """Return `failing_well` for a mapped task, whose arguments are checked when it runs, and not in the DAG file."""
+    is_mapped = getattr(task, "_BaseOperator__from_mapped", False)
+    return failing_well(task.retab_conn_id) if is_mapped else nullcontext()
 
 
 def poll_policy(

@@ -5,7 +5,7 @@ import warnings
 from collections import deque
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, TaskDeferred, TaskGroup
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred, TaskGroup
 
 from airflow_provider.operators import (
     RetabCancelRunOperator,
@@ -248,3 +248,25 @@ def test_a_file_that_is_itself_expanded_is_that_of_one_task(connect, dag, contex
         task.execute(context)
 
     assert emulator.stats()["runs_created"] == 1
+
+
+@pytest.mark.parametrize(
+    ("operator", "shared", "given", "told"),
+    [
+        (RUN, ECHO, {"documents": {"start-node-1": "relative.pdf"}}, "is a relative path"),
+        (RUN, ECHO, {"on_review": "nonsense"}, "on_review must be one of"),
+        (RESTART, {"task_id": "run"}, {"run_id": None}, "run_id must be a string"),
+        (CANCEL, {"task_id": "run"}, {"run_id": None}, "run_id must be a string"),
+        (SENSOR, {"task_id": "run"}, {"run_id": ""}, "run_id must be a string"),
+        (SENSOR, {"task_id": "run", "run_id": "run_1"}, {"not_found_grace": -1}, "not_found_grace must be"),
+    ],
+)
+def test_what_another_task_returned_that_is_invalid_fails_without_a_retry(
+    dag, operator, shared, given, told, caplog
+):
+    mapped = operator.partial(**shared, retries=2).expand_kwargs([])
+
+    with pytest.raises(AirflowFailException, match=told):
+        mapped.unmap(given)
+
+    assert told in caplog.text
