@@ -210,7 +210,7 @@ def rendered_later(**inputs: Any) -> _Later:
     whole = {(name, None) for name, value in inputs.items() if is_field_rendered_later(value)}
     nodes = {
         (name, node)
-        for name in ("json_inputs", "text_inputs")
+        for name in ("documents", "json_inputs", "text_inputs")
         if isinstance(inputs[name], Mapping)
         for node, value in inputs[name].items()
         if isinstance(value, str) and is_rendered_later(value)  # another task may mean what it returns

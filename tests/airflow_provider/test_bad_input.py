@@ -258,8 +258,9 @@ def test_template_that_comes_out_as_none_is_no_input_that_was_left_out(context, 
         ({"version": "{{ x }}"}, "version"),
         ({"json_inputs": {"json-node-1": "{{ x }}"}}, r"json_inputs\['json-node-1'\]"),
         ({"text_inputs": {"text-node-1": "{{ x }}"}}, r"text_inputs\['text-node-1'\]"),
+        ({"documents": {"start-node-1": "{{ x }}"}}, r"documents\['start-node-1'\]"),
     ],
-    ids=["version", "json_inputs", "text_inputs"],
+    ids=["version", "json_inputs", "text_inputs", "documents"],
 )
 def test_template_that_comes_out_as_nothing_is_no_text(context, template, told, text):
     """An XCom that is not there, or a key of the conf that nobody gave."""
