@@ -7,8 +7,8 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 ENVIRONMENTS := core airflow airflow-floor prefect prefect-floor
-TESTED_SDKS := 0.0.160 0.0.112
-SDKS := $(TESTED_SDKS) 0.0.95
+TESTED_SDKS := 0.0.160 0.0.142 0.0.112
+SDKS := $(TESTED_SDKS) 0.0.155 0.0.143 0.0.141 0.0.138 0.0.135 0.0.127 0.0.118 0.0.95
 # With the packages that `make bench` compares ours with, which no test needs.
 BENCHES := bench-core bench-airflow bench-prefect
 ALL := uv $(ENVIRONMENTS) $(SDKS:%=sdk-%) $(BENCHES)
@@ -23,6 +23,14 @@ BUILT = $(1:%=.venvs/%/.built)
 PYTHON_RANGE = $(or $(PYTHON_RANGE_$(1)),3.11 3.15)
 PYTHON_RANGE_airflow-floor := 3.11 3.13
 PYTHON_RANGE_prefect-floor := 3.11 3.14
+PYTHON_RANGE_sdk-0.0.155 := 3.12 3.15
+PYTHON_RANGE_sdk-0.0.143 := 3.12 3.15
+PYTHON_RANGE_sdk-0.0.142 := 3.12 3.15
+PYTHON_RANGE_sdk-0.0.141 := 3.12 3.15
+PYTHON_RANGE_sdk-0.0.138 := 3.12 3.15
+PYTHON_RANGE_sdk-0.0.135 := 3.12 3.15
+PYTHON_RANGE_sdk-0.0.127 := 3.12 3.15
+PYTHON_RANGE_sdk-0.0.118 := 3.12 3.15
 PYTHON_RANGE_sdk-0.0.112 := 3.12 3.15
 PYTHON_RANGE_sdk-0.0.95 := 3.12 3.15
 FIND_PYTHON = python3 dev/tools/find_python.py $(call PYTHON_RANGE,$(1))

@@ -162,7 +162,9 @@ def create_classic_run(state: State, request: Request, workflow_id: str) -> Resp
     """Answer `POST /v1/workflows/{workflow_id}/run`."""
     workflow, body = state.workflow(workflow_id), request.json_object()
     if state.shape("classic").has_versions:
-        _check_version(workflow, body.get("version", "production"))
+        workflow = _version(state, workflow, body.get("version", "production"))
+    else:
+        workflow = state.production(workflow_id) or workflow
     new = _read_inputs(state, workflow, "classic", body, _read_content)
     run = _start_once(state, request, new)
     return answer(run_body(state, run))
@@ -184,7 +186,7 @@ def create_current_run(state: State, request: Request) -> Response:
     """Answer `POST /v1/workflows/runs`."""
     body = request.json_object()
     workflow = state.workflow(text_at(body, "workflow_id", ["body"]))
-    _check_version(workflow, body.get("version", "production"))
+    workflow = _version(state, workflow, body.get("version", "production"))
     new = _read_inputs(state, workflow, "current", body, _read_url)
     new.run.metadata = _metadata(body)
     if body.get("trigger_type") == "restart":
@@ -193,19 +195,24 @@ def create_current_run(state: State, request: Request) -> Response:
     return answer(run_body(state, run), new.run.shape.created)
 
 
-def _check_version(workflow: Workflow, version: Any) -> None:
-    """Check which version of a workflow a create asks for.
+def _version(state: State, workflow: Workflow, version: Any) -> Workflow:
+    """Return the version of a workflow that a create asks for.
 
     Raises:
         Refusal: 404, 409 or 422 when the workflow has no such version.
     """
     if not isinstance(version, str):
         raise Refusal.invalid(["body", "version"], "Input should be a valid string", "string_type")
-    if version == "production" and not workflow.published:
+    published = [publication.workflow for publication in state.publications.get(workflow.id, [])]
+    known = {each.version_id: each for each in (*published, workflow)}
+    if version == "production" and not published:
         message = f"Workflow {workflow.id} has no published version. Publish it, or pass version='draft'."
         raise Refusal.structured(409, {"code": "production_required_but_unpublished", "message": message})
-    if version not in {"production", "draft", workflow.version_id}:
+    if version == "production":
+        return published[-1]
+    if version not in {"draft", *known}:
         raise Refusal.structured(404, f"Workflow version not found: {version}")
+    return known.get(version, workflow)
 
 
 def _metadata(body: dict[str, Any]) -> dict[str, str] | None:

@@ -26,8 +26,7 @@ class Generation:
     waiting: str = "waiting_for_human"
     """The status of a run, or a step, that waits for a human."""
     workflow_keys: str = "flat"
-    """How a run names its workflow: `flat`, as an object with a `snapshot`, one with a `version`, a `short` one, or by
-    `ids`."""
+    """How a run names its workflow: `flat`, as an object with a `version`, one with a `snapshot` as well, or by `ids`."""
     has_queued: bool = True
     """Whether a run that is dispatched, and has not started, is `queued`; otherwise it is `pending` until it starts."""
     has_phases: bool = True
@@ -80,6 +79,11 @@ class Generation:
     """The status of the answer to a create."""
 
     @property
+    def has_pages(self) -> bool:
+        """Whether the lists of what belongs to one run or one workflow come in pages, not as bare arrays."""
+        return self.steps_page is not None
+
+    @property
     def is_current(self) -> bool:
         """Whether these are the routes that have `POST /v1/workflows/runs`."""
         return self.waiting == "awaiting_review"
@@ -127,7 +131,6 @@ _G3A = replace(
     _G2C,
     name="g3a",
     waiting="awaiting_review",
-    workflow_keys="short",
     timing=("review_waiting_started_at", "accumulated_review_waiting_ms", "duration_ms"),
     types="blocks",
     has_owner=False,

@@ -1,5 +1,6 @@
 """Workflows and their graphs: blocks and edges, from which a client finds a run's end nodes."""
 
+from functools import partial
 from typing import Any
 
 from retab_orchestration.emulator.generations import Generation
@@ -7,58 +8,64 @@ from retab_orchestration.emulator.handles import node_type
 from retab_orchestration.emulator.paging import page
 from retab_orchestration.emulator.routing import CLASSIC, CURRENT, Route
 from retab_orchestration.emulator.state import ORGANIZATION_ID, State
-from retab_orchestration.emulator.wire import Refusal, Request, Response, answer
+from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment
 from retab_orchestration.emulator.workflows import Node, Workflow
 
-__all__ = ["ROUTES"]
+__all__ = ["CREATED_AT", "ROUTES", "bare_or_page", "block_bodies", "edge_bodies", "workflow_body"]
 
-_CREATED_AT = "2026-01-01T00:00:00Z"
-"""When every workflow here was created and last changed."""
+CREATED_AT = "2026-01-01T00:00:00Z"
+"""When every workflow here was created and last changed, the users' own as well."""
 
 
 def list_workflows(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows`."""
-    workflows = list(state.workflows.values())
+    workflows, write = list(state.workflows.values()), partial(workflow_body, state)
     return answer(
-        page(request, workflows, lambda workflow: workflow.id, _workflow, default=10, strict=state.is_strict)
+        page(request, workflows, lambda workflow: workflow.id, write, default=10, strict=state.is_strict)
     )
 
 
 def get_workflow(state: State, _request: Request, workflow_id: str) -> Response:
     """Answer `GET /v1/workflows/{workflow_id}`."""
-    return answer(_workflow(state.workflow(workflow_id)))
+    return answer(workflow_body(state, state.workflow(workflow_id)))
 
 
 def get_entities(state: State, _request: Request, workflow_id: str) -> Response:
     """Answer `GET /v1/workflows/{workflow_id}/entities`."""
     workflow = state.workflow(workflow_id)
     entities = {
-        "workflow": _workflow(workflow),
-        "blocks": _blocks(workflow, state.shape("classic")),
-        "edges": _edges(workflow, state.shape("classic")),
+        "workflow": workflow_body(state, workflow),
+        "blocks": block_bodies(workflow, state.shape("classic")),
+        "edges": edge_bodies(workflow, state.shape("classic")),
     }
     return answer({**entities, "subflows": []})
 
 
-def list_workflow_blocks(state: State, _request: Request, workflow_id: str) -> Response:
-    """Answer `GET /v1/workflows/{workflow_id}/blocks`: a bare array."""
-    return answer(_blocks(state.workflow(workflow_id), state.shape("classic")))
+def list_workflow_blocks(state: State, request: Request, workflow_id: str) -> Response:
+    """Answer `GET /v1/workflows/{workflow_id}/blocks`: a bare array, or a page."""
+    return bare_or_page(state, request, block_bodies(state.workflow(workflow_id), state.shape("classic")))
 
 
 def list_workflow_edges(state: State, request: Request, workflow_id: str) -> Response:
-    """Answer `GET /v1/workflows/{workflow_id}/edges`: a bare array."""
-    return answer(_chosen(_edges(state.workflow(workflow_id), state.shape("classic")), request))
+    """Answer `GET /v1/workflows/{workflow_id}/edges`: a bare array, or a page."""
+    edges = edge_bodies(state.workflow(workflow_id), state.shape("classic"))
+    return bare_or_page(state, request, _chosen(edges, request))
 
 
 def list_blocks(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows/blocks?workflow_id=`."""
-    return answer(_page(state, request, _blocks(_workflow_of(state, request), state.shape("current"))))
+    return answer(_page(state, request, block_bodies(_workflow_of(state, request), state.shape("current"))))
 
 
 def list_edges(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows/edges?workflow_id=`."""
-    edges = _edges(_workflow_of(state, request), state.shape("current"))
+    edges = edge_bodies(_workflow_of(state, request), state.shape("current"))
     return answer(_page(state, request, _chosen(edges, request)))
+
+
+def bare_or_page(state: State, request: Request, rows: list[dict[str, Any]]) -> Response:
+    """Answer with a list on the classic routes: a bare array, or a page where the generation has pages."""
+    return answer(_page(state, request, rows) if state.shape("classic").has_pages else rows)
 
 
 def _page(state: State, request: Request, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -80,22 +87,34 @@ def _chosen(edges: list[dict[str, Any]], request: Request) -> list[dict[str, Any
     return edges
 
 
-def _workflow(workflow: Workflow) -> dict[str, Any]:
-    published = {"version_id": workflow.version_id, "published_at": _CREATED_AT, "description": ""}
+def workflow_body(state: State, workflow: Workflow) -> dict[str, Any]:
+    """Return the body of a workflow, which says what was published of it last."""
+    published, snapshot_id = None, None
+    if publications := state.publications.get(workflow.id):
+        last = publications[-1]
+        version_id = last.workflow.version_id
+        snapshot_id = version_id.replace("ver_", "snap_")
+        published = {
+            "version_id": version_id,
+            "snapshot_id": snapshot_id,
+            "published_at": moment(last.at) or CREATED_AT,
+            "description": last.description,
+        }
     return {
         "id": workflow.id,
         "name": workflow.name,
-        "description": "",
+        "description": workflow.description,
         "organization_id": ORGANIZATION_ID,
-        "is_published": workflow.published,
-        "published_snapshot_id": workflow.version_id.replace("ver_", "snap_") if workflow.published else None,
-        "published": published if workflow.published else None,
-        "created_at": _CREATED_AT,
-        "updated_at": _CREATED_AT,
+        "is_published": published is not None,
+        "published_snapshot_id": snapshot_id,
+        "published": published,
+        "created_at": CREATED_AT,
+        "updated_at": CREATED_AT,
     }
 
 
-def _blocks(workflow: Workflow, shape: Generation) -> list[dict[str, Any]]:
+def block_bodies(workflow: Workflow, shape: Generation) -> list[dict[str, Any]]:
+    """Return the bodies of a workflow's blocks, also of those in loops."""
     placed = [each for each in workflow.placed if shape.has_texts or each[0].type != "start_text"]
     return [_block(workflow, node, loop_id, shape) for node, loop_id in placed]
 
@@ -111,21 +130,25 @@ def _block(workflow: Workflow, node: Node, loop_id: str | None, shape: Generatio
         "position_y": 0,
         "config": None,
         "parent_id": loop_id,
-        "updated_at": _CREATED_AT,
+        "updated_at": CREATED_AT,
+        **node.facts,
     }
 
 
-def _edges(workflow: Workflow, shape: Generation) -> list[dict[str, Any]]:
+def edge_bodies(workflow: Workflow, shape: Generation) -> list[dict[str, Any]]:
+    """Return the bodies of a workflow's edges."""
     texts = () if shape.has_texts else workflow.starts("start_text")
     return [
         {
             "id": f"edge-{source}-{target}",
             "workflow_id": workflow.id,
+            **({"organization_id": ORGANIZATION_ID} if shape.has_owner else {}),
             "source_block": source,
             "target_block": target,
             "source_handle": None,
             "target_handle": None,
-            "updated_at": _CREATED_AT,
+            "updated_at": CREATED_AT,
+            **workflow.edge_facts.get((source, target), {}),
         }
         for source, target in workflow.edges
         if source not in texts

@@ -87,18 +87,9 @@ def _workflow(run: Run) -> dict[str, Any]:
     told = {"name_at_run_time": workflow.name, "requested_version": "production"}
     match run.shape.workflow_keys:
         case "snapshot":
-            snapshot = version.replace("ver_", "snap_")
-            return {
-                "workflow": {
-                    "workflow_id": workflow.id,
-                    "snapshot_id": snapshot,
-                    "name_at_run_time": workflow.name,
-                }
-            }
+            return {"workflow": {**named, **told, "snapshot_id": version.replace("ver_", "snap_")}}
         case "version":
             return {"workflow": {**named, **told}}
-        case "short":
-            return {"workflow": named}
     return {"workflow_id": workflow.id, "workflow_version_id": version}
 
 
@@ -106,7 +97,9 @@ def _trigger(run: Run) -> dict[str, Any]:
     """Return what began a run; a restart names its source, whose id keeps no other place here."""
     facts: Mapping[str, Any] = TRIGGERS.get(run.trigger_type, {})
     if run.source_id is not None:
-        facts = {"source_run_id" if run.shape.lifecycle_key == "kind" else "parent_run_id": run.source_id}
+        facts = {"parent_run_id": run.source_id}
+        if run.shape.lifecycle_key == "kind":
+            facts["source_run_id"] = run.source_id
     return {"type": run.trigger_type, **(facts if run.shape.has_trigger_facts else {})}
 
 

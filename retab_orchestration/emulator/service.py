@@ -8,17 +8,31 @@ from dataclasses import replace
 from typing import Any
 
 from retab_orchestration.emulator import (
+    artifacts,
+    block_edits,
+    block_tests,
+    blueprints,
     costs,
     creation,
     decisions,
+    edge_edits,
+    executions,
+    experiment_routes,
+    experiments,
+    exports,
     files,
     graph,
+    inspections,
     overlays,
     page,
     reviews,
     runs,
+    saved_tests,
+    specs,
     steps,
     test_runs,
+    versions,
+    workflow_edits,
 )
 from retab_orchestration.emulator.allowed_hosts import AllowedHosts
 from retab_orchestration.emulator.built_in import BUILT_IN
@@ -37,7 +51,12 @@ BODY_LIMIT = 32 * 1024 * 1024
 _STORAGE_LIMIT = 64 * BODY_LIMIT
 """The same for signed uploads, which do not pass that gateway and are not kept in memory."""
 
-_MODULES = (creation, costs, runs, steps, decisions, reviews, overlays, test_runs, files, graph)
+_MODULES = (
+    creation, costs, runs, steps, artifacts, executions, exports, decisions, reviews, overlays, files, blueprints,
+    graph, block_edits, edge_edits, workflow_edits, versions, specs, inspections, saved_tests, test_runs, block_tests,
+    experiments, experiment_routes,
+)  # fmt: skip
+"""All that have routes."""
 
 
 OnUpload = Callable[[str, int, int], None]

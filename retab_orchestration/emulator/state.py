@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from retab_orchestration.emulator.engine import Run, View
 from retab_orchestration.emulator.file_store import FileStore
@@ -12,7 +13,7 @@ from retab_orchestration.emulator.timeline import view_of
 from retab_orchestration.emulator.wire import Refusal
 from retab_orchestration.emulator.workflows import Workflow
 
-__all__ = ["ORGANIZATION_ID", "State", "Traits"]
+__all__ = ["ORGANIZATION_ID", "Publication", "State", "Traits"]
 
 ORGANIZATION_ID = "org_emulator"
 """The organisation that owns everything here."""
@@ -49,6 +50,16 @@ _TRAITS = {
 }
 
 
+@dataclass(frozen=True)
+class Publication:
+    """A version of a workflow, as it was published."""
+
+    workflow: Workflow
+    at: float | None = None
+    """When; None for those that were published before the emulator started."""
+    description: str = ""
+
+
 @dataclass
 class State:
     """The settings and the state of one emulator."""
@@ -57,6 +68,7 @@ class State:
     clock: Callable[[], float]
     speed: float
     workflows: dict[str, Workflow]
+    """By id, as they are now: their drafts."""
     traits: Traits = field(default_factory=Traits)
     lock: threading.RLock = field(default_factory=threading.RLock)
     """Held during creates, because large bodies are read in threads."""
@@ -69,7 +81,16 @@ class State:
     """Review id -> since when, and until when, somebody has it in hand."""
     test_runs: dict[str, TestRun] = field(default_factory=dict)
     file_store: FileStore = field(default_factory=FileStore)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is kept of other kinds, by kind and by id: experiments, block executions, blueprints."""
     runs_created: int = 0
+
+    def __post_init__(self) -> None:
+        self._given = dict(self.workflows)
+        self.publications = self._published()
+
+    def _published(self) -> dict[str, list[Publication]]:
+        return {each.id: [Publication(each)] if each.published else [] for each in self.workflows.values()}
 
     @property
     def generation(self) -> Generation:
@@ -94,6 +115,15 @@ class State:
         if workflow_id not in self.workflows:
             raise Refusal.structured(404, f"Workflow not found: {workflow_id}")
         return self.workflows[workflow_id]
+
+    def production(self, workflow_id: str) -> Workflow | None:
+        """Return the newest published version of a workflow, None when there is none."""
+        published = self.publications.get(workflow_id)
+        return published[-1].workflow if published else None
+
+    def kept(self, kind: str) -> dict[str, Any]:
+        """Return the records of a kind, by their ids, in the order of their creation."""
+        return self.records.setdefault(kind, {})
 
     def run(self, run_id: str) -> Run:
         """Return a run.
@@ -132,8 +162,10 @@ class State:
         return made
 
     def reset(self) -> None:
-        """Delete every run, test run, file and command."""
-        for memory in (self.runs, self.gates, self.leases, self.test_runs, self.commands):
+        """Delete every run, test run, file, command and record, and undo what was done to workflows."""
+        for memory in (self.runs, self.gates, self.leases, self.test_runs, self.commands, self.records):
             memory.clear()
+        self.workflows = dict(self._given)
+        self.publications = self._published()
         self.file_store = FileStore()
         self.runs_created = 0

@@ -46,7 +46,7 @@ def get_run_step(state: State, _request: Request, run_id: str, node_id: str) -> 
 def get_step_outputs(state: State, request: Request, run_id: str) -> Response:
     """Answer `POST /v1/workflows/runs/{run_id}/steps/batch`: `{"outputs": {step id: step}}`.
 
-    A step outside loops has the id of its node.
+    A step outside loops has the id of its node. The later servers of those say `executions` for `outputs`.
     """
     run = state.run(run_id)
     body = request.json_object()
@@ -58,7 +58,7 @@ def get_step_outputs(state: State, request: Request, run_id: str) -> Response:
         for step in state.view_of(run).steps
         if step.id in wanted or step.node.id in wanted
     }
-    return answer({"outputs": found})
+    return answer({"outputs": found, "executions": found})
 
 
 def list_steps(state: State, request: Request) -> Response:

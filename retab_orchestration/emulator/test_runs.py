@@ -14,7 +14,7 @@ from retab_orchestration.emulator.state import State
 from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, moment, new_id
 from retab_orchestration.emulator.workflows import NodeTest, Workflow
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "check_consensus", "draft_of", "start_test_run"]
 
 _STATUSES = {"pending", "queued", "running", "completed", "error", "cancelled"}
 _SCOPES = {"single", "block", "workflow"}
@@ -31,8 +31,10 @@ def create_classic(state: State, request: Request, workflow_id: str) -> Response
         raise Refusal.invalid(["body"], "Give test_id or target, not both")
     test_id = text_at(body, "test_id", ["body"]) if body.get("test_id") is not None else None
     block_id = text_at(target, "block_id", ["body", "target"]) if target else None
-    _check_consensus(body)
-    test_run = _start(state, workflow, "test", state.shape("classic"), test_id=test_id, block_id=block_id)
+    check_consensus(body)
+    test_run = start_test_run(
+        state, workflow, "test", state.shape("classic"), test_id=test_id, block_id=block_id
+    )
     return answer(_body(state, test_run))
 
 
@@ -50,9 +52,10 @@ def _creator(word: str) -> Handler:
         where = ["body", "scope"]
         test_id = text_at(scope, f"{word}_id", where) if kind == "single" else None
         block_id = text_at(scope, "block_id", where) if kind == "block" else None
-        _check_consensus(body)
+        check_consensus(body)
         shape = state.shape("current")
-        return answer(_body(state, _start(state, workflow, word, shape, test_id=test_id, block_id=block_id)))
+        test_run = start_test_run(state, workflow, word, shape, test_id=test_id, block_id=block_id)
+        return answer(_body(state, test_run))
 
     return create
 
@@ -123,7 +126,7 @@ def get_result(state: State, _request: Request, result_id: str) -> Response:
     raise Refusal(404, "Workflow test result not found")
 
 
-def _start(
+def start_test_run(
     state: State,
     workflow: Workflow,
     word: str,
@@ -132,6 +135,11 @@ def _start(
     test_id: str | None,
     block_id: str | None,
 ) -> TestRun:
+    """Start a run of the tests of a workflow's draft: of all, of one, or of those of a block.
+
+    Raises:
+        Refusal: 404 when there is no such test, or no such block.
+    """
     tests = _chosen(workflow, test_id, block_id)
     test_run_id = new_id("wftestrun" if word == "test" else "wfevalrun")
     test_run = TestRun(
@@ -151,7 +159,12 @@ def _chosen(workflow: Workflow, test_id: str | None, block_id: str | None) -> tu
     )
 
 
-def _check_consensus(body: dict[str, Any]) -> None:
+def check_consensus(body: dict[str, Any]) -> None:
+    """Check how many votes a body asks for.
+
+    Raises:
+        Refusal: 422 for a number that there is not.
+    """
     if body.get("n_consensus") not in (None, 3, 5, 7):
         raise Refusal.invalid(["body", "n_consensus"], "Input should be 3, 5 or 7", "literal_error")
 
@@ -166,7 +179,7 @@ def _body(state: State, test_run: TestRun) -> dict[str, Any]:
     now = state.clock()
     body = {
         "id": test_run.id,
-        **_workflow(test_run),
+        **draft_of(test_run.workflow, test_run.shape),
         "trigger": {"type": "api"},
         "lifecycle": {"status": test_run.status(now)},
         "timing": {
@@ -186,16 +199,13 @@ def _body(state: State, test_run: TestRun) -> dict[str, Any]:
     return body
 
 
-def _workflow(test_run: TestRun) -> dict[str, Any]:
-    draft = test_run.workflow.version_id.replace("ver_", "draft_")
-    if test_run.shape.workflow_keys == "ids":
-        return {"workflow_id": test_run.workflow.id, "workflow_version_id": draft}
-    reference = {"workflow_id": test_run.workflow.id, "version_id": draft}
-    if test_run.shape.workflow_keys == "short":
-        return {"workflow": reference}
-    return {
-        "workflow": {**reference, "name_at_run_time": test_run.workflow.name, "requested_version": "draft"}
-    }
+def draft_of(workflow: Workflow, shape: Generation) -> dict[str, Any]:
+    """Return how a body names the draft of a workflow."""
+    draft = workflow.version_id.replace("ver_", "draft_")
+    if shape.workflow_keys == "ids":
+        return {"workflow_id": workflow.id, "workflow_version_id": draft}
+    names = {"name_at_run_time": workflow.name, "requested_version": "draft"}
+    return {"workflow": {"workflow_id": workflow.id, "version_id": draft, **names}}
 
 
 def _duration(test_run: TestRun, now: float) -> dict[str, Any]:
@@ -239,6 +249,8 @@ def _result(test_run: TestRun, outcome: Outcome, number: int) -> dict[str, Any]:
         f"{test_run.word}_id": outcome.test.id,
         "workflow_id": test_run.workflow.id,
         "block_id": outcome.test.node_id,
+        "target": {"type": "block", "block_id": outcome.test.node_id},
+        "source": outcome.test.shown_source,
         "block_type": node_type(test_run.shape, node) if node else "function",
         "lifecycle": {"status": outcome.status},
         "timing": {

@@ -72,6 +72,9 @@ class Node:
     body: tuple["Node", ...] = ()
     """What a loop repeats: a sentinel that gives what a pass takes, nodes, and a sentinel that takes what it gives."""
 
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What its block says that a run takes no notice of: its place, its size, its config."""
+
     @classmethod
     def loop(cls, node_id: str, kind: str, label: str, after: Sequence[str], body: Sequence["Node"]) -> Self:
         """Build a loop around nodes; those that come after none take what a pass takes."""
@@ -113,6 +116,26 @@ class NodeTest:
     id: str
     node_id: str
     verdict: str = "passed"
+    name: str | None = None
+    source: Mapping[str, Any] | None = None
+    """Where its inputs come from, as it was written; None for the tests that come with a workflow."""
+    assertion: Mapping[str, Any] | None = None
+
+    @property
+    def shown_source(self) -> Mapping[str, Any]:
+        """The source to show in answers."""
+        return self.source or {"type": "manual", "handle_inputs": {}}
+
+    @property
+    def shown_assertion(self) -> Mapping[str, Any]:
+        """The assertion to show in answers."""
+        target = {"output_handle_id": "output-json-0", "path": ""}
+        return {
+            "id": f"{self.id}_assertion",
+            "target": target,
+            "condition": {"kind": "exists"},
+            **(self.assertion or {}),
+        }
 
 
 @dataclass(frozen=True)
@@ -138,11 +161,15 @@ class Workflow:
     on_reject: str = "cancelled"
     """The status of a run whose review was rejected: `cancelled`, `completed` or `error`."""
     tests: tuple[NodeTest, ...] = ()
+    description: str = ""
+    edge_facts: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """The ids and the handles of edges, by source and target node id, where they were given."""
 
     @cached_property
     def version_id(self) -> str:
         """The id of its one published version, a hash of its content."""
-        return "ver_" + hashlib.sha256(repr((self.id, self.nodes)).encode()).hexdigest()[:32]
+        content = repr((self.id, self.nodes, sorted(self.edge_facts.items())))
+        return "ver_" + hashlib.sha256(content.encode()).hexdigest()[:32]
 
     @cached_property
     def placed(self) -> tuple[tuple[Node, str | None], ...]:
@@ -153,6 +180,10 @@ class Workflow:
     def edges(self) -> tuple[tuple[str, str], ...]:
         """Pairs of source and target node ids."""
         return tuple((source, node.id) for node, _ in self.placed for source in node.after)
+
+    def edge_id(self, source: str, target: str) -> str:
+        """Return the id of an edge."""
+        return str(self.edge_facts.get((source, target), {}).get("id", f"edge-{source}-{target}"))
 
     @cached_property
     def sinks(self) -> tuple[Node, ...]:

@@ -6,24 +6,10 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration.emulator import Emulator
+from tests.sdk.venvs import python_of
 
 HERE = Path(__file__).parent
-VENVS = HERE.parents[1] / ".venvs"
-
 LEGS = {"0.0.95": "classic", "0.0.112": "classic", "0.0.160": "current"}
-MISSING = {
-    "0.0.95": "retab 0.0.95 has no venv: `make sdks` builds it where there is a Python 3.12 or newer",
-    "0.0.112": "retab 0.0.112 has no venv: no Python 3.12 or newer was found, and it imports on nothing older",
-}
-
-
-def python_of(version):
-    python = VENVS / f"sdk-{version}" / "bin" / "python"
-    if not python.exists():
-        if version in MISSING:
-            pytest.skip(MISSING[version])
-        pytest.fail(f"{python} is missing: run `make sdk-venvs`")
-    return python
 
 
 @pytest.mark.system
