@@ -41,6 +41,8 @@ def _read_inputs(
     Raises:
         Refusal: 422 for an input that is malformed or meant for no start node.
     """
+    if not workflow.nodes:
+        raise Refusal.structured(422, f"Workflow {workflow.id} has no blocks to run")
     documents = _inputs(workflow, body, "documents", "start")
     json_inputs = _inputs(workflow, body, "json_inputs", "start_json")
     shape = state.shape(routes)

@@ -67,8 +67,9 @@ def with_edge(workflow: Workflow, body: Mapping[str, Any]) -> tuple[Workflow, Ed
         Refusal: 422 for a body that is malformed, 404 for a block that there is not, 409 for a circle.
     """
     edge = text_at(body, "source_block", ["body"]), text_at(body, "target_block", ["body"])
+    known = {node.id for node in workflow.nodes}  # loops keep the edges inside of them
     for end in edge:
-        if workflow.node(end) is None:
+        if end not in known:
             raise Refusal.structured(404, f"Block not found: {end}")
     names = ("id", "source_handle", "target_handle")
     facts = {name: text_at(body, name, ["body"]) for name in names if body.get(name) is not None}

@@ -11,12 +11,13 @@ __all__ = ["drop_edges", "drop_node", "put_edge", "put_node"]
 
 def put_node(workflow: Workflow, node: Node) -> Workflow:
     """Add a node, or replace the one with its id."""
-    nodes = {each.id: each for each in workflow.nodes} | {node.id: node}
-    return _ordered(replace(workflow, nodes=tuple(nodes.values())))
+    if workflow.node(node.id) is None:
+        return replace(workflow, nodes=(*workflow.nodes, node))
+    return replace(workflow, nodes=_replaced(workflow.nodes, node))
 
 
 def drop_node(workflow: Workflow, node_id: str) -> Workflow:
-    """Remove a node, with its edges."""
+    """Remove a node, with its edges; one in a loop stays there."""
     ends = [edge for edge in workflow.edges if node_id in edge]
     workflow = drop_edges(workflow, ends)
     return replace(workflow, nodes=tuple(node for node in workflow.nodes if node.id != node_id))
@@ -45,6 +46,13 @@ def drop_edges(workflow: Workflow, edges: Collection[tuple[str, str]]) -> Workfl
     )
     facts = {ends: value for ends, value in workflow.edge_facts.items() if ends not in edges}
     return replace(workflow, nodes=nodes, edge_facts=facts)
+
+
+def _replaced(nodes: tuple[Node, ...], new: Node) -> tuple[Node, ...]:
+    return tuple(
+        new if node.id == new.id else replace(node, body=_replaced(node.body, new)) if node.body else node
+        for node in nodes
+    )
 
 
 def _ordered(workflow: Workflow) -> Workflow:

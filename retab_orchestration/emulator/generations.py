@@ -26,7 +26,7 @@ class Generation:
     waiting: str = "waiting_for_human"
     """The status of a run, or a step, that waits for a human."""
     workflow_keys: str = "flat"
-    """How a run names its workflow: `flat`, as an object with a `version`, one with a `snapshot` as well, or by `ids`."""
+    """How a run names its workflow: `flat`, an object with a `version`, one with a `snapshot` as well, or `ids`."""
     has_queued: bool = True
     """Whether a run that is dispatched, and has not started, is `queued`; otherwise it is `pending` until it starts."""
     has_phases: bool = True

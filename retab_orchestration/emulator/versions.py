@@ -135,7 +135,8 @@ def restore_block(state: State, _request: Request, version_id: str) -> Response:
     if node is not None:
         draft = state.workflow(old.id)
         here = draft.node(node.id)
-        kept = tuple(source for source in node.after if draft.node(source)) if here is None else here.after
+        known = {each.id for each in draft.nodes}
+        kept = tuple(source for source in node.after if source in known) if here is None else here.after
         state.workflows[old.id] = put_node(draft, replace(node, after=kept))
     return answer(_named(BLOCKS.bodies(state, state.workflows[old.id]), version["block_id"]))
 
@@ -145,7 +146,7 @@ def restore_edge(state: State, _request: Request, version_id: str) -> Response:
     version = _find(state, EDGES, version_id)
     old = _version_of(state, version)
     draft, ends = state.workflow(old.id), (version["source"], version["target"])
-    if not all(draft.node(end) for end in ends):
+    if not {node.id for node in draft.nodes}.issuperset(ends):
         raise Refusal.structured(409, "The draft has not both blocks of the edge")
     try:
         state.workflows[old.id] = put_edge(draft, *ends, old.edge_facts.get(ends, {}))

@@ -71,7 +71,7 @@ def add_workflow(state: State, workflow: Workflow) -> Workflow:
     return workflow
 
 
-def _changes(body: Mapping[str, Any]) -> dict[str, str]:
+def _changes(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a body changes of the texts of a workflow.
 
     Raises:

@@ -303,6 +303,8 @@ def test_blocks_name_the_loop_around_them(server):
     else:
         blocks = server.get("/v1/workflows/wf_while/blocks")
         edges = server.get("/v1/workflows/wf_while/edges")
+        if server.api in span("g2b", "g2c"):
+            blocks, edges = blocks["data"], edges["data"]
 
     parents = {block["id"]: block["parent_id"] for block in blocks}
     assert parents == {

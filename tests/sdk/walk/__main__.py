@@ -47,7 +47,8 @@ def main(url):
     warnings.simplefilter("ignore")
     scene = Scene(url)
     found = find_calls(scene.client)
-    print(json.dumps({"calls": {name: failure_of(name, method, scene) for name, method in found.items()}}))
+    calls = {name: failure_of(name, method, scene) for name, method in found.items()}
+    sys.stdout.write(json.dumps({"calls": calls}))
 
 
 if __name__ == "__main__":
