@@ -58,7 +58,7 @@ help: ## Show this list
 demo: $(call BUILT,core airflow prefect) ## Run a PDF through a real Airflow and a real Prefect (DOCUMENT=path/to.pdf)
 	@$(call PY,core) -m dev.demo $(if $(DOCUMENT),"$(DOCUMENT)")
 
-test: ## Everything: check, unit, hostile, system and the SDK legs
+test: ## Everything: check, unit, hostile, system, and three releases of the SDK
 	@$(MAKE) check
 	@$(MAKE) $(call AT_ONCE,3) $(HOSTILE) $(UNIT)
 	@$(MAKE) system
@@ -146,7 +146,7 @@ bench: $(call BUILT,$(BENCHES) sdk-0.0.160) ## Measure cost and speed next to ot
 	@$(call PY,bench-core) -m dev.benchmarks $(if $(PARTS),--parts "$(PARTS)") $(if $(QUICK),--quick)
 	@$(if $(QUICK),,$(call PY,bench-core) -m dev.benchmarks.scaling)
 
-sdks: .venvs/core/.built ## The SDK legs alone, with the oldest SDK as well
+sdks: .venvs/core/.built ## Every call of eleven releases of the official SDK, against the emulator
 	@$(MAKE) sdk-venvs TESTED_SDKS="$(SDKS)"
 	$(call PYTEST,core) -m system tests/sdk
 
