@@ -214,8 +214,9 @@ def _view(run: Run, steps: list[Step], horizon: float, stop: float | None, now: 
     elif run.cancelled_at is not None and run.cancelled_at <= now:
         view.status = "cancelled"
         _close(open_steps, view, run.cancelled_at)
-    elif open_steps and all(step.node.is_loop or step.status == "waiting_for_human" for step in open_steps):
-        gates = [step for step in open_steps if step.node.is_gate]
+    elif (gates := [step for step in open_steps if step.node.is_gate]) and all(
+        step.node.is_loop or step.status == "waiting_for_human" for step in open_steps
+    ):
         view.status = "waiting_for_human"
         view.waiting = tuple(dict.fromkeys(step.node.id for step in gates))
         view.waiting_since = min(step.started_at for step in gates)

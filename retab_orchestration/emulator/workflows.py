@@ -95,8 +95,8 @@ class Node:
 
     @property
     def is_loop(self) -> bool:
-        """Whether it repeats other nodes."""
-        return self.type in LOOPS
+        """Whether it repeats other nodes; one that was created as a block has none."""
+        return self.type in LOOPS and bool(self.body)
 
     @property
     def is_start(self) -> bool:

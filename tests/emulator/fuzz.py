@@ -53,6 +53,10 @@ INPUTS = [
     {"json_inputs": {"json-node-1": [1]}},
 ]
 DECISION = {"node_id": "hil-node-1", "approved": True, "modified_data": {"a": 1}}
+SPEC = {
+    "yaml_definition": "workflow_id: wf_spec\nblocks:\n- {id: a, type: end}\n- {id: b, type: end}\n"
+    "edges:\n- {source_block: a, target_block: b}\n"
+}
 FAULT = {"match": "GET *", "kind": "http_500", "nth": 10**9, "times": 1, "seconds": 0.1, "retry_after": 1}
 # The bodies that a path takes, by how it ends.
 BODIES = {
@@ -73,6 +77,17 @@ BODIES = {
     "/reject": [{"version_id": "ID", "reason": "r"}],
     "/upload": [{"filename": "a.pdf", "size_bytes": 2, "content_type": "text/plain"}, {"filename": "a", "url": DATA}],
     "/complete": [{"sha256": "0" * 64}],
+    "/workflows": [{"name": "n", "description": "d"}],
+    "/blocks": [{"workflow_id": "ID", "type": "for_each", "config": {"a": 1}, "position_x": 1}],
+    "/edges": [{"workflow_id": "ID", "source_block": "ID", "target_block": "ID", "source_handle": "h"}],
+    "{block_id}": [{"label": "l", "config": {}}],
+    "/export": [{"workflow_id": "wf_mixed", "block_id": "end-node-1", "selected_run_ids": []}],
+    "/executions": [{"run_id": "ID", "block_id": "end-node-1"}],
+    "/blueprints": [{"file_id": "ID", "background": True}],
+    "/tests": [{"workflow_id": "ID", "target": {"block_id": "end-node-1"}, "source": {"a": 1}, "assertion": {"a": 1}}],
+    "/experiments": [{"workflow_id": "wf_mixed", "block_id": "extract-node-1", "documents": [{"handle_inputs": {}}]}],
+    "/experiments/runs": [{"experiment_id": "ID"}],
+    "/validate": [SPEC], "/plan": [SPEC], "/apply": [SPEC],
     "/faults": [[FAULT]],
     "/key": [{"api_key": "k"}],
 }  # fmt: skip
@@ -125,7 +140,7 @@ WORKFLOWS = (
 KINDS = {
     "parent_id": "rvr_", "acknowledged_superseded_version_ids": "rvr_", "workflow_id": "wf_", "run_id": "run_",
     "review_id": "rev_", "version_id": "rvr_", "file_id": "file_", "node_id": "hil-",
-    "block_id": "hil-", "test_run_id": "wftestrun_", "result_id": "wfresult_", "id": "",
+    "block_id": "hil-", "source_block": "", "target_block": "hil-", "experiment_id": "exp_", "test_run_id": "wftestrun_", "result_id": "wfresult_", "id": "",
 }  # fmt: skip
 KNOWN = (
     "wf_gate_first",
