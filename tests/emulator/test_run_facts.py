@@ -7,6 +7,7 @@ import pytest
 from retab_orchestration.emulator import Node, Workflow
 from retab_orchestration.emulator.built_in import BUILT_IN
 from retab_orchestration.emulator.generations import span
+from retab_orchestration.emulator.state import Publication
 from tests.emulator.conftest import Server, pages, status_of
 
 FLAT = span("g1a", "g1b")
@@ -141,6 +142,7 @@ def test_what_is_no_detail_of_an_error_is_left_out(clock, said):
 def test_nodes_after_a_rejection_that_completes_the_run_are_skipped(server, clock):
     lenient = replace(REVIEWED, id="wf_lenient", on_reject="completed")
     server.service.state.workflows["wf_lenient"] = lenient
+    server.service.state.publications["wf_lenient"] = [Publication(lenient)]
     run = server.run("wf_lenient", content=pages(1))
     clock.tick(60)
     gate = server.service.state.runs[run["id"]]

@@ -10,6 +10,7 @@ from retab_orchestration.emulator import Emulator, Node, NodeTest, Workflow
 from tests.sdk.releases import FAILURES, RELEASES
 from tests.sdk.venvs import python_of
 
+pytestmark = pytest.mark.system
 WALK = Path(__file__).parent / "walk"
 LEAST = 0.95
 # A run of all of its tests takes long enough to be cancelled.
@@ -21,7 +22,6 @@ LONG_TESTS = Workflow(
 )
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("release", RELEASES)
 def test_every_call_works_but_those_with_a_reason(release, passed_calls):
     python = python_of(release)
