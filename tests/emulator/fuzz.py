@@ -140,8 +140,9 @@ WORKFLOWS = (
 KINDS = {
     "parent_id": "rvr_", "acknowledged_superseded_version_ids": "rvr_", "workflow_id": "wf_", "run_id": "run_",
     "review_id": "rev_", "version_id": "rvr_", "file_id": "file_", "node_id": "hil-",
-    "block_id": "hil-", 
-    "source_block": "", "target_block": "hil-", "experiment_id": "exp_", "test_run_id": "wftestrun_", "result_id": "wfresult_", "id": "",
+    "block_id": "hil-",
+    "source_block": "", "target_block": "hil-", "experiment_id": "exp_",
+    "test_run_id": "wftestrun_", "result_id": "wfresult_", "id": "",
 }  # fmt: skip
 KNOWN = (
     "wf_gate_first",

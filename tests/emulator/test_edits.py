@@ -131,3 +131,72 @@ def test_an_edge_to_nowhere_is_a_finding_of_the_diagnosis(clock):
     found = call.post(f"{WORKFLOWS}/wf_invoice/diagnose-graph", graph)
 
     assert (found["is_valid"], [issue["code"] for issue in found["issues"]]) == (False, ["dangling_edge"])
+
+
+def test_versions_say_what_became_of_a_block_and_give_it_back(current, own):
+    current("PATCH", f"{WORKFLOWS}/blocks/out", {"label": "Last"}, workflow_id=own["id"])
+    current.post(f"{WORKFLOWS}/{own['id']}/publish", {})
+    new, old = current.get(f"{WORKFLOWS}/versions", workflow_id=own["id"])["data"]
+    sides = {"from_workflow_version_id": old["id"], "to_workflow_version_id": new["id"]}
+    of = {"workflow_id": own["id"]}
+    late, early = current.get(f"{WORKFLOWS}/blocks/versions", block_id="out", **of)["data"]
+    (edge, _) = current.get(f"{WORKFLOWS}/edges/versions", **of)["data"]
+
+    diff = current.get(f"{WORKFLOWS}/versions/diff", **of, **sides)
+    fields = current.get(
+        f"{WORKFLOWS}/blocks/versions/diff",
+        from_block_version_id=early["id"], to_block_version_id=late["id"],
+    )["changes"]  # fmt: skip
+    current("DELETE", f"{WORKFLOWS}/blocks/out", **of)
+    back = current.post(f"{WORKFLOWS}/blocks/versions/{early['id']}/restore")
+    again = current.post(f"{WORKFLOWS}/edges/versions/{edge['id']}/restore")
+
+    assert (diff["changed_block_ids"], diff["changed_edge_ids"]) == (["out"], [])
+    assert fields == [{"field": "label", "from_value": "out", "to_value": "Last"}]
+    assert (back["label"], again["source_block"], again["target_block"]) == ("out", "in", "out")
+    assert current("GET", f"{WORKFLOWS}/blocks/versions/nowhere").status == 404
+    assert current("GET", f"{WORKFLOWS}/versions/nowhere", **of).status == 404
+    current("POST", f"{WORKFLOWS}/versions/{new['id']}/restore", **of)
+    assert current.get(f"{WORKFLOWS}/blocks/out", **of)["label"] == "Last"
+
+
+def test_tests_are_a_job_where_they_are_executed(clock):
+    call = Caller(clock, api="g1b")
+    tests = f"{WORKFLOWS}/wf_invoice/block-tests"
+    batch = call.post(f"{tests}/execute", {"target": {"type": "block", "block_id": "extract-node-1"}})
+    early = call.get(f"/v1/jobs/{batch['job_id']}")
+    clock.tick(10)
+
+    job = call.get(f"/v1/jobs/{batch['job_id']}")
+    (record,) = call.get(f"{tests}/wfnodetest_invoice_1/runs")["runs"]
+
+    assert (early["status"], early["response"], job["status"]) == ("queued", None, "completed")
+    assert job["response"]["body"]["counts"] == {"passed": 2}
+    assert call.get(f"{tests}/wfnodetest_invoice_1/runs/{record['id']}") == record
+    assert record["status"] == "passed"
+    assert call("GET", f"{tests}/wfnodetest_invoice_1/runs/nowhere").status == 404
+    assert call("GET", "/v1/jobs/nowhere").status == 404
+
+
+def test_the_oldest_experiments_know_their_newest_run(clock):
+    call = Caller(clock, api="g2a")
+    base, body = f"{WORKFLOWS}/wf_invoice/experiments", {"block_id": "extract-node-1", "name": "e"}
+    mine = f"{base}/" + call.post(base, {**body, "documents": [{"handle_inputs": {}}]})["id"]
+    none = [
+        call(method, f"{mine}/{path}").status for method, path in (("GET", "content"), ("POST", "cancel"))
+    ]
+    missing = call.get(f"{mine}/metrics")
+    (run,) = call.post(f"{base}/run-batch", {"block_id": "extract-node-1"})["runs"]
+    (job,) = call.get(f"{mine}/content")["content"]["jobs"]
+    call.post(f"{mine}/documents/{job['document_id']}/cancel")
+
+    (failed,) = call.get(f"{mine}/content")["content"]["jobs"]
+    stopped = call.post(f"{mine}/cancel")
+    copy = call.post(f"{mine}/duplicate")
+
+    assert (none, missing["error"]) == ([404, 404], "no_metrics")
+    assert (failed["status"], stopped["status"]) == ("error", "cancelled")
+    assert [each["id"] for each in call.get(f"{mine}/runs")["runs"]] == [run["run_id"]]
+    assert call.get(f"{base}/eligible-blocks")["blocks"][0]["experiment_count"] == 2
+    assert call("DELETE", f"{base}/{copy['id']}").status == 204
+    assert len(call.get(base)) == 1
