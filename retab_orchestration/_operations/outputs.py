@@ -18,7 +18,7 @@ from retab_orchestration.models import (
     Step,
     StepStatus,
     WorkflowRun,
-    documents_from_steps,
+    documents_of_run,
     outputs_from_steps,
     sink_nodes,
 )
@@ -72,7 +72,7 @@ async def list_documents(session: Session, run_id: str) -> list[RunDocument]:
     steps = await list_steps(session, run_id)
     if run.status is RunStatus.COMPLETED and _may_lag(session, run):
         _check_whole(session, run, steps, await _edges(session, run))
-    return documents_from_steps(steps, run.inputs.documents.values())
+    return documents_of_run(steps, run.inputs.documents.values(), run.final_outputs)
 
 
 async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:

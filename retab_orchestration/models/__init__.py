@@ -5,7 +5,7 @@ from retab_orchestration.models.document import DocumentRef
 from retab_orchestration.models.lifecycle import Cancellation, RunError, Timing, Trigger
 from retab_orchestration.models.outputs import (
     RunDocument,
-    documents_from_steps,
+    documents_of_run,
     outputs_from_steps,
     sink_nodes,
 )
@@ -74,7 +74,7 @@ __all__ = [
     "WorkflowRun",
     "WorkflowTestResult",
     "WorkflowTestRun",
-    "documents_from_steps",
+    "documents_of_run",
     "is_id",
     "outputs_from_steps",
     "sink_nodes",

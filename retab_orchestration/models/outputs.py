@@ -11,7 +11,7 @@ from retab_orchestration.models.step import HandlePayload, Step
 
 __all__ = [
     "RunDocument",
-    "documents_from_steps",
+    "documents_of_run",
     "nodes_of",
     "outputs_from_steps",
     "sink_nodes",
@@ -21,17 +21,19 @@ __all__ = [
 _DEFAULT_HANDLE = "output-json-0"
 _ENVELOPE = frozenset({"label", "data", "document", "type"})
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 class RunDocument(Value):
-    """A document that a step of a run has made.
+    """A document that a run has made.
 
     Attributes:
         node_id: The node, and `node_label` its name in the workflow.
         step_id: The step, None on servers that do not name them.
         iteration: The passes through the loops around it, outermost first, from 0; () outside loops.
-        handle: Where it left the node, such as `output-file-0`, or the name of a part of a split.
-        document: The file: its id, its name and its type.
+        handle: Where it left the node, such as `output-file-0`, or the name of a part of a split; "" for what only
+            the outputs of the run have.
+        document: The file: its `id`, `filename` and `mime_type`.
     """
 
     node_id: str
@@ -42,38 +44,73 @@ class RunDocument(Value):
     document: DocumentRef
 
 
-def documents_from_steps(steps: Iterable[Step], inputs: Iterable[DocumentRef]) -> list[RunDocument]:
-    """Return every document that the steps of a run have made, each where it was made.
+def documents_of_run(
+    steps: Iterable[Step], inputs: Iterable[DocumentRef], outputs: Mapping[str, Mapping[str, Any]]
+) -> list[RunDocument]:
+    """Return every document that a run has made, each once and where it was made.
 
     Args:
         steps: Every step of the run; only completed ones count.
         inputs: The documents that the run was given, which it has not made.
+        outputs: The outputs that the run carries, which may have documents that no step has.
     """
-    known = {document.id for document in inputs}
-    found: list[tuple[Step, RunDocument]] = []
-    for step in sorted(_completed(steps), key=_makers_first):
-        if _is_scaffolding(step.node_type):
-            continue
-        for handle, document in _documents_of(step):
-            if document.id is None or document.id in known:
-                continue
-            known.add(document.id)  # nodes after this one, and the loops around it, only pass it on
-            made = RunDocument(
-                node_id=step.node_id,
-                node_label=step.node_label,
-                step_id=step.step_id,
-                iteration=step.place,
-                handle=handle,
-                document=document,
-            )
-            found.append((step, made))
-    return [made for _, made in sorted(found, key=lambda each: each[0].started_at or _EPOCH)]
+    completed = sorted(_completed(steps), key=_makers_first)
+    starts = [item for step in completed if _is_start(step.node_type) for _, item in _documents_of(step)]
+    done = [step for step in completed if not _is_scaffolding(step.node_type)]
+    known = {None, *(document.id for document in (*inputs, *starts))}
+    created = {item.id for step in done for _, item in _documents_of(step) if item.id not in _read_by(step)}
+    found: list[tuple[datetime, RunDocument]] = []
+    for step, each in (*_of_steps(done), *_of_outputs(outputs)):
+        is_passed_on = step is not None and each.document.id in created & _read_by(step)
+        if each.document.id not in known and not is_passed_on:
+            known.add(each.document.id)
+            found.append((_LATEST if step is None else step.started_at or _EPOCH, each))
+    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
 
 
 def _makers_first(step: Step) -> tuple[datetime, int, datetime]:
     """Order steps so that one that makes a document comes before those that pass it on: a loop begins before it."""
     began = step.started_at or _EPOCH
     return step.completed_at or began, -len(step.place), began
+
+
+def _of_steps(steps: Iterable[Step]) -> Iterator[tuple[Step | None, RunDocument]]:
+    for step in steps:
+        for handle, document in _documents_of(step):
+            yield (
+                step,
+                RunDocument(
+                    node_id=step.node_id,
+                    node_label=step.node_label,
+                    step_id=step.step_id,
+                    iteration=step.place,
+                    handle=handle,
+                    document=document,
+                ),
+            )
+
+
+def _of_outputs(outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[Step | None, RunDocument]]:
+    for node_id, output in outputs.items():
+        label = output.get("label")
+        for iteration, document in _of_passes(output.get("document")):
+            yield (
+                None,
+                RunDocument(node_id=node_id, node_label=label, iteration=iteration, document=document),
+            )
+
+
+def _of_passes(value: Any, passes: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], DocumentRef]]:
+    if is_object(value):
+        yield passes, DocumentRef.model_validate(fields(value))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _of_passes(item, (*passes, number))
+
+
+def _read_by(step: Step) -> set[str | None]:
+    inputs = [payload.document for payload in step.handle_inputs.values()]
+    return {document.id for document in (*inputs, step.input_document) if document is not None}
 
 
 def _documents_of(step: Step) -> Iterator[tuple[str, DocumentRef]]:
@@ -208,7 +245,11 @@ def _output_of(step: Step) -> dict[str, Any]:
 
 def _is_scaffolding(node_type: str | None) -> bool:
     kind = node_type or ""
-    return kind.startswith("start") or kind == "note" or "_sentinel_" in kind
+    return _is_start(kind) or kind == "note" or "_sentinel_" in kind
+
+
+def _is_start(node_type: str | None) -> bool:
+    return (node_type or "").startswith("start")
 
 
 def _end_of(step: Step) -> datetime:

@@ -5,7 +5,7 @@ import pytest
 from retab_orchestration import RunStatus, Step, StepStatus, WaitTimeoutError
 from retab_orchestration.emulator import Node, Workflow
 from retab_orchestration.emulator.generations import GENERATIONS
-from retab_orchestration.models import documents_from_steps
+from retab_orchestration.models import documents_of_run
 from tests.emulator.conftest import VALUES, pages
 
 LOOP = "for-each-node-1"
@@ -157,8 +157,8 @@ def test_a_loop_that_begins_before_the_step_that_makes_a_document_is_not_its_mak
 
     steps = [step("outer", 0, 9), step("inner", 1, 9, "outer"), step("maker", 2, 9, "outer", "inner")]
 
-    assert [made.node_id for made in documents_from_steps(steps, [])] == ["maker"]
-    assert [made.iteration for made in documents_from_steps(steps, [])] == [(0, 0)]
+    assert [made.node_id for made in documents_of_run(steps, [], {})] == ["maker"]
+    assert [made.iteration for made in documents_of_run(steps, [], {})] == [(0, 0)]
 
 
 def test_passes_at_the_same_time_are_told_apart_by_their_items():
