@@ -4,6 +4,7 @@ from retab_orchestration._arguments import JsonValue
 from retab_orchestration._endpoints.bodies import DocumentProgress, OnProgress
 from retab_orchestration._endpoints.filters import RunFilter
 from retab_orchestration._operations.downloads import DownloadedDocument
+from retab_orchestration._operations.run_documents import DocumentInManifest, DocumentManifest
 from retab_orchestration._polling.wait import OnReview
 from retab_orchestration._version import __version__
 from retab_orchestration.client import AsyncRetabClient, RetabClient
@@ -80,7 +81,9 @@ __all__ = [
     "ConflictError",
     "CreateOutcomeUnknownError",
     "Document",
+    "DocumentInManifest",
     "DocumentInput",
+    "DocumentManifest",
     "DocumentProgress",
     "DocumentReadError",
     "DocumentSource",

@@ -1,23 +1,44 @@
-"""Where a document is written: on a disk, to a URI, into an open file; nothing half-written under its name."""
+"""What a document is written to: a disk, a filesystem of fsspec, an open file; nothing half-written under its name."""
 
+import errno
 import io
 import os
+import re
 import secrets
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from errno import EAGAIN
-from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias, cast
 
-from retab_orchestration._document_streams import reason_of
-from retab_orchestration._file_names import base_name
-from retab_orchestration._texts import kind_of, printable
-from retab_orchestration.errors import DocumentWriteError, InvalidInputError
+from retab_orchestration._document_streams import cause_of, reason_of
+from retab_orchestration._texts import printable
+from retab_orchestration.errors import DocumentWriteError, RetabError
 
-__all__ = ["DownloadTarget", "Target", "WritableFile", "open_target"]
+__all__ = [
+    "DownloadTarget",
+    "LocalFile",
+    "ObjectFile",
+    "OpenFile",
+    "Target",
+    "WritableFile",
+    "part_size",
+    "without_user",
+    "writing",
+]
+
+_PIECE = 1024 * 1024
+
+_TEMPORARY = "a temporary file"
+_NOTHING, _SOMETHING = "nothing is left there", "a part of it may be left there"
+_ROOM = "make room, or give another place"
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "files may not be as large there, so give another place",
+    errno.ENOENT: "make its folder, or its bucket, first",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "see that this process may write there"),
+}
 
 
 class WritableFile(Protocol):
@@ -46,43 +67,64 @@ class Target(Protocol):
         """Drop what was written, for ever."""
 
 
+def without_user(uri: str) -> str:
+    """Return a URI without the user and the password in it."""
+    return re.sub(r"://[^/@]*@", "://", uri)
+
+
+def _write_error(place: str, error: Exception, left: str = _NOTHING) -> DocumentWriteError:
+    """Return the error for what could not be written; it has nothing of a store's own text (see `cause_of`)."""
+    advice = _ADVICE.get(
+        (isinstance(error, OSError) and error.errno) or 0, "try again, or give another place"
+    )
+    if place == _TEMPORARY:
+        advice = "make room for it, or set TMPDIR to a folder that has some"
+    shown = printable(re.split(r"[?#]", place)[0] if "://" in place else place, 300)
+    return DocumentWriteError(
+        f"the document could not be written to {shown} ({reason_of(error)}); {left}: {advice}"
+    )
+
+
 @contextmanager
-def _writing(place: str) -> Iterator[None]:
+def writing(place: str) -> Iterator[None]:
+    """Raise DocumentWriteError for everything that happens while something is written to a place."""
     try:
         yield
-    except OSError as error:
-        reason = reason_of(error)
-        cause = error
-    else:
-        return
-    text = f"the document could not be written to {printable(place, 300)} ({reason}); nothing is left there"
-    raise DocumentWriteError(text) from cause
+    except RetabError:
+        raise
+    except Exception as error:  # noqa: BLE001  a store, or a file of the caller's, raises what it likes
+        raise _write_error(place, error) from cause_of(error)
 
 
-class _LocalFile:
+class LocalFile:
     """A file beside its place under another name, which is given its own at the end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._beside = path.with_name(f".{secrets.token_hex(8)}.part")
-        with _writing(str(path)):
+        with writing(str(path)):
             # Its permissions are those of every new file.
             number = os.open(
                 self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
             )
-            self._file = os.fdopen(number, "wb")
+        self._file = os.fdopen(number, "wb")
+
+    def __del__(self) -> None:
+        # Nobody else discards what was opened while its call was cancelled.
+        if hasattr(self, "_file"):
+            self.discard()
 
     def write(self, piece: bytes) -> None:
-        with _writing(str(self._path)):
+        with writing(str(self._path)):
             self._file.write(piece)
 
     def restart(self) -> None:
-        with _writing(str(self._path)):
+        with writing(str(self._path)):
             self._file.seek(0)
             self._file.truncate()
 
     def commit(self) -> str:
-        with _writing(str(self._path)):
+        with writing(str(self._path)):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -101,20 +143,22 @@ class _Copied:
 
     def __init__(self, place: str) -> None:
         self._place = place
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  it is closed by `discard`
+        with writing(_TEMPORARY):
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  it is closed by `discard`
 
     def write(self, piece: bytes) -> None:
-        with _writing("a temporary file"):
+        with writing(_TEMPORARY):
             self._file.write(piece)
 
     def restart(self) -> None:
-        with _writing("a temporary file"):
+        with writing(_TEMPORARY):
             self._file.seek(0)
             self._file.truncate()
 
     def commit(self) -> str:
-        with _writing(self._place):
-            self._file.seek(0)
+        with writing(_TEMPORARY):
+            self._file.flush()
+        with writing(self._place):
             self._copy(cast("BinaryIO", self._file))
         self.discard()
         return self._place
@@ -127,93 +171,99 @@ class _Copied:
         raise NotImplementedError
 
 
-class _OpenFile(_Copied):
+class OpenFile(_Copied):
     """An open file of the caller's, which stays open."""
 
     def __init__(self, stream: WritableFile) -> None:
         super().__init__(printable(str(getattr(stream, "name", "the open file")), 300))
-        self._stream = stream
+        self._stream: Any = stream
 
     def _copy(self, content: BinaryIO) -> None:
-        while piece := content.read(1024 * 1024):
-            # What has no buffer may take a part of what it is given.
-            while (taken := self._stream.write(piece)) != len(piece) and isinstance(
-                self._stream, io.RawIOBase
-            ):
-                if not taken:
-                    raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
-                piece = piece[taken:]
+        start = self._end()
+        try:
+            _copy_all(content, self._stream)
+            if callable(flush := getattr(self._stream, "flush", None)):
+                flush()
+        except BaseException as error:
+            left = _NOTHING if start is not None and self._cut(start) else _SOMETHING
+            if not isinstance(error, Exception):
+                raise
+            raise _write_error(self._place, error, left) from cause_of(error)
+
+    def _end(self) -> int | None:
+        """Return where the file stands, if that is its end and it can be cut there."""
+        with suppress(Exception):
+            start = int(self._stream.tell())
+            end = self._stream.seek(0, os.SEEK_END)
+            self._stream.seek(start)
+            return start if start == end else None
+        return None
+
+    def _cut(self, start: int) -> bool:
+        try:
+            self._stream.seek(start)
+            self._stream.truncate()
+        except Exception:  # noqa: BLE001  it may be anything that calls itself a file
+            return False
+        return True
 
 
-class _Uri(_Copied):
+class ObjectFile(_Copied):
     """An object of another filesystem, where it is seen once it is whole."""
 
-    def __init__(self, filesystem: Any, path: str, uri: str) -> None:
-        super().__init__(uri)
-        self._filesystem, self._path = filesystem, path
+    def __init__(self, filesystem: Any, path: str, uri: str, folders: Sequence[str] = ()) -> None:
+        super().__init__(without_user(uri))
+        self._filesystem, self._path, self._folders = filesystem, path, folders
 
     def _copy(self, content: BinaryIO) -> None:
-        # Closing a file that was not written to its end would show what there is of it.
-        stream = self._filesystem.open(self._path, "wb", autocommit=False)
         try:
-            shutil.copyfileobj(content, stream, 1024 * 1024)
+            self._put(content)
+        except FileNotFoundError:
+            if not self._folders:
+                raise
+            # Only ours: the parents of a folder may be a bucket, which nobody wants created by a typing error.
+            for folder in self._folders:
+                with suppress(Exception):
+                    self._filesystem.mkdir(folder, create_parents=False)
+            self._put(content)
+
+    def _put(self, content: BinaryIO) -> None:
+        block = part_size(content.seek(0, os.SEEK_END))
+        stream = self._filesystem.open(self._path, "wb", block_size=block, autocommit=False)
+        has_commit = callable(getattr(stream, "commit", None))
+        try:
+            _copy_all(content, stream)
             stream.close()
-            stream.commit()
+            if has_commit:
+                stream.commit()
         except BaseException:
             with suppress(Exception):
-                stream.discard()
+                if has_commit:
+                    stream.discard()
+                else:
+                    stream.close()
+                    self._filesystem.rm_file(self._path)
+            with suppress(Exception):
+                # Or it is closed when nobody has it any more, which shows what there is of it.
+                stream.closed = True
             raise
 
 
-def open_target(to: Any, filename: str | None) -> Target:
-    """Open the place that a document is to be written to.
+def part_size(size: int) -> int:
+    """Return the bytes of a part of an upload, which a filesystem of fsspec holds in memory.
 
-    Args:
-        to: A path, the URI of a filesystem that fsspec knows, or an open file. In a folder, which is one that there is
-            or a text with a slash at its end, the document has the name that the server has for it.
-        filename: That name.
-
-    Raises:
-        InvalidInputError: It is something else, its folder is missing, or nothing knows the filesystem.
-        DocumentWriteError: Nothing can be written there.
+    S3 takes no part of less than 5 MiB, and 10,000 of them; Google Cloud Storage takes multiples of 256 KiB.
     """
-    if not isinstance(to, str | os.PathLike) and callable(getattr(to, "write", None)):
-        if isinstance(to, io.TextIOBase):
-            raise InvalidInputError("to is open for text; open it with mode 'wb'")
-        return _OpenFile(to)
-    if isinstance(to, str) and "://" in to and not to.startswith("file://"):
-        return _uri_target(to, filename)
-    return _LocalFile(_local_path(to, filename))
+    smallest = 5 * 1024 * 1024
+    return smallest * max(-(-size // (smallest * 9_000)), 1)
 
 
-def _local_path(to: Any, filename: str | None) -> Path:
-    text = os.fspath(to) if isinstance(to, str | os.PathLike) else None
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise InvalidInputError(
-            f"to must be a path, a URI or a file that is open with 'wb', not {kind_of(to)}"
-        )
-    is_folder = isinstance(to, str) and text.endswith(("/", os.sep))
-    path = Path(text.removeprefix("file://"))
-    if is_folder:
-        with _writing(str(path)):
-            path.mkdir(parents=True, exist_ok=True)
-    if is_folder or path.is_dir():
-        path = path / base_name(filename)
-    if not path.parent.is_dir():
-        raise InvalidInputError(f"to: there is no folder {printable(str(path.parent), 300)}; make it first")
-    return path
-
-
-def _uri_target(uri: str, filename: str | None) -> Target:
-    try:
-        url_to_fs = import_module("fsspec.core").url_to_fs
-    except ImportError:
-        raise InvalidInputError("to: a URI needs fsspec; pip install fsspec, or give a local path") from None
-    place = uri + base_name(filename) if uri.endswith("/") else uri
-    scheme = printable(uri.partition("://")[0], 40)
-    try:
-        filesystem, path = url_to_fs(place)
-    except (ImportError, ValueError) as error:
-        reason = printable(str(error), 300)
-        raise InvalidInputError(f"to: no filesystem is known for {scheme}:// ({reason})") from None
-    return _Uri(filesystem, path, place)
+def _copy_all(content: BinaryIO, stream: Any) -> None:
+    content.seek(0)
+    while piece := content.read(_PIECE):
+        while piece:
+            taken = stream.write(piece)
+            if not taken and isinstance(stream, io.RawIOBase):
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            # A file without a buffer may take less, as one does whose disk is full. Some do not say what they take.
+            piece = piece[taken:] if isinstance(taken, int) and taken > 0 else b""

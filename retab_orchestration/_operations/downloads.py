@@ -8,7 +8,7 @@ from typing import Any
 
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_id
-from retab_orchestration._download_targets import DownloadTarget, Target, open_target
+from retab_orchestration._download_targets import Target
 from retab_orchestration._endpoints import downloads, upload_rules
 from retab_orchestration._file_names import base_name
 from retab_orchestration._texts import kind_of
@@ -142,9 +142,23 @@ class _Download:
 
 
 async def download_document(
-    session: Session, file_id: str, to: DownloadTarget, max_bytes: int | None, on_progress: OnDownload | None
+    session: Session,
+    file_id: str,
+    opened: Callable[[str | None], Target],
+    max_bytes: int | None,
+    *,
+    on_progress: OnDownload | None = None,
+    filename: str | None = None,
 ) -> DownloadedDocument:
     """Fetch a document to a place.
+
+    Args:
+        session: The account.
+        file_id: The document.
+        opened: Opens its place, given its name.
+        max_bytes: The bytes that it may have.
+        on_progress: Called with the bytes so far.
+        filename: Its name where the address comes without one.
 
     Raises:
         DownloadRefusedError: The storage did not give it, with new addresses as well.
@@ -154,7 +168,8 @@ async def download_document(
         ApiError: The server was not reached, or has no such file.
     """
     link = await session.exchange(downloads.get_link(file_id))
-    target = await session.runtime.off_loop(partial(open_target, to, link.filename), slow=True)
+    filename = link.filename or filename
+    target = await session.runtime.off_loop(partial(opened, filename), slow=True)
     download = _Download(target, max_bytes, on_progress)
     try:
         await _fetch(session, file_id, link, download)
@@ -163,7 +178,7 @@ async def download_document(
     except BaseException:
         target.discard()
         raise
-    return DownloadedDocument(place, base_name(link.filename), download.size, download.sha256)
+    return DownloadedDocument(place, base_name(filename), download.size, download.sha256)
 
 
 async def _fetch(session: Session, file_id: str, link: downloads.Link, download: _Download) -> None:

@@ -6,25 +6,23 @@ from typing import Any
 from retab_orchestration import errors
 from retab_orchestration._arguments import checked_id
 from retab_orchestration._endpoints import classic, current
-from retab_orchestration._endpoints.shared import check_about, checked_run, get_run
+from retab_orchestration._endpoints.shared import check_about
 from retab_orchestration._operations.listing import everything
 from retab_orchestration._texts import is_id, kind_of
 from retab_orchestration._transport.session import Session
 from retab_orchestration.models import (
     RouteFamily,
-    RunDocument,
     RunError,
     RunStatus,
     Step,
     StepStatus,
     WorkflowRun,
-    documents_of_run,
     outputs_from_steps,
     sink_nodes,
 )
 from retab_orchestration.models.outputs import nodes_of, sinks_shown
 
-__all__ = ["checked_nodes", "list_documents", "list_steps", "with_details"]
+__all__ = ["checked_nodes", "list_steps", "list_steps_as_ended", "with_details"]
 
 _GOING_ON = frozenset({StepStatus.QUEUED, StepStatus.RUNNING})
 
@@ -61,18 +59,17 @@ async def list_steps(session: Session, run_id: str) -> list[Step]:
     return steps
 
 
-async def list_documents(session: Session, run_id: str) -> list[RunDocument]:
-    """Return every document that a run has made so far.
+async def list_steps_as_ended(session: Session, run: WorkflowRun) -> list[Step]:
+    """Read every step of a run.
 
     Raises:
         UnreadableAnswerError: There are steps of other runs among its own, or it is completed and the list of its steps
             does not show that yet.
     """
-    run = checked_run(await session.exchange(get_run(run_id)), run_id)
-    steps = await list_steps(session, run_id)
+    steps = await list_steps(session, run.id)
     if run.status is RunStatus.COMPLETED and _may_lag(session, run):
         _check_whole(session, run, steps, await _edges(session, run))
-    return documents_of_run(steps, run.inputs.documents.values(), run.final_outputs)
+    return steps
 
 
 async def with_details(session: Session, run: WorkflowRun, nodes: tuple[str, ...] | None) -> WorkflowRun:

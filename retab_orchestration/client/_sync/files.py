@@ -1,15 +1,18 @@
 # Written by `python -m dev.blocking_client` from client/_async; change that.
 """The documents of a client that blocks."""
 
+import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from retab_orchestration._arguments import checked_callback, checked_id
 from retab_orchestration._blocking import run_blocking
+from retab_orchestration._download_places import checked_folder, open_target
 from retab_orchestration._download_targets import DownloadTarget
-from retab_orchestration._operations import downloads
+from retab_orchestration._operations import downloads, run_documents
 from retab_orchestration._operations.downloads import DownloadedDocument, OnDownload
-from retab_orchestration._operations.outputs import list_documents
+from retab_orchestration._operations.run_documents import DocumentManifest
 from retab_orchestration._transport.session import Session
 from retab_orchestration.documents import FileReference
 from retab_orchestration.models import DocumentRef, RunDocument
@@ -23,15 +26,16 @@ class FileOperations:
     _session: Session
 
     def list_documents(self, run_id: str) -> list[RunDocument]:
-        """Return every document that a run has made so far, each with the node where it was made, oldest first.
+        """Return every document that a run has made so far, each once, with the node where it was made, oldest first.
 
-        Documents that the run was given, and those that a node only passes on, are not among them.
+        Documents that the run was given, and those that a node only passes on, are not among them. A node in a loop has
+        those of every pass.
 
         Raises:
             NotFoundError: There is no such run for this key.
             UnreadableAnswerError: It has just completed, and the list of its steps does not show that yet: try again.
         """
-        return run_blocking(list_documents(self._session, checked_id("run_id", run_id)))
+        return run_blocking(run_documents.list_documents(self._session, checked_id("run_id", run_id)))
 
     def download_document(
         self,
@@ -67,4 +71,35 @@ class FileOperations:
         file_id = downloads.file_id_of(reference)
         most = downloads.checked_bytes(max_bytes)
         checked_callback("on_progress", on_progress)
-        return run_blocking(downloads.download_document(self._session, file_id, to, most, on_progress))
+        opened = partial(open_target, to)
+        return run_blocking(
+            downloads.download_document(self._session, file_id, opened, most, on_progress=on_progress)
+        )
+
+    def download_documents(
+        self, run_id: str, to: str | os.PathLike[str], *, max_bytes: int | None = None
+    ) -> DocumentManifest:
+        """Fetch every document that a run has made so far into a folder, without holding one in memory.
+
+        They lie at `<run id>/<node id>/<iteration or step>-<file id>-<name>`, where ids are percent-encoded and two
+        documents never share a path. Calling it again replaces each as a whole.
+
+        Args:
+            run_id: The run, `run_…`.
+            to: The folder, which is made if it is missing: a path, or a URI of a filesystem that fsspec knows.
+            max_bytes: The bytes that each document may have; None for any number.
+
+        Returns:
+            The manifest, which is JSON and has nothing of what is in the documents: `{"run_id", "status",
+            "waiting_for_node_ids", "documents": [{"uri", "size", "sha256", "file_id", "filename", "mime_type",
+            "node_id", "node_label", "step_id", "iteration", "handle"}, …]}`.
+
+        Raises:
+            NotFoundError: There is no such run for this key.
+            RetabError: One of them could not be fetched, for the reasons of `download_document`: those before it are
+                there, and nothing is left of it.
+        """
+        checked, most = checked_id("run_id", run_id), downloads.checked_bytes(max_bytes)
+        return run_blocking(
+            run_documents.download_documents(self._session, checked, checked_folder(to), most)
+        )
