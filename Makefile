@@ -6,7 +6,7 @@
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-ENVIRONMENTS := core airflow airflow-floor prefect prefect-floor
+ENVIRONMENTS := core s3 airflow airflow-floor prefect prefect-floor
 TESTED_SDKS := 0.0.160 0.0.142 0.0.112
 SDKS := $(TESTED_SDKS) 0.0.155 0.0.143 0.0.141 0.0.138 0.0.135 0.0.127 0.0.118 0.0.95
 # With the packages that `make bench` compares ours with, which no test needs.
@@ -45,7 +45,7 @@ QUICK :=
 
 .PHONY: help demo test check lint types unit hostile system crash bench sdks sdk-venvs venvs pins wheel release-check clean \
 	unit-core unit-airflow unit-airflow-floor unit-prefect unit-prefect-floor \
-	system-airflow system-prefect-once system-prefect-rest system-prefect-floor \
+	system-airflow system-s3 system-prefect-once system-prefect-rest system-prefect-floor \
 	hostile-core hostile-airflow hostile-prefect
 
 FIRST := ^(demo|test|check|bench|docs):
@@ -109,7 +109,7 @@ $(HOSTILE): hostile-%:
 
 system: venvs sdk-venvs ## The tests that boot hosts, build a wheel or drive the official SDK
 	$(call PYTEST,core) -m system $(CORE_TESTS) tests/sdk $(wildcard tests/system/core)
-	@$(MAKE) $(call AT_ONCE,3) system-airflow system-prefect-rest system-prefect-once system-prefect-floor
+	@$(MAKE) $(call AT_ONCE,3) system-airflow system-prefect-rest system-prefect-once system-s3 system-prefect-floor
 
 # All of these wait more than they work. Airflow kills tasks that start slowly, so it has a processor to itself: what runs
 # beside it is kept off the first one.
@@ -131,6 +131,9 @@ system-prefect-rest: $(call BUILT,prefect)
 system-prefect-once: $(call BUILT,prefect)
 	$(BESIDE_AIRFLOW) $(call PYTEST,prefect) -m system $(PREFECT_ONCE)
 	$(BESIDE_AIRFLOW) $(call PYTEST,prefect) -m system tests/crash/prefect
+# An object store, which is quick.
+system-s3: $(call BUILT,s3)
+	$(BESIDE_AIRFLOW) $(call PYTEST,s3) -m system tests/system/s3
 # Last, where the first of these has ended.
 system-prefect-floor: $(call BUILT,prefect-floor)
 	$(BESIDE_AIRFLOW) $(call PYTEST,prefect-floor) -m system tests/system/prefect_floor
@@ -184,6 +187,7 @@ pins-%: .venvs/uv/.built
 	@rm .venvs/$*.txt
 
 PIN_SOURCES_core := pyproject.toml --extra emulator
+PIN_SOURCES_s3 := pyproject.toml --extra emulator
 PIN_SOURCES_airflow := pyproject.toml --extra emulator --extra airflow
 PIN_SOURCES_airflow-floor := pyproject.toml --extra emulator --extra airflow --resolution lowest-direct
 PIN_SOURCES_prefect := pyproject.toml --extra emulator --extra prefect

@@ -32,13 +32,18 @@ _PIECE = 1024 * 1024
 _TEMPORARY = "a temporary file"
 _NOTHING, _SOMETHING = "nothing is left there", "a part of it may be left there"
 _ROOM = "make room, or give another place"
+_ROOM_FOR_IT = "make room for it, or set TMPDIR to a folder that has some"
 _ADVICE = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
     errno.EFBIG: "files may not be as large there, so give another place",
-    errno.ENOENT: "make its folder, or its bucket, first",
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "see that this process may write there"),
+    errno.EROFS: "nothing is written there, so give another place",
 }
+# Those of stores may have no number.
+_ADVICE_BY_KIND = (
+    (FileNotFoundError, "make its folder, or its bucket, first"),
+    (PermissionError, "see that this process may write there"),
+)
 
 
 class WritableFile(Protocol):
@@ -74,15 +79,17 @@ def without_user(uri: str) -> str:
 
 def _write_error(place: str, error: Exception, left: str = _NOTHING) -> DocumentWriteError:
     """Return the error for what could not be written; it has nothing of a store's own text (see `cause_of`)."""
-    advice = _ADVICE.get(
-        (isinstance(error, OSError) and error.errno) or 0, "try again, or give another place"
-    )
-    if place == _TEMPORARY:
-        advice = "make room for it, or set TMPDIR to a folder that has some"
+    advice = _ROOM_FOR_IT if place == _TEMPORARY else _advice_for(error)
     shown = printable(re.split(r"[?#]", place)[0] if "://" in place else place, 300)
     return DocumentWriteError(
         f"the document could not be written to {shown} ({reason_of(error)}); {left}: {advice}"
     )
+
+
+def _advice_for(error: Exception) -> str:
+    kinds = [advice for kind, advice in _ADVICE_BY_KIND if isinstance(error, kind)]
+    number = error.errno if isinstance(error, OSError) else None
+    return kinds[0] if kinds else _ADVICE.get(number or 0, "try again, or give another place")
 
 
 @contextmanager

@@ -329,6 +329,7 @@ def test_filesystems_that_know_no_commit_have_it_once_it_is_closed(elsewhere):
             "see that this process may write",
         ),
         ((FileNotFoundError, errno.ENOENT, "no bucket"), "its bucket, first"),
+        ((FileNotFoundError,), r"\(FileNotFoundError\).*its bucket, first"),
         ((RuntimeError, "https://s3.test/?X-Amz-Signature=abc"), r"\(RuntimeError\).*try again"),
     ],
 )
