@@ -6,6 +6,7 @@ import io
 import os
 import re
 import threading
+import tracemalloc
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from retab_orchestration.models import DocumentRef
 from tests.retab_orchestration.raw_server import head, raw_server
 
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
+MIB = 1024 * 1024
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 SOON = RetryPolicy(base=0.01, cap=0.02)
 REQUEST = re.compile(rb"GET (\S+) ")
@@ -270,6 +272,32 @@ def test_a_connection_that_breaks_again_and_again_leaves_nothing(client_of, tmp_
         client_of(server.url).download_document("file_1", tmp_path / "a")
 
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["path", "file"])
+def test_memory_does_not_grow_with_the_document(client_of, tmp_path, kind):
+    places = {"path": tmp_path / "a", "file": (tmp_path / "a").open("wb")}
+    piece = b"%PDF" * (MIB // 4)
+
+    def large(count):
+        def answer(connection, _):
+            connection.send(head(200, content_length=count * MIB))
+            for _ in range(count):
+                connection.send(piece)
+
+        return answer
+
+    with storage(large(2), large(200)) as server, places["file"]:
+        client_of(server.url).download_document("file_1", tmp_path / "b")  # what is made once
+        tracemalloc.start()
+        try:
+            found = client_of(server.url).download_document("file_1", places[kind])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert (tmp_path / "a").stat().st_size == found.size == 200 * MIB
+    assert peak < 8 * MIB
 
 
 def endless(connection, _):

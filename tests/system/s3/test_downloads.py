@@ -191,7 +191,9 @@ def test_a_store_that_fails_in_the_middle_has_nothing_of_it(call, s3, monkeypatc
 
 
 def test_a_bucket_that_is_not_there_is_said_and_not_created(call, s3):
-    said = r"s3://missing/.+ \(FileNotFoundError\); nothing is left there: make its folder, or its bucket, first"
+    said = (
+        r"s3://missing/.+ \(FileNotFoundError\); nothing is left there: make its folder, or its bucket, first"
+    )
     with storage(large(1)) as server, pytest.raises(DocumentWriteError, match=said):
         call(server.url, "download_document", "file_1", "s3://missing/a.pdf")
     with Emulator(speed=100) as emulator:
