@@ -333,6 +333,18 @@ def test_every_document_of_a_run_comes_out_byte_for_byte(download, tmp_path, api
             assert len({each["uri"] for each in manifest["documents"]}) == len(nodes)
 
 
+@pytest.mark.parametrize("api", ["classic", "current"])
+def test_documents_of_a_loop_lie_beside_each_other_each_with_its_pass(download, tmp_path, api):
+    with Emulator(api=api, speed=100) as emulator:
+        run, hashes = finished(emulator, "wf_for_each")
+        manifest = download(emulator.url, run.id, tmp_path)
+
+    assert [each["iteration"] for each in manifest["documents"]] == [[0], [1]]
+    assert {each["file_id"]: each["sha256"] for each in manifest["documents"]} == hashes
+    names = sorted(path.name for path in (tmp_path / run.id / "edit-node-1").iterdir())
+    assert [name.partition("-")[0] for name in names] == ["0", "1"]
+
+
 def test_a_second_time_replaces_what_is_there(download, tmp_path):
     with Emulator(speed=100) as emulator:
         run, _ = finished(emulator, "wf_split")
