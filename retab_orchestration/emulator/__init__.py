@@ -40,9 +40,9 @@ workflows:
 """
 
 from retab_orchestration.emulator.embedded import Emulator
-from retab_orchestration.emulator.faults import Fault
 from retab_orchestration.emulator.service import Service
-from retab_orchestration.emulator.wire import Request, Response
-from retab_orchestration.emulator.workflows import Field, Node, NodeTest, Workflow
+from retab_orchestration.emulator.serving.faults import Fault
+from retab_orchestration.emulator.serving.wire import Request, Response
+from retab_orchestration.emulator.workflows.values import Field, Node, NodeTest, Workflow
 
 __all__ = ["Emulator", "Fault", "Field", "Node", "NodeTest", "Request", "Response", "Service", "Workflow"]

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from retab_orchestration.emulator.allowed_hosts import names_allowed
-from retab_orchestration.emulator.definitions import read_workflows
-from retab_orchestration.emulator.server import REQUEST_TIMEOUT, Server, address, listen
 from retab_orchestration.emulator.service import Service
+from retab_orchestration.emulator.serving.allowed_hosts import names_allowed
+from retab_orchestration.emulator.serving.server import REQUEST_TIMEOUT, Server, address, listen
+from retab_orchestration.emulator.workflows.definitions import read_workflows
 
 __all__ = ["main"]
 

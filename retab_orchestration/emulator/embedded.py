@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from retab_orchestration.emulator.allowed_hosts import names_allowed
-from retab_orchestration.emulator.definitions import read_workflows
-from retab_orchestration.emulator.server import REQUEST_TIMEOUT, Server, address, listen
 from retab_orchestration.emulator.service import OnUpload, Service
-from retab_orchestration.emulator.wire import Refusal
-from retab_orchestration.emulator.workflows import Workflow
+from retab_orchestration.emulator.serving.allowed_hosts import names_allowed
+from retab_orchestration.emulator.serving.server import REQUEST_TIMEOUT, Server, address, listen
+from retab_orchestration.emulator.serving.wire import Refusal
+from retab_orchestration.emulator.workflows.definitions import read_workflows
+from retab_orchestration.emulator.workflows.values import Workflow
 
 __all__ = ["Emulator"]
 

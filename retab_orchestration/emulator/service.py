@@ -7,41 +7,37 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from retab_orchestration.emulator import (
-    artifacts,
-    block_edits,
+from retab_orchestration.emulator.evaluations import (
     block_tests,
-    blueprints,
-    costs,
-    creation,
-    decisions,
-    edge_edits,
-    executions,
     experiment_routes,
     experiments,
-    exports,
-    files,
+    saved_tests,
+    test_runs,
+)
+from retab_orchestration.emulator.files import blueprints
+from retab_orchestration.emulator.files import routes as files
+from retab_orchestration.emulator.generations import BY_NAME
+from retab_orchestration.emulator.reviews import current as reviews
+from retab_orchestration.emulator.reviews import decisions, overlays
+from retab_orchestration.emulator.runs import artifacts, costs, creation, executions, exports, steps
+from retab_orchestration.emulator.runs import routes as runs
+from retab_orchestration.emulator.serving import page
+from retab_orchestration.emulator.serving.allowed_hosts import AllowedHosts
+from retab_orchestration.emulator.serving.faults import Faults
+from retab_orchestration.emulator.serving.routing import Router
+from retab_orchestration.emulator.serving.wire import Refusal, Request, Response, answer, new_id, read_json
+from retab_orchestration.emulator.state import State, Traits
+from retab_orchestration.emulator.workflows import (
+    block_edits,
+    edge_edits,
     graph,
     inspections,
-    overlays,
-    page,
-    reviews,
-    runs,
-    saved_tests,
     specs,
-    steps,
-    test_runs,
     versions,
     workflow_edits,
 )
-from retab_orchestration.emulator.allowed_hosts import AllowedHosts
-from retab_orchestration.emulator.built_in import BUILT_IN
-from retab_orchestration.emulator.faults import Faults
-from retab_orchestration.emulator.generations import BY_NAME
-from retab_orchestration.emulator.routing import Router
-from retab_orchestration.emulator.state import State, Traits
-from retab_orchestration.emulator.wire import Refusal, Request, Response, answer, new_id, read_json
-from retab_orchestration.emulator.workflows import Workflow
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
+from retab_orchestration.emulator.workflows.values import Workflow
 
 __all__ = ["BODY_LIMIT", "OnUpload", "Service"]
 

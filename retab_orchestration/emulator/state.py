@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from retab_orchestration.emulator.engine import Run, View
-from retab_orchestration.emulator.file_store import FileStore
+from retab_orchestration.emulator.evaluations.node_tests import TestRun
+from retab_orchestration.emulator.files.store import FileStore
 from retab_orchestration.emulator.generations import BY_NAME, Generation
-from retab_orchestration.emulator.node_tests import TestRun
-from retab_orchestration.emulator.timeline import view_of
-from retab_orchestration.emulator.wire import Refusal
-from retab_orchestration.emulator.workflows import Workflow
+from retab_orchestration.emulator.runs.engine import Run, View
+from retab_orchestration.emulator.runs.timeline import view_of
+from retab_orchestration.emulator.serving.wire import Refusal
+from retab_orchestration.emulator.workflows.values import Workflow
 
 __all__ = ["ORGANIZATION_ID", "Publication", "State", "Traits"]
 

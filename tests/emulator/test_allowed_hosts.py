@@ -13,8 +13,8 @@ import pytest
 
 from dev.hosts.processes import with_default_signals
 from retab_orchestration.emulator import Emulator, Node, Request, Service, Workflow
-from retab_orchestration.emulator.allowed_hosts import AllowedHosts
-from retab_orchestration.emulator.wire import Refusal
+from retab_orchestration.emulator.serving.allowed_hosts import AllowedHosts
+from retab_orchestration.emulator.serving.wire import Refusal
 from tests.emulator.conftest import Caller
 
 KEY = {"Api-Key": "k"}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from retab_orchestration.emulator.built_in import BUILT_IN
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
 from tests.emulator.conftest import Caller, seen
 
 

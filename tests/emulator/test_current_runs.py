@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from retab_orchestration.emulator.built_in import BUILT_IN
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
 from tests.emulator.conftest import START, VALUES, Caller
 
 DATA = "data:text/plain;base64," + base64.b64encode(b"Vendor: Somebody").decode()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from retab_orchestration import emulator
-from retab_orchestration.emulator.built_in import BUILT_IN
-from retab_orchestration.emulator.definitions import read_workflows
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
+from retab_orchestration.emulator.workflows.definitions import read_workflows
 from tests.emulator.conftest import Caller
 
 

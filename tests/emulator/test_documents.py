@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from retab_orchestration.emulator.built_in import BUILT_IN
-from retab_orchestration.emulator.documents import decode_base64, decode_data_uri, extract, read_file
-from retab_orchestration.emulator.workflows import Field
+from retab_orchestration.emulator.files.documents import decode_base64, decode_data_uri, extract, read_file
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
+from retab_orchestration.emulator.workflows.values import Field
 from tests.emulator.conftest import DOCUMENTS, VALUES
 
 FIELDS = BUILT_IN[0].node("extract-node-1").fields

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from retab_orchestration.emulator import Request
-from retab_orchestration.emulator.file_store import FileStore
+from retab_orchestration.emulator.files.store import FileStore
 from tests.emulator.conftest import VALUES, Caller
 
 UPLOAD = "/v1/files/upload"

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from retab_orchestration.emulator.__main__ import Api
-from retab_orchestration.emulator.built_in import BUILT_IN
 from retab_orchestration.emulator.generations import BY_NAME, GENERATIONS, span
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
 from tests.emulator.conftest import NEW, OLD, VALUES, Caller, Server, status_of
 
 RUN, STEP = "/v1/workflows/runs/run_none", "/v1/workflows/runs/run_none/steps/none"

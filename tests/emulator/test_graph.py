@@ -1,6 +1,6 @@
 """Workflows, blocks and edges."""
 
-from retab_orchestration.emulator.built_in import BUILT_IN
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
 
 
 def test_the_built_in_workflows_are_listed(call):

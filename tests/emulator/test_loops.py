@@ -5,8 +5,8 @@ import re
 import pytest
 
 from retab_orchestration.emulator import Node, Workflow
-from retab_orchestration.emulator.definitions import read_workflows
 from retab_orchestration.emulator.generations import span
+from retab_orchestration.emulator.workflows.definitions import read_workflows
 from tests.emulator.conftest import NEW, VALUES, Server, pages, status_of
 
 JSON = Node("json-node-1", "start_json", "JSON Input")

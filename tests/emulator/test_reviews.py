@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from retab_orchestration.emulator import Request
-from retab_orchestration.emulator.built_in import BUILT_IN
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
 from tests.emulator.conftest import VALUES, Caller
 
 REVIEWS = "/v1/workflows/reviews"

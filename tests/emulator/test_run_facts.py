@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from retab_orchestration.emulator import Node, Workflow
-from retab_orchestration.emulator.built_in import BUILT_IN
 from retab_orchestration.emulator.generations import span
 from retab_orchestration.emulator.state import Publication
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
 from tests.emulator.conftest import Server, pages, status_of
 
 FLAT = span("g1a", "g1b")

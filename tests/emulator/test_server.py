@@ -13,7 +13,7 @@ import pytest
 
 from dev.hosts.processes import with_default_signals
 from retab_orchestration.emulator import Emulator
-from retab_orchestration.emulator.server import listen
+from retab_orchestration.emulator.serving.server import listen
 from tests.emulator.conftest import VALUES
 
 pytest_plugins = ["retab_orchestration.emulator.fixtures"]

@@ -20,8 +20,8 @@ from retab_orchestration import (
 from retab_orchestration._operations import process_runs
 from retab_orchestration._operations.create_errors import changes
 from retab_orchestration._operations.tags import MOST_ROWS
-from retab_orchestration.emulator.engine import Run
 from retab_orchestration.emulator.generations import CURRENT
+from retab_orchestration.emulator.runs.engine import Run
 from retab_orchestration.identity import (
     FAMILY,
     FINGERPRINT,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from retab_orchestration import RunStatus, StepStatus
-from retab_orchestration.emulator.built_in import BUILT_IN
 from retab_orchestration.emulator.generations import GENERATIONS, span
+from retab_orchestration.emulator.workflows.built_in import BUILT_IN
 from retab_orchestration.models import Cancellation, TriggerType
 from tests.emulator.conftest import pages
 

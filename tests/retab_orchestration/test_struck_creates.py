@@ -31,8 +31,8 @@ from retab_orchestration._http import Response
 from retab_orchestration._operations import process_runs, tags
 from retab_orchestration.documents import LARGE
 from retab_orchestration.emulator import Emulator
-from retab_orchestration.emulator.engine import Run
 from retab_orchestration.emulator.generations import CURRENT
+from retab_orchestration.emulator.runs.engine import Run
 
 CREATE = "POST /v1/workflows/runs"
 CANCEL = "POST /v1/workflows/runs/*/cancel"

@@ -1,0 +1,1 @@
+"""Test runs, saved tests, jobs of tests, and experiments."""

@@ -1,0 +1,1 @@
+"""Files: uploads and downloads, what is in documents, and the files that runs make."""
