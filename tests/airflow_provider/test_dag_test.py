@@ -190,6 +190,15 @@ def test_retry_takes_the_run_up(run, dags, connect, emulator, extra):
     assert emulator.stats()["runs_created"] == 1
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """Whoever runs the tests in the background may have told them to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("dag_id", ["endless", "endless_here"])
 def test_ctrl_c_cancels_the_run(run, client, emulator, dag_id):
     """Airflow calls no `on_kill` then, neither the operator's nor the trigger's."""
