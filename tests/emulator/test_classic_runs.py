@@ -120,7 +120,9 @@ def test_a_broken_pdf_fails_the_run(call, clock):
 
     failed = call.get(f"/v1/workflows/runs/{run['id']}")
 
-    assert (failed["status"], failed["error_stage"]) == ("error", "document_fetch")
+    # No stage of a run is called as that of its step.
+    assert (failed["status"], failed["error_stage"]) == ("error", "input_collection")
+    assert call.get(f"/v1/workflows/runs/{run['id']}/steps")[-1]["error_stage"] == "document_fetch"
     assert "invoice.pdf" in failed["error"]
 
 

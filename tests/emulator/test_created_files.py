@@ -87,6 +87,13 @@ def test_a_document_that_is_no_pdf_fails_the_run(call, clock, family, workflow_i
     assert body.get("status") == "error" or body["lifecycle"]["status"] == "error"
 
 
+def test_a_start_is_no_output_though_nothing_follows_it(call, clock):
+    run = call.start("wf_edit", content=pdf(1), json_input={"remark": "paid"})
+    clock.tick(5)
+
+    assert {*call.get(f"/v1/workflows/runs/{run['id']}")["final_outputs"]} == {"end-node-1"}
+
+
 def test_a_link_expires_and_gives_parts(call, clock):
     run = call.start("wf_edit", content=pdf(1))
     clock.tick(5)

@@ -183,7 +183,7 @@ def test_a_document_without_pages_fails(clock):
 
     failed = server.read(run)
 
-    assert (failed["status"], failed["error_stage"]) == ("error", "document_fetch")
+    assert (failed["status"], failed["error_stage"]) == ("error", "input_collection")
 
 
 def test_a_run_is_cancelled_within_a_loop(server, clock):

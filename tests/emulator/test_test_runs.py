@@ -43,6 +43,12 @@ def test_a_failing_test_completes_and_does_not_pass(call, clock):
     assert (done["lifecycle"]["status"], done["counts"]) == ("completed", zero(failed=1))
 
 
+def test_one_test_is_of_its_block(call):
+    created = call.post(CLASSIC, {"test_id": "wfnodetest_invoice_1"})
+
+    assert created["target"] == {"type": "block", "block_id": "extract-node-1"}
+
+
 @pytest.mark.parametrize(
     ("body", "total"),
     [

@@ -141,6 +141,8 @@ def start_test_run(
         Refusal: 404 when there is no such test, or no such block.
     """
     tests = _chosen(workflow, test_id, block_id)
+    if test_id is not None:
+        block_id = tests[0].node_id
     test_run_id = new_id("wftestrun" if word == "test" else "wfevalrun")
     test_run = TestRun(
         test_run_id, workflow, word, shape, tests, state.clock(), state.speed, test_id, block_id

@@ -21,6 +21,9 @@ from retab_orchestration.emulator.workflows.values import TRIGGERS
 
 __all__ = ["run_body", "step_body"]
 
+_RUN_STAGES = {"document_fetch": "input_collection"}
+"""The stage of a failed step -> that of its run, which has no stage of fetching documents."""
+
 
 def run_body(run: Run, view: View) -> dict[str, Any]:
     """Return the flat body of a run."""
@@ -152,7 +155,7 @@ def _error(shape: Generation, failed: Step | None) -> dict[str, Any]:
     error = failed.error if failed and failed.error else {}
     return {
         "error": error.get("message"),
-        "error_stage": error.get("stage"),
+        "error_stage": _RUN_STAGES.get(str(error.get("stage")), error.get("stage")),
         "error_details": error_details(shape, failed) if failed else None,
     }
 

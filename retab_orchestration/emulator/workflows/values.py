@@ -187,9 +187,9 @@ class Workflow:
 
     @cached_property
     def sinks(self) -> tuple[Node, ...]:
-        """The nodes without an outgoing edge; their outputs are the run's."""
+        """The nodes that are no start and have no outgoing edge; their outputs are the run's."""
         sources = {source for source, _ in self.edges}
-        return tuple(node for node in self.nodes if node.id not in sources)
+        return tuple(node for node in self.nodes if node.id not in sources and not node.is_start)
 
     @cached_property
     def shares(self) -> dict[str, float]:
