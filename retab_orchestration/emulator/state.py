@@ -116,6 +116,14 @@ class State:
             raise Refusal.structured(404, f"Workflow not found: {workflow_id}")
         return self.workflows[workflow_id]
 
+    def workflows_named(self, workflow_id: str | None) -> list[Workflow]:
+        """Return the workflow that a path or a query names, all where none does.
+
+        Raises:
+            Refusal: 404 when there is none of that id.
+        """
+        return [self.workflow(workflow_id)] if workflow_id else list(self.workflows.values())
+
     def production(self, workflow_id: str) -> Workflow | None:
         """Return the newest published version of a workflow, None when there is none."""
         published = self.publications.get(workflow_id)

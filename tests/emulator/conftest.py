@@ -11,6 +11,7 @@ import pytest
 
 from retab_orchestration.emulator import Request, Service
 from retab_orchestration.emulator.generations import GENERATIONS, span
+from retab_orchestration.emulator.workflows.definitions import read_workflows
 
 DOCUMENTS = Path(__file__).parents[1] / "samples" / "documents"
 VALUES = {
@@ -141,3 +142,15 @@ def status_of(body, api):
 def seen(body):
     """The part of a body that says where it stands, in any shape."""
     return body.get("status") or body["lifecycle"]["status"]
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read workflows from the text of a user's file."""
+
+    def read(text):
+        path = tmp_path / "workflows.yaml"
+        path.write_text(text)
+        return read_workflows(path)
+
+    return read

@@ -6,18 +6,7 @@ import pytest
 
 from retab_orchestration import emulator
 from retab_orchestration.emulator.workflows.built_in import BUILT_IN
-from retab_orchestration.emulator.workflows.definitions import read_workflows
 from tests.emulator.conftest import Caller
-
-
-@pytest.fixture
-def read(tmp_path):
-    def read(text):
-        path = tmp_path / "workflows.yaml"
-        path.write_text(text)
-        return read_workflows(path)
-
-    return read
 
 
 def example():

@@ -111,6 +111,42 @@ def test_a_block_in_a_loop_keeps_its_place(current):
     assert changed.json() == {**inner, "label": "Other"}
 
 
+def test_runs_of_experiments_and_their_results_are_listed(current, clock):
+    body = {
+        "workflow_id": "wf_invoice",
+        "block_id": "extract-node-1",
+        "documents": [{"handle_inputs": {}}] * 2,
+    }
+    runs = f"{WORKFLOWS}/experiments/runs"
+    mine, other = (current.post(f"{WORKFLOWS}/experiments", body)["id"] for _ in range(2))
+    first, second, third = (
+        current.post(runs, {"experiment_id": experiment})["id"] for experiment in (mine, mine, other)
+    )
+    clock.tick(1)
+
+    def listed(**query):
+        return [run["id"] for run in current.get(runs, order="asc", **query)["data"]]
+
+    assert listed() == [first, second, third]
+    assert listed(experiment_id=mine) == [first, second]
+    assert (
+        listed(block_id="end-node-1") == listed(status="running") == listed(exclude_status="completed") == []
+    )
+    assert listed(limit="1", after=first) == [second]
+    results = current.get(f"{WORKFLOWS}/experiments/results", run_id=first)["data"]
+    assert len({result["id"] for result in results}) == 2
+
+
+def test_runs_of_an_experiment_are_pages_since_lists_of_graphs_are(clock):
+    call = Caller(clock, api="g2b")
+    base = f"{WORKFLOWS}/wf_invoice/experiments"
+    body = {"block_id": "extract-node-1", "name": "e", "documents": [{"handle_inputs": {}}]}
+    mine = f"{base}/" + call.post(base, body)["id"]
+    call.post(f"{base}/run-batch", {"block_id": "extract-node-1"})
+
+    assert len(call.get(f"{mine}/runs")["data"]) == 1
+
+
 def test_an_experiment_that_has_not_ended_has_no_metrics(current, clock):
     body = {"workflow_id": "wf_invoice", "block_id": "extract-node-1", "documents": [{"handle_inputs": {}}]}
     experiment = current.post(f"{WORKFLOWS}/experiments", body)

@@ -6,7 +6,6 @@ import pytest
 
 from retab_orchestration.emulator import Node, Workflow
 from retab_orchestration.emulator.generations import span
-from retab_orchestration.emulator.workflows.definitions import read_workflows
 from tests.emulator.conftest import NEW, VALUES, Server, pages, status_of
 
 JSON = Node("json-node-1", "start_json", "JSON Input")
@@ -321,16 +320,6 @@ def test_blocks_name_the_loop_around_them(server):
         ("step-node-1", "while-node-1-end"),
         ("while-node-1", "end-node-1"),
     }
-
-
-@pytest.fixture
-def read(tmp_path):
-    def read(text):
-        path = tmp_path / "workflows.yaml"
-        path.write_text(text)
-        return read_workflows(path)
-
-    return read
 
 
 def test_a_loop_of_ones_own_is_read_from_a_file(read, clock):

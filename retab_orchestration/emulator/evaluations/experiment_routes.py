@@ -9,10 +9,11 @@ from retab_orchestration.emulator.evaluations.experiment_runs import (
     ExperimentRun,
 )
 from retab_orchestration.emulator.evaluations.experiments import experiments_of, find_experiment, last_run
+from retab_orchestration.emulator.evaluations.run_lists import list_page
 from retab_orchestration.emulator.evaluations.test_runs import draft_of
 from retab_orchestration.emulator.generations import span
 from retab_orchestration.emulator.runs.creation import text_at
-from retab_orchestration.emulator.serving.paging import choice, date_window, order, page
+from retab_orchestration.emulator.serving.paging import page
 from retab_orchestration.emulator.serving.routing import CURRENT, Route
 from retab_orchestration.emulator.serving.wire import Refusal, Request, Response, answer, new_id
 from retab_orchestration.emulator.state import State
@@ -20,7 +21,6 @@ from retab_orchestration.emulator.state import State
 __all__ = ["ROUTES"]
 
 _KEPT = "experiment run"
-_STATUSES = {"pending", "queued", "running", "completed", "error", "cancelled"}
 _FINGERPRINT = "0" * 64
 
 
@@ -102,24 +102,12 @@ def get_run(state: State, _request: Request, run_id: str) -> Response:
 
 def list_runs(state: State, request: Request) -> Response:
     """Answer `GET /v1/workflows/experiments/runs`."""
-    status, excluded = choice(request, "status", _STATUSES), choice(request, "exclude_status", _STATUSES)
-    start, end = date_window(request)
-    now = state.clock()
-    found = [
-        run
-        for run in _runs(state)
-        if request.param("workflow_id") in {None, run.workflow.id}
-        and request.param("experiment_id") in {None, run.experiment.id}
-        and request.param("block_id") in {None, run.experiment.block_id}
-        and status in {None, run.status(now)}
-        and excluded != run.status(now)
-        and start <= run.created_at <= end
-    ]
-    if order(request, "desc"):
-        found.reverse()
-    return answer(
-        page(request, found, lambda run: run.id, lambda run: _body(state, run), strict=state.is_strict)
-    )
+    return list_page(state, request, _runs(state), _ids, lambda run: _body(state, run))
+
+
+def _ids(run: ExperimentRun) -> dict[str, str | None]:
+    experiment = run.experiment
+    return {"workflow_id": run.workflow.id, "experiment_id": experiment.id, "block_id": experiment.block_id}
 
 
 def cancel_run(state: State, _request: Request, run_id: str) -> Response:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from retab_orchestration.emulator.evaluations.node_tests import Outcome, TestRun
+from retab_orchestration.emulator.evaluations.run_lists import list_page
 from retab_orchestration.emulator.generations import Generation, span
 from retab_orchestration.emulator.runs.creation import object_at, text_at
 from retab_orchestration.emulator.runs.handles import node_type
-from retab_orchestration.emulator.serving.paging import choice, date_window, order, page
+from retab_orchestration.emulator.serving.paging import page
 from retab_orchestration.emulator.serving.routing import Route
 from retab_orchestration.emulator.serving.wire import Refusal, Request, Response, answer, moment, new_id
 from retab_orchestration.emulator.state import State
@@ -16,7 +17,6 @@ from retab_orchestration.emulator.workflows.values import NodeTest, Workflow
 
 __all__ = ["ROUTES", "check_consensus", "draft_of", "start_test_run"]
 
-_STATUSES = {"pending", "queued", "running", "completed", "error", "cancelled"}
 _SCOPES = {"single", "block", "workflow"}
 
 Handler = Callable[..., Response]
@@ -65,28 +65,19 @@ def get_test_run(state: State, _request: Request, test_run_id: str) -> Response:
     return answer(_body(state, _find(state, test_run_id)))
 
 
+def _ids(test_run: TestRun) -> dict[str, str | None]:
+    return {
+        "workflow_id": test_run.workflow.id,
+        f"{test_run.word}_id": test_run.test_id,
+        "target_block_id": test_run.block_id,
+    }
+
+
 def _lister(word: str) -> Handler:
     def list_test_runs(state: State, request: Request) -> Response:
         """Answer `GET /v1/workflows/{tests,evals}/runs`."""
-        status, excluded = choice(request, "status", _STATUSES), choice(request, "exclude_status", _STATUSES)
-        start, end = date_window(request)
-        now = state.clock()
-        found = [
-            test_run
-            for test_run in list(state.test_runs.values())
-            if test_run.word == word
-            and request.param("workflow_id") in {None, test_run.workflow.id}
-            and request.param(f"{word}_id") in {None, test_run.test_id}
-            and request.param("target_block_id") in {None, test_run.block_id}
-            and status in {None, test_run.status(now)}
-            and excluded != test_run.status(now)
-            and start <= test_run.created_at <= end
-        ]
-        if order(request, "desc"):
-            found.reverse()
-        return answer(
-            page(request, found, lambda row: row.id, lambda row: _body(state, row), strict=state.is_strict)
-        )
+        rows = [test_run for test_run in list(state.test_runs.values()) if test_run.word == word]
+        return list_page(state, request, rows, _ids, lambda test_run: _body(state, test_run))
 
     return list_test_runs
 

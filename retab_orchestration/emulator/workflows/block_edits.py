@@ -116,9 +116,7 @@ def _find(state: State, request: Request, ids: tuple[str, ...]) -> tuple[Workflo
     Raises:
         Refusal: 404 when there is none.
     """
-    workflow_id = ids[0] if len(ids) > 1 else request.param("workflow_id")
-    known = [state.workflow(workflow_id)] if workflow_id else list(state.workflows.values())
-    for workflow in known:
+    for workflow in state.workflows_named(ids[0] if len(ids) > 1 else request.param("workflow_id")):
         if (node := workflow.node(ids[-1])) is not None:
             return workflow, node
     raise Refusal.structured(404, f"Block not found: {ids[-1]}")
